@@ -1,0 +1,41 @@
+"""Packaging for pip: the network and its command line. On a ROS machine CMakeLists.txt installs all of it."""
+
+from setuptools import find_packages, setup
+
+setup(
+    name="a2vis_ros",
+    version="0.1.0",
+    description="Amodal-aware video instance segmentation (A2VIS) for robots",
+    long_description=open("README.md", encoding="utf-8").read(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=[*find_packages(include=["a2vis_model", "a2vis_model.*"]), "a2vis_model.presets"],
+    package_dir={"a2vis_model.presets": "config/presets"},
+    package_data={"a2vis_model.presets": ["*.yaml"], "a2vis_model": ["py.typed"]},
+    install_requires=[
+        "av>=12",
+        "numpy>=1.26",
+        "opencv-python-headless>=4.8",
+        "pycocotools>=2.0.7",
+        "pyyaml>=6",
+        "safetensors>=0.4",
+        "scipy>=1.11",
+        "torch>=2.6",
+        "tqdm>=4.66",
+    ],
+    extras_require={
+        "test": [
+            "mypy>=1.10",
+            "onnx>=1.16",
+            "onnxruntime>=1.18",
+            "onnxscript>=0.3",
+            "pytest>=8",
+            "ruff>=0.6",
+            "transformers>=4.44",
+            "types-PyYAML",
+            "types-tqdm",
+        ],
+    },
+    entry_points={"console_scripts": ["a2vis = a2vis_model.cli:main"]},
+)
