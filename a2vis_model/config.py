@@ -1,0 +1,257 @@
+"""Model configurations: typed, checked, read from the YAML presets and variants.
+
+A preset fixes the sizes of a network, a variant changes how it works (the paper's ablations and baselines).
+Sizes live here and nowhere else; the parts of the network take them as arguments.
+"""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+
+from .errors import ConfigError
+
+Association = Literal["global", "memory", "offline", "joint", "cosine", "index"]
+Supervision = Literal["visible", "amodal", "both"]
+
+_VARIANTS_FILE = "variants.yaml"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneConfig:
+    """Feature extractor; the fields after `name` are Swin's alone."""
+
+    name: Literal["resnet50", "swin", "efficientnet_lite0", "mobilenet_v2"]
+    embed_dim: int = 192
+    depths: tuple[int, ...] = (2, 2, 18, 2)
+    heads: tuple[int, ...] = (6, 12, 24, 48)
+    window: int = 12
+    drop_path_rate: float = 0.3
+
+
+@dataclass(frozen=True, kw_only=True)
+class PixelDecoderConfig:
+    """See `a2vis_model.modeling.PixelDecoder`."""
+
+    layers: int = 6
+    points: int = 4
+    ffn_dim: int = 1024
+    attended: int = 3
+    groups: int = 32
+    separable: bool = False
+    sampling: Literal["grid_sample", "gather"] = "grid_sample"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameDecoderConfig:
+    """See `a2vis_model.modeling.FrameDecoder`."""
+
+    queries: int = 100
+    layers: int = 9
+    ffn_dim: int = 2048
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrototypesConfig:
+    """See `a2vis_model.modeling.InstancePrototypes`; `memory` is how many clips GenVIS remembers."""
+
+    count: int = 100
+    encoder_layers: int = 6
+    decoder_layers: int = 3
+    ffn_dim: int = 2048
+    window: int = 0
+    memory: int = 128
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamhConfig:
+    """See `a2vis_model.modeling.SAMH`."""
+
+    enabled: bool = True
+    layers: int = 2
+    conv_layers: int = 4
+    vspm: bool = True
+    aspm: bool = True
+    feature_stride: int = 4
+    key_stride: int = 4
+    residual: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Everything that determines a network's parameters and graph."""
+
+    name: str
+    """Preset, and variant after a slash if it is not "a2vis"."""
+    classes: tuple[str, ...]
+    input_height: int
+    """Pixels, a multiple of 32; images are scaled to fit and padded."""
+    input_width: int
+    dim: int = 256
+    """C: channels of queries and prototypes."""
+    mask_dim: int = 256
+    """Channels of the pixel embeddings that masks are made from."""
+    heads: int = 8
+    clip_length: int = 3
+    """N_c; the offline variants take the whole video as one clip and train with this many frames."""
+    association: Association = "global"
+    supervision: Supervision = "both"
+    backbone: BackboneConfig
+    pixel_decoder: PixelDecoderConfig = field(default_factory=PixelDecoderConfig)
+    frame_decoder: FrameDecoderConfig = field(default_factory=FrameDecoderConfig)
+    prototypes: PrototypesConfig = field(default_factory=PrototypesConfig)
+    samh: SamhConfig = field(default_factory=SamhConfig)
+
+    def __post_init__(self) -> None:
+        for key in ("input_height", "input_width"):
+            size = getattr(self, key)
+            if size <= 0 or size % 32:
+                raise ConfigError(f"{key}={size} is not a positive multiple of 32; choose e.g. 320")
+        for key in ("dim", "mask_dim"):
+            size = getattr(self, key)
+            if size <= 0 or size % (2 * self.heads):
+                raise ConfigError(f"{key}={size} is not a positive multiple of twice heads={self.heads}")
+        if self.dim % self.pixel_decoder.groups:
+            raise ConfigError(f"dim={self.dim} is not a multiple of groups={self.pixel_decoder.groups}")
+        if self.clip_length < 1:
+            raise ConfigError(f"clip_length={self.clip_length}; a clip has one frame or more")
+        if not self.classes or len(set(self.classes)) != len(self.classes):
+            raise ConfigError(f"classes={self.classes} must be one or more different names")
+        with_samh = self.association == "global" and self.samh.enabled
+        if (self.supervision == "both") != with_samh:
+            raise ConfigError(
+                f"supervision={self.supervision!r} does not fit association={self.association!r} with "
+                f"samh.enabled={self.samh.enabled}: 'both' goes with SAMH, all else has one kind of mask"
+            )
+
+
+def preset_names() -> list[str]:
+    """Names of the presets that come with the package."""
+    return sorted(path.stem for path in _preset_directory().glob("*.yaml") if path.name != _VARIANTS_FILE)
+
+
+def variant_names() -> list[str]:
+    """Names of the variants that `load_config` takes."""
+    return sorted(_variants())
+
+
+def load_config(preset: str, variant: str = "a2vis", **overrides: Any) -> ModelConfig:
+    """Read a preset, apply a variant, then single overrides.
+
+    Args:
+        preset: a name from `preset_names()` or the path of a YAML file.
+        variant: a name from `variant_names()`.
+        overrides: top-level fields of `ModelConfig`, such as `classes` or `clip_length`.
+
+    Raises:
+        ConfigError: for an unknown name, an unreadable file, an unknown key or a value out of range.
+    """
+    path = Path(preset)
+    if path.suffix in (".yaml", ".yml"):
+        name = path.stem
+    else:
+        name, path = preset, _preset_directory() / f"{preset}.yaml"
+        if preset not in preset_names():
+            raise ConfigError(f"unknown preset {preset!r}; choose one of {', '.join(preset_names())}")
+    variants = _variants()
+    if variant not in variants:
+        raise ConfigError(f"unknown variant {variant!r}; choose one of {', '.join(sorted(variants))}")
+    values = _merge(_read_yaml(path), variants[variant])
+    values = _merge(values, overrides)
+    return config_from_dict({**values, "name": name if variant == "a2vis" else f"{name}/{variant}"})
+
+
+def config_from_dict(values: Mapping[str, Any]) -> ModelConfig:
+    """Build a configuration from plain values, as YAML and weight files hold it; the inverse of `asdict`."""
+    return _build(ModelConfig, values, "")
+
+
+def config_to_dict(config: ModelConfig) -> dict[str, Any]:
+    """Plain values of a configuration."""
+    return dataclasses.asdict(config)
+
+
+def _preset_directory() -> Path:
+    """The folder of YAML files: inside the package where it is installed, beside it in a source tree."""
+    package = Path(__file__).resolve().parent
+    for path in (package / "presets", package.parent / "config" / "presets"):
+        if path.is_dir():
+            return path
+    raise ConfigError(f"{package}/presets is missing; reinstall the package")
+
+
+def _variants() -> dict[str, dict[str, Any]]:
+    """All variants; each baseline also as "-amodal", the same network trained on amodal masks."""
+    listed = _read_yaml(_preset_directory() / _VARIANTS_FILE)
+    variants: dict[str, dict[str, Any]] = {}
+    for name, values in listed.items():
+        values = values or {}
+        variants[name] = values
+        if values.get("supervision") == "visible":
+            variants[f"{name}-amodal"] = {**values, "supervision": "amodal"}
+    return variants
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}; give an existing configuration file") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: expected keys and values, found {type(values).__name__}")
+    return values
+
+
+def _merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in change.items():
+        old = merged.get(key)
+        merged[key] = _merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+T = TypeVar("T")
+
+
+def _build(cls: type[T], values: Any, where: str) -> T:
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{where or 'configuration'}: expected keys and values, found {values!r}")
+    fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    hints = typing.get_type_hints(cls)
+    for key in values:
+        if key not in fields:
+            raise ConfigError(f"unknown key {where}{key}; known are {', '.join(fields)}")
+    for key, spec in fields.items():
+        required = spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING
+        if required and key not in values:
+            raise ConfigError(f"key {where}{key} is missing")
+    return cls(**{key: _convert(hints[key], value, f"{where}{key}") for key, value in values.items()})
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    """Check a plain value against a field's type; lists become tuples, mappings nested configurations."""
+    if dataclasses.is_dataclass(hint):
+        return _build(typing.cast(type, hint), value, f"{where}.")
+    origin = typing.get_origin(hint)
+    if origin is Literal:
+        if value not in typing.get_args(hint):
+            raise ConfigError(f"{where}={value!r}; choose one of {', '.join(map(str, typing.get_args(hint)))}")
+        return value
+    if origin is tuple:
+        item = typing.get_args(hint)[0]
+        if not isinstance(value, list | tuple):
+            raise ConfigError(f"{where}={value!r}; expected a list of {item.__name__}")
+        return tuple(_convert(item, entry, where) for entry in value)
+    accepted: Any = (int, float) if hint is float else hint
+    if isinstance(accepted, types.UnionType) or not isinstance(value, accepted):
+        raise ConfigError(f"{where}={value!r}; expected {hint.__name__}")
+    if hint is int and isinstance(value, bool):
+        raise ConfigError(f"{where}={value!r}; expected int")
+    return hint(value)
