@@ -1,0 +1,47 @@
+"""The network: one module for each part the paper names."""
+
+from .a2vis import A2VIS, ClipOutput, VideoNetwork
+from .baselines import VITA, FrameQueryTracker, GenVIS, Mask2FormerVIS
+from .build import build_detector, build_model
+from .classification_head import ClassificationHead
+from .deformable_attention import DeformableAttention, sample_bilinear
+from .detector import Detector, DetectorOutput, FrameDetections
+from .features import ClipPrediction, ClipState, FrameFeatures, concatenate
+from .frame_decoder import DecoderLevel, FrameDecoder
+from .instance_prototypes import InstancePrototypes, Prototypes
+from .pixel_decoder import PixelDecoder, PixelFeatures
+from .prototype_update import PrototypeUpdate
+from .samh import SAMH, AmodalFeatureExtraction
+from .visible_mask_head import VisibleMaskHead
+
+__all__ = [
+    "A2VIS",
+    "SAMH",
+    "VITA",
+    "AmodalFeatureExtraction",
+    "ClassificationHead",
+    "ClipOutput",
+    "ClipPrediction",
+    "ClipState",
+    "DecoderLevel",
+    "DeformableAttention",
+    "Detector",
+    "DetectorOutput",
+    "FrameDecoder",
+    "FrameDetections",
+    "FrameFeatures",
+    "FrameQueryTracker",
+    "GenVIS",
+    "InstancePrototypes",
+    "Mask2FormerVIS",
+    "PixelDecoder",
+    "PixelFeatures",
+    "PrototypeUpdate",
+    "Prototypes",
+    "VideoNetwork",
+    "VisibleMaskHead",
+    "build_detector",
+    "build_model",
+    "concatenate",
+    "sample_bilinear",
+]

@@ -1,0 +1,226 @@
+"""A2VIS, assembled (paper 3.2, Fig. 2)."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from .classification_head import ClassificationHead
+from .detector import Detector, DetectorOutput
+from .features import ClipPrediction, ClipState, FrameFeatures, single_mask
+from .instance_prototypes import InstancePrototypes, Prototypes
+from .layers import BLOCKED
+from .prototype_update import PrototypeUpdate
+from .samh import SAMH
+from .visible_mask_head import VisibleMaskHead
+
+
+class VideoNetwork(nn.Module):
+    """Two pure functions with explicit state: `extract`, frames → features, and `step`, clip → prediction.
+
+    Args:
+        detector: the frame-level detector.
+        slots: number Q of objects that can be told apart at a time.
+    """
+
+    def __init__(self, *, detector: Detector, slots: int) -> None:
+        super().__init__()
+        self.detector = detector
+        self.slots = slots
+
+    def prepare(self, height: int, width: int, frames: int) -> None:
+        """Fix the size of images (pixels, multiples of 32) and the number of frames of a clip."""
+        self.detector.prepare(height, width)
+
+    def extract(self, images: Tensor) -> FrameFeatures:
+        """Normalised RGB images [B, T, 3, H, W] → features; every frame by itself."""
+        output = self.detector(images.flatten(0, 1))
+        return self.frame_features(output, images.shape[0])
+
+    def frame_features(self, output: DetectorOutput, batch: int) -> FrameFeatures:
+        """Make the features of B · T frames from what the detector gives of them."""
+        raise NotImplementedError
+
+    def initial_state(self, batch: int = 1) -> ClipState:
+        """The state before the first clip."""
+        raise NotImplementedError
+
+    def step(self, features: FrameFeatures, state: ClipState) -> tuple[ClipPrediction, ClipState]:
+        """Predict a clip from the features of its frames; the new state goes to the next clip."""
+        raise NotImplementedError
+
+    def recycle(self, state: ClipState, slots: Tensor) -> ClipState:
+        """Give slots back for new objects: their part of the state is as at the start.
+
+        Args:
+            state: the current state.
+            slots: bool [B, Q], true where the slot's object has ended.
+        """
+        start = self.initial_state(slots.shape[0])
+
+        def choose(initial: Tensor, current: Tensor) -> Tensor:
+            return torch.where(slots.view(*slots.shape, *(1,) * (current.dim() - 2)), initial, current)
+
+        used = {
+            name: choose(getattr(start, name), current)
+            for name, current in state._asdict().items()
+            if current is not None
+        }
+        return ClipState(**used)
+
+
+class PrototypeNetwork(VideoNetwork):
+    """A network that models a clip's objects by instance prototypes: A2VIS, GenVIS and VITA.
+
+    Args:
+        detector: the frame-level detector.
+        prototypes: Θ.
+        visible_head: Γ; also reads masks from the clip's own prototypes for the auxiliary loss.
+        dim, mask_dim: channels of the detector's finest map and of the frame features.
+    """
+
+    def __init__(
+        self,
+        *,
+        detector: Detector,
+        prototypes: InstancePrototypes,
+        visible_head: VisibleMaskHead,
+        dim: int,
+        mask_dim: int,
+    ) -> None:
+        super().__init__(detector=detector, slots=len(prototypes.query_content))
+        self.mask_conv = nn.Conv2d(dim, mask_dim, 1)
+        self.prototypes = prototypes
+        self.visible_head = visible_head
+
+    def frame_features(self, output: DetectorOutput, batch: int) -> FrameFeatures:
+        return FrameFeatures(
+            queries=output.queries[-1].unflatten(0, (batch, -1)),
+            mask_features=self.mask_conv(output.pixels).unflatten(0, (batch, -1)),
+        )
+
+
+class ClipOutput(NamedTuple):
+    """A clip decoded, with all that training supervises."""
+
+    classes: Tensor
+    """Logits [B, Q, K + 1]."""
+    visible: Tensor
+    """M^k, logits [B, T, Q, H/4, W/4]."""
+    amodal: list[Tensor]
+    """A^k before each SAMH layer and after the last, logits [B, T, Q, H/4, W/4], not gated; empty without
+    SAMH."""
+    clip_prototypes: Prototypes
+    """p^k."""
+    global_prototypes: Tensor
+    """p^G [B, Q, C] for the next clip."""
+
+
+class A2VIS(PrototypeNetwork):
+    """Amodal-aware video instance segmentation.
+
+    A clip flows through instance prototype modelling (3.3), prototype update (3.6), visible mask head (3.4),
+    SAMH (3.5) and classification head (3.7). Visible masks come from the prototypes before SAMH; class and next
+    clip take the prototypes after it (Algorithm 1 returns p^G ← p_L).
+
+    Args:
+        detector: the frame-level detector.
+        prototypes: Θ.
+        update: prototype update.
+        visible_head: Γ.
+        samh: the amodal mask head; None for the ablation of paper Table 8.
+        class_head: the classification head.
+        dim, mask_dim: channels of the detector's finest map and of the frame features.
+        amodal: without SAMH, the one kind of masks are amodal ones.
+    """
+
+    def __init__(
+        self,
+        *,
+        detector: Detector,
+        prototypes: InstancePrototypes,
+        update: PrototypeUpdate,
+        visible_head: VisibleMaskHead,
+        samh: SAMH | None,
+        class_head: ClassificationHead,
+        dim: int,
+        mask_dim: int,
+        amodal: bool = False,
+    ) -> None:
+        super().__init__(
+            detector=detector, prototypes=prototypes, visible_head=visible_head, dim=dim, mask_dim=mask_dim
+        )
+        self.amodal = amodal
+        # The first clip runs the same path as all others: everything in it is new against this start.
+        self.global_prototypes = nn.Parameter(prototypes.query_content.detach().clone())
+        self.update = update
+        self.samh = samh
+        self.class_head = class_head
+
+    def prepare(self, height: int, width: int, frames: int) -> None:
+        super().prepare(height, width, frames)
+        if self.samh is not None:
+            self.samh.prepare(height, width, frames)
+
+    def frame_features(self, output: DetectorOutput, batch: int) -> FrameFeatures:
+        features = super().frame_features(output, batch)
+        if self.samh is None:
+            return features
+        amodal = self.samh.extract(features.mask_features.flatten(0, 1))
+        return features._replace(
+            amodal_attention=amodal.attention.unflatten(0, (batch, -1)),
+            amodal_features=amodal.mask.unflatten(0, (batch, -1)),
+        )
+
+    def initial_state(self, batch: int = 1) -> ClipState:
+        prototypes = self.global_prototypes.expand(batch, -1, -1)
+        ever_visible = torch.zeros(batch, self.slots, dtype=torch.bool, device=prototypes.device)
+        return ClipState(prototypes=prototypes, ever_visible=ever_visible)
+
+    def decode(self, features: FrameFeatures, global_prototypes: Tensor) -> ClipOutput:
+        """Run one clip: features of T frames and p^G [B, Q, C] → masks, classes and the next p^G."""
+        if features.queries is None:
+            raise ValueError("features hold no frame queries; extract them with this network")
+        slot = self.prototypes.query_position
+        clip = self.prototypes(features.queries)
+        updated = self.update(global_prototypes, clip.layers[-1], slot)
+        visible = self.visible_head(updated, features.mask_features)
+        amodal: list[Tensor] = []
+        if self.samh is not None:
+            if features.amodal_attention is None or features.amodal_features is None:
+                raise ValueError("features hold no amodal maps; extract them with this network")
+            amodal, updated = self.samh(updated, slot, visible, features.amodal_attention, features.amodal_features)
+        return ClipOutput(
+            classes=self.class_head(updated),
+            visible=visible,
+            amodal=amodal,
+            clip_prototypes=clip,
+            global_prototypes=updated,
+        )
+
+    def step(self, features: FrameFeatures, state: ClipState) -> tuple[ClipPrediction, ClipState]:
+        output = self.decode(features, state.prototypes)
+        ever_visible, by_frame = visibility(output.visible, state.ever_visible)
+        state = ClipState(prototypes=output.global_prototypes, ever_visible=ever_visible)
+        if not output.amodal:
+            return single_mask(output.classes, output.visible, amodal=self.amodal), state
+        amodal = torch.where(by_frame[..., None, None], output.amodal[-1], BLOCKED)
+        return ClipPrediction(classes=output.classes, visible=output.visible, amodal=amodal), state
+
+
+def visibility(visible: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
+    """Which slots were visible up to each frame of a clip (paper 3.1).
+
+    Args:
+        visible: mask logits [B, T, Q, h, w].
+        before: bool [B, Q], visible in any earlier clip.
+
+    Returns:
+        bool [B, Q] after the clip, and bool [B, T, Q] up to and including each frame.
+    """
+    seen = visible.flatten(3).amax(dim=-1) > 0
+    by_frame = []
+    for frame in range(visible.shape[1]):
+        before = before | seen[:, frame]
+        by_frame.append(before)
+    return before, torch.stack(by_frame, dim=1)

@@ -1,0 +1,228 @@
+"""The paper's baselines that share the detector: GenVIS, VITA, Mask2Former-VIS, MinVIS, Mask2Former.
+
+Each predicts one kind of mask: visible ones, or amodal ones where it was trained on those ("-Amodal", paper 4.3).
+"""
+
+import numpy as np
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor, nn
+
+from .a2vis import PrototypeNetwork, VideoNetwork
+from .detector import Detector, DetectorOutput
+from .features import ClipPrediction, ClipState, FrameFeatures, single_mask
+from .frame_decoder import DecoderLevel
+from .instance_prototypes import InstancePrototypes
+from .layers import BLOCKED, mask_product
+from .position import sine_position_3d
+from .visible_mask_head import VisibleMaskHead
+
+
+def _no_state(network: VideoNetwork, batch: int) -> ClipState:
+    """The state of a network that carries nothing: of the usual form, without channels."""
+    device = next(network.parameters()).device
+    return ClipState(
+        prototypes=torch.zeros(batch, network.slots, 0, device=device),
+        ever_visible=torch.zeros(batch, network.slots, dtype=torch.bool, device=device),
+    )
+
+
+class VITA(PrototypeNetwork):
+    """VITA (Heo et al. 2022): the whole video is one clip, slots are tracks.
+
+    Args:
+        amodal: the masks are amodal ones.
+        others: see `PrototypeNetwork`.
+    """
+
+    def __init__(
+        self,
+        *,
+        detector: Detector,
+        prototypes: InstancePrototypes,
+        visible_head: VisibleMaskHead,
+        dim: int,
+        mask_dim: int,
+        amodal: bool,
+    ) -> None:
+        super().__init__(
+            detector=detector, prototypes=prototypes, visible_head=visible_head, dim=dim, mask_dim=mask_dim
+        )
+        self.amodal = amodal
+
+    def initial_state(self, batch: int = 1) -> ClipState:
+        return _no_state(self, batch)
+
+    def step(self, features: FrameFeatures, state: ClipState) -> tuple[ClipPrediction, ClipState]:
+        prototypes = self.prototypes(features.queries).layers[-1]
+        masks = self.visible_head(prototypes, features.mask_features)
+        return single_mask(self.prototypes.class_head(prototypes), masks, amodal=self.amodal), state
+
+
+class GenVIS(PrototypeNetwork):
+    """GenVIS (Heo et al. 2023): prototypes seeded by the last clip and by a memory of all clips.
+
+    The memory here holds the last `memory` clips, so that a run can last for ever; the reference's grows
+    without end. Both are the same for videos of at most that many clips.
+
+    Args:
+        memory: clips remembered, M.
+        amodal: the masks are amodal ones.
+        others: see `PrototypeNetwork`.
+    """
+
+    def __init__(
+        self,
+        *,
+        detector: Detector,
+        prototypes: InstancePrototypes,
+        visible_head: VisibleMaskHead,
+        dim: int,
+        mask_dim: int,
+        memory: int,
+        amodal: bool,
+    ) -> None:
+        super().__init__(
+            detector=detector, prototypes=prototypes, visible_head=visible_head, dim=dim, mask_dim=mask_dim
+        )
+        self.memory = memory
+        self.amodal = amodal
+        self.memory_key = nn.Linear(dim, dim)
+        self.memory_value = nn.Linear(dim, dim)
+        self.query_key = nn.Linear(dim, dim)
+        self.query_value = nn.Linear(dim, dim)
+        for layer in (self.memory_key, self.memory_value, self.query_key, self.query_value):
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def initial_state(self, batch: int = 1) -> ClipState:
+        content = self.prototypes.query_content
+        slots, dim = content.shape
+        device = content.device
+        return ClipState(
+            prototypes=content.expand(batch, -1, -1),
+            ever_visible=torch.zeros(batch, slots, dtype=torch.bool, device=device),
+            memory_keys=torch.zeros(batch, slots, self.memory, dim, device=device),
+            memory_values=torch.zeros(batch, slots, self.memory, dim, device=device),
+            memory_used=torch.zeros(batch, slots, self.memory, dtype=torch.bool, device=device),
+        )
+
+    def step(self, features: FrameFeatures, state: ClipState) -> tuple[ClipPrediction, ClipState]:
+        keys, values, used = state.memory_keys, state.memory_values, state.memory_used
+        if keys is None or values is None or used is None:
+            raise ValueError("the state holds no memory; take it from this network's initial_state()")
+        recalled = self._recall(state.prototypes, keys, values, used)
+        seed = state.prototypes + self.query_value(state.prototypes) + recalled
+        clip = self.prototypes(features.queries, seed)
+        prototypes = clip.layers[-1]
+        masks = self.visible_head(prototypes, features.mask_features)
+        prediction = single_mask(self.prototypes.class_head(prototypes), masks, amodal=self.amodal)
+        newest = self.memory_key(prototypes).unsqueeze(2), self.memory_value(prototypes).unsqueeze(2)
+        return prediction, ClipState(
+            prototypes=clip.raw,
+            ever_visible=state.ever_visible | (masks.amax(dim=(1, 3, 4)) > 0),
+            memory_keys=torch.cat((keys[:, :, 1:], newest[0]), dim=2),
+            memory_values=torch.cat((values[:, :, 1:], newest[1]), dim=2),
+            memory_used=torch.cat((used[:, :, 1:], torch.ones_like(used[:, :, :1])), dim=2),
+        )
+
+    def _recall(self, prototypes: Tensor, keys: Tensor, values: Tensor, used: Tensor) -> Tensor:
+        """Read what each slot remembers of earlier clips: [B, Q, C]; zeros while it remembers none."""
+        query = self.query_key(prototypes).unsqueeze(2)
+        weights = torch.where(used, (query * keys).sum(dim=-1), BLOCKED).softmax(dim=-1)
+        weights = torch.where(used, weights, 0.0)
+        return (weights.unsqueeze(-1) * values).sum(dim=2)
+
+
+class Mask2FormerVIS(VideoNetwork):
+    """Mask2Former for video (Cheng et al. 2021): queries attend to all frames of the video at once."""
+
+    def __init__(self, *, detector: Detector, amodal: bool) -> None:
+        super().__init__(detector=detector, slots=len(detector.frame_decoder.query_content))
+        self.amodal = amodal
+
+    def extract(self, images: Tensor) -> FrameFeatures:
+        batch = images.shape[0]
+        features = self.detector.features(images.flatten(0, 1))
+        levels = self.detector.levels(features)
+        mask_features = self.detector.pixel_decoder.mask_features(features.pixels)
+        return FrameFeatures(
+            queries=None,
+            mask_features=mask_features.unflatten(0, (batch, -1)),
+            pyramid=tuple(memory.unflatten(0, (batch, -1)) for memory in features.memory),
+            pyramid_masks=tuple(
+                level.mask_features.unflatten(2, memory.shape[-2:]).unflatten(0, (batch, -1))
+                for level, memory in zip(levels, features.memory, strict=True)
+            ),
+        )
+
+    def initial_state(self, batch: int = 1) -> ClipState:
+        return _no_state(self, batch)
+
+    def step(self, features: FrameFeatures, state: ClipState) -> tuple[ClipPrediction, ClipState]:
+        decoder = self.detector.frame_decoder
+        levels = []
+        for memory, masks in zip(features.pyramid, features.pyramid_masks, strict=True):
+            frames, dim, height, width = memory.shape[1:]
+            levels.append(
+                DecoderLevel(
+                    memory=memory.permute(0, 1, 3, 4, 2).flatten(1, 3),
+                    position=sine_position_3d(frames, height, width, dim).to(memory),
+                    mask_features=masks.transpose(1, 2).flatten(2),
+                )
+            )
+        queries = decoder(levels)[-1]
+        masks = mask_product(decoder.mask_head(queries), features.mask_features)
+        return single_mask(decoder.class_head(queries), masks, amodal=self.amodal), state
+
+
+class FrameQueryTracker(VideoNetwork):
+    """Frame-by-frame Mask2Former with tracks made of its queries.
+
+    Args:
+        detector: the frame-level detector.
+        amodal: the masks are amodal ones.
+        match: True is MinVIS (Huang et al. 2022): queries are matched to the last frame's by cosine
+            similarity. False takes the query's index for its identity, Mask2Former without any tracking.
+    """
+
+    def __init__(self, *, detector: Detector, amodal: bool, match: bool) -> None:
+        super().__init__(detector=detector, slots=len(detector.frame_decoder.query_content))
+        self.amodal = amodal
+        self.match = match
+
+    def frame_features(self, output: DetectorOutput, batch: int) -> FrameFeatures:
+        mask_features = self.detector.pixel_decoder.mask_features(output.pixels)
+        return FrameFeatures(
+            queries=output.queries[-1].unflatten(0, (batch, -1)),
+            mask_features=mask_features.unflatten(0, (batch, -1)),
+        )
+
+    def initial_state(self, batch: int = 1) -> ClipState:
+        """All-zero queries: similar to nothing, so the first frame keeps its order."""
+        device = next(self.parameters()).device
+        dim = self.detector.frame_decoder.query_content.shape[1]
+        return ClipState(
+            prototypes=torch.zeros(batch, self.slots, dim, device=device),
+            ever_visible=torch.zeros(batch, self.slots, dtype=torch.bool, device=device),
+        )
+
+    def step(self, features: FrameFeatures, state: ClipState) -> tuple[ClipPrediction, ClipState]:
+        if features.queries is None or features.queries.shape[1] != 1:
+            raise ValueError("this network takes clips of one frame")
+        queries = features.queries[:, 0]
+        if self.match:
+            queries = torch.stack([_follow(last, now) for last, now in zip(state.prototypes, queries, strict=True)])
+        decoder = self.detector.frame_decoder
+        masks = mask_product(decoder.mask_head(queries), features.mask_features)
+        prediction = single_mask(decoder.class_head(queries), masks, amodal=self.amodal)
+        return prediction, state._replace(prototypes=queries)
+
+
+def _follow(last: Tensor, now: Tensor) -> Tensor:
+    """Order a frame's queries [Q, C] like the last frame's, by greatest total cosine similarity."""
+    similarity = nn.functional.cosine_similarity(last[:, None], now[None], dim=-1)
+    # Ties, as in the first frame, keep the order.
+    similarity = similarity + 1e-6 * torch.eye(len(now), device=now.device)
+    _, order = linear_sum_assignment(np.asarray(similarity.detach().cpu(), np.float64), maximize=True)
+    return now[torch.as_tensor(order, device=now.device)]

@@ -1,0 +1,142 @@
+"""Build networks from configurations: the only place that knows which sizes go where."""
+
+from ..config import BackboneConfig, ModelConfig
+from .a2vis import A2VIS, VideoNetwork
+from .backbones import EfficientNetLite0, MobileNetV2, ResNet50, Swin
+from .baselines import VITA, FrameQueryTracker, GenVIS, Mask2FormerVIS
+from .classification_head import ClassificationHead
+from .detector import Backbone, Detector
+from .frame_decoder import FrameDecoder
+from .instance_prototypes import InstancePrototypes
+from .pixel_decoder import PixelDecoder
+from .prototype_update import PrototypeUpdate
+from .samh import SAMH
+from .visible_mask_head import VisibleMaskHead
+
+
+def build_model(config: ModelConfig) -> VideoNetwork:
+    """Build the network of a configuration, randomly initialised and prepared for its input size."""
+    model = _build_network(config)
+    model.prepare(config.input_height, config.input_width, config.clip_length)
+    return model
+
+
+def build_detector(config: ModelConfig) -> Detector:
+    """Build the frame-level detector alone."""
+    backbone = _build_backbone(config.backbone)
+    pixel = config.pixel_decoder
+    return Detector(
+        backbone=backbone,
+        pixel_decoder=PixelDecoder(
+            in_channels=backbone.channels,
+            dim=config.dim,
+            mask_dim=config.mask_dim,
+            layers=pixel.layers,
+            heads=config.heads,
+            points=pixel.points,
+            ffn_dim=pixel.ffn_dim,
+            attended=pixel.attended,
+            groups=pixel.groups,
+            separable=pixel.separable,
+            sampling=pixel.sampling,
+        ),
+        frame_decoder=FrameDecoder(
+            classes=len(config.classes),
+            queries=config.frame_decoder.queries,
+            dim=config.dim,
+            mask_dim=config.mask_dim,
+            layers=config.frame_decoder.layers,
+            levels=pixel.attended,
+            heads=config.heads,
+            ffn_dim=config.frame_decoder.ffn_dim,
+        ),
+    )
+
+
+def _build_backbone(config: BackboneConfig) -> Backbone:
+    if config.name == "swin":
+        return Swin(
+            embed_dim=config.embed_dim,
+            depths=config.depths,
+            heads=config.heads,
+            window=config.window,
+            drop_path_rate=config.drop_path_rate,
+        )
+    if config.name == "resnet50":
+        return ResNet50()
+    if config.name == "efficientnet_lite0":
+        return EfficientNetLite0()
+    return MobileNetV2()
+
+
+def _build_network(config: ModelConfig) -> VideoNetwork:
+    detector = build_detector(config)
+    amodal = config.supervision == "amodal"
+    if config.association == "joint":
+        return Mask2FormerVIS(detector=detector, amodal=amodal)
+    if config.association in ("cosine", "index"):
+        return FrameQueryTracker(detector=detector, amodal=amodal, match=config.association == "cosine")
+    prototypes = InstancePrototypes(
+        classes=len(config.classes),
+        prototypes=config.prototypes.count,
+        frame_queries=config.frame_decoder.queries,
+        dim=config.dim,
+        heads=config.heads,
+        ffn_dim=config.prototypes.ffn_dim,
+        encoder_layers=config.prototypes.encoder_layers,
+        decoder_layers=config.prototypes.decoder_layers,
+        window=config.prototypes.window,
+    )
+    visible_head = VisibleMaskHead(dim=config.dim, mask_dim=config.mask_dim)
+    if config.association == "offline":
+        return VITA(
+            detector=detector,
+            prototypes=prototypes,
+            visible_head=visible_head,
+            dim=config.dim,
+            mask_dim=config.mask_dim,
+            amodal=amodal,
+        )
+    if config.association == "memory":
+        return GenVIS(
+            detector=detector,
+            prototypes=prototypes,
+            visible_head=visible_head,
+            dim=config.dim,
+            mask_dim=config.mask_dim,
+            memory=config.prototypes.memory,
+            amodal=amodal,
+        )
+    return A2VIS(
+        detector=detector,
+        prototypes=prototypes,
+        update=PrototypeUpdate(dim=config.dim),
+        visible_head=visible_head,
+        samh=_build_samh(config, visible_head),
+        class_head=ClassificationHead(dim=config.dim, classes=len(config.classes)),
+        dim=config.dim,
+        mask_dim=config.mask_dim,
+        amodal=amodal,
+    )
+
+
+def _build_samh(config: ModelConfig, visible_head: VisibleMaskHead) -> SAMH | None:
+    samh = config.samh
+    if not samh.enabled:
+        return None
+    module = SAMH(
+        dim=config.dim,
+        mask_dim=config.mask_dim,
+        heads=config.heads,
+        layers=samh.layers,
+        conv_layers=samh.conv_layers,
+        vspm=samh.vspm,
+        aspm=samh.aspm,
+        feature_stride=samh.feature_stride,
+        key_stride=samh.key_stride,
+        residual=samh.residual,
+    )
+    if samh.residual:
+        # With E = F at the start, the same embedding makes amodal masks begin as the visible ones.
+        module.mask_embed.load_state_dict(visible_head.embed.state_dict())
+    return module
