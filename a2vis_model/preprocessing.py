@@ -1,0 +1,78 @@
+"""From a camera's image to the network's input, and the way back for coordinates."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+# ImageNet statistics of RGB in 0..255; every backbone here was trained with them.
+PIXEL_MEAN = (123.675, 116.28, 103.53)
+PIXEL_STD = (58.395, 57.12, 57.375)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where an image lies in the network's input: scaled with its aspect kept, top left, the rest padding."""
+
+    image_height: int
+    image_width: int
+    scaled_height: int
+    scaled_width: int
+
+    @classmethod
+    def fit(cls, *, image_height: int, image_width: int, input_height: int, input_width: int) -> "Placement":
+        """Scale an image (pixels) as large as the input (pixels) allows."""
+        scale = min(input_height / image_height, input_width / image_width)
+        return cls(
+            image_height=image_height,
+            image_width=image_width,
+            scaled_height=min(max(round(image_height * scale), 1), input_height),
+            scaled_width=min(max(round(image_width * scale), 1), input_width),
+        )
+
+
+class FrameTransform:
+    """Scales, normalises and pads images to a fixed input size.
+
+    Args:
+        input_height, input_width: size of the network's input in pixels.
+    """
+
+    def __init__(self, *, input_height: int, input_width: int) -> None:
+        self.input_height = input_height
+        self.input_width = input_width
+        self._mean = np.asarray(PIXEL_MEAN, np.float32)
+        self._inverse_std = 1 / np.asarray(PIXEL_STD, np.float32)
+
+    def __call__(self, image: NDArray[np.uint8]) -> tuple[Tensor, Placement]:
+        """Prepare one RGB image, uint8 [H, W, 3], of any size.
+
+        Returns:
+            float32 [3, input_height, input_width], zero where padded, and the image's place in it.
+        """
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+            raise ValueError(f"image is {image.dtype} {image.shape}; give RGB as uint8 [H, W, 3]")
+        height, width = image.shape[:2]
+        place = Placement.fit(
+            image_height=height,
+            image_width=width,
+            input_height=self.input_height,
+            input_width=self.input_width,
+        )
+        if (place.scaled_height, place.scaled_width) != (height, width):
+            # Averaging when shrinking keeps thin objects that plain bilinear sampling would skip.
+            shrink = place.scaled_height < height
+            image = cv2.resize(  # type: ignore[assignment]
+                image,
+                (place.scaled_width, place.scaled_height),
+                interpolation=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR,
+            )
+        # Channels stay last in memory: the convolutions are fastest so, and no copy is needed.
+        result = np.zeros((self.input_height, self.input_width, 3), np.float32)
+        inner = result[: place.scaled_height, : place.scaled_width]
+        np.subtract(image, self._mean, out=inner)
+        inner *= self._inverse_std
+        return torch.from_numpy(result).permute(2, 0, 1), place
