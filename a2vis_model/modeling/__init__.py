@@ -2,7 +2,7 @@
 
 from .a2vis import A2VIS, ClipOutput, VideoNetwork
 from .baselines import VITA, FrameQueryTracker, GenVIS, Mask2FormerVIS
-from .build import build_detector, build_model
+from .build import build_detector, build_model, freeze
 from .classification_head import ClassificationHead
 from .deformable_attention import DeformableAttention, sample_bilinear
 from .detector import Detector, DetectorOutput, FrameDetections
@@ -43,5 +43,6 @@ __all__ = [
     "build_detector",
     "build_model",
     "concatenate",
+    "freeze",
     "sample_bilinear",
 ]

@@ -1,8 +1,11 @@
 """Build networks from configurations: the only place that knows which sizes go where."""
 
+import torch
+
 from ..config import BackboneConfig, ModelConfig
 from .a2vis import A2VIS, VideoNetwork
 from .backbones import EfficientNetLite0, MobileNetV2, ResNet50, Swin
+from .backbones.norm import fold_batch_norms
 from .baselines import VITA, FrameQueryTracker, GenVIS, Mask2FormerVIS
 from .classification_head import ClassificationHead
 from .detector import Backbone, Detector
@@ -19,6 +22,16 @@ def build_model(config: ModelConfig) -> VideoNetwork:
     model = _build_network(config)
     model.prepare(config.input_height, config.input_width, config.clip_length)
     return model
+
+
+def freeze(model: VideoNetwork) -> VideoNetwork:
+    """Make a network ready for inference, in place: no gradients, norms folded, channels last in memory.
+
+    Its state dict is no longer that of a trainable network; save before, not after.
+    """
+    model.eval().requires_grad_(False)
+    fold_batch_norms(model)
+    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def build_detector(config: ModelConfig) -> Detector:

@@ -109,15 +109,12 @@ class DeformableAttention(nn.Module):
         """
         n, length, dim = query.shape
         heads, levels, points = self.heads, self.levels, self.points
-        # Positions and their softmax weights stay in fp32 under autocast: half a cell is lost in fp16.
-        with torch.autocast(device_type=query.device.type, enabled=False):
-            query = query.float()
-            offsets = self.sampling_offsets(query).view(n, length, heads, levels, points, 2)
-            weights = self.attention_weights(query).view(n, length, heads, levels * points).softmax(dim=-1)
+        offsets, weights = self._choose_points(query)
+        offsets = offsets.view(n, length, heads, levels, points, 2)
         offsets = offsets.permute(0, 2, 3, 1, 4, 5).flatten(0, 1)
         weights = weights.view(n, length, heads, levels, points).permute(0, 2, 3, 1, 4).flatten(0, 1)
         maps = self.value_proj(value).view(n, length, heads, dim // heads).permute(0, 2, 3, 1).flatten(0, 1)
-        result = None
+        result: Tensor | None = None
         start = 0
         for level, (height, width) in enumerate(sizes):
             stop = start + height * width
@@ -130,3 +127,15 @@ class DeformableAttention(nn.Module):
         if result is None:
             raise ValueError("sizes is empty; give the (height, width) of at least one level")
         return self.output_proj(result.unflatten(0, (n, heads)).permute(0, 3, 1, 2).flatten(2).to(value.dtype))
+
+    def _choose_points(self, query: Tensor) -> tuple[Tensor, Tensor]:
+        """Offsets in cells [N, S, heads · levels · points · 2] and weights [N, S, heads, levels · points].
+
+        Both in fp32 also under autocast: at fp16's precision a sampling point misses by half a cell.
+        """
+        device = query.device.type
+        if torch.is_autocast_enabled(device):
+            with torch.autocast(device, enabled=False):
+                return self._choose_points(query.float())
+        weights = self.attention_weights(query).unflatten(-1, (self.heads, -1)).softmax(dim=-1)
+        return self.sampling_offsets(query), weights

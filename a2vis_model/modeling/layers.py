@@ -25,6 +25,19 @@ def attention_bias(allowed: Tensor) -> Tensor:
     return torch.where(allowed, 0.0, BLOCKED)
 
 
+def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
+    """Softmax attention: query [..., Q, d], key and value [..., S, d], bias broadcast to [..., Q, S] → [..., Q, d].
+
+    Fused where it runs, spelt out where it is exported: converters take the fused operation apart each in its
+    own way, and assume memory layouts that its eager kernel does not have.
+    """
+    if torch.compiler.is_exporting():
+        scores = torch.matmul(query, key.transpose(-2, -1)) * query.shape[-1] ** -0.5
+        scores = scores if bias is None else scores + bias
+        return torch.matmul(scores.softmax(dim=-1), value)
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+
+
 class MLP(nn.Module):
     """Linear layers with ReLU between them: [..., in_dim] → [..., out_dim]."""
 
@@ -95,7 +108,7 @@ class Attention(nn.Module):
         q, k, v = self._split(self.q(query)), self._split(self.k(key)), self._split(self.v(value))
         if bias is not None:
             bias = bias.unsqueeze(1).to(q.dtype)
-        x = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        x = attend(q, k, v, bias)
         return self.out(x.transpose(1, 2).flatten(2))
 
     def _split(self, x: Tensor) -> Tensor:
