@@ -1,0 +1,46 @@
+"""What an import did."""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(kw_only=True)
+class ImportReport:
+    """What became of a weight file's tensors and of a network's.
+
+    Attributes:
+        path: the file.
+        format: name of its format.
+        loaded: our names that took their tensor as it was.
+        adapted: our names that took it changed, and how.
+        skipped: foreign names that were not used, and why.
+        missing: our names that nothing was found for; they are as before.
+    """
+
+    path: Path
+    format: str
+    loaded: list[str] = field(default_factory=list)
+    adapted: list[tuple[str, str]] = field(default_factory=list)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+    def summary(self) -> str:
+        """A few lines for people: counts, and names grouped where there are many."""
+        lines = [f"{self.path}: {self.format}", f"  loaded {len(self.loaded)}"]
+        for title, entries in (("adapted", self.adapted), ("skipped", self.skipped)):
+            names_by_note = defaultdict(list)
+            for name, note in entries:
+                names_by_note[note].append(name)
+            for note, names in names_by_note.items():
+                lines.append(f"  {title} {len(names)}: {note} ({_some(names)})")
+        missing_by_part = defaultdict(list)
+        for name in self.missing:
+            missing_by_part[".".join(name.split(".")[:2])].append(name)
+        for part, names in missing_by_part.items():
+            lines.append(f"  missing {len(names)}: {part}")
+        return "\n".join(lines)
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:2]) + (", …" if len(names) > 2 else "")

@@ -1,0 +1,89 @@
+"""Rules that rename, split and drop the tensors of a foreign state dict."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from torch import Tensor
+
+_LEAF = r"(?P<leaf>weight|bias|running_mean|running_var)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """What becomes of the tensors whose whole name matches a pattern.
+
+    Attributes:
+        source: regular expression of the foreign name.
+        targets: our names as templates over the match; none drops the tensor.
+        split: the tensor is cut along its first dimension into equal parts, one a target; otherwise every
+            target gets all of it.
+        reason: why it is dropped.
+    """
+
+    source: str
+    targets: tuple[str, ...] = ()
+    split: bool = False
+    reason: str = ""
+
+
+def tensor(source: str, *targets: str) -> Rule:
+    """Rename single tensors."""
+    return Rule(source=source, targets=targets)
+
+
+def module(source: str, *targets: str) -> Rule:
+    """Rename the weight, bias and statistics of a layer."""
+    return Rule(source=rf"{source}\.{_LEAF}", targets=tuple(rf"{target}.\g<leaf>" for target in targets))
+
+
+def fused(source: str, target: str) -> Rule:
+    """Split a projection to queries, keys and values; `source` is its name up to "weight" or "bias"."""
+    return Rule(source=source + _LEAF, targets=tuple(rf"{target}.{part}.\g<leaf>" for part in "qkv"), split=True)
+
+
+def dropped(source: str, reason: str) -> Rule:
+    """Drop tensors that have no place here."""
+    return Rule(source=source, reason=reason)
+
+
+def under(rules: Iterable[Rule], source: str, target: str) -> tuple[Rule, ...]:
+    """The same rules for a part of a larger network: prefixes, `source` without capturing groups."""
+    return tuple(
+        replace(rule, source=source + rule.source, targets=tuple(target + name for name in rule.targets))
+        for rule in rules
+    )
+
+
+@dataclass
+class Translation:
+    """A foreign state dict in our names.
+
+    Attributes:
+        tensors: our name to the foreign name and the tensor.
+        skipped: foreign names without a place here, and why.
+    """
+
+    tensors: dict[str, tuple[str, Tensor]] = field(default_factory=dict)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+
+
+def translate(state: Mapping[str, Tensor], rules: Iterable[Rule]) -> Translation:
+    """Apply to each tensor the first rule that matches its name."""
+    patterns = [(re.compile(rule.source), rule) for rule in rules]
+    result = Translation()
+    for name, value in state.items():
+        matches = ((pattern.fullmatch(name), rule) for pattern, rule in patterns)
+        match, rule = next(((m, r) for m, r in matches if m), (None, None))
+        if match is None or rule is None:
+            result.skipped.append((name, "no known part of the network"))
+        elif not rule.targets:
+            result.skipped.append((name, rule.reason))
+        elif rule.split and (value.dim() == 0 or value.shape[0] % len(rule.targets)):
+            result.skipped.append((name, f"shape {tuple(value.shape)} is not {len(rule.targets)} equal parts"))
+        else:
+            count = len(rule.targets)
+            parts = value.chunk(count) if rule.split else (value,) * count
+            for target, part in zip(rule.targets, parts, strict=True):
+                result.tensors[match.expand(target)] = (name, part)
+    return result
