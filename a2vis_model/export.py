@@ -1,0 +1,130 @@
+"""The two graphs of the network as modules of plain tensors, for `torch.export` and the compilers behind it.
+
+Frames enter one at a time, clips have N_c frames, batch is 1: all shapes are static. Selection, gating by score,
+resizing to the image and run lengths stay outside, where shapes depend on data.
+"""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from .config import ModelConfig
+from .modeling import A2VIS, ClipState, FrameFeatures, VideoNetwork
+
+FRAME_INPUTS = ("image",)
+FRAME_OUTPUTS = ("queries", "mask_features", "amodal_attention", "amodal_features")
+CLIP_INPUTS = (*FRAME_OUTPUTS, "prototypes", "ever_visible")
+CLIP_OUTPUTS = ("classes", "visible", "amodal", "next_prototypes", "next_ever_visible")
+
+_ONNX_OPSET = 18
+"""Below 20: from there GridSample spells its mode "linear", which some engine builders read as nearest."""
+
+
+class FrameGraph(nn.Module):
+    """One frame to its features.
+
+    Args:
+        model: an A2VIS with SAMH.
+    """
+
+    def __init__(self, model: VideoNetwork) -> None:
+        super().__init__()
+        self.model = _exportable(model)
+        self.eval()
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Normalised image [1, 3, H, W] → `FRAME_OUTPUTS`, each [1, 1, ...] as in `FrameFeatures`."""
+        features = self.model.extract(image.unsqueeze(1))
+        return tuple(getattr(features, name) for name in FRAME_OUTPUTS)
+
+
+class ClipGraph(nn.Module):
+    """Features of a clip and the state to a prediction and the next state.
+
+    Args:
+        model: an A2VIS with SAMH.
+    """
+
+    def __init__(self, model: VideoNetwork) -> None:
+        super().__init__()
+        self.model = _exportable(model)
+        self.eval()
+
+    def forward(
+        self,
+        queries: Tensor,
+        mask_features: Tensor,
+        amodal_attention: Tensor,
+        amodal_features: Tensor,
+        prototypes: Tensor,
+        ever_visible: Tensor,
+    ) -> tuple[Tensor, ...]:
+        """`CLIP_INPUTS`, shaped as in `FrameFeatures` and `ClipState` with B = 1 and T = N_c → `CLIP_OUTPUTS`."""
+        features = FrameFeatures(queries, mask_features, amodal_attention, amodal_features)
+        prediction, state = self.model.step(features, ClipState(prototypes, ever_visible))
+        if prediction.visible is None or prediction.amodal is None:
+            raise ValueError("the network predicts one kind of masks only; export an A2VIS with SAMH")
+        return prediction.classes, prediction.visible, prediction.amodal, state.prototypes, state.ever_visible
+
+
+def example_inputs(model: VideoNetwork, config: ModelConfig) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """Random inputs of both graphs, of the configuration's sizes, on the model's device."""
+    device = next(model.parameters()).device
+    image = torch.randn(1, 3, config.input_height, config.input_width, device=device)
+    with torch.no_grad():
+        frame = FrameGraph(model)(image)
+        state = model.initial_state()
+    clip = tuple(torch.cat([tensor] * config.clip_length, dim=1) for tensor in frame)
+    return (image,), (*clip, state.prototypes.detach().clone(), state.ever_visible)
+
+
+def export_graphs(
+    model: VideoNetwork, config: ModelConfig
+) -> tuple[torch.export.ExportedProgram, torch.export.ExportedProgram]:
+    """Export the frame graph and the clip graph with static shapes.
+
+    Args:
+        model: an A2VIS with SAMH, in evaluation mode and prepared for the configuration's size.
+        config: its configuration.
+    """
+    frame_inputs, clip_inputs = example_inputs(model, config)
+    with torch.no_grad():
+        frame = torch.export.export(FrameGraph(model), frame_inputs, strict=False)
+        clip = torch.export.export(ClipGraph(model), clip_inputs, strict=False)
+    return frame, clip
+
+
+def export_onnx(model: VideoNetwork, config: ModelConfig, directory: str | Path) -> tuple[Path, Path]:
+    """Write `frame.onnx` and `clip.onnx` into a directory and return their paths."""
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    frame_path, clip_path = directory / "frame.onnx", directory / "clip.onnx"
+    for graph, inputs, names, outputs, path in zip(
+        (FrameGraph(model), ClipGraph(model)),
+        example_inputs(model, config),
+        (FRAME_INPUTS, CLIP_INPUTS),
+        (FRAME_OUTPUTS, CLIP_OUTPUTS),
+        (frame_path, clip_path),
+        strict=True,
+    ):
+        torch.onnx.export(
+            graph,
+            inputs,
+            path,
+            dynamo=True,
+            opset_version=_ONNX_OPSET,
+            input_names=list(names),
+            output_names=list(outputs),
+            external_data=False,
+            verbose=False,
+        )
+    return frame_path, clip_path
+
+
+def _exportable(model: VideoNetwork) -> A2VIS:
+    if not isinstance(model, A2VIS) or model.samh is None:
+        raise ValueError(f"{type(model).__name__} without SAMH is not exported; only A2VIS with SAMH is")
+    if model.training:
+        raise ValueError("the network is in training mode; call eval() before exporting it")
+    return model
