@@ -90,6 +90,7 @@ class VideoWriter:
     def __init__(self, path: str | Path, *, height: int, width: int, rate: float) -> None:
         self._path = Path(path)
         self._part = self._path.with_name(f".{self._path.name}.part")
+        self._size = (height, width)
         self._height, self._width = height // 2 * 2, width // 2 * 2
         self._container = av.open(str(self._part), "w", format="mp4")
         self._stream = self._container.add_stream("libx264", rate=Fraction(rate).limit_denominator(1001))
@@ -102,6 +103,11 @@ class VideoWriter:
 
     def write(self, image: NDArray[np.uint8]) -> None:
         """Append one RGB frame, uint8 [height, width, 3]."""
+        if image.shape[:2] != self._size:
+            raise VideoError(
+                f"{self._path}: a frame of {image.shape[1]}x{image.shape[0]} in a video of "
+                f"{self._size[1]}x{self._size[0]}; all frames of a video have one size"
+            )
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image[: self._height, : self._width]), format="rgb24")
         self._container.mux(self._stream.encode(frame))
 

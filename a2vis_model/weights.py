@@ -46,6 +46,18 @@ def save_weights(
         raise
 
 
+def shipped_weights(preset: str) -> Path:
+    """The weight file that comes with the package for a preset.
+
+    Raises:
+        CheckpointError: if none does.
+    """
+    path = Path(__file__).resolve().parent / "checkpoints" / f"{preset}.safetensors"
+    if not path.is_file():
+        raise CheckpointError(f"no trained weights come with preset {preset!r}; give a weight file with --weights")
+    return path
+
+
 def read_config(path: str | Path) -> ModelConfig:
     """The configuration inside a weight file."""
     return _read(Path(path), tensors=False)[0]

@@ -1,0 +1,41 @@
+"""The `a2vis` command. Every subcommand is a module with `add_arguments(parser)` and `run(args) -> status`."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from .errors import A2VISError
+
+COMMANDS = {
+    "predict": ("commands.predict", "track the objects of a video file or a folder of frames"),
+    "info": ("commands.info", "print a network's parameters, GFLOP per frame and feature sizes"),
+    "import-weights": ("commands.import_weights", "convert a foreign checkpoint into a weight file"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; what the user got wrong is one line on standard error and status 2."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(prog="a2vis", description="Amodal-aware video instance segmentation.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (module, text) in COMMANDS.items():
+        subparser = commands.add_parser(name, help=text, description=text)
+        # Only the chosen command is imported, so that none waits for another's libraries.
+        if arguments[:1] == [name]:
+            implementation = importlib.import_module(f".{module}", __package__)
+            implementation.add_arguments(subparser)
+            subparser.set_defaults(run=implementation.run)
+    args = parser.parse_args(arguments)
+    try:
+        return args.run(args)
+    except (A2VISError, OSError) as error:
+        print(f"a2vis {args.command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"a2vis {args.command}: interrupted", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

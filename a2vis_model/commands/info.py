@@ -1,0 +1,117 @@
+"""`a2vis info`: what a network costs, counted without computing anything."""
+
+import argparse
+import json
+from typing import Any
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from ..config import ModelConfig, load_config
+from ..modeling import FrameFeatures, VideoNetwork, build_model
+
+# The parts as the flop counter names them, by class, in the order a frame meets them.
+_FRAME_PARTS = {
+    "backbone": "Detector.backbone",
+    "pixel decoder": "Detector.pixel_decoder",
+    "frame decoder": "Detector.frame_decoder",
+    "amodal feature extraction": "AmodalFeatureExtraction",
+}
+_CLIP_PARTS = {
+    "instance prototypes": "InstancePrototypes",
+    "prototype update": "PrototypeUpdate",
+    "visible mask head": "VisibleMaskHead",
+    "SAMH": "SAMH",
+    "classification head": "ClassificationHead",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("--preset", default="onboard", help="name or YAML file (default: %(default)s)")
+    parser.add_argument("--variant", default="a2vis", help="variant of the network (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the description."""
+    description = describe(load_config(args.preset, args.variant))
+    print(json.dumps(description, indent=2) if args.json else _text(description))
+    return 0
+
+
+def describe(config: ModelConfig) -> dict[str, Any]:
+    """Parameters by part, GFLOP (2 per multiply-add; convolutions and matrix products) and feature shapes.
+
+    A frame costs `frame` once, and `clip` whenever a clip is decoded: at every frame with stride 1, at every
+    third with stride 3.
+    """
+    with FakeTensorMode():
+        model = build_model(config).eval().requires_grad_(False)
+        images = torch.zeros(1, config.clip_length, 3, config.input_height, config.input_width)
+        with FlopCounterMode(display=False) as frame_counter:
+            model.extract(images[:, :1])
+        features = model.extract(images)
+        with FlopCounterMode(display=False) as clip_counter:
+            model.step(features, model.initial_state())
+    frame, clip = _parts(frame_counter, _FRAME_PARTS), _parts(clip_counter, _CLIP_PARTS)
+    frame_total, clip_total = frame_counter.get_total_flops() / 1e9, clip_counter.get_total_flops() / 1e9
+    return {
+        "name": config.name,
+        "input": [config.input_height, config.input_width],
+        "clip_length": config.clip_length,
+        "parameters": {"total": _count(model), "parts": _parameters(model)},
+        "gflop": {
+            "frame": {**frame, "total": frame_total},
+            "clip": {**clip, "total": clip_total},
+            "per_frame_stride_1": frame_total + clip_total,
+            f"per_frame_stride_{config.clip_length}": frame_total + clip_total / config.clip_length,
+        },
+        "features": _shapes(features),
+    }
+
+
+def _count(module: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _parameters(model: VideoNetwork) -> dict[str, int]:
+    parts = {f"detector.{name}": _count(part) for name, part in model.detector.named_children()}
+    parts |= {name: _count(part) for name, part in model.named_children() if name != "detector"}
+    parts |= {name: parameter.numel() for name, parameter in model.named_parameters(recurse=False)}
+    return parts
+
+
+def _parts(counter: FlopCounterMode, parts: dict[str, str]) -> dict[str, float]:
+    counts = {name: sum(by_operation.values()) / 1e9 for name, by_operation in counter.get_flop_counts().items()}
+    found = {label: counts[name] for label, name in parts.items() if name in counts}
+    return {**found, "other": counter.get_total_flops() / 1e9 - sum(found.values())}
+
+
+def _shapes(features: FrameFeatures) -> dict[str, list[int]]:
+    shapes = {}
+    for name, value in features._asdict().items():
+        if isinstance(value, torch.Tensor):
+            shapes[name] = list(value.shape)
+        for level, tensor in enumerate(value if isinstance(value, tuple) else ()):
+            shapes[f"{name}.{level}"] = list(tensor.shape)
+    return shapes
+
+
+def _text(description: dict[str, Any]) -> str:
+    height, width = description["input"]
+    parameters, gflop = description["parameters"], description["gflop"]
+    lines = [
+        f"{description['name']}: input {width}x{height}, clips of {description['clip_length']} frames",
+        f"parameters: {parameters['total']:,}",
+        *(f"  {name:<28}{count:>14,}" for name, count in parameters["parts"].items()),
+    ]
+    for title, key in (("a frame", "frame"), ("a clip", "clip")):
+        lines.append(f"GFLOP of {title}: {gflop[key]['total']:.2f}")
+        lines += [f"  {name:<28}{value:>14.3f}" for name, value in gflop[key].items() if name != "total"]
+    for key in [key for key in gflop if key.startswith("per_frame")]:
+        lines.append(f"GFLOP per frame with clip stride {key.rsplit('_', 1)[1]}: {gflop[key]:.2f}")
+    lines.append("features of a clip [batch, frames, ...]:")
+    lines += [f"  {name:<28}{shape!s:>28}" for name, shape in description["features"].items()]
+    return "\n".join(lines)
