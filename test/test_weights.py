@@ -1,0 +1,123 @@
+"""Weight files: whole or refused."""
+
+import json
+
+import pytest
+import torch
+from conftest import tiny_config, tiny_model
+from safetensors.torch import load_file, save_file
+
+from a2vis_model import CheckpointError, load_weights, save_weights, shipped_weights
+from a2vis_model.weights import read_config
+
+
+@pytest.fixture
+def saved(tmp_path, model, config):
+    path = tmp_path / "tiny.safetensors"
+    save_weights(path, model, config)
+    return path
+
+
+def rewrite(path, change_tensors=lambda tensors: tensors, **metadata):
+    """The file again with something changed."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        original = dict(file.metadata())
+    save_file(change_tensors(load_file(path)), path, metadata={**original, **metadata})
+
+
+@torch.no_grad()
+def test_a_network_comes_back_the_same(saved, model, config):
+    loaded, loaded_config = load_weights(saved)
+    assert loaded_config == config
+    assert read_config(saved) == config
+    image = torch.randn(1, 3, 3, 64, 96)
+    for a, b in zip(model.extract(image), loaded.eval().extract(image), strict=True):
+        if isinstance(a, torch.Tensor):
+            assert torch.equal(a, b)
+
+
+def test_half_is_half_the_size_and_loads_as_fp32(tmp_path, model, config, saved):
+    path = tmp_path / "half.safetensors"
+    save_weights(path, model, config, half=True)
+    assert path.stat().st_size < 0.6 * saved.stat().st_size
+    loaded, _ = load_weights(path)
+    assert all(p.dtype == torch.float32 for p in loaded.parameters())
+    for (name, a), b in zip(model.state_dict().items(), loaded.state_dict().values(), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-3, rtol=1e-3, msg=name)
+
+
+def test_variants_keep_their_configuration(tmp_path):
+    config = tiny_config("genvis-online-amodal")
+    save_weights(tmp_path / "g.safetensors", tiny_model(config), config)
+    assert load_weights(tmp_path / "g.safetensors")[1] == config
+
+
+def test_saving_leaves_no_half_file_behind(tmp_path, model, config, monkeypatch):
+    def full_disk(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    path = tmp_path / "tiny.safetensors"
+    path.write_bytes(b"old")
+    monkeypatch.setattr("a2vis_model.weights.save_file", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        save_weights(path, model, config)
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["tiny.safetensors"]
+
+
+def test_broken_files_get_one_clear_error(saved, tmp_path):
+    content = saved.read_bytes()
+    cases = {
+        "missing": (None, "no such file"),
+        "empty": (b"", "truncated"),
+        "truncated": (content[: len(content) // 2], "truncated"),
+        "text": (b"hello, world, this is no weight file", "truncated or not"),
+    }
+    for name, (data, message) in cases.items():
+        path = tmp_path / f"{name}.safetensors"
+        if data is not None:
+            path.write_bytes(data)
+        with pytest.raises(CheckpointError, match=message) as caught:
+            load_weights(path)
+        assert str(path) in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_foreign_and_inconsistent_files_are_refused(saved, tmp_path):
+    foreign = tmp_path / "foreign.safetensors"
+    save_file({"a": torch.zeros(1)}, foreign)
+    with pytest.raises(CheckpointError, match="import-weights"):
+        load_weights(foreign)
+
+    name = "global_prototypes"
+    rewrite(saved, lambda t: {k: v for k, v in t.items() if k != name})
+    with pytest.raises(CheckpointError, match=f"lacks '{name}'"):
+        load_weights(saved)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: {**t, "extra": torch.zeros(1)}, "unknown 'extra'"),
+        (lambda t: {**t, "global_prototypes": torch.zeros(3, 32)}, "global_prototypes is"),
+        (lambda t: {**t, "global_prototypes": torch.full((10, 32), torch.nan)}, "NaN"),
+    ],
+)
+def test_wrong_tensors_are_named(saved, change, message):
+    rewrite(saved, change)
+    with pytest.raises(CheckpointError, match=message):
+        load_weights(saved)
+
+
+@pytest.mark.parametrize("text", ["{", "{}", json.dumps({"name": "x", "layers": 4})])
+def test_an_unusable_configuration_is_named(saved, text):
+    rewrite(saved, config=text)
+    with pytest.raises(CheckpointError, match="configuration is unusable"):
+        load_weights(saved)
+
+
+def test_presets_without_shipped_weights_say_so():
+    with pytest.raises(CheckpointError, match=r"'r50'.*--weights"):
+        shipped_weights("r50")
