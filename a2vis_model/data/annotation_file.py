@@ -1,0 +1,169 @@
+"""Data sets that are one JSON file in COCO's manner, and a folder of images."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import reprlib
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .dataset import Dataset
+from .frames import ImageFiles
+from .json_file import read_json, value_of
+from .problems import DataError, DataProblem, ProblemLog, RecordError
+from .video import ObjectTrack, VideoRecord
+
+Annotation = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A video as the file describes it, with its annotations and the frame that each is about (0 for all)."""
+
+    name: str
+    height: int
+    width: int
+    files: tuple[str, ...]  # of the frames, below the folder of images
+    annotations: list[tuple[int, Annotation]] = field(default_factory=list)
+
+
+class AnnotationFile(Dataset):
+    """One JSON file. A copy sent to a loader process reads the file again there, when first used.
+
+    Annotations of crowds are no objects and are left out, as are those of categories not among `classes`.
+    """
+
+    _owner_key: str  # the field by which an annotation names its video or image
+    _amodal_keys: frozenset[str]  # the fields of annotations that have an amodal and a visible mask
+
+    def __init__(
+        self,
+        file: str | Path,
+        images: str | Path | None,
+        classes: Sequence[str] | None,
+        problems: ProblemLog | None,
+        document: object = None,
+    ) -> None:
+        super().__init__(file, problems)
+        document = self._checked(read_json(file) if document is None else document)
+        categories = dict(self._categories(document))
+        self.classes = tuple(classes) if classes else tuple(dict.fromkeys(categories.values()))
+        self._class_ids = {
+            category: self.classes.index(name) if name in self.classes else None
+            for category, name in categories.items()
+        }
+        entries = self._grouped(document)
+        self.names = [entry.name for entry in entries]
+        self._keys = {key for entry in entries for _, annotation in entry.annotations for key in annotation}
+        self.has_amodal = not self._amodal_keys.isdisjoint(self._keys)
+        self._packed: list[bytes] | None = _pack(entries)
+        self._images = Path(images) if images else _find_images(Path(file), entries[0].files[0] if entries else "")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_packed": None}
+
+    def _read(self, index: int) -> VideoRecord:
+        if self._packed is None:
+            self._packed = _pack(self._grouped(self._checked(read_json(self.path))))
+        entry: Entry = pickle.loads(self._packed[index])
+        paths = tuple(str(path) for path in self._frame_paths(entry))
+        source = ImageFiles(height=entry.height, width=entry.width, length=len(paths), paths=paths)
+        tracks: dict[int, ObjectTrack] = {}
+        for track in self._tracks(entry):
+            if track.object_id in tracks:
+                self.problems.report(DataProblem(self.path, track.visible.record, "has the id of another object"))
+            tracks.setdefault(track.object_id, track)
+        return VideoRecord(entry.name, self.classes, source, tuple(tracks.values()), self.has_amodal, self.problems)
+
+    @abstractmethod
+    def _owners(self, document: Annotation) -> Iterator[tuple[int, Entry, int]]:
+        """What annotations refer to: its id, the video it is (in), and which frame of that."""
+
+    @abstractmethod
+    def _tracks(self, entry: Entry) -> Iterator[ObjectTrack]:
+        """The objects of a video; broken ones are reported."""
+
+    def _frame_paths(self, entry: Entry) -> list[Path]:
+        return [self._images / file for file in entry.files]
+
+    def _categories(self, document: Annotation) -> Iterator[tuple[int, str]]:
+        """Ids and names in the order of the ids."""
+        found = {}
+        for position, category in enumerate(self._listed(document, "categories")):
+            with self.problems.skipping(self.path, f"category {position}"):
+                found[value_of(category, "id", int)] = value_of(category, "name", str)
+        yield from sorted(found.items())
+
+    def _class_id(self, annotation: Annotation) -> int | None:
+        """The class of an object; None when it is one to leave out."""
+        category = value_of(annotation, "category_id", int)
+        if category not in self._class_ids:
+            raise RecordError(f"unknown class: category_id {category}")
+        return self._class_ids[category]
+
+    def _listed(self, document: Annotation, key: str) -> list[Any]:
+        """A list of the document; a file without ground truth has no annotations."""
+        value = document.get(key, [])
+        if not isinstance(value, list):
+            raise DataError(DataProblem(self.path, key, f"is {reprlib.repr(value)}, not a list"))
+        return value
+
+    def _grouped(self, document: Annotation) -> list[Entry]:
+        """The videos, each with its annotations."""
+        owners: dict[int, tuple[Entry, int]] = {}
+        for number, entry, frame in self._owners(document):
+            if number in owners:
+                self.problems.report(DataProblem(self.path, f"{self._owner_key} {number}", "is there more than once"))
+            owners.setdefault(number, (entry, frame))
+        for position, annotation in enumerate(self._listed(document, "annotations")):
+            with self.problems.skipping(self.path, annotation_name(annotation, position)):
+                number = value_of(annotation, self._owner_key, int)
+                if number not in owners:
+                    raise RecordError(f"{self._owner_key} {number} is not in the file, or broken there")
+                entry, frame = owners[number]
+                if not annotation.get("iscrowd"):
+                    entry.annotations.append((frame, annotation))
+        return list({id(entry): entry for entry, _ in owners.values()}.values())
+
+    def _checked(self, document: object) -> Annotation:
+        if not isinstance(document, dict):
+            raise DataError(DataProblem(self.path, "file", "is not an object with videos or images"))
+        return document
+
+
+def annotation_name(annotation: object, position: int = 0) -> str:
+    """What messages call an annotation."""
+    number = annotation.get("id", position) if isinstance(annotation, Mapping) else position
+    return f"annotation {reprlib.repr(number)}"
+
+
+def find_annotations(path: str | Path) -> Path:
+    """The JSON file at this path: itself, or the only one in the folder or in its folder `annotations`."""
+    root = Path(path)
+    if not root.is_dir():
+        return root
+    files = sorted([*root.glob("*.json"), *root.glob("annotations/*.json")])
+    if len(files) != 1:
+        names = ", ".join(str(file.relative_to(root)) for file in files) or "none"
+        raise DataError(DataProblem(str(root), "folder", f"does not hold one annotation file ({names}): name it"))
+    return files[0]
+
+
+def _find_images(file: Path, first: str) -> Path:
+    """The folder below which the first image is, looked for where the known data sets keep theirs."""
+    split = re.sub("^(instances|annotations)_", "", file.stem)
+    for root in (file.parent, file.parent.parent):
+        for name in (split, f"{split}/JPEGImages", "JPEGImages", "images", "."):
+            if first and (root / name / first).is_file():
+                return root / name
+    return file.parent
+
+
+def _pack(entries: list[Entry]) -> list[bytes]:
+    """An entry is only unpacked to be read: a forked loader process would copy millions of small objects, memory
+    and all, by just looking at them."""
+    return [pickle.dumps(entry, pickle.HIGHEST_PROTOCOL) for entry in entries]

@@ -1,0 +1,197 @@
+"""FISHBOWL, and everything rendered in its layout.
+
+Merged:      <split>/[final/]<VID>/{video.mp4, objects.json, object<K>/objects.json}
+Un-merged:   <split>_data/{<split>/<VID>/objects.json, <split>_objects/<VID>_object<ID>/objects.json} and
+             <split>_frames/<VID>/*.png there or one folder up, else <VID>/video.mp4
+"""
+
+from __future__ import annotations
+
+import re
+import reprlib
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .dataset import Dataset
+from .frames import FrameSource, ImageFiles, VideoFile
+from .json_file import read_json, value_of
+from .masks import parse_masks
+from .problems import DataError, DataProblem, ProblemLog, RecordError
+from .video import MaskTrack, ObjectTrack, VideoRecord
+
+FISHBOWL_CLASSES = ("SmallFishA", "MediumFishA", "MediumFishB", "BigFishA", "BigFishB")
+CLASSES_FILE = "classes.json"  # a list of names beside the clips or one folder up, where others are needed
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the parts of a split are; without folders of their own they are inside the clips."""
+
+    clips: Path
+    objects: Path | None = None
+    frames: Path | None = None
+
+
+def find_layout(path: str | Path) -> Layout | None:
+    """The FISHBOWL layout at this folder, if it is one."""
+    root = Path(path)
+    for clips in (root / "final", root):
+        if any((clip / "objects.json").is_file() for clip in _folders(clips)):
+            split = clips.name
+            objects = clips.parent / f"{split}_objects"
+            if not objects.is_dir():
+                return Layout(clips)
+            frames = (clips.parent / f"{split}_frames", clips.parent.parent / f"{split}_frames")
+            return Layout(clips, objects, next((folder for folder in frames if folder.is_dir()), None))
+    # The folder above an un-merged split, <split>_data, is as good a name for it.
+    inner = [folder for folder in _folders(root) if (root / f"{folder.name}_objects").is_dir()]
+    return find_layout(inner[0]) if len(inner) == 1 else None
+
+
+def open_fishbowl(
+    path: str | Path, classes: Sequence[str] | None = None, *, problems: ProblemLog | None = None
+) -> FishbowlDataset:
+    """One split. Its classes are those in `classes.json`, else FISHBOWL's five; `classes` chooses among them, others
+    being left out, and may add to them.
+    """
+    return FishbowlDataset(path, classes, problems)
+
+
+def found_classes(path: str | Path) -> tuple[str, ...]:
+    """FISHBOWL's classes and after them, sorted, the others that a split holds; empty for other data sets."""
+    layout = find_layout(path)
+    if layout is None:
+        return ()
+    pattern = re.compile(r'"type_name":\s*"([^"\\]+)"')  # far quicker than to parse all the masks around it
+    files = layout.clips.glob("*/objects.json")
+    found = {name for file in files for name in pattern.findall(file.read_text("utf-8", "replace"))}
+    return (*FISHBOWL_CLASSES, *sorted(found.difference(FISHBOWL_CLASSES)))
+
+
+class FishbowlDataset(Dataset):
+    """See `open_fishbowl`."""
+
+    format = "fishbowl"
+
+    def __init__(self, path: str | Path, classes: Sequence[str] | None, problems: ProblemLog | None) -> None:
+        super().__init__(path, problems)
+        layout = find_layout(path)
+        if layout is None:
+            splits = [folder.name for folder in _folders(Path(path)) if find_layout(folder)]
+            remedy = f": name one of its splits, {', '.join(splits)}" if splits else ""
+            raise DataError(DataProblem(str(path), "folder", f"holds no clips in the FISHBOWL layout{remedy}"))
+        self.names = [folder.name for folder in _folders(layout.clips)]
+        declared = _declared_classes(layout.clips) or FISHBOWL_CLASSES
+        self.classes = tuple(classes) if classes else declared
+        self._known_classes = {*declared, *self.classes}
+        self._layout = layout
+        self._objects = _unmerged_objects(layout.objects)
+        self.has_amodal = bool(self._objects) or any(_object_folders(layout.clips / name) for name in self.names)
+
+    def _read(self, index: int) -> VideoRecord:
+        name = self.names[index]
+        file = str(self._layout.clips / name / "objects.json")
+        entries = read_json(file)
+        if not isinstance(entries, list):
+            raise DataError(DataProblem(file, "file", "is not a list of objects"))
+        source = self._source(name)
+        amodal = self._amodal_tracks(name, source)
+        tracks: dict[int, ObjectTrack] = {}
+        listed = set()
+        for position, entry in enumerate(entries):
+            known = isinstance(entry, dict) and "id" in entry
+            record = f"object {reprlib.repr(entry['id'])}" if known else f"entry {position}"
+            with self.problems.skipping(file, record):
+                object_id = value_of(entry, "id", int)
+                if object_id in listed:
+                    raise RecordError("has the id of another object")
+                listed.add(object_id)
+                class_name = value_of(entry, "type_name", str)
+                if class_name not in self._known_classes:
+                    raise RecordError(f"unknown class {class_name!r}; the classes are {', '.join(self.classes)}")
+                if class_name not in self.classes:
+                    continue
+                visible = _mask_track("visible", file, record, entry, source)
+                if self.has_amodal and object_id not in amodal:
+                    raise RecordError("has no amodal masks")
+                whole = amodal.get(object_id)
+                if whole is not None or not self.has_amodal:
+                    class_id = self.classes.index(class_name)
+                    tracks[object_id] = ObjectTrack(object_id, class_id, visible, whole)
+        for object_id in amodal.keys() - listed:
+            self.problems.report(DataProblem(file, f"object {object_id}", "has amodal masks and no visible ones"))
+        return VideoRecord(name, self.classes, source, tuple(tracks.values()), self.has_amodal, self.problems)
+
+    def _source(self, name: str) -> FrameSource:
+        clip = self._layout.clips / name
+        video = clip / "video.mp4"
+        images = self._layout.frames / name if self._layout.frames else clip / "frames"
+        if images.is_dir() and (self._layout.frames or not video.is_file()):
+            return ImageFiles.probe(_numbered_images(images))
+        return VideoFile.probe(str(video))
+
+    def _amodal_tracks(self, name: str, source: FrameSource) -> dict[int, MaskTrack | None]:
+        """The amodal masks of a clip by object; None for an object whose masks are broken, which is reported."""
+        tracks: dict[int, MaskTrack | None] = {}
+        for folder in self._objects.get(name, _object_folders(self._layout.clips / name)):
+            file = str(folder / "objects.json")
+            with self.problems.skipping(file, folder.name):
+                entries = read_json(file)
+                if not isinstance(entries, list) or len(entries) != 1:
+                    raise RecordError("is not a list of one object")
+                object_id = value_of(entries[0], "id", int)
+                if object_id in tracks:
+                    raise RecordError(f"object {object_id} has amodal masks already")
+                tracks[object_id] = None
+                tracks[object_id] = _mask_track("amodal", file, f"object {object_id}", entries[0], source)
+        return tracks
+
+
+def _mask_track(kind: str, file: str, record: str, entry: object, source: FrameSource) -> MaskTrack:
+    size = (source.height, source.width)
+    masks = parse_masks(kind, value_of(entry, "masks", list), source.length, *size, null_allowed=False)
+    return MaskTrack(kind, file, record, *size, masks)
+
+
+def _declared_classes(clips: Path) -> tuple[str, ...]:
+    for file in (clips / CLASSES_FILE, clips.parent / CLASSES_FILE):
+        if file.is_file():
+            names = read_json(file)
+            if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+                raise DataError(DataProblem(str(file), "file", "is not a list of class names"))
+            return tuple(names)
+    return ()
+
+
+def _numbered_images(folder: Path) -> list[str]:
+    """The images of a folder in the order of their numbers, of which none may be missing."""
+    images = {int(file.stem): file for file in folder.iterdir() if file.stem.isdecimal() and _is_image(file)}
+    if not images:
+        raise DataError(DataProblem(str(folder), "frames", "holds no numbered images"))
+    for number in range(min(images), max(images)):
+        if number not in images:
+            raise DataError(DataProblem(str(folder), f"frame {number}", "is missing"))
+    return [str(images[number]) for number in sorted(images)]
+
+
+def _is_image(file: Path) -> bool:
+    return file.suffix.lower() in (".png", ".jpg", ".jpeg", ".bmp")
+
+
+def _folders(path: Path) -> list[Path]:
+    return sorted(child for child in path.iterdir() if child.is_dir()) if path.is_dir() else []
+
+
+def _object_folders(clip: Path) -> list[Path]:
+    return [folder for folder in _folders(clip) if re.fullmatch(r"object\d+", folder.name)]
+
+
+def _unmerged_objects(folder: Path | None) -> dict[str, list[Path]]:
+    """The folders of amodal masks by clip."""
+    objects: dict[str, list[Path]] = defaultdict(list)
+    for child in _folders(folder) if folder else []:
+        if match := re.fullmatch(r"(.+)_object\d+", child.name):
+            objects[match[1]].append(child)
+    return dict(objects)

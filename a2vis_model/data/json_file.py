@@ -1,0 +1,44 @@
+"""Reading JSON that others wrote: every value is checked before it is used."""
+
+from __future__ import annotations
+
+import json
+import reprlib
+from pathlib import Path
+from typing import Any, TypeVar
+
+from .problems import DataError, DataProblem, RecordError
+
+T = TypeVar("T")
+
+MAX_SIDE = 16384  # of a frame in pixels: a larger one is a broken record, and would be allocated
+
+
+def read_json(file: str | Path) -> Any:
+    """The document in the file; raises DataError when there is none."""
+    try:
+        return json.loads(Path(file).read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(DataProblem(str(file), "file", f"cannot be read as JSON: {error}")) from error
+
+
+def value_of(entry: object, key: str, kind: type[T]) -> T:
+    """`entry[key]`, which must be there and of that kind."""
+    if not isinstance(entry, dict):
+        raise RecordError(f"is {reprlib.repr(entry)}, not an object with fields")
+    if key not in entry:
+        raise RecordError(f"has no {key}")
+    value = entry[key]
+    # bool is an int to Python, and an id beyond 64 bits would not fit the arrays.
+    whole_too_large = isinstance(value, int) and abs(value) >> 63
+    if not isinstance(value, kind) or isinstance(value, bool) or whole_too_large:
+        raise RecordError(f"{key} is {reprlib.repr(value)}, not {kind.__name__}")
+    return value
+
+
+def side(entry: object, key: str) -> int:
+    """A width or height in pixels."""
+    value = value_of(entry, key, int)
+    if not 1 <= value <= MAX_SIDE:
+        raise RecordError(f"{key} is {value}, not 1 to {MAX_SIDE}")
+    return value

@@ -1,0 +1,189 @@
+"""The one internal form of all data sets: a video, its objects, and a visible and an amodal mask of each a frame.
+
+An image is a video of length one. Nothing is decoded before it is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .frames import Frames, FrameSource
+from .masks import BoolMask, Mask
+from .problems import DataError, DataProblem, ProblemLog, RecordError
+
+AmodalRule = Literal["full", "video", "sample"]
+"""How the paper's rule (section 3.1), no amodal mask before an object was first seen, is applied: not at all
+("full"), from the object's first visible frame in the whole video ("video", for evaluation), or from its first
+visible frame among those loaded, in the order asked for ("sample", for training)."""
+
+
+@dataclass(frozen=True)
+class MaskTrack:
+    """The masks of one object over a video, one a frame; None where there is nothing of it."""
+
+    kind: str  # "visible" or "amodal", for messages, as are file and record
+    file: str
+    record: str
+    height: int
+    width: int
+    masks: tuple[Mask | None, ...]
+
+    def decode(self, t: int) -> BoolMask:
+        """bool [H, W]; raises DataError when the mask is broken."""
+        mask = self.masks[t]
+        if mask is None:
+            return np.zeros((self.height, self.width), np.bool_)
+        with self._naming(t):
+            return mask.decode()
+
+    def decode_into(self, masks: BoolMask, frames: Sequence[int]) -> None:
+        """Writes the masks of these frames to bool [T, H, W], which comes filled with zeros."""
+        for row, t in enumerate(frames):
+            if self.masks[t] is not None:
+                masks[row] = self.decode(t)
+
+    def area(self, t: int) -> int:
+        """Pixels in the mask; raises DataError when it is broken."""
+        mask = self.masks[t]
+        if mask is None:
+            return 0
+        with self._naming(t):
+            return mask.area()
+
+    @contextmanager
+    def _naming(self, t: int) -> Iterator[None]:
+        try:
+            yield
+        except RecordError as error:
+            message = f"{self.kind} mask of frame {t}: {error}"
+            raise DataError(DataProblem(self.file, self.record, message)) from error
+
+
+@dataclass(frozen=True)
+class ObjectTrack:
+    """One object over a video; `amodal` is None in data sets that have no amodal masks."""
+
+    object_id: int
+    class_id: int
+    visible: MaskTrack
+    amodal: MaskTrack | None
+
+    def visible_mask(self, t: int) -> BoolMask:
+        """bool [H, W]"""
+        return self.visible.decode(t)
+
+    def amodal_mask(self, t: int) -> BoolMask | None:
+        """bool [H, W], the full shape inside the frame, as annotated."""
+        return None if self.amodal is None else self.amodal.decode(t)
+
+    @cached_property
+    def first_visible(self) -> int:
+        """The first frame with a visible pixel; the length of the video when there is none."""
+        length = len(self.visible.masks)
+        return next((t for t in range(length) if self.visible.area(t)), length)
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Some frames of a video with everything in them decoded. N objects, T frames."""
+
+    name: str
+    indices: NDArray[np.int64]  # [T], in the video
+    frames: Frames  # [T, H, W, 3] RGB
+    visible: NDArray[np.bool_]  # [N, T, H, W]
+    amodal: NDArray[np.bool_] | None  # [N, T, H, W]
+    class_ids: NDArray[np.int64]  # [N]
+    object_ids: NDArray[np.int64]  # [N], unique in the video
+    first_visible: NDArray[np.int64]  # [N], in the whole video; its length for an object that is never seen
+
+
+@dataclass(frozen=True)
+class VideoRecord:
+    """One video of a data set, not yet decoded."""
+
+    name: str
+    classes: tuple[str, ...]
+    source: FrameSource
+    tracks: tuple[ObjectTrack, ...]
+    has_amodal: bool
+    problems: ProblemLog = field(repr=False, compare=False)
+
+    @property
+    def height(self) -> int:
+        return self.source.height
+
+    @property
+    def width(self) -> int:
+        return self.source.width
+
+    @property
+    def length(self) -> int:
+        return self.source.length
+
+    def frames(self, indices: Sequence[int]) -> Frames:
+        """uint8 [n, H, W, 3] RGB; raises DataError when one cannot be read."""
+        return self.source.read(indices)
+
+    def first_visible(self, track: ObjectTrack) -> int:
+        """The first frame in which the object is seen; the length of the video when it never is."""
+        return track.first_visible
+
+    def load(self, indices: Sequence[int], *, amodal: AmodalRule = "full", seen_only: bool = False) -> Sample:
+        """Decodes these frames and the masks in them; with `seen_only`, of the objects visible in any of them.
+
+        An object with a broken mask among them is left out and reported. An unreadable frame raises DataError.
+        """
+        frames = self.frames(indices)
+        shape = (len(self.tracks), len(frames), self.height, self.width)
+        # Zeros cost nothing until written to, so that the rows of objects left out are free.
+        visible = np.zeros(shape, np.bool_)
+        full = np.zeros(shape if self.has_amodal else (0, *shape[1:]), np.bool_)
+        kept: list[ObjectTrack] = []
+        starts: list[int] = []
+        for track in self.tracks:
+            row = len(kept)
+            try:
+                track.visible.decode_into(visible[row], indices)
+                if seen_only and not visible[row].any():
+                    continue
+                start = self.first_visible(track)
+                if track.amodal is not None:
+                    track.amodal.decode_into(full[row], indices)
+                    _apply_rule(amodal, full[row], visible[row], indices, start)
+            except DataError as error:
+                self.problems.report(error.problem)
+                visible[row] = False
+                full[row : row + 1] = False
+            else:
+                kept.append(track)
+                starts.append(start)
+        return Sample(
+            name=self.name,
+            indices=np.asarray(indices, np.int64),
+            frames=frames,
+            visible=visible[: len(kept)],
+            amodal=full[: len(kept)] if self.has_amodal else None,
+            class_ids=np.array([track.class_id for track in kept], np.int64),
+            object_ids=np.array([track.object_id for track in kept], np.int64),
+            first_visible=np.array(starts, np.int64),
+        )
+
+
+def _apply_rule(
+    rule: AmodalRule, amodal: BoolMask, visible: BoolMask, indices: Sequence[int], first_visible: int
+) -> None:
+    """Empties the amodal masks [T, H, W] of the frames before the object was seen, in place."""
+    if rule == "video":
+        amodal[np.asarray(indices) < first_visible] = False
+    elif rule == "sample":
+        seen = visible.any(axis=(1, 2))
+        amodal[~np.logical_or.accumulate(seen)] = False
+    elif rule != "full":
+        raise ValueError(f"amodal={rule!r} is none of {', '.join(get_args(AmodalRule))}")
