@@ -10,6 +10,8 @@ from .errors import A2VISError
 COMMANDS = {
     "predict": ("commands.predict", "track the objects of a video file or a folder of frames"),
     "info": ("commands.info", "print a network's parameters, GFLOP per frame and feature sizes"),
+    "train": ("training.command", "train a network, in as many sittings as it takes"),
+    "render": ("render.command", "make occlusion video with exact visible and amodal masks"),
     "check-data": ("data.command", "check a data set's records and print its statistics"),
     "import-weights": ("commands.import_weights", "convert a foreign checkpoint into a weight file"),
 }

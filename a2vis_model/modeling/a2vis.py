@@ -77,6 +77,7 @@ class PrototypeNetwork(VideoNetwork):
         prototypes: Θ.
         visible_head: Γ; also reads masks from the clip's own prototypes for the auxiliary loss.
         dim, mask_dim: channels of the detector's finest map and of the frame features.
+        amodal: where the network has one kind of masks, they are amodal ones ("-Amodal", paper 4.3).
     """
 
     def __init__(
@@ -87,8 +88,10 @@ class PrototypeNetwork(VideoNetwork):
         visible_head: VisibleMaskHead,
         dim: int,
         mask_dim: int,
+        amodal: bool,
     ) -> None:
         super().__init__(detector=detector, slots=len(prototypes.query_content))
+        self.amodal = amodal
         self.mask_conv = nn.Conv2d(dim, mask_dim, 1)
         self.prototypes = prototypes
         self.visible_head = visible_head
@@ -130,8 +133,7 @@ class A2VIS(PrototypeNetwork):
         visible_head: Γ.
         samh: the amodal mask head; None for the ablation of paper Table 8.
         class_head: the classification head.
-        dim, mask_dim: channels of the detector's finest map and of the frame features.
-        amodal: without SAMH, the one kind of masks are amodal ones.
+        dim, mask_dim, amodal: see `PrototypeNetwork`.
     """
 
     def __init__(
@@ -145,12 +147,16 @@ class A2VIS(PrototypeNetwork):
         class_head: ClassificationHead,
         dim: int,
         mask_dim: int,
-        amodal: bool = False,
+        amodal: bool,
     ) -> None:
         super().__init__(
-            detector=detector, prototypes=prototypes, visible_head=visible_head, dim=dim, mask_dim=mask_dim
+            detector=detector,
+            prototypes=prototypes,
+            visible_head=visible_head,
+            dim=dim,
+            mask_dim=mask_dim,
+            amodal=amodal,
         )
-        self.amodal = amodal
         # The first clip runs the same path as all others: everything in it is new against this start.
         self.global_prototypes = nn.Parameter(prototypes.query_content.detach().clone())
         self.update = update

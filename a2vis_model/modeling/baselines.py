@@ -28,27 +28,7 @@ def _no_state(network: VideoNetwork, batch: int) -> ClipState:
 
 
 class VITA(PrototypeNetwork):
-    """VITA (Heo et al. 2022): the whole video is one clip, slots are tracks.
-
-    Args:
-        amodal: the masks are amodal ones.
-        others: see `PrototypeNetwork`.
-    """
-
-    def __init__(
-        self,
-        *,
-        detector: Detector,
-        prototypes: InstancePrototypes,
-        visible_head: VisibleMaskHead,
-        dim: int,
-        mask_dim: int,
-        amodal: bool,
-    ) -> None:
-        super().__init__(
-            detector=detector, prototypes=prototypes, visible_head=visible_head, dim=dim, mask_dim=mask_dim
-        )
-        self.amodal = amodal
+    """VITA (Heo et al. 2022): the whole video is one clip, slots are tracks."""
 
     def initial_state(self, batch: int = 1) -> ClipState:
         return _no_state(self, batch)
@@ -67,7 +47,6 @@ class GenVIS(PrototypeNetwork):
 
     Args:
         memory: clips remembered, M.
-        amodal: the masks are amodal ones.
         others: see `PrototypeNetwork`.
     """
 
@@ -79,14 +58,18 @@ class GenVIS(PrototypeNetwork):
         visible_head: VisibleMaskHead,
         dim: int,
         mask_dim: int,
-        memory: int,
         amodal: bool,
+        memory: int,
     ) -> None:
         super().__init__(
-            detector=detector, prototypes=prototypes, visible_head=visible_head, dim=dim, mask_dim=mask_dim
+            detector=detector,
+            prototypes=prototypes,
+            visible_head=visible_head,
+            dim=dim,
+            mask_dim=mask_dim,
+            amodal=amodal,
         )
         self.memory = memory
-        self.amodal = amodal
         self.memory_key = nn.Linear(dim, dim)
         self.memory_value = nn.Linear(dim, dim)
         self.query_key = nn.Linear(dim, dim)
