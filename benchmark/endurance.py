@@ -7,6 +7,7 @@ input keeps ten thousand clips to minutes; nothing that could grow depends on th
 """
 
 import argparse
+import dataclasses
 import resource
 import statistics
 import time
@@ -15,7 +16,9 @@ import numpy as np
 import psutil
 import torch
 
-from a2vis_model import StreamingTracker, TrackSettings, build_model, freeze, load_config
+from a2vis_model import ModelConfig, StreamingTracker, TrackSettings, build_model, freeze, load_config
+
+ANYTHING = TrackSettings(start_score=0, keep_score=0, min_area=1, confirm_frames=1, duplicate_iou=1)
 
 
 def moving_patches(index: int, height: int, width: int) -> np.ndarray:
@@ -26,6 +29,15 @@ def moving_patches(index: int, height: int, width: int) -> np.ndarray:
         y, x = rng.integers(0, height - 16), (rng.integers(0, width) + 2 * index) % (width - 16)
         image[y : y + 16, x : x + 16] = rng.integers(0, 256, (16, 16, 3))
     return image
+
+
+def usual_score(tracker: StreamingTracker, config: ModelConfig) -> float:
+    """The median score of slots over some frames."""
+    scores = []
+    for index in range(100):
+        (result,) = tracker.push(moving_patches(index, config.input_height, config.input_width), index / 30)
+        scores += [instance.score for instance in result.instances]
+    return statistics.median(scores)
 
 
 def main() -> None:
@@ -43,9 +55,12 @@ def main() -> None:
         width, height = map(int, args.size.split("x"))
         changes = {"input_width": width, "input_height": height}
     config = load_config(args.preset, **changes)
-    # With random weights the best class hovers around this probability, so that tracks start and end all the time.
-    settings = TrackSettings(start_score=0.26, keep_score=0.257, confirm_frames=1, max_lost_frames=1)
-    tracker = StreamingTracker(freeze(build_model(config)), config, stride=1, settings=settings)
+    model = freeze(build_model(config))
+    score = usual_score(StreamingTracker(model, config, settings=ANYTHING), config)
+    # Random weights give all slots nearly the same score, which changes with the picture: at this threshold tracks
+    # start and end all the time.
+    settings = dataclasses.replace(ANYTHING, start_score=score, keep_score=score, max_lost_frames=1)
+    tracker = StreamingTracker(model, config, stride=1, settings=settings)
     process = psutil.Process()
     times: list[float] = []
     newest_id = 0
