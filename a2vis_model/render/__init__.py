@@ -1,0 +1,25 @@
+"""Procedural occlusion video with exact visible and amodal masks: an aquarium after FISHBOWL, a robot's
+world.
+
+    clip = render_clip(world="robot", seed=7, frames=32, height=320, width=480)
+    clip.frames                # uint8 RGB [T, H, W, 3]
+    clip.objects[0].amodal     # bool [T, H, W]
+
+`SyntheticClips` feeds training without touching the disk; `write_clip` writes FISHBOWL's layout.
+"""
+
+from .classes import CLASS_NAMES
+from .clip import RenderedClip, RenderedObject
+from .fishbowl_writer import write_clip
+from .worlds import SyntheticClips, World, clip_seed, render_clip
+
+__all__ = [
+    "CLASS_NAMES",
+    "RenderedClip",
+    "RenderedObject",
+    "SyntheticClips",
+    "World",
+    "clip_seed",
+    "render_clip",
+    "write_clip",
+]

@@ -1,0 +1,17 @@
+"""The generator's ten classes, named once: the five fish of FISHBOWL, then the five bodies of the robot
+world."""
+
+CLASS_NAMES: tuple[str, ...] = (
+    "SmallFishA",
+    "MediumFishA",
+    "MediumFishB",
+    "BigFishA",
+    "BigFishB",
+    "Person",
+    "Vehicle",
+    "Box",
+    "Ball",
+    "Robot",
+)
+FISH_NAMES: tuple[str, ...] = CLASS_NAMES[:5]
+BODY_NAMES: tuple[str, ...] = CLASS_NAMES[5:]
