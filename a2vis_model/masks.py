@@ -1,5 +1,6 @@
 """Masks in image pixels: from the network's logits to cropped bitmaps and COCO run lengths."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,33 +93,27 @@ def logits_to_mask(logits: NDArray[np.float32], place: Placement) -> RegionMask:
     rows, columns = np.flatnonzero(positive.any(axis=1)), np.flatnonzero(positive.any(axis=0))
     if not len(rows):
         return RegionMask.empty(place.image_height, place.image_width)
-    y, top, weights_y = _interpolation(rows[0], rows[-1], len(logits), place.image_height, place.scaled_height)
-    x, left, weights_x = _interpolation(columns[0], columns[-1], logits.shape[1], place.image_width, place.scaled_width)
-    cells = logits[top : top + weights_y.shape[1], left : left + weights_x.shape[1]]
-    pixels = (weights_y @ cells @ weights_x.T) > 0
+    y, low_y, fraction_y = _cells_between(rows, len(logits), place.image_height, place.scaled_height)
+    x, low_x, fraction_x = _cells_between(columns, logits.shape[1], place.image_width, place.scaled_width)
+    top, bottom = logits[low_y], logits[np.minimum(low_y + 1, len(logits) - 1)]
+    lines = top + (bottom - top) * fraction_y[:, None]
+    left, right = lines[:, low_x], lines[:, np.minimum(low_x + 1, logits.shape[1] - 1)]
+    pixels = left + (right - left) * fraction_x > 0
     return RegionMask.crop(pixels, x=x, y=y, image_height=place.image_height, image_width=place.image_width)
 
 
-def _interpolation(
-    first: int, last: int, cells: int, image_size: int, scaled_size: int
-) -> tuple[int, int, NDArray[np.float32]]:
-    """Linear interpolation along one axis around cells `first`..`last`.
+def _cells_between(
+    positive: NDArray[np.int64], cells: int, image_size: int, scaled_size: int
+) -> tuple[int, NDArray[np.int64], NDArray[np.float32]]:
+    """Where the pixels that positive cells can reach lie between cells, along one axis.
 
     Returns:
-        the first image pixel, the first cell, and the weights [pixels, cells] between them.
+        the first of these pixels, and for each the cell before it and how far it is towards the next, in [0, 1].
     """
     cell_per_pixel = scaled_size / image_size / LOGIT_STRIDE
     # Pixel i has its centre at (i + 1/2) · cell_per_pixel - 1/2 cells; those nearer than one cell count.
-    start = max(int(np.ceil((first - 0.5) / cell_per_pixel - 0.5)), 0)
-    stop = min(int(np.floor((last + 1.5) / cell_per_pixel - 0.5)) + 1, image_size)
+    start = max(math.ceil((positive[0] - 0.5) / cell_per_pixel - 0.5), 0)
+    stop = min(math.floor((positive[-1] + 1.5) / cell_per_pixel - 0.5) + 1, image_size)
     position = ((np.arange(start, stop) + 0.5) * cell_per_pixel - 0.5).clip(0, cells - 1)
-    low = np.minimum(position.astype(np.int64), max(cells - 2, 0))
-    fraction = (position - low).astype(np.float32)
-    first_cell = int(low[0]) if len(low) else first
-    count = int(low[-1]) - first_cell + 2 if len(low) else 1
-    weights = np.zeros((len(low), min(count, cells - first_cell)), np.float32)
-    pixel = np.arange(len(low))
-    weights[pixel, low - first_cell] = 1 - fraction
-    if cells > 1:
-        weights[pixel, low - first_cell + 1] = fraction
-    return start, first_cell, weights
+    low = position.astype(np.int64)
+    return start, low, (position - low).astype(np.float32)

@@ -11,12 +11,14 @@ import statistics
 import time
 from collections.abc import Callable
 
+import numpy as np
 import torch
 
-from a2vis_model import build_model, freeze, load_config
-from a2vis_model.config import ModelConfig
-from a2vis_model.modeling import build_detector, concatenate
+from a2vis_model import ModelConfig, StreamingTracker, TrackSettings, build_model, freeze, load_config
+from a2vis_model.modeling import build_detector
 from a2vis_model.modeling.backbones import fold_batch_norms
+
+EVERY_SLOT = TrackSettings(start_score=0, keep_score=0, min_area=1, confirm_frames=1, duplicate_iou=1)
 
 
 def transformers_mask2former(config: ModelConfig) -> torch.nn.Module:
@@ -95,21 +97,27 @@ def main() -> None:
             report(size, take_turns(functions, args.runs), "transformers Mask2Former")
             del detector, theirs, functions
         model = freeze(build_model(config))
-        state = model.initial_state()
-        features = model.extract(image[None])
-        clip = concatenate([features] * config.clip_length)
-        parts = take_turns(
-            {
-                "frame (extract)": lambda model=model, image=image: model.extract(image[None]),
-                "clip (step)": lambda model=model, clip=clip, state=state: model.step(clip, state),
-            },
-            args.runs,
-        )
-        frame, step = (statistics.median(values) for values in parts.values())
-        print(f"{size}, whole A2VIS: a frame {frame:.1f} ms, a clip {step:.1f} ms")
+        print(f"{size}, whole A2VIS from uint8 image to tracks")
         for stride in (1, config.clip_length):
-            total = frame + step / stride
-            print(f"  clip stride {stride}: {total:9.1f} ms a frame, {1000 / total:6.2f} frames a second")
+            for label, settings in (("nothing in view", TrackSettings()), ("every slot a track", EVERY_SLOT)):
+                tracker = StreamingTracker(model, config, stride=stride, settings=settings)
+                milliseconds = frame_time(tracker, config, args.runs)
+                print(
+                    f"  clip stride {stride}, {label:<20} {milliseconds:9.1f} ms a frame, "
+                    f"{1000 / milliseconds:6.2f} frames a second"
+                )
+
+
+def frame_time(tracker: StreamingTracker, config: ModelConfig, clips: int) -> float:
+    """Mean milliseconds of a frame over some clips, after one."""
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (config.input_height, config.input_width, 3), np.uint8)
+    for _ in range(config.clip_length):
+        tracker.push(image, 0.0)
+    start = time.perf_counter()
+    for _ in range(clips * config.clip_length):
+        tracker.push(image, 0.0)
+    return (time.perf_counter() - start) * 1e3 / (clips * config.clip_length)
 
 
 if __name__ == "__main__":
