@@ -1,0 +1,122 @@
+"""Average precision and recall of tracks: the YouTube-VIS protocol, matched and accumulated by TrackEval.
+
+A track is one detection. Its overlap with an object is the spatio-temporal IoU; it counts from thresholds
+0.5, 0.55, ..., 0.95. Classes are evaluated apart and averaged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from trackeval.metrics.track_map import TrackMAP
+
+IOU_THRESHOLDS = np.arange(0.5, 0.96, 0.05)
+RECALL_POINTS = np.linspace(0, 1, 101)
+
+ClassMatches = dict[str, Any]
+"""What TrackEval remembers of a video and class."""
+
+
+class _Accumulator(TrackMAP):
+    """TrackEval's metric on overlaps that are computed already, for all pairs of a video at once."""
+
+    @staticmethod
+    def _compute_track_ious(dt: Any, gt: Any, iou_function: str = "mask", boxformat: str = "") -> Any:
+        return np.asarray(dt).reshape(len(dt), len(gt))
+
+
+class Curve(NamedTuple):
+    """Averaged over classes; -1 where no class has an object."""
+
+    precision: NDArray[np.float64]
+    """[10, 101] over IoU thresholds and recall points."""
+    recall: NDArray[np.float64]
+    """[10] over IoU thresholds."""
+
+
+def match_tracks(
+    iou: NDArray[np.float64],
+    scores: NDArray[np.float64],
+    ignored: NDArray[np.bool_],
+) -> ClassMatches | None:
+    """Match the predictions of one class in one video.
+
+    Args:
+        iou: [P, G] spatio-temporal IoU of predictions and objects.
+        scores: [P] of the predictions.
+        ignored: [G] objects that do not count; a prediction that matches one does not count either.
+
+    Returns:
+        None where there are neither objects nor predictions.
+    """
+    order = np.argsort(-scores, kind="mergesort")
+    data = {
+        # TrackEval takes a match with the ID 0 for none, so they start at 1.
+        "gt_track_ids": list(range(1, iou.shape[1] + 1)),
+        "dt_track_ids": list(range(1, iou.shape[0] + 1)),
+        "gt_tracks": [None] * iou.shape[1],
+        "dt_tracks": iou[order],
+        "gt_track_iscrowd": ignored.tolist(),
+        "dt_track_scores": scores[order],
+        "iou_type": "mask",
+    }
+    matches: ClassMatches | None = _accumulator(0).eval_sequence(data)[0]
+    return matches
+
+
+def accumulate(videos: Sequence[Mapping[int, ClassMatches | None]], classes: Sequence[int], max_tracks: int) -> Curve:
+    """Precision and recall over all videos, averaged over the classes that have objects.
+
+    Args:
+        videos: matches of each video by class.
+        classes: to average over.
+        max_tracks: predictions counted in a video and class, those of the highest scores; 0 counts all.
+    """
+    accumulator = _accumulator(max_tracks)
+    precisions, recalls = [], []
+    for class_id in classes:
+        matches = {number: [video.get(class_id)] for number, video in enumerate(videos)}
+        result = accumulator.combine_sequences(matches)
+        if result["recall"][0, 0] >= 0:
+            precisions.append(result["precision"][:, :, 0])
+            recalls.append(result["recall"][:, 0])
+    if not precisions:
+        return Curve(np.full((len(IOU_THRESHOLDS), len(RECALL_POINTS)), -1.0), np.full(len(IOU_THRESHOLDS), -1.0))
+    return Curve(np.mean(precisions, axis=0), np.mean(recalls, axis=0))
+
+
+def summarise(
+    videos: Sequence[Mapping[int, ClassMatches | None]],
+    classes: Sequence[int],
+    *,
+    max_tracks: int,
+    recall_tracks: int,
+) -> dict[str, float | None]:
+    """AP, AP50, AP75 with `max_tracks`, AR with `recall_tracks`, AR1, AR10; None where there is no object."""
+    curve = accumulate(videos, classes, max_tracks)
+    recalls = {number: accumulate(videos, classes, number).recall.mean() for number in {recall_tracks, 1, 10}}
+    values = {
+        "AP": curve.precision.mean(),
+        "AP50": curve.precision[0].mean(),
+        "AP75": curve.precision[5].mean(),
+        "AR": recalls[recall_tracks],
+        "AR1": recalls[1],
+        "AR10": recalls[10],
+    }
+    return {key: None if value < 0 else float(value) for key, value in values.items()}
+
+
+def _accumulator(max_tracks: int) -> _Accumulator:
+    return _Accumulator(
+        {
+            "USE_AREA_RANGES": False,
+            "USE_TIME_RANGES": False,
+            "IOU_THRESHOLDS": IOU_THRESHOLDS,
+            "RECALL_THRESHOLDS": RECALL_POINTS,
+            "MAX_DETECTIONS": max_tracks,
+            "PRINT_CONFIG": False,
+        }
+    )

@@ -1,0 +1,122 @@
+"""Baselines to compare with: the frame detector with SORT or ByteTrack, and the guess that hidden things stand still.
+
+MinVIS, VITA and GenVIS are variants of the network (`config/presets/variants.yaml`) and run as such. SORT and ByteTrack
+come from the `trackers` package, with its default settings.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+
+from ..config import ModelConfig
+from ..data import VideoRecord
+from ..errors import A2VISError
+from ..masks import RegionMask, logits_to_mask
+from ..modeling import VideoNetwork
+from ..preprocessing import FrameTransform
+from .prediction import PredictionSettings, Record, VideoPrediction, frames_of, predict_video
+
+System = Literal["network", "still", "sort", "bytetrack"]
+SYSTEMS: tuple[System, ...] = get_args(System)
+
+LEAST_SCORE = 0.1
+"""Detections below this are not shown to the box trackers; ByteTrack makes use of weak ones."""
+STILL_FRAMES = 30
+"""A mask stands still for so long after the object was last seen; then it is given up."""
+
+
+def predict_with(
+    system: System, model: VideoNetwork, config: ModelConfig, video: VideoRecord, settings: PredictionSettings
+) -> VideoPrediction:
+    """Run the network itself, or a baseline that is made of it."""
+    if system in ("sort", "bytetrack"):
+        return _track_boxes(system, model, config, video)
+    prediction = predict_video(model, config, video, settings)
+    if system == "still":
+        prediction.ranked = [stand_still(record) for record in prediction.ranked]
+        prediction.tracked = [stand_still(record) for record in prediction.tracked]
+    return prediction
+
+
+def stand_still(record: Record) -> Record:
+    """The record with guessed amodal masks: the visible mask, and where nothing is visible the last one seen."""
+    amodal: list[Any] = []
+    last, age = None, 0
+    for mask in record["segmentations"]:
+        last, age = (mask, 0) if mask is not None else (last, age + 1)
+        amodal.append(last if age <= STILL_FRAMES else None)
+    guessed = {key: value for key, value in record.items() if key != "amodal_score"}
+    return {**guessed, "amodal_segmentations": amodal}
+
+
+def _track_boxes(system: System, model: VideoNetwork, config: ModelConfig, video: VideoRecord) -> VideoPrediction:
+    """The detector's objects in single frames, joined by their boxes: amodal ones where it was trained on those."""
+    follow = _box_tracker(system)
+    device = next(model.parameters()).device
+    transform = FrameTransform(input_height=config.input_height, input_width=config.input_width)
+    key = "amodal_segmentations" if config.supervision == "amodal" else "segmentations"
+    tracks: dict[int, dict[str, Any]] = {}
+    seconds = 0.0
+    for t, image in enumerate(frames_of(video)):
+        start = time.perf_counter()
+        pixels, place = transform(image)
+        with torch.inference_mode():
+            found = model.detector.detections(model.detector(pixels.to(device)[None]))
+        probability = found.classes[0].float().softmax(dim=-1)[:, :-1]
+        scores, classes = (part.cpu().numpy() for part in probability.max(dim=-1))
+        masks: list[tuple[int, RegionMask]] = []
+        for query in np.flatnonzero(scores >= LEAST_SCORE).tolist():
+            mask = logits_to_mask(found.masks[0, query].float().cpu().numpy(), place)
+            if mask.area:
+                masks.append((query, mask))
+        for index, track_id in follow([mask for _, mask in masks], scores[[query for query, _ in masks]]):
+            query, mask = masks[index]
+            track = tracks.setdefault(track_id, {"scores": [], "votes": {}, "masks": {}})
+            track["scores"].append(float(scores[query]))
+            votes, class_id = track["votes"], int(classes[query])
+            votes[class_id] = votes.get(class_id, 0.0) + float(scores[query])
+            track["masks"][t] = mask.coco_rle()
+        seconds += time.perf_counter() - start
+    nothing = [None] * video.length
+    records: list[Record] = [
+        {
+            "track_id": track_id,
+            "category_id": max(track["votes"], key=track["votes"].__getitem__) + 1,
+            "score": float(np.mean(track["scores"])),
+            "segmentations": nothing,
+            "amodal_segmentations": nothing,
+            key: [track["masks"].get(t) for t in range(video.length)],
+        }
+        for track_id, track in sorted(tracks.items())
+    ]
+    return VideoPrediction(records, records, seconds, video.length)
+
+
+def _box_tracker(system: System) -> Any:
+    """A function from masks and scores of a frame to pairs (index of the mask, ID of its track)."""
+    try:
+        import supervision
+        from trackers import ByteTrackTracker, SORTTracker
+    except ImportError as error:
+        raise A2VISError(f"system {system!r} needs the package 'trackers' ({error}); pip install trackers") from error
+    tracker = SORTTracker() if system == "sort" else ByteTrackTracker()
+
+    def follow(masks: list[RegionMask], scores: Any) -> list[tuple[int, int]]:
+        boxes = np.array([mask.box for mask in masks], np.float64).reshape(-1, 4)
+        detections = supervision.Detections(
+            xyxy=np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1),
+            confidence=np.asarray(scores, np.float64).reshape(-1),
+            data={"index": np.arange(len(masks))},
+        )
+        followed = tracker.update(detections)
+        if not len(followed):
+            return []
+        indices, ids = np.asarray(followed.data["index"]), np.asarray(followed.tracker_id)
+        pairs = zip(indices.tolist(), ids.tolist(), strict=True)
+        return [(index, track_id + 1) for index, track_id in pairs if track_id >= 0]
+
+    return follow

@@ -1,0 +1,144 @@
+"""JSON lists larger than memory: an index of where each record is, and the records one at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from ..data.problems import DataError, DataProblem, RecordError
+
+_CHUNK = 1 << 22  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Bytes of a file."""
+
+    start: int
+    stop: int
+
+    def read(self, path: str) -> Any:
+        """The record at these bytes; raises RecordError where they are no longer one."""
+        try:
+            with open(path, "rb") as file:
+                file.seek(self.start)
+                return json.loads(file.read(self.stop - self.start))
+        except (OSError, ValueError) as error:
+            raise RecordError(f"cannot be read again, was the file changed? {error}") from error
+
+
+def scan_records(path: str | Path) -> Iterator[tuple[str, Span, Any]]:
+    """The elements of the lists in a document: (key of the list, where, value).
+
+    The document is a list, whose key is "", or an object, of which the other values come as they are.
+
+    Raises:
+        DataError: where the file cannot be read as JSON, with the byte.
+    """
+    try:
+        with open(path, "rb") as file:
+            yield from _Scanner(file).document()
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(DataProblem(str(path), "file", f"cannot be read as JSON: {error}")) from error
+
+
+class _Scanner:
+    """Reads a file in pieces. Bytes are taken for Latin-1 characters, so that positions count bytes; the structure
+    of UTF-8 JSON is the same, and what holds other characters than ASCII is decoded again."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._decoder = json.JSONDecoder()
+        self._text = ""
+        self._position = 0
+        self._offset = 0  # of the text in the file
+        self._ended = False
+
+    def document(self) -> Iterator[tuple[str, Span, Any]]:
+        if self._text == "" and self._next() == "[":
+            yield from self._list("")
+        elif self._next() == "{":
+            yield from self._object()
+        else:
+            raise ValueError("is neither a list nor an object")
+        if self._next():
+            raise ValueError(f"goes on after its end, at byte {self._byte()}")
+
+    def _object(self) -> Iterator[tuple[str, Span, Any]]:
+        for _ in self._items("}"):
+            key, _ = self._value()
+            if not isinstance(key, str):
+                raise ValueError(f"a key is not a string, at byte {self._byte()}")
+            self._expect(":")
+            if self._next() == "[":
+                yield from self._list(key)
+            else:
+                value, span = self._value()
+                yield key, span, value
+
+    def _list(self, key: str) -> Iterator[tuple[str, Span, Any]]:
+        for _ in self._items("]"):
+            value, span = self._value()
+            yield key, span, value
+
+    def _items(self, closing: str) -> Iterator[None]:
+        """Steps through a list or object; the caller reads an item at each step."""
+        self._position += 1
+        if self._next() == closing:
+            self._position += 1
+            return
+        while True:
+            yield
+            if self._next() == closing:
+                self._position += 1
+                return
+            self._expect(",")
+
+    def _value(self) -> tuple[Any, Span]:
+        self._next()
+        size = _CHUNK
+        while True:
+            try:
+                value, stop = self._decoder.raw_decode(self._text, self._position)
+                # A number at the end of the piece may go on in the next one.
+                if stop < len(self._text) or self._ended:
+                    text = self._text[self._position : stop]
+                    if not text.isascii():
+                        value = json.loads(text.encode("latin-1"))
+                    span = Span(self._offset + self._position, self._offset + stop)
+                    self._position = stop
+                    return value, span
+            except json.JSONDecodeError as error:
+                if self._ended:
+                    raise ValueError(f"{error.msg} at byte {self._offset + error.pos}") from None
+            self._fill(size)
+            size *= 2  # a record of any size takes few attempts
+
+    def _next(self) -> str:
+        """The next character that is not white space; "" at the end."""
+        while True:
+            while self._position < len(self._text):
+                if self._text[self._position] not in " \t\r\n":
+                    return self._text[self._position]
+                self._position += 1
+            if self._ended:
+                return ""
+            self._fill(_CHUNK)
+
+    def _expect(self, character: str) -> None:
+        if self._next() != character:
+            raise ValueError(f"{character!r} is missing at byte {self._byte()}")
+        self._position += 1
+
+    def _byte(self) -> int:
+        return self._offset + self._position
+
+    def _fill(self, size: int) -> None:
+        piece = self._file.read(size)
+        self._ended = not piece
+        self._offset += self._position
+        self._text = self._text[self._position :] + piece.decode("latin-1")
+        self._position = 0

@@ -1,0 +1,326 @@
+"""MOT Challenge text (boxes) and MOTS text (masks): one line an object and frame, one file a video.
+
+MOT:  frame, id, left, top, width, height, confidence, class, visibility    frames from 1, pixels
+MOTS: frame id class height width run-lengths                               class 10 is an ignore region
+"""
+
+from __future__ import annotations
+
+import configparser
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+
+from ..data.json_file import MAX_SIDE
+from ..data.masks import RleMask
+from ..data.problems import DataError, DataProblem, ProblemLog, RecordError
+from . import run_lengths
+from .instances import Kind, Role, Track, VideoInfo, VideoTracks, mask_areas, track_boxes
+from .occlusion import occlusion_of
+from .run_lengths import Rle
+from .youtube_vis import MAX_LENGTH
+
+Benchmark = Literal["MOT15", "MOT16", "MOT17", "MOT20"]
+BENCHMARKS: tuple[Benchmark, ...] = get_args(Benchmark)
+
+_PEDESTRIAN = 1
+_CLASSES = range(1, 14)
+_DISTRACTORS = frozenset({2, 7, 8, 12})  # person on vehicle, static person, distractor, reflection
+_IGNORE_CLASS = 10
+_MOTS_CLASSES = {1: "car", 2: "pedestrian"}
+
+
+class TextTracks:
+    """A folder of text files, one a video: `<video>.txt`, `data/<video>.txt` or `<video>/gt/gt.txt`; or one file.
+
+    Args:
+        path: the folder, or the file of a single video.
+        problems: where broken files and lines are reported.
+        masks: MOTS text instead of MOT text.
+        ground_truth: roles of objects, visibility and ignore regions are read.
+        benchmark: whose rules MOT ground truth follows; MOT15 knows no classes.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        problems: ProblemLog,
+        *,
+        masks: bool,
+        ground_truth: bool,
+        benchmark: Benchmark = "MOT17",
+    ) -> None:
+        self.path = str(path)
+        self.problems = problems
+        self.benchmark = benchmark
+        self.kinds: frozenset[Kind] = frozenset({"visible"}) if masks else frozenset()
+        self._masks = masks
+        self._ground_truth = ground_truth
+        self._files = _find_files(Path(path))
+
+    @property
+    def categories(self) -> dict[int, str]:
+        """The classes in the files, of which MOT text has one."""
+        if not self._masks:
+            return {_PEDESTRIAN: "pedestrian"}
+        numbers = {line[2] for file in self._files.values() for line in _first_columns(file, 3) if len(line) == 3}
+        found = {int(number) for number in numbers if number.isdecimal() and len(number) < 8} - {_IGNORE_CLASS}
+        return {number: _MOTS_CLASSES.get(number, f"class {number}") for number in sorted(found | {*_MOTS_CLASSES})}
+
+    def videos(self, others: TextTracks) -> list[VideoInfo]:
+        """The videos, which end with the last frame in seqinfo.ini, or else here or in `others`."""
+        videos = []
+        for number, (name, file) in enumerate(self._files.items(), 1):
+            length = _sequence_length(file, self.problems)
+            if length is None:
+                length = max(_last_frame(file), _last_frame(others._files.get(name)), 1)
+            videos.append(VideoInfo(number, name, length))
+        for name in others._files.keys() - self._files.keys():
+            others.problems.report(DataProblem(str(others._files[name]), "file", "is not in the ground truth"))
+        return videos
+
+    def read(self, video: VideoInfo) -> VideoTracks:
+        file = self._files.get(video.name)
+        if file is None:
+            self.problems.report(DataProblem(self.path, f"video {video.name}", "has no file: taken for no tracks"))
+            return VideoTracks(video)
+        return self._read_masks(file, video) if self._masks else self._read_boxes(file, video)
+
+    def _read_boxes(self, file: Path, video: VideoInfo) -> VideoTracks:
+        tracks: dict[int, Track] = {}
+        scores: dict[int, list[float]] = defaultdict(list)
+        for record, fields in self._lines(file, ","):
+            with self.problems.skipping(str(file), record):
+                numbers = _numbers(fields)
+                if len(numbers) < 7 + self._ground_truth:
+                    raise RecordError(f"has {len(numbers)} columns, not {7 + self._ground_truth} or more")
+                frame, number = _frame(numbers[0], video), _whole(numbers[1], "id")
+                if number not in tracks:
+                    tracks[number] = Track(
+                        track_id=number,
+                        class_id=_PEDESTRIAN,
+                        boxes=np.full((video.length, 4), np.nan),
+                        roles=np.zeros(video.length, np.int8) if self._ground_truth else None,
+                        visibility=np.ones(video.length) if self._ground_truth else None,
+                    )
+                track = tracks[number]
+                assert track.boxes is not None
+                if not np.isnan(track.boxes[frame, 0]):
+                    raise RecordError(f"id {number} is in frame {frame + 1} already")
+                role = self._role(numbers) if self._ground_truth else Role.COUNTED
+                track.boxes[frame] = numbers[2:6]
+                scores[number].append(numbers[6])
+                if track.roles is not None and track.visibility is not None:
+                    track.roles[frame] = role
+                    track.visibility[frame] = np.clip(numbers[8], 0, 1) if len(numbers) > 8 else 1.0
+        found = (replace(track, score=float(np.mean(scores[n]))) for n, track in tracks.items() if scores[n])
+        return VideoTracks(video, list(found))
+
+    def _role(self, numbers: list[float]) -> Role:
+        """As TrackEval prepares the benchmarks."""
+        marked = int(numbers[6]) != 0
+        if self.benchmark == "MOT15":
+            return Role.COUNTED if marked else Role.DROPPED
+        class_id = _whole(numbers[7], "class")
+        if class_id not in _CLASSES:
+            raise RecordError(
+                f"class is {class_id}, not 1 to 13 as in {self.benchmark}; --mot-benchmark MOT15 has none"
+            )
+        if class_id in _DISTRACTORS or (self.benchmark == "MOT20" and class_id == 6):
+            return Role.IGNORED
+        return Role.COUNTED if marked and class_id == _PEDESTRIAN else Role.DROPPED
+
+    def _read_masks(self, file: Path, video: VideoInfo) -> VideoTracks:
+        regions: dict[int, list[Rle]] = defaultdict(list)
+        masks: dict[tuple[int, int], list[Rle | None]] = {}
+        covered: dict[int, Rle] = {}
+        for record, fields in self._lines(file, " "):
+            with self.problems.skipping(str(file), record):
+                if len(fields) < 6:
+                    raise RecordError(f"has {len(fields)} columns, not 6")
+                frame_number, number, class_id, height, width = _numbers(fields[:5])
+                frame = _frame(frame_number, video)
+                rle = _rle(fields[5], _whole(height, "height"), _whole(width, "width"))
+                _claim(covered, frame, rle)
+                if self._ground_truth and class_id == _IGNORE_CLASS:
+                    regions[frame].append(rle)
+                    continue
+                track = masks.setdefault((_whole(number, "id"), _whole(class_id, "class")), [None] * video.length)
+                if track[frame] is not None:
+                    raise RecordError(f"id {int(number)} is in frame {frame + 1} already")
+                track[frame] = rle
+        ignored = [run_lengths.union(regions[t]) if t in regions else None for t in range(video.length)]
+        return VideoTracks(
+            video,
+            [Track(track_id=number, class_id=c, visible=track) for (number, c), track in masks.items()],
+            ignore_regions=ignored if regions else None,
+        )
+
+    def _lines(self, file: Path, separator: str) -> Iterator[tuple[str, list[str]]]:
+        """The lines of a file, a line's name and its columns."""
+        try:
+            text = file.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            problem = DataProblem(str(file), "file", f"cannot be read: {error}")
+            if self._ground_truth:
+                raise DataError(problem) from error
+            self.problems.report(problem)
+            return
+        for number, line in enumerate(text.splitlines(), 1):
+            if line.strip():
+                fields = line.split(separator) if separator in line else line.split()
+                yield f"line {number}", [field.strip() for field in fields if field.strip()]
+
+
+def write_mot(folder: str | Path, video: VideoInfo, tracks: Iterable[Track], kind: Kind, *, ground_truth: bool) -> None:
+    """Write boxes around masks as `<video>.txt`, or for the ground truth as `<video>/gt/gt.txt` and `seqinfo.ini`.
+
+    Every class is written as 1, the format's one class.
+    """
+    rows = []
+    for track in tracks:
+        boxes = track_boxes(track, kind)
+        if boxes is None:
+            continue
+        occlusion = occlusion_of(track) if ground_truth else None
+        hidden = np.zeros(len(boxes)) if occlusion is None else np.nan_to_num(occlusion)
+        for t in np.flatnonzero(~np.isnan(boxes[:, 0])).tolist():
+            box = ",".join(f"{value:g}" for value in boxes[t])
+            end = f"{int(not track.crowd)},1,{1 - hidden[t]:.6f}" if ground_truth else f"{track.score:.6f},1,-1,-1,-1"
+            rows.append((t, track.track_id, f"{t + 1},{track.track_id},{box},{end}\n"))
+    _write(folder, video, "".join(row for _, _, row in sorted(rows)), ground_truth=ground_truth)
+
+
+def write_mots(folder: str | Path, video: VideoInfo, tracks: Iterable[Track], *, ground_truth: bool) -> None:
+    """Write visible masks as `write_mot` writes boxes.
+
+    The format has no overlaps: where two masks meet, the pixels go to the track of the higher score. Its class 10 is no
+    class, so that classes from 10 on are written as 11 and so on.
+    """
+    covered: dict[int, Rle] = {}
+    rows = []
+    for track in sorted(tracks, key=lambda track: -track.score):
+        for t, mask in enumerate(track.visible or ()):
+            free = None if mask is None else _without(mask, covered.get(t))
+            if mask is None or free is None:
+                continue
+            covered[t] = run_lengths.union([covered[t], free]) if t in covered else free
+            height, width = mask["size"]
+            class_id = track.class_id + (track.class_id >= _IGNORE_CLASS)
+            text = f"{t + 1} {track.track_id} {class_id} {height} {width} {free['counts'].decode()}\n"
+            rows.append((t, track.track_id, text))
+    _write(folder, video, "".join(row for _, _, row in sorted(rows)), ground_truth=ground_truth)
+
+
+def _write(folder: str | Path, video: VideoInfo, text: str, *, ground_truth: bool) -> None:
+    root = Path(folder)
+    file = root / video.name / "gt" / "gt.txt" if ground_truth else root / f"{video.name}.txt"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, "utf-8")
+    if ground_truth:
+        lines = ["[Sequence]", f"name={video.name}", f"seqLength={video.length}"]
+        lines += [f"imWidth={video.width}", f"imHeight={video.height}", ""]
+        (root / video.name / "seqinfo.ini").write_text("\n".join(lines), "utf-8")
+
+
+def _without(mask: Rle, covered: Rle | None) -> Rle | None:
+    """The part of a mask outside of another; None when nothing is left."""
+    if covered is None:
+        return mask if mask_areas([mask])[0] else None
+    pixels = run_lengths.decode(mask) & ~run_lengths.decode(covered)
+    return run_lengths.encode(pixels) if pixels.any() else None
+
+
+def _find_files(path: Path) -> dict[str, Path]:
+    if path.is_file():
+        return {path.stem: path}
+    if not path.is_dir():
+        raise DataError(DataProblem(str(path), "folder", "does not exist; name a folder of text files"))
+    files = {folder.name: folder / "gt" / "gt.txt" for folder in sorted(path.iterdir()) if folder.is_dir()}
+    found = {name: file for name, file in files.items() if file.is_file()}
+    for folder in (path, path / "data"):
+        texts = sorted(folder.glob("*.txt")) if folder.is_dir() else []
+        found |= {file.stem: file for file in texts if file.stem not in found}
+    if not found:
+        raise DataError(DataProblem(str(path), "folder", "holds no <video>.txt and no <video>/gt/gt.txt"))
+    return found
+
+
+def _sequence_length(file: Path, problems: ProblemLog) -> int | None:
+    ini = file.parent.parent / "seqinfo.ini"
+    if file.name != "gt.txt" or not ini.is_file():
+        return None
+    parser = configparser.ConfigParser()
+    try:
+        parser.read_string(ini.read_text("utf-8"))
+        length = parser.getint("Sequence", "seqLength")
+        if 1 <= length <= MAX_LENGTH:
+            return length
+        message = f"seqLength is {length}, not 1 to {MAX_LENGTH}"
+    except (OSError, ValueError, configparser.Error) as error:
+        message = f"seqLength cannot be read: {' '.join(str(error).split())}"
+    problems.report(DataProblem(str(ini), "Sequence", message))
+    return None
+
+
+def _last_frame(file: Path | None) -> int:
+    """The greatest frame number at the start of a line; what is no number is reported when the file is read."""
+    numbers = [line[0] for line in _first_columns(file, 1)] if file is not None else []
+    return min(max((int(n) for n in numbers if n.isdecimal() and len(n) < 8), default=0), MAX_LENGTH)
+
+
+def _first_columns(file: Path, count: int) -> list[list[str]]:
+    """The first columns of each line; nothing where the file cannot be read, which is reported when it is."""
+    try:
+        lines = file.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return []
+    return [columns for line in lines if (columns := line.replace(",", " ").split(maxsplit=count)[:count])]
+
+
+def _numbers(fields: list[str]) -> list[float]:
+    try:
+        numbers = [float(field) for field in fields]
+    except ValueError as error:
+        raise RecordError(f"holds something that is no number: {error}") from None
+    if not np.isfinite(numbers).all():
+        raise RecordError("holds a number that is not finite")
+    return numbers
+
+
+def _whole(value: float, name: str) -> int:
+    if value != int(value) or abs(value) >= 1 << 53:
+        raise RecordError(f"{name} is {value}, not a whole number")
+    return int(value)
+
+
+def _frame(value: float, video: VideoInfo) -> int:
+    frame = _whole(value, "frame")
+    if not 1 <= frame <= video.length:
+        raise RecordError(f"frame is {frame}, not 1 to {video.length}")
+    return frame - 1
+
+
+def _rle(counts: str, height: int, width: int) -> Rle:
+    if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
+        raise RecordError(f"a mask of {width}x{height} pixels")
+    if not counts.isascii():
+        raise RecordError("broken RLE: characters that are not part of one")
+    RleMask(height, width, counts.encode()).runs()
+    return {"size": [height, width], "counts": counts.encode()}
+
+
+def _claim(covered: dict[int, Rle], frame: int, rle: Rle) -> None:
+    """Note the pixels of a mask; as for TrackEval, the masks of a frame may not overlap."""
+    if frame in covered:
+        before = covered[frame]
+        if before["size"] != rle["size"]:
+            raise RecordError(f"size {rle['size']} where other masks of frame {frame + 1} have {before['size']}")
+        if run_lengths.areas([run_lengths.intersection([before, rle])])[0]:
+            raise RecordError(f"overlaps another mask of frame {frame + 1}")
+        rle = run_lengths.union([before, rle])
+    covered[frame] = rle

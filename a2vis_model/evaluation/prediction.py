@@ -1,0 +1,243 @@
+"""Running a network over a video for evaluation: its tracks as a stream, and all of its slots ranked by score."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..config import ModelConfig
+from ..data import VideoRecord
+from ..errors import A2VISError
+from ..masks import RegionMask, logits_to_mask
+from ..modeling import ClipPrediction, ClipState, FrameFeatures, VideoNetwork, concatenate
+from ..preprocessing import FrameTransform, Placement
+from ..results import TrackCollector
+from ..streaming import OFFLINE_FRAMES, StreamingTracker
+from ..tracks import TrackSettings
+from .instances import Kind
+
+OutputMode = Literal["both", "video", "stream"]
+"""What is scored: average precision on ranked slots and all else on the stream, or everything on one of them."""
+OUTPUT_MODES: tuple[OutputMode, ...] = get_args(OutputMode)
+ClassScore = Literal["final", "max", "mean"]
+"""A slot's class probabilities in a video: those of its last clip (as the paper), or over its clips."""
+CLASS_SCORES: tuple[ClassScore, ...] = get_args(ClassScore)
+
+_FRAMES_READ = 32
+
+Record = dict[str, Any]
+"""An entry of YouTube-VIS results, without its video_id."""
+
+
+@dataclass(frozen=True)
+class PredictionSettings:
+    """How predictions are made of a network's output."""
+
+    output_mode: OutputMode = "both"
+    class_score: ClassScore = "final"
+    top: int = 20
+    """(slot, class) pairs of a video that are ranked."""
+    stride: int = 0
+    """Frames between the stream's clips; 0 is the clip length, as the paper's clips."""
+    tracks: TrackSettings = field(default_factory=TrackSettings)
+
+
+@dataclass
+class VideoPrediction:
+    """What a system says of one video."""
+
+    ranked: list[Record]
+    tracked: list[Record]
+    seconds: float
+    """Spent by the system: without reading the video, and without ranking where it has a stream."""
+    frames: int
+
+
+def predict_video(
+    model: VideoNetwork, config: ModelConfig, video: VideoRecord, settings: PredictionSettings
+) -> VideoPrediction:
+    """Run a network over a video.
+
+    Raises:
+        A2VISError: for a video that an offline variant cannot take at once.
+    """
+    if config.association in ("offline", "joint") and video.length > OFFLINE_FRAMES:
+        raise A2VISError(
+            f"video {video.name}: {video.length} frames, and {config.name} takes {OFFLINE_FRAMES} at once; "
+            "cut the video, or choose an online variant"
+        )
+    with_stream, with_ranking = settings.output_mode != "video", settings.output_mode != "stream"
+    tap = _FeatureTap(model)
+    stream = StreamingTracker(
+        cast(VideoNetwork, tap), config, stride=settings.stride or config.clip_length, settings=settings.tracks
+    )
+    collector, ranking = TrackCollector(config.classes), RankedSlots(model, config, settings)
+    transform = FrameTransform(input_height=config.input_height, input_width=config.input_width)
+    place = Placement.fit(
+        image_height=video.height,
+        image_width=video.width,
+        input_height=config.input_height,
+        input_width=config.input_width,
+    )
+    seconds = 0.0
+
+    def timed(call: Callable[..., Any], *arguments: Any) -> Any:
+        nonlocal seconds
+        start = time.perf_counter()
+        result = call(*arguments)
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        seconds += time.perf_counter() - start
+        return result
+
+    def extract(image: NDArray[np.uint8]) -> None:
+        with torch.inference_mode():
+            tap.extract(transform(image)[0].to(next(model.parameters()).device)[None, None])
+
+    for t, image in enumerate(frames_of(video)):
+        if with_stream:
+            for result in timed(stream.push, image, t / 30):
+                collector.add(result)
+        else:
+            timed(extract, image)
+        if with_ranking:
+            assert tap.latest is not None
+            rank: Callable[..., Any] = ranking.push if with_stream else lambda *a: timed(ranking.push, *a)
+            rank(tap.latest, place)
+    if with_stream:
+        for result in timed(stream.flush):
+            collector.add(result)
+    tracked = [_without_states(entry) for entry in collector.youtube_vis()]
+    ranked = (ranking.flush() if with_stream else timed(ranking.flush)) if with_ranking else tracked
+    return VideoPrediction(ranked, tracked if with_stream else ranked, seconds, video.length)
+
+
+def frames_of(video: VideoRecord) -> Iterator[NDArray[np.uint8]]:
+    """The frames of a video, RGB uint8 [H, W, 3]. Some at a time: to read a frame of a video file is to decode all
+    before it back to a key frame."""
+    for start in range(0, video.length, _FRAMES_READ):
+        yield from video.frames(range(start, min(start + _FRAMES_READ, video.length)))
+
+
+class RankedSlots:
+    """Every slot of a network through a whole video, as the paper evaluates: clip after clip of new frames, no
+    thresholds, no slot used twice.
+
+    Args:
+        model: the network.
+        config: its configuration.
+        settings: how many are ranked, and by which class probabilities.
+    """
+
+    def __init__(self, model: VideoNetwork, config: ModelConfig, settings: PredictionSettings) -> None:
+        self._model = model
+        self._settings = settings
+        offline = config.association in ("offline", "joint")
+        self._offline = offline
+        self._clip = OFFLINE_FRAMES if offline else config.clip_length
+        self._waiting: list[tuple[FrameFeatures, Placement]] = []
+        self._state: ClipState | None = None
+        self._probabilities: list[NDArray[np.float32]] = []
+        self._masks: dict[Kind, list[dict[int, Record]]] = {"visible": [], "amodal": []}
+        self._confidence: dict[Kind, NDArray[np.float64]] = {
+            "visible": np.zeros((2, model.slots)),
+            "amodal": np.zeros((2, model.slots)),
+        }
+
+    def push(self, features: FrameFeatures, place: Placement) -> None:
+        """Take the features of the next frame."""
+        self._waiting.append((features, place))
+        if len(self._waiting) == self._clip:
+            self._decode()
+
+    def flush(self) -> list[Record]:
+        """End the video: its best (slot, class) pairs, best first."""
+        if self._waiting:
+            self._decode()
+        if not self._probabilities:
+            return []
+        clips = np.stack(self._probabilities)
+        reduced = {"final": clips[-1], "max": clips.max(axis=0), "mean": clips.mean(axis=0)}
+        classes = reduced[self._settings.class_score]
+        order = np.argsort(-classes, axis=None, kind="stable")[: self._settings.top]
+        records = []
+        for position, (slot, class_id) in enumerate(np.stack(np.unravel_index(order, classes.shape), axis=1).tolist()):
+            scores = {kind: float(classes[slot, class_id]) * self._mean(kind, slot) for kind in self._confidence}
+            visible, amodal = self._masks["visible"], self._masks["amodal"]
+            record: Record = {
+                "track_id": position + 1,
+                "category_id": class_id + 1,
+                "score": scores["visible"] if any(visible) else scores["amodal"],
+                "segmentations": [frame.get(slot) for frame in visible],
+                "amodal_segmentations": [frame.get(slot) for frame in amodal],
+            }
+            if any(amodal):
+                record["amodal_score"] = scores["amodal"]
+            if any(record["segmentations"]) or any(record["amodal_segmentations"]):
+                records.append(record)
+        return sorted(records, key=lambda record: -record["score"])
+
+    @torch.inference_mode()
+    def _decode(self) -> None:
+        window = [features for features, _ in self._waiting]
+        if not self._offline:
+            window += [window[-1]] * (self._clip - len(window))  # the repeats are left out below
+        state = self._model.initial_state() if self._state is None else self._state
+        prediction, self._state = self._model.step(concatenate(window), state)
+        self._probabilities.append(prediction.classes[0].float().softmax(dim=-1)[:, :-1].cpu().numpy())
+        for kind, logits in _logits(prediction).items():
+            for t, (_, place) in enumerate(self._waiting):
+                self._masks[kind].append({} if logits is None else self._frame(kind, logits[t], place))
+        self._waiting.clear()
+
+    def _frame(self, kind: Kind, logits: Tensor, place: Placement) -> dict[int, Record]:
+        """The masks of one frame by slot, from logits [Q, h, w]."""
+        inside = logits > 0
+        sums = (logits.sigmoid() * inside).sum(dim=(1, 2)), inside.sum(dim=(1, 2))
+        self._confidence[kind] += torch.stack([part.double() for part in sums]).cpu().numpy()
+        found: dict[int, Record] = {}
+        for slot in torch.nonzero(sums[1])[:, 0].tolist():
+            mask: RegionMask = logits_to_mask(logits[slot].cpu().numpy(), place)
+            if mask.area:
+                found[slot] = mask.coco_rle()
+        return found
+
+    def _mean(self, kind: Kind, slot: int) -> float:
+        """Mean probability inside a slot's masks of the whole video; 0 without any."""
+        total, count = self._confidence[kind][:, slot]
+        return float(total / max(count, 1))
+
+
+class _FeatureTap(nn.Module):
+    """The network, remembering the features of the last frame: the stream and the ranking share them."""
+
+    def __init__(self, network: VideoNetwork) -> None:
+        super().__init__()
+        self.network = network
+        self.slots = network.slots
+        self.initial_state, self.step, self.recycle = network.initial_state, network.step, network.recycle
+        self.latest: FrameFeatures | None = None
+
+    def extract(self, images: Tensor) -> FrameFeatures:
+        self.latest = self.network.extract(images)
+        return self.latest
+
+
+def _logits(prediction: ClipPrediction) -> dict[Kind, Tensor | None]:
+    """Mask logits [T, Q, h, w]; the amodal mask contains the visible one."""
+    visible = None if prediction.visible is None else prediction.visible[0].float()
+    amodal = None if prediction.amodal is None else prediction.amodal[0].float()
+    if visible is not None and amodal is not None:
+        amodal = torch.maximum(amodal, visible)
+    return {"visible": visible, "amodal": amodal}
+
+
+def _without_states(entry: Record) -> Record:
+    return {key: value for key, value in entry.items() if key not in ("states", "category_name", "video_id")}

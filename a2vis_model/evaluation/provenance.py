@@ -1,0 +1,75 @@
+"""Where numbers come from: version, weights, data, command and machine."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shlex
+import sys
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+_PACKAGES = ("numpy", "torch", "pycocotools", "trackeval", "opencv-python-headless", "trackers")
+
+_CONTENT = (".json", ".txt", ".ini")
+
+
+def file_hash(path: str | Path) -> str:
+    """SHA-256 of a file's content."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def data_hash(paths: Iterable[str | Path]) -> str:
+    """SHA-256 over files and folders: names, the content of annotations and tracks, and the sizes of all else,
+    pictures and videos, which would take as long to read as to evaluate."""
+    digest = hashlib.sha256()
+    for root in map(Path, paths):
+        files = sorted(file for file in root.rglob("*") if file.is_file()) if root.is_dir() else [root]
+        for file in files:
+            name = file.relative_to(root).as_posix() if root.is_dir() else file.name
+            content = file_hash(file) if file.suffix in _CONTENT else str(file.stat().st_size)
+            digest.update(f"{name}\0{content}\n".encode())
+    return digest.hexdigest()
+
+
+def provenance(**hashes: str | None) -> dict[str, Any]:
+    """What to write beside results."""
+    from .. import __version__
+
+    return {
+        "version": __version__,
+        "command": shlex.join(["a2vis", *sys.argv[1:]]),
+        "hashes": {name: value for name, value in hashes.items() if value is not None},
+        "machine": {
+            "system": platform.platform(),
+            "processor": _processor(),
+            "cores": os.cpu_count(),
+            "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+            "python": platform.python_version(),
+            "packages": {name: _version(name) for name in _PACKAGES},
+        },
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,311 @@
+"""Running a system over a data set, one file a video, so that an interrupted run goes on where it was."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from ..config import ModelConfig, load_config
+from ..data import Dataset, VideoRecord, open_dataset
+from ..data.masks import RleMask
+from ..data.problems import DataError, DataProblem, ProblemLog, RecordError
+from ..data.video import MaskTrack
+from ..errors import A2VISError
+from ..modeling import VideoNetwork, build_model, freeze
+from ..weights import load_weights, read_config, shipped_weights
+from .baselines import System, predict_with
+from .instances import Rle, Track, VideoInfo
+from .plots import FrameReader, Image
+from .prediction import PredictionSettings
+from .provenance import file_hash
+from .run_lengths import encode
+from .scoring import quiet_loaders, worker_pool
+from .youtube_vis import ground_truth_document, ground_truth_record, write_json
+
+TRUTH, RANKED, TRACKED = "ground_truth.json", "predictions.json", "tracks.json"
+"""What a run leaves: all of it can be scored again with `a2vis score`."""
+_TRUTH_KEY = "annotations"
+_FILES = {"ranked": RANKED, "tracked": TRACKED, _TRUTH_KEY: TRUTH}  # by their keys in the file of a video
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """Where the network comes from: a weight file, a preset's shipped weights, or a preset without training."""
+
+    weights: str | None = None
+    preset: str = "onboard"
+    variant: str | None = None
+    untrained: bool = False
+
+    @property
+    def file(self) -> Path | None:
+        """The weight file; None for a network without training."""
+        if self.untrained:
+            return None
+        if self.weights is not None:
+            return Path(self.weights)
+        return shipped_weights(self.preset if self.variant in (None, "a2vis") else f"{self.preset}-{self.variant}")
+
+    def config(self) -> ModelConfig:
+        """The network's configuration."""
+        file = self.file
+        if file is None:
+            return load_config(self.preset, self.variant or "a2vis")
+        config = read_config(file)
+        found = config.name.partition("/")[2] or "a2vis"
+        if self.variant is not None and self.variant != found:
+            raise A2VISError(f"--variant {self.variant}: {file} holds the variant {found}; leave --variant out")
+        return config
+
+    def load(self) -> tuple[VideoNetwork, ModelConfig]:
+        """The network and its configuration."""
+        file = self.file
+        if file is not None:
+            return load_weights(file)
+        torch.manual_seed(0)
+        config = self.config()
+        return build_model(config), config
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A system and the data it runs on; everything a worker process needs."""
+
+    data: str
+    format: str
+    images: str | None
+    source: ModelSource
+    system: System
+    prediction: PredictionSettings
+    device: str
+    output: str
+    threads: int = 0
+    """Of PyTorch in each process; 0 leaves them as they are."""
+
+    def fingerprint(self) -> str:
+        """Changes with anything that changes predictions."""
+        from .. import __version__
+
+        file = self.source.file
+        what = {
+            "version": __version__,
+            "weights": None if file is None else file_hash(file),
+            "source": asdict(self.source) if file is None else None,
+            "data": str(Path(self.data).resolve()),
+            "format": self.format,
+            "system": self.system,
+            "prediction": asdict(self.prediction),
+        }
+        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass
+class RunSummary:
+    """What a run was."""
+
+    name: str
+    """Of the network's configuration."""
+    categories: dict[int, str]
+    fps: float | None
+    """Frames a second of the system alone, in one process."""
+    parameters: int
+
+
+def run_evaluation(evaluation: Evaluation, problems: ProblemLog, *, jobs: int, quiet: bool) -> RunSummary:
+    """Predict every video that is not done yet, and write the truth and the predictions as YouTube-VIS JSON."""
+    model, config = evaluation.source.load()
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    del model
+    with quiet_loaders():
+        dataset = _open(evaluation, config, problems)
+        folder = Path(evaluation.output) / f"videos-{evaluation.fingerprint()[:12]}"
+        folder.mkdir(parents=True, exist_ok=True)
+        missing = [index for index in range(len(dataset)) if not _part(folder, index).is_file()]
+        bar = tqdm(
+            total=len(dataset), initial=len(dataset) - len(missing), unit="video", desc=config.name, disable=quiet
+        )
+        with bar:
+            for reported in _run(evaluation, folder, missing, min(jobs, len(missing))):
+                for problem in reported:
+                    problems.report(problem)
+                bar.update()
+        categories = {index + 1: name for index, name in enumerate(config.classes)}
+        seconds, frames = _assemble(Path(evaluation.output), folder, len(dataset), categories, problems)
+    return RunSummary(config.name, categories, frames / seconds if seconds else None, parameters)
+
+
+def open_data(evaluation: Evaluation, config: ModelConfig) -> Dataset:
+    """The data set, with the network's classes."""
+    return _open(evaluation, config, ProblemLog())
+
+
+def _open(evaluation: Evaluation, config: ModelConfig, problems: ProblemLog) -> Dataset:
+    return open_dataset(evaluation.data, evaluation.format, config.classes, images=evaluation.images, problems=problems)
+
+
+class _Worker:
+    """A loaded network and an opened data set."""
+
+    def __init__(self, evaluation: Evaluation, folder: Path) -> None:
+        if evaluation.threads:
+            torch.set_num_threads(evaluation.threads)
+        self.evaluation = evaluation
+        self.folder = folder
+        model, self.config = evaluation.source.load()
+        self.model = freeze(model.to(torch.device(evaluation.device)))
+        self.problems = ProblemLog()
+        self.dataset = _open(evaluation, self.config, self.problems)
+
+    def run(self, index: int) -> list[DataProblem]:
+        """Predict one video and write its file; the problem where that is impossible."""
+        before = len(self.problems)
+        try:
+            video = self.dataset[index]
+            info = VideoInfo(index + 1, video.name, video.length, video.height, video.width)
+            truth = truth_tracks(video)
+            settings = self.evaluation.prediction
+            if not settings.stride:
+                settings = replace(settings, stride=self.config.clip_length)
+            prediction = predict_with(self.evaluation.system, self.model, self.config, video, settings)
+        except DataError:
+            return list(self.problems)[before:]  # the data set has reported it
+        except A2VISError as error:
+            return [DataProblem(self.evaluation.data, self.dataset.names[index], str(error))]
+        records = [ground_truth_record(t, info, 100_000 * info.video_id + n) for n, t in enumerate(truth, 1)]
+        content = {
+            "video": asdict(info),
+            _TRUTH_KEY: records,
+            "ranked": [{"video_id": info.video_id, **record} for record in prediction.ranked],
+            "tracked": [{"video_id": info.video_id, **record} for record in prediction.tracked],
+            "seconds": prediction.seconds,
+            "frames": prediction.frames,
+            "problems": [vars(problem) for problem in list(self.problems)[before:]],
+        }
+        write_json(_part(self.folder, index), content)
+        return []  # they are read from the file, also when the run goes on another day
+
+
+def truth_tracks(video: VideoRecord) -> list[Track]:
+    """The objects of a video that are seen in it, with broken ones reported and left out."""
+    tracks = []
+    for number, track in enumerate(video.tracks, 1):
+        try:
+            if track.first_visible == video.length:
+                continue  # by the paper's rule there is nothing to find
+            visible = _masks(track.visible)
+            amodal = None if track.amodal is None else _masks(track.amodal)
+        except DataError as error:
+            video.problems.report(error.problem)
+            continue
+        tracks.append(Track(number, track.class_id + 1, 1.0, visible=visible, amodal=amodal))
+    return tracks
+
+
+def _masks(track: MaskTrack) -> list[Rle | None]:
+    masks: list[Rle | None] = []
+    for t, mask in enumerate(track.masks):
+        if isinstance(mask, RleMask) and isinstance(mask.counts, bytes) and track.area(t):
+            masks.append({"size": [mask.height, mask.width], "counts": mask.counts})
+        else:
+            pixels = track.decode(t)
+            masks.append(encode(pixels) if pixels.any() else None)
+    return masks
+
+
+_worker: _Worker | None = None  # of this process
+
+
+def _prepare(evaluation: Evaluation, folder: Path) -> None:
+    global _worker
+    with quiet_loaders():
+        _worker = _Worker(evaluation, folder)
+
+
+def _work(index: int) -> list[DataProblem]:
+    assert _worker is not None
+    with quiet_loaders():
+        return _worker.run(index)
+
+
+def _run(evaluation: Evaluation, folder: Path, indices: list[int], jobs: int) -> Iterator[list[DataProblem]]:
+    if not indices:
+        return
+    if jobs <= 1:
+        worker = _Worker(evaluation, folder)
+        for index in indices:
+            yield worker.run(index)
+        return
+    with worker_pool(jobs, _prepare, (evaluation, folder)) as pool:
+        yield from pool.map(_work, indices)
+
+
+def _part(folder: Path, index: int) -> Path:
+    return folder / f"{index + 1:06d}.json"
+
+
+def _assemble(
+    output: Path, folder: Path, count: int, categories: dict[int, str], problems: ProblemLog
+) -> tuple[float, int]:
+    """Join the files of the videos into three, reading one at a time: seconds and frames of all."""
+    infos: list[VideoInfo] = []
+    seconds, frames = 0.0, 0
+    parts = [_part(folder, index) for index in range(count) if _part(folder, index).is_file()]
+    with ExitStack() as stack:
+        files = {
+            key: stack.enter_context(open(output / f".{name}.part", "w", encoding="utf-8"))
+            for key, name in _FILES.items()
+        }
+        separators = {key: '{"annotations": [' if key == _TRUTH_KEY else "[" for key in _FILES}
+        for part in parts:
+            content = _read_part(part)
+            infos.append(VideoInfo(**content["video"]))
+            seconds += content["seconds"]
+            frames += content["frames"]
+            for problem in content["problems"]:
+                problems.report(DataProblem(**problem))
+            for key, file in files.items():
+                for record in content[key]:
+                    file.write(separators[key] + json.dumps(record))
+                    separators[key] = ",\n"
+        document = ground_truth_document(infos, categories, [])
+        del document["annotations"]
+        for key, file in files.items():
+            start = "" if separators[key] == ",\n" else separators[key]
+            file.write(start + ("], " + json.dumps(document)[1:] if key == _TRUTH_KEY else "]"))
+    for name in _FILES.values():
+        (output / f".{name}.part").replace(output / name)
+    if infos and separators[_TRUTH_KEY] != ",\n":
+        raise A2VISError(f"no object is of the network's classes, {', '.join(categories.values())}; nothing to score")
+    if not infos:
+        cause = next(iter(problems), None)
+        raise DataError(cause) if cause else A2VISError("the data set holds no usable video")
+    return seconds, frames
+
+
+def _read_part(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(path.read_bytes())
+        return content
+    except (OSError, ValueError) as error:
+        raise A2VISError(f"{path}: cannot be read ({error}); delete it and run again") from error
+
+
+def frame_reader(dataset: Dataset) -> FrameReader:
+    """Frames of the data set for pictures of the worst cases."""
+
+    def read(video: VideoInfo, frame: int) -> Image:
+        try:
+            return dataset[video.video_id - 1].frames([frame])[0]
+        except (DataError, RecordError):
+            return np.zeros((video.height, video.width, 3), np.uint8)
+
+    return read

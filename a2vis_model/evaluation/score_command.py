@@ -1,0 +1,106 @@
+"""`a2vis score`: how good are anybody's predictions, with neither model nor GPU."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+from ..data.problems import DataError, ProblemLog
+from ..errors import A2VISError
+from .files import TRACK_FORMATS, Comparison, open_comparison
+from .mot_text import BENCHMARKS
+from .plots import FrameReader, write_plots
+from .provenance import data_hash, provenance
+from .report import markdown
+from .scoring import Results, curves_of, quiet_loaders, results_of, score_videos
+from .settings import ScoreSettings, add_settings, settings_from
+from .video_score import VideoScore
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("--predictions", required=True, help="YouTube-VIS results (.json), or MOT or MOTS text")
+    parser.add_argument("--ground-truth", required=True, help="the truth in the same format")
+    parser.add_argument("--tracks", help="other predictions of the system (.json) for all but average precision")
+    parser.add_argument("--format", choices=TRACK_FORMATS, default="auto", help="default: found out by looking")
+    parser.add_argument("--mot-benchmark", choices=BENCHMARKS, default="MOT17", help="rules of MOT text (%(default)s)")
+    parser.add_argument("--output", help="folder for results.json, results.md and plots")
+    parser.add_argument("--name", default="predictions", help="of the system, in tables (%(default)s)")
+    add_job_arguments(parser)
+    add_settings(parser)
+
+
+def add_job_arguments(parser: argparse.ArgumentParser) -> None:
+    """What every command of the evaluation takes."""
+    parser.add_argument("--jobs", type=int, default=cores(), help="processes (%(default)s)")
+    parser.add_argument("--no-plots", action="store_true", help="draw nothing")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Score, print and write; 1 when anything was broken, which is named."""
+    settings = settings_from(args)
+    check_jobs(args.jobs)
+    problems = ProblemLog()
+    with quiet_loaders():
+        comparison = open_comparison(
+            args.ground_truth,
+            args.predictions,
+            args.tracks,
+            settings,
+            problems,
+            format=args.format,
+            benchmark=args.mot_benchmark,
+        )
+        scores = score_videos(comparison, settings, problems, jobs=args.jobs, quiet=args.quiet)
+    results = {"name": args.name, **results_of(scores, comparison.scope, settings, comparison.categories)}
+    print(markdown([results]))
+    if args.output:
+        files = [path for path in (args.predictions, args.tracks) if path]
+        results["provenance"] = provenance(data=data_hash([args.ground_truth]), predictions=data_hash(files))
+        write_results(Path(args.output), results, scores, comparison, settings, plots=not args.no_plots)
+    return print_problems(problems, scores)
+
+
+def write_results(
+    output: Path,
+    results: Results,
+    scores: list[VideoScore],
+    comparison: Comparison,
+    settings: ScoreSettings,
+    *,
+    plots: bool,
+    frames: FrameReader | None = None,
+) -> None:
+    """Write results.json, results.md, curves.json and the plots."""
+    output.mkdir(parents=True, exist_ok=True)
+    results = {**results, "settings": vars(settings)}
+    curves = curves_of(scores, comparison.scope, settings)
+    (output / "results.json").write_text(json.dumps(results, indent=1) + "\n", "utf-8")
+    (output / "results.md").write_text(markdown([results]), "utf-8")
+    (output / "curves.json").write_text(json.dumps(curves) + "\n", "utf-8")
+    if plots:
+        write_plots(output / "plots", scores, curves, comparison, frames)
+
+
+def print_problems(problems: ProblemLog, scores: list[VideoScore]) -> int:
+    """Name everything that was broken; the command's exit status."""
+    for problem in problems:
+        print(f"problem: {problem}")
+    if not scores:
+        raise DataError(next(iter(problems))) if problems else A2VISError("there is no video to score")
+    if problems:
+        print(f"{len(problems)} problem{'' if len(problems) == 1 else 's'}: the numbers leave out what is broken")
+    return 1 if problems else 0
+
+
+def check_jobs(jobs: int) -> None:
+    if jobs < 1:
+        raise A2VISError(f"--jobs {jobs}: choose 1 or more")
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

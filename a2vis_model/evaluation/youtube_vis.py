@@ -1,0 +1,266 @@
+"""YouTube-VIS JSON: ground truth and results, with amodal masks in parallel keys."""
+
+from __future__ import annotations
+
+import json
+import math
+import reprlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..data.annotation_file import annotation_name
+from ..data.json_file import side, value_of
+from ..data.masks import RleMask, parse_mask
+from ..data.problems import DataError, DataProblem, ProblemLog, RecordError
+from .instances import Kind, Masks, Track, VideoInfo, VideoTracks, mask_areas, mask_boxes
+from .json_records import Span, scan_records
+from .run_lengths import Rle, compress, encode, first_broken
+
+KEYS: dict[Kind, str] = {"visible": "segmentations", "amodal": "amodal_segmentations"}
+_BOX_KEYS: dict[Kind, str] = {"visible": "bboxes", "amodal": "amodal_bboxes"}
+_AREA_KEYS: dict[Kind, str] = {"visible": "areas", "amodal": "amodal_areas"}
+MAX_LENGTH = 1_000_000  # frames of a video; a longer one is a broken record, and would be allocated
+
+
+class _TrackFile:
+    """Tracks of a JSON file by video. Only where they are is kept in memory."""
+
+    def __init__(self, path: str | Path, problems: ProblemLog) -> None:
+        self.path = str(path)
+        self.problems = problems
+        self.kinds: frozenset[Kind] = frozenset()
+        self._spans: dict[int, list[tuple[str, Span]]] = {}
+
+    def read(self, video: VideoInfo) -> VideoTracks:
+        found: dict[int, Track] = {}
+        for number, (name, span) in enumerate(self._spans.get(video.video_id, ()), 1):
+            with self.problems.skipping(self.path, name):
+                track = self._track(span.read(self.path), video, number)
+                if track.track_id in found:
+                    raise RecordError(f"has the id {track.track_id} of another track of video {video.video_id}")
+                found[track.track_id] = track
+        return VideoTracks(video, list(found.values()))
+
+    def _track(self, record: Any, video: VideoInfo, number: int) -> Track:
+        raise NotImplementedError
+
+    def _note(self, name: str, span: Span, record: Any) -> None:
+        with self.problems.skipping(self.path, name):
+            self._spans.setdefault(value_of(record, "video_id", int), []).append((name, span))
+            self.kinds |= {kind for kind, key in KEYS.items() if _any_mask(record.get(key))}
+
+    def _masks(self, record: Any, kind: Kind, video: VideoInfo) -> Masks | None:
+        values = record.get(KEYS[kind])
+        if values is None:
+            return None
+        if not isinstance(values, list) or len(values) != video.length:
+            count = len(values) if isinstance(values, list) else type(values).__name__
+            raise RecordError(f"{KEYS[kind]} holds {count}, not one mask for each of {video.length} frames")
+        masks: list[Rle | None] = []
+        try:
+            masks.extend(_parsed(value, video) for value in values)
+        except RecordError as error:
+            raise RecordError(f"{kind} mask of frame {len(masks)}: {error}") from None
+        # pycocotools reads out of bounds when runs do not add up.
+        present = [t for t, mask in enumerate(masks) if mask is not None]
+        broken = first_broken([mask["counts"] for mask in masks if mask is not None], video.height * video.width)
+        if broken is not None:
+            raise RecordError(f"{kind} mask of frame {present[broken]}: broken RLE: its runs do not cover the frame")
+        return masks
+
+
+class YtvisGroundTruth(_TrackFile):
+    """A YouTube-VIS annotation file, optionally with `amodal_segmentations`.
+
+    Args:
+        path: the JSON file.
+        problems: where broken videos and annotations are reported.
+    """
+
+    def __init__(self, path: str | Path, problems: ProblemLog) -> None:
+        super().__init__(path, problems)
+        self.categories: dict[int, str] = {}
+        self.videos: list[VideoInfo] = []
+        known: set[int] = set()
+        for position, (key, span, value) in enumerate(scan_records(path)):
+            if key == "videos":
+                with problems.skipping(self.path, f"video {position}"):
+                    video = _video(value)
+                    if video.video_id in known:
+                        raise RecordError(f"has the id {video.video_id} of another video")
+                    known.add(video.video_id)
+                    self.videos.append(video)
+            elif key == "categories":
+                with problems.skipping(self.path, f"category {position}"):
+                    self.categories[value_of(value, "id", int)] = value_of(value, "name", str)
+            elif key == "annotations":
+                self._note(annotation_name(value, position), span, value)
+        if not self.videos:
+            raise DataError(DataProblem(self.path, "file", "lists no usable video: is it a YouTube-VIS ground truth?"))
+        for video_id in self._spans.keys() - known:
+            name = self._spans[video_id][0][0]
+            problems.report(DataProblem(self.path, name, f"video_id {video_id} is not among the videos"))
+
+    def _track(self, record: Any, video: VideoInfo, number: int) -> Track:
+        class_id = value_of(record, "category_id", int)
+        if class_id not in self.categories:
+            raise RecordError(f"category_id {class_id} is not among the categories")
+        crowd = record.get("iscrowd", 0)
+        if crowd not in (0, 1):
+            raise RecordError(f"iscrowd is {crowd!r}, not 0 or 1")
+        visible = self._masks(record, "visible", video)
+        if visible is None:
+            raise RecordError(f"has no {KEYS['visible']}")
+        return Track(
+            track_id=value_of(record, "id", int),
+            class_id=class_id,
+            visible=visible,
+            amodal=self._masks(record, "amodal", video),
+            crowd=bool(crowd),
+        )
+
+
+class YtvisResults(_TrackFile):
+    """YouTube-VIS results: a list of tracks, or an object with such a list under `annotations`.
+
+    Args:
+        path: the JSON file.
+        problems: where broken records are reported.
+    """
+
+    def __init__(self, path: str | Path, problems: ProblemLog) -> None:
+        super().__init__(path, problems)
+        for count, (key, span, value) in enumerate(scan_records(path)):
+            if key in ("", "annotations"):
+                self._note(f"result {count}", span, value)
+
+    def check_videos(self, videos: Iterable[VideoInfo]) -> None:
+        """Report results for videos that the ground truth does not have."""
+        for video_id in self._spans.keys() - {video.video_id for video in videos}:
+            name = self._spans[video_id][0][0]
+            self.problems.report(DataProblem(self.path, name, f"video_id {video_id} is not in the ground truth"))
+
+    def _track(self, record: Any, video: VideoInfo, number: int) -> Track:
+        amodal_score = record.get("amodal_score")
+        return Track(
+            track_id=value_of(record, "track_id", int) if "track_id" in record else number,
+            class_id=value_of(record, "category_id", int),
+            score=_score(record.get("score", 1.0)),
+            amodal_score=None if amodal_score is None else _score(amodal_score),
+            visible=self._masks(record, "visible", video),
+            amodal=self._masks(record, "amodal", video),
+        )
+
+
+def ground_truth_record(track: Track, video: VideoInfo, annotation_id: int) -> dict[str, Any]:
+    """A track as an annotation, with the keys that TrackEval and other readers of the format ask for."""
+    record: dict[str, Any] = {
+        "id": annotation_id,
+        "video_id": video.video_id,
+        "category_id": track.class_id,
+        "iscrowd": int(track.crowd),
+        "height": video.height,
+        "width": video.width,
+        "length": video.length,
+    }
+    for kind, key in KEYS.items():
+        masks = track.masks(kind)
+        if masks is not None:
+            areas, boxes = mask_areas(masks), mask_boxes(masks)
+            record[key] = json_masks(masks)
+            record[_BOX_KEYS[kind]] = [None if np.isnan(box[0]) else box.tolist() for box in boxes]
+            record[_AREA_KEYS[kind]] = [int(area) or None for area in areas]
+    return record
+
+
+def result_record(track: Track, video: VideoInfo) -> dict[str, Any]:
+    """A track as an entry of a results file."""
+    record: dict[str, Any] = {
+        "video_id": video.video_id,
+        "track_id": track.track_id,
+        "category_id": track.class_id,
+        "score": track.score,
+    }
+    if track.amodal_score is not None:
+        record["amodal_score"] = track.amodal_score
+    for kind, key in KEYS.items():
+        masks = track.masks(kind)
+        record[key] = [None] * video.length if masks is None else json_masks(masks)
+    return record
+
+
+def ground_truth_document(
+    videos: Iterable[VideoInfo], categories: Mapping[int, str], annotations: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """A whole annotation file."""
+    return {
+        "info": {},
+        "licenses": [],
+        "videos": [
+            {
+                "id": video.video_id,
+                "height": video.height,
+                "width": video.width,
+                "length": video.length,
+                "file_names": [f"{video.name}/{t:05d}.jpg" for t in range(video.length)],
+            }
+            for video in videos
+        ],
+        "categories": [{"id": number, "name": name, "supercategory": ""} for number, name in categories.items()],
+        "annotations": annotations,
+    }
+
+
+def write_json(path: str | Path, content: Any) -> None:
+    """Write a JSON file that appears whole or not at all."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(json.dumps(content), encoding="utf-8")
+    part.replace(path)
+
+
+def json_masks(masks: Masks) -> list[dict[str, Any] | None]:
+    """Masks as JSON holds them: text instead of bytes, null for an empty one."""
+    return [
+        None if mask is None or not area else {"size": list(mask["size"]), "counts": mask["counts"].decode("ascii")}
+        for mask, area in zip(masks, mask_areas(masks).tolist(), strict=True)
+    ]
+
+
+def _video(value: Any) -> VideoInfo:
+    files = value.get("file_names") if isinstance(value, dict) else None
+    length = len(files) if isinstance(files, list) and files else value_of(value, "length", int)
+    if not 1 <= length <= MAX_LENGTH:
+        raise RecordError(f"length is {length}, not 1 to {MAX_LENGTH}")
+    number = value_of(value, "id", int)
+    first = files[0] if isinstance(files, list) and files else ""
+    name = first.split("/")[0] if isinstance(first, str) and "/" in first else str(number)
+    return VideoInfo(number, name, length, side(value, "height"), side(value, "width"))
+
+
+def _score(value: Any) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        raise RecordError(f"score is {reprlib.repr(value)}, not a finite number")
+    return float(value)
+
+
+def _any_mask(values: Any) -> bool:
+    return isinstance(values, list) and any(values)
+
+
+def _parsed(value: Any, video: VideoInfo) -> Rle | None:
+    """A mask as pycocotools takes it, compressed, but not yet checked; None for an absent or empty one."""
+    if value is None:
+        return None
+    mask = parse_mask(value, video.height, video.width)
+    if mask is None:
+        return None
+    if not isinstance(mask, RleMask):
+        return encode(mask.decode())
+    if isinstance(mask.counts, bytes):
+        return {"size": [video.height, video.width], "counts": mask.counts}
+    return compress(mask.runs().tolist(), video.height, video.width)

@@ -1,0 +1,317 @@
+"""`a2vis evaluate` and `a2vis ablate` on rendered clips, with random networks and with an oracle."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import tiny_config, tiny_model
+from evaluation_data import read_json, run_command
+
+from a2vis_model.config import ModelConfig
+from a2vis_model.data import open_fishbowl
+from a2vis_model.errors import A2VISError
+from a2vis_model.evaluation import ablate_command, evaluate_command, runner, score_command
+from a2vis_model.evaluation.baselines import predict_with, stand_still
+from a2vis_model.evaluation.prediction import PredictionSettings, RankedSlots, VideoPrediction, predict_video
+from a2vis_model.evaluation.youtube_vis import result_record
+from a2vis_model.masks import logits_to_mask
+from a2vis_model.modeling import concatenate
+from a2vis_model.preprocessing import FrameTransform
+from a2vis_model.render import render_clip, write_clip
+from a2vis_model.tracks import TrackSettings
+from a2vis_model.weights import save_weights
+
+FRAMES = 7
+EAGER = ("--start-score", "0", "--keep-score", "0")  # random networks are sure of nothing
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("fishbowl")
+    for number, seed in enumerate((4, 8), 1):
+        clip = render_clip(world="aquarium", seed=seed, frames=FRAMES, height=64, width=96)
+        assert clip.objects
+        write_clip(clip, folder / f"{number:05d}")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _weights(tmp_path_factory.mktemp("weights") / "tiny.safetensors", tiny_config())
+
+
+def _weights(path: Path, config: ModelConfig) -> Path:
+    save_weights(path, tiny_model(config), config)
+    return path
+
+
+def evaluate(data: Path, output: Path, *arguments: str) -> int:
+    common = ("--data", str(data), "--output", str(output), "--quiet", "--jobs", "1", "--device", "cpu")
+    return run_command(evaluate_command, *common, *arguments)
+
+
+def oracle(_system: Any, _model: Any, config: ModelConfig, video: Any, _settings: Any) -> VideoPrediction:
+    """Says the truth."""
+    info = runner.VideoInfo(1, video.name, video.length, video.height, video.width)
+    records = [result_record(track, info) for track in runner.truth_tracks(video)]
+    for record in records:
+        del record["video_id"]
+    return VideoPrediction(records, records, 0.5, video.length)
+
+
+def test_the_truth_scores_full_marks(data: Path, weights: Path, tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
+    monkeypatch.setattr(runner, "predict_with", oracle)
+    assert evaluate(data, tmp_path / "out", "--weights", str(weights), "--export", "mot", "--export", "mots") == 0
+    values = read_json(tmp_path / "out" / "results.json")
+    for key in (
+        "amodal.AP",
+        "amodal.AP75",
+        "visible.AP",
+        "boxes.HOTA",
+        "boxes.IDF1",
+        "boxes.MOTA",
+        "visible_boxes.HOTA",
+    ):
+        assert values[key] == pytest.approx(1), key
+    assert values["boxes.IDs"] == values["boxes.FP"] == 0
+    assert values["fps"] == pytest.approx(FRAMES / 0.5)
+    assert values["parameters"] == sum(parameter.numel() for parameter in tiny_model(tiny_config()).parameters())
+    assert set(values["provenance"]["hashes"]) == {"weights", "data"}
+    assert "| 100.00 |" in capsys.readouterr().out
+    for kind, key in (("mot", "boxes.HOTA"), ("mots", "masks.HOTA")):
+        folder = tmp_path / "out" / kind
+        arguments = ("--predictions", str(folder / "predictions"), "--ground-truth", str(folder / "gt"), "--quiet")
+        assert run_command(score_command, *arguments, "--jobs", "1", "--output", str(folder / "scored")) == 0
+        assert read_json(folder / "scored" / "results.json")[key] == pytest.approx(1)
+
+
+def test_a_network_is_evaluated_and_its_files_score_the_same(data: Path, weights: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    assert evaluate(data, output, "--weights", str(weights), *EAGER) == 0
+    values = read_json(output / "results.json")
+    assert values["videos"] == 2
+    assert values["fps"] > 0
+    assert read_json(output / "tracks.json")
+    assert 0 < values["boxes.DetA"] < 1
+    arguments = ["--predictions", str(output / "predictions.json"), "--tracks", str(output / "tracks.json")]
+    arguments += ["--ground-truth", str(output / "ground_truth.json"), "--output", str(tmp_path / "again")]
+    assert run_command(score_command, *arguments, "--quiet", "--jobs", "1", "--no-plots") == 0
+    again = read_json(tmp_path / "again" / "results.json")
+    own = {"name", "fps", "parameters", "provenance"}
+    assert {k: v for k, v in again.items() if k not in own} == {k: v for k, v in values.items() if k not in own}
+
+
+def test_an_interrupted_run_goes_on(data: Path, weights: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    asked: list[str] = []
+
+    def watched(*arguments: Any) -> VideoPrediction:
+        asked.append(arguments[3].name)
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return oracle(*arguments)
+
+    monkeypatch.setattr(runner, "predict_with", watched)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(data, tmp_path, "--weights", str(weights), "--no-plots")
+    assert not (tmp_path / "predictions.json").exists()
+    assert evaluate(data, tmp_path, "--weights", str(weights), "--no-plots") == 0
+    assert asked == ["00001", "00002", "00002"]
+    # Nothing is left to do, and other settings make other predictions.
+    assert evaluate(data, tmp_path, "--weights", str(weights), "--no-plots") == 0
+    assert len(asked) == 3
+    assert evaluate(data, tmp_path, "--weights", str(weights), "--no-plots", "--top", "3") == 0
+    assert len(asked) == 5
+
+
+def test_a_broken_clip_is_named_and_left_out(
+    data: Path, weights: Path, tmp_path: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    shutil.copytree(data, tmp_path / "data")
+    (tmp_path / "data" / "00002" / "objects.json").write_text("[{]")
+    monkeypatch.setattr(runner, "predict_with", oracle)
+    assert evaluate(tmp_path / "data", tmp_path / "out", "--weights", str(weights), "--no-plots") == 1
+    assert "00002/objects.json: file: cannot be read" in capsys.readouterr().out
+    values = read_json(tmp_path / "out" / "results.json")
+    assert values["videos"] == 1
+    assert values["amodal.AP"] == pytest.approx(1)
+
+
+def test_a_broken_object_is_named_also_when_nothing_is_left_to_do(
+    data: Path, weights: Path, tmp_path: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    shutil.copytree(data, tmp_path / "data")
+    file = tmp_path / "data" / "00001" / "objects.json"
+    objects = read_json(file)
+    objects[0]["masks"][2]["counts"] = "000"
+    file.write_text(json.dumps(objects))
+    monkeypatch.setattr(runner, "predict_with", oracle)
+    for _ in range(2):
+        assert evaluate(tmp_path / "data", tmp_path / "out", "--weights", str(weights), "--no-plots") == 1
+        assert "visible mask of frame 2: broken RLE" in capsys.readouterr().out
+
+
+def test_data_of_other_classes_are_refused(data: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    weights = _weights(tmp_path / "other.safetensors", tiny_config(classes=("teapot",)))
+    monkeypatch.setattr(runner, "predict_with", oracle)
+    with pytest.raises(A2VISError, match="no object is of the network's classes, teapot"):
+        evaluate(data, tmp_path / "out", "--weights", str(weights))
+
+
+def test_what_cannot_be_used_is_one_error(data: Path, weights: Path, tmp_path: Path) -> None:
+    for arguments, message in (
+        (("--weights", str(weights), "--stride", "9"), "--stride 9: choose 1 to 3"),
+        (("--weights", str(weights), "--variant", "vita"), "holds the variant a2vis"),
+        (("--weights", str(weights), "--top", "0"), "--top 0"),
+        (("--weights", str(weights), "--start-score", "7"), "start_score=7"),
+        (("--weights", str(tmp_path / "none.safetensors")), "no such file"),
+        (("--preset", "r50", "--variant", "vita"), "no trained weights come with preset 'r50-vita'"),
+    ):
+        with pytest.raises(A2VISError, match=message):
+            evaluate(data, tmp_path / "out", *arguments)
+
+
+def test_slots_are_ranked_as_the_paper_evaluates(data: Path) -> None:
+    """Clips of three new frames, the last one filled up with its last frame; score = class times mask confidence."""
+    config = tiny_config()
+    model, video = tiny_model(config), open_fishbowl(data, config.classes)[0]
+    settings = PredictionSettings(output_mode="video", top=5)
+    found = predict_video(model, config, video, settings).ranked
+    transform = FrameTransform(input_height=config.input_height, input_width=config.input_width)
+    with torch.inference_mode():
+        prepared = [transform(image) for image in video.frames(range(video.length))]
+        features = [model.extract(pixels[None, None]) for pixels, _ in prepared]
+        state, visible, amodal = model.initial_state(), [], []
+        for start in range(0, FRAMES, 3):
+            clip = features[start : start + 3]
+            prediction, state = model.step(concatenate(clip + [clip[-1]] * (3 - len(clip))), state)
+            assert prediction.visible is not None
+            assert prediction.amodal is not None
+            visible.append(prediction.visible[0, : len(clip)])
+            amodal.append(torch.maximum(prediction.amodal, prediction.visible)[0, : len(clip)])
+        classes = prediction.classes[0].softmax(-1)[:, :-1]
+    logits = {"visible": torch.cat(visible), "amodal": torch.cat(amodal)}
+    best = classes.flatten().topk(5)
+    expected = []
+    for value, index in zip(best.values.tolist(), best.indices.tolist(), strict=True):
+        slot, class_id = divmod(index, len(config.classes))
+        scores = {}
+        for kind, masks in logits.items():
+            chosen = masks[:, slot]
+            inside = chosen[chosen > 0]
+            scores[kind] = value * float(inside.sigmoid().mean()) if len(inside) else 0.0
+        shapes = [logits_to_mask(logits["amodal"][t, slot].numpy(), prepared[t][1]) for t in range(FRAMES)]
+        areas = [shape.area for shape in shapes]
+        if any(areas):
+            expected.append((scores["visible"], scores["amodal"], class_id + 1, [area > 0 for area in areas]))
+    expected.sort(key=lambda entry: -entry[0])
+    assert [r["category_id"] for r in found] == [entry[2] for entry in expected]
+    np.testing.assert_allclose([r["score"] for r in found], [entry[0] for entry in expected], rtol=1e-4)
+    np.testing.assert_allclose([r["amodal_score"] for r in found], [entry[1] for entry in expected], rtol=1e-4)
+    assert [[m is not None for m in r["amodal_segmentations"]] for r in found] == [entry[3] for entry in expected]
+
+
+def test_class_scores_of_the_last_clip_or_over_all(data: Path) -> None:
+    config = tiny_config()
+    model, video = tiny_model(config), open_fishbowl(data, config.classes)[0]
+    best = {}
+    for choice in ("final", "max", "mean"):
+        settings = PredictionSettings(output_mode="video", class_score=choice, top=1000)  # type: ignore[arg-type]
+        records = predict_video(model, config, video, settings).ranked
+        best[choice] = max(record["score"] for record in records)
+    assert best["max"] >= max(best["final"], best["mean"])
+    assert len({round(value, 6) for value in best.values()}) > 1
+
+
+def test_output_modes_choose_what_is_scored(data: Path) -> None:
+    config = tiny_config()
+    model, video = tiny_model(config), open_fishbowl(data, config.classes)[0]
+    eager = TrackSettings(start_score=0, keep_score=0)
+    found = {
+        mode: predict_video(model, config, video, PredictionSettings(output_mode=mode, tracks=eager))  # type: ignore[arg-type]
+        for mode in ("both", "video", "stream")
+    }
+    assert found["both"].ranked == found["video"].ranked == found["video"].tracked
+    assert found["both"].tracked == found["stream"].tracked == found["stream"].ranked
+    assert found["both"].ranked != found["both"].tracked
+    assert RankedSlots(model, config, PredictionSettings()).flush() == []
+
+
+@pytest.mark.parametrize("variant", ["vita", "genvis-semi-online-amodal"])
+def test_variants_are_evaluated_by_the_masks_they_have(data: Path, tmp_path: Path, variant: str) -> None:
+    weights = _weights(tmp_path / "variant.safetensors", tiny_config(variant))
+    assert evaluate(data, tmp_path / "out", "--weights", str(weights), "--no-plots", *EAGER) == 0
+    values = read_json(tmp_path / "out" / "results.json")
+    kind, other = ("amodal", "visible") if variant.endswith("amodal") else ("visible", "amodal")
+    assert f"{kind}.AP" in values
+    assert f"{other}.AP" not in values
+
+
+@pytest.mark.parametrize("system", ["sort", "bytetrack"])
+def test_box_trackers_join_detections(system: Any, monkeypatch: Any, data: Path) -> None:
+    pytest.importorskip("trackers", reason="the box trackers come from the package 'trackers'")
+    config = tiny_config("mask2former-amodal")
+    model, video = tiny_model(config), open_fishbowl(data, config.classes)[0]
+    frame = 0
+
+    def detections(_: Any) -> Any:
+        """Two objects, one of each class, that move right, and one that nobody believes in."""
+        nonlocal frame
+        classes = torch.full((1, 3, len(config.classes) + 1), -9.0)
+        classes[0, 2, -1] = 9
+        masks = torch.full((1, 3, 16, 24), -5.0)
+        order = (0, 1) if frame % 2 else (1, 0)  # queries say nothing about identity
+        for query, top in zip(order, (1, 9), strict=True):
+            masks[0, query, top : top + 5, 2 + frame : 10 + frame] = 5
+            classes[0, query] = -9
+            classes[0, query, int(top > 4)] = 9
+        frame += 1
+        return type("Detections", (), {"classes": classes, "masks": masks})
+
+    monkeypatch.setattr(model.detector, "detections", detections)
+    found = predict_with(system, model, config, video, PredictionSettings()).tracked
+    assert sorted(record["category_id"] for record in found) == [1, 2]
+    for record in found:
+        present = [mask is not None for mask in record["amodal_segmentations"]]
+        assert sum(present) >= FRAMES - 3
+        assert not any(record["segmentations"])
+
+
+def test_what_is_hidden_stands_still() -> None:
+    a, b = {"counts": "a"}, {"counts": "b"}
+    record = {"segmentations": [None, a, None, b, *[None] * 40], "amodal_segmentations": [], "amodal_score": 0.1}
+    guess = stand_still(record)["amodal_segmentations"]
+    assert guess == [None, a, a, b, *[b] * 30, *[None] * 10]
+    assert "amodal_score" not in stand_still(record)
+
+
+def test_ablate_makes_one_table(data: Path, weights: Path, tmp_path: Path, capsys: Any) -> None:
+    plain = _weights(tmp_path / "plain.safetensors", tiny_config("minvis"))
+    runs = [f"ours={weights}", f"minvis={plain}", f"still={weights}:still"]
+    arguments = ("--data", str(data), "--output", str(tmp_path / "out"), "--quiet", "--jobs", "1", "--no-plots")
+    assert run_command(ablate_command, *runs, *arguments, *EAGER) == 0
+    rows = json.loads((tmp_path / "out" / "table.json").read_text())
+    assert [row["name"] for row in rows] == ["ours", "minvis", "still"]
+    table = (tmp_path / "out" / "table.md").read_text()
+    assert table.strip() in capsys.readouterr().out
+    assert all(f"| {name} |" in table for name in ("ours", "minvis", "still"))
+    assert rows[0]["visible.AP"] == rows[2]["visible.AP"]
+    assert rows[0]["amodal.AP"] != rows[2]["amodal.AP"] or rows[0]["hidden.IoU"] != rows[2]["hidden.IoU"]
+
+
+@pytest.mark.parametrize("text", ["nothing", "=w", "a=", "a/b=w", "..=w", "a=w:magic"])
+def test_rows_that_cannot_be_understood(text: str) -> None:
+    with pytest.raises(A2VISError, match="run "):
+        ablate_command.parse_entry(text)
+
+
+def test_rows_of_shipped_and_of_untrained_networks() -> None:
+    entry = ablate_command.parse_entry("a=onboard/vita?:sort")
+    assert (entry.system, entry.source.preset, entry.source.variant) == ("sort", "onboard", "vita")
+    assert entry.source.untrained
+    assert not ablate_command.parse_entry("a=onboard").source.untrained
