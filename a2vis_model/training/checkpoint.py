@@ -1,0 +1,57 @@
+"""One file from which a run goes on as if it had never stopped."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import CheckpointError
+
+_FORMAT = "a2vis-training/1"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The state between two steps. Random numbers and the place in the data follow from the step's number."""
+
+    step: int
+    """Steps done."""
+    model_config: dict[str, Any]
+    training_config: dict[str, Any]
+    model: dict[str, torch.Tensor]
+    optimiser: dict[str, Any]
+    scaler: dict[str, Any]
+    best: float
+    """Of the validations so far; minus infinity before the first."""
+
+    def save(self, path: Path) -> None:
+        """Write the file; it is replaced whole or not at all, also if the machine fails."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}.part")
+        with open(partial, "wb") as file:
+            torch.save({"format": _FORMAT, **vars(self)}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+
+    @classmethod
+    def load(cls, path: Path) -> Checkpoint:
+        """Read the file without running anything it contains.
+
+        Raises:
+            CheckpointError: if it is missing, broken or something else.
+        """
+        if not path.is_file():
+            raise CheckpointError(f"{path}: no such file; give the checkpoint of a training run")
+        try:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # a broken file can fail anywhere in the reader, with any error
+            reason = " ".join(str(error).split())[:200]
+            raise CheckpointError(f"{path}: broken, or not a checkpoint ({reason}); delete it to start anew") from error
+        if not isinstance(content, dict) or content.pop("format", None) != _FORMAT:
+            raise CheckpointError(f"{path}: not a checkpoint of this program's training")
+        return cls(**content)

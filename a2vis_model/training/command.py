@@ -1,0 +1,223 @@
+"""`a2vis train`: train a network, in as many sittings as it takes."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
+
+import torch
+
+from ..config import ModelConfig, load_config, preset_names, variant_names
+from ..errors import A2VISError, ConfigError
+from ..modeling import VideoNetwork, build_model
+from . import distributed
+from .config import Precision, TrainingConfig
+from .initialisation import initialise, warm_start
+from .loop import BEST, CHECKPOINT, LAST, Run, Validate, train
+from .losses import PointSampling
+from .objectives import LossSettings
+from .optimisation import OptimiserSettings, Stage
+from .sequences import SequenceDataset
+from .sources import Video, VideoSource, cores, open_source
+from .validation import validate_frames, validate_videos
+
+# Mask2Former's rate for detectors, VITA's and GenVIS's for what follows them.
+_LEARNING_RATES: dict[Stage, float] = {"frame": 1e-4, "video": 5e-5, "joint": 1e-4}
+_OPTIMISER = OptimiserSettings()
+_VALIDATION_VIDEOS = 32
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    add = parser.add_argument_group("network").add_argument
+    add("--preset", required=True, help=f"{', '.join(preset_names())}, or a YAML file")
+    add("--variant", default="a2vis", help=f"one of {', '.join(variant_names())} (%(default)s)")
+    add("--classes", metavar="A,B,...", help="class names, if not the preset's")
+    add(
+        "--init",
+        type=Path,
+        metavar="FILE",
+        help="weights to start from: ours, or whatever 'a2vis import-weights' takes",
+    )
+    add(
+        "--warm-start",
+        action="store_true",
+        help="let the video part read masks and classes as the detector does, when --init comes from a frame stage",
+    )
+    add = parser.add_argument_group("data").add_argument
+    add(
+        "--data",
+        nargs="+",
+        required=True,
+        metavar="PATH[=WEIGHT]",
+        help="data sets, or render:aquarium, render:robot, render:mixed for clips made on the fly; weights say how "
+        "often each is drawn (1)",
+    )
+    add(
+        "--validation",
+        metavar="PATH",
+        help=f"data set whose first {_VALIDATION_VIDEOS} videos decide which weights are best",
+    )
+    add("--validation-frames", type=int, default=36, help="frames of each of its videos (%(default)s)")
+    add("--cache-gb", type=float, default=4.0, help="memory for decoded videos (%(default)s)")
+    add("--workers", type=int, default=_default_workers(), help="loader processes (%(default)s)")
+    add = parser.add_argument_group("method").add_argument
+    add("--stage", choices=get_args(Stage), required=True, help="the detector, what follows it, or both at once")
+    add("--steps", type=int, required=True, help="optimisation steps in all")
+    add("--batch", type=int, default=8, help="sequences a step, in the frame stage images (%(default)s)")
+    add("--clips", type=int, default=5, help="clips of a sequence (%(default)s)")
+    add("--reach", type=int, default=12, help="frames between a sequence's middle and any other (%(default)s)")
+    add("--learning-rate", type=float, help="1e-4; in the video stage 5e-5")
+    add("--backbone-factor", type=float, default=_OPTIMISER.backbone_factor, help="on its rate (%(default)s)")
+    add("--schedule", choices=("step", "cosine"), default=_OPTIMISER.schedule, help="(%(default)s)")
+    add("--warmup", type=int, default=_OPTIMISER.warmup, help="steps of a rising rate (%(default)s)")
+    add("--points", type=int, default=PointSampling().points, help="sampled in each mask and frame (%(default)s)")
+    add("--precision", choices=get_args(Precision), default="fp32", help="(%(default)s)")
+    add("--seed", type=int, default=0, help="(%(default)s)")
+    add = parser.add_argument_group("run").add_argument
+    add("--output", type=Path, required=True, metavar="DIR", help=f"folder for {CHECKPOINT}, {LAST} and {BEST}")
+    add("--resume", action="store_true", help="go on with the run in --output, if there is one")
+    add("--max-minutes", type=float, help="stop after this time; --resume goes on")
+    add("--checkpoint-minutes", type=float, default=10.0, help="time between checkpoints (%(default)s)")
+    add("--validate-every", type=int, default=1000, help="steps (%(default)s)")
+    add("--device", default="auto", help="auto, cpu or cuda (%(default)s)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train; 0 when all steps are done, 3 when the run stopped before and can go on."""
+    device = _device(args.device)
+    sitting = Run(
+        output=args.output,
+        device=device,
+        workers=args.workers,
+        max_minutes=args.max_minutes,
+        checkpoint_minutes=args.checkpoint_minutes,
+        validate_every=args.validate_every,
+    )
+    torch.set_flush_denormal(True)  # numbers too small to matter, and very slow on a CPU
+    torch.set_float32_matmul_precision("high")  # TensorFloat-32 where a GPU has it
+    with distributed.process_group(device):
+        model_config = load_config(args.preset, args.variant, **_overrides(args))
+        config = training_config(args)
+        if config.batch % distributed.world_size():
+            raise ConfigError(f"--batch {config.batch}: choose a multiple of the {distributed.world_size()} processes")
+        torch.manual_seed(config.seed)
+        model = build_model(model_config)
+        if not (args.resume and (args.output / CHECKPOINT).exists()):
+            _start(model, args)
+        data = _open_data(args, model_config, config)
+        args.output.mkdir(parents=True, exist_ok=True)
+        validate = _validation(args, model_config, config)
+        finished = train(model, model_config, config, data, validate, sitting, resume=args.resume)
+        if distributed.rank() == 0:
+            print(f"done: {args.output / LAST}" if finished else "stopped; the same command with --resume goes on")
+        # `torchrun` takes any other status than 0 for a failure.
+        return 0 if finished or distributed.world_size() > 1 else 3
+
+
+def training_config(args: argparse.Namespace) -> TrainingConfig:
+    """What the arguments say about the method."""
+    rate = _LEARNING_RATES[args.stage] if args.learning_rate is None else args.learning_rate
+    return TrainingConfig(
+        stage=args.stage,
+        steps=args.steps,
+        batch=args.batch,
+        clips=args.clips,
+        reach=args.reach,
+        seed=args.seed,
+        precision=args.precision,
+        optimiser=OptimiserSettings(
+            learning_rate=rate,
+            backbone_factor=args.backbone_factor,
+            schedule=args.schedule,
+            warmup=args.warmup,
+        ),
+        losses=LossSettings(sampling=replace(PointSampling(), points=args.points)),
+    )
+
+
+def _start(model: VideoNetwork, args: argparse.Namespace) -> None:
+    if args.init is not None:
+        report = initialise(model, args.init)
+        if distributed.rank() == 0:
+            print(report)
+    if args.warm_start:
+        warm_start(model)
+
+
+def _open_data(args: argparse.Namespace, model: ModelConfig, config: TrainingConfig) -> SequenceDataset:
+    # Rendered clips are as long as sequences reach.
+    length = 1 if config.stage == "frame" else 2 * config.reach + 1
+    sources, weights = [], []
+    for text in args.data:
+        path, equals, weight = text.rpartition("=")
+        sources.append(_open(path if equals else text, model, config, length, args.cache_gb / len(args.data)))
+        weights.append(_weight(text, weight) if equals else 1.0)
+    return SequenceDataset(
+        sources=sources,
+        weights=weights,
+        frames=config.frames_of(model),
+        reach=config.reach,
+        height=model.input_height,
+        width=model.input_width,
+        augmentation=config.augmentation,
+        seed=config.seed,
+    )
+
+
+def _open(text: str, model: ModelConfig, config: TrainingConfig, length: int, gigabytes: float) -> VideoSource:
+    source = open_source(text, model.classes, frames=length, seed=config.seed, gigabytes=gigabytes)
+    if not len(source):
+        raise A2VISError(f"{text}: holds no videos; run 'a2vis check-data' on it")
+    wants_amodal = model.supervision == "amodal" or (model.supervision == "both" and config.stage != "frame")
+    if wants_amodal and not source.has_amodal:
+        raise A2VISError(f"{text}: has no amodal masks; choose a variant of visible masks, such as genvis-online")
+    return source
+
+
+def _validation(args: argparse.Namespace, model: ModelConfig, config: TrainingConfig) -> Validate | None:
+    if args.validation is None or distributed.rank():
+        return None
+    source = _open(args.validation, model, config, args.validation_frames, 0.0)
+    videos: list[Video] = [source[i] for i in range(min(len(source), _VALIDATION_VIDEOS))]
+    frames = args.validation_frames
+
+    def validate(network: VideoNetwork) -> dict[str, float]:
+        measure = validate_frames if config.stage == "frame" else validate_videos
+        return dict(measure(network, model, videos, frames=frames))
+
+    return validate
+
+
+def _weight(text: str, weight: str) -> float:
+    try:
+        value = float(weight)
+    except ValueError:
+        value = 0.0
+    if not value > 0:
+        raise A2VISError(f"--data {text}: {weight!r} is not a weight; give a number above 0, such as 0.25")
+    return value
+
+
+def _overrides(args: argparse.Namespace) -> dict[str, Sequence[str]]:
+    return {} if args.classes is None else {"classes": args.classes.split(",")}
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise A2VISError("--device cuda: PyTorch finds no GPU; use --device cpu, or install PyTorch with CUDA")
+    if name not in ("cpu", "cuda"):
+        raise A2VISError(f"--device {name}: choose auto, cpu or cuda")
+    if name == "cuda":
+        torch.cuda.set_device(distributed.local_rank())
+        return torch.device("cuda", distributed.local_rank())
+    return torch.device(name)
+
+
+def _default_workers() -> int:
+    return min(cores(), 8)

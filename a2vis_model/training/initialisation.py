@@ -1,0 +1,57 @@
+"""What a run starts from: weights of ours or of others, and the warm start of the video part."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from ..importers import import_checkpoint
+from ..modeling import A2VIS, VideoNetwork
+from ..modeling.a2vis import PrototypeNetwork
+from ..weights import load_weights
+
+
+def initialise(model: VideoNetwork, path: Path) -> str:
+    """Load whatever fits of a weight file: one of ours, also of another variant, or one `import_checkpoint` knows.
+
+    Returns:
+        what was done, for people.
+    """
+    if not _is_ours(path):
+        return import_checkpoint(model, path).summary()
+    source, config = load_weights(path)
+    own, other = model.state_dict(), source.state_dict()
+    fitting = {name: tensor for name, tensor in other.items() if name in own and tensor.shape == own[name].shape}
+    model.load_state_dict(fitting, strict=False)
+    new = sorted({name.split(".")[0] for name in own.keys() - fitting.keys()})
+    rest = f"; left as they were: parts of {', '.join(new)}" if new else ""
+    return f"{path}: {len(fitting)} of {len(own)} tensors loaded from {config.name}{rest}"
+
+
+@torch.no_grad()
+def warm_start(model: VideoNetwork) -> None:
+    """Let the clips' prototypes read masks and classes as the detector does.
+
+    After a frame stage the detector's mask features and heads are good, and those of the video part are random;
+    with copies of the former the video part only has to learn which prototype follows what.
+    """
+    if not isinstance(model, PrototypeNetwork):
+        return
+    detector = model.detector
+    model.mask_conv.load_state_dict(detector.pixel_decoder.mask_conv.state_dict())
+    model.visible_head.embed.load_state_dict(detector.frame_decoder.mask_head.state_dict())
+    model.prototypes.class_head.load_state_dict(detector.frame_decoder.class_head.state_dict())
+    if isinstance(model, A2VIS) and model.samh is not None and model.samh.features.residual:
+        model.samh.mask_embed.load_state_dict(detector.frame_decoder.mask_head.state_dict())
+
+
+def _is_ours(path: Path) -> bool:
+    if path.suffix != ".safetensors":
+        return False
+    try:
+        with safe_open(path, framework="pt") as file:
+            return str((file.metadata() or {}).get("format", "")).startswith("a2vis/")
+    except (SafetensorError, OSError):
+        return True  # `load_weights` says what is wrong with it

@@ -1,0 +1,205 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn.utils import clip_grad_norm_
+
+from ..config import ModelConfig, config_to_dict
+from ..errors import A2VISError, CheckpointError
+from ..modeling import VideoNetwork
+from ..weights import save_weights
+from . import distributed
+from .batch import Batch
+from .checkpoint import Checkpoint
+from .config import TrainingConfig, differences, mask_kind
+from .monitor import Monitor, StopSignals
+from .objectives import FrameObjective, VideoObjective
+from .optimisation import build_optimiser, select_trainable, set_learning_rate, set_mode
+from .sequences import SequenceDataset, load_batches
+
+CHECKPOINT = "checkpoint.pt"
+LAST = "weights.safetensors"
+BEST = "best.safetensors"
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+Validate = Callable[[VideoNetwork], dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where a run takes place and when it pauses; nothing of this changes what it arrives at."""
+
+    output: Path
+    device: torch.device
+    workers: int = 0
+    """Processes that load data."""
+    max_minutes: float | None = None
+    """Stop this long after `began`, to go on later."""
+    began: float = field(default_factory=time.monotonic)
+    checkpoint_minutes: float = 10.0
+    validate_every: int = 1000
+    """Steps."""
+
+
+def train(
+    model: VideoNetwork,
+    model_config: ModelConfig,
+    config: TrainingConfig,
+    data: SequenceDataset,
+    validate: Validate | None,
+    run: Run,
+    *,
+    resume: bool,
+) -> bool:
+    """Train a network in place, or go on with a run that was stopped.
+
+    Args:
+        model: the network at its start; a resumed run overwrites it.
+        model_config: its configuration.
+        config: how to train.
+        data: what to train on.
+        validate: measures the network; the mean of what it returns decides which weights are best. Of several
+            processes only the first is given one.
+        run: where and how long.
+        resume: go on from the checkpoint in `run.output`, if there is one.
+
+    Returns:
+        whether all steps are done; if not, the same call with `resume` goes on.
+
+    Raises:
+        A2VISError: the loss became NaN or infinite, or the checkpoint belongs to another run.
+    """
+    model.to(run.device)
+    for parameter in model.parameters():
+        if parameter.dim() == 4:  # convolutions are fastest with channels last
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    select_trainable(model, config.stage)
+    optimiser = build_optimiser(model, config.optimiser)
+    scaler = torch.amp.GradScaler(run.device.type, enabled=config.precision == "fp16")
+    objective = make_objective(model, model_config, config, run.device)
+    path = run.output / CHECKPOINT
+    start, best = 0, float("-inf")
+    if path.exists():
+        if not resume:
+            raise A2VISError(f"{run.output} holds a run already; add --resume to go on, or choose another --output")
+        saved = Checkpoint.load(path)
+        _check_same_run(saved, model_config, config, path)
+        model.load_state_dict(saved.model)
+        optimiser.load_state_dict(saved.optimiser)
+        scaler.load_state_dict(saved.scaler)
+        start, best = saved.step, saved.best
+    trained = [p for p in model.parameters() if p.requires_grad]
+
+    def save(step: int) -> None:
+        if distributed.rank() == 0:
+            states = (model.state_dict(), optimiser.state_dict(), scaler.state_dict())
+            Checkpoint(step, config_to_dict(model_config), asdict(config), *states, best).save(path)
+            save_weights(run.output / LAST, model, model_config, notes=f"{config.stage} stage, step {step}")
+
+    batches = load_batches(
+        data,
+        range(start, config.steps),
+        batch=config.batch // distributed.world_size(),
+        rank=distributed.rank(),
+        world_size=distributed.world_size(),
+        workers=run.workers,
+        device=run.device,
+    )
+    saved_at = time.monotonic()
+    step = start
+    with StopSignals() as stop, Monitor(run.output, start, config.steps) as monitor:
+        for step, batch in enumerate(batches, start + 1):
+            _seed(config.seed, step)
+            set_mode(model)
+            rate = config.optimiser.learning_rate * config.optimiser.factor(step - 1, config.steps)
+            set_learning_rate(optimiser, rate)
+            losses = objective(batch.to(run.device))
+            values = torch.stack(list(losses.values()))
+            scaler.scale(values.sum()).backward()
+            distributed.average_gradients(trained)
+            scaler.unscale_(optimiser)
+            norm = clip_grad_norm_(trained, config.optimiser.clip_norm)
+            # Read together, so that a GPU is waited for once.
+            *numbers, length = torch.cat((values.detach(), norm.view(1))).tolist()
+            named = dict(zip(losses, numbers, strict=True))
+            _check_finite(named, length, batch, step, run, scaled=scaler.is_enabled())
+            scaler.step(optimiser)
+            scaler.update()
+            optimiser.zero_grad(set_to_none=True)
+            monitor.step(step, named, length, rate)
+
+            if validate is not None and (step % run.validate_every == 0 or step == config.steps):
+                scores = validate(model)
+                score = sum(scores.values()) / len(scores)
+                monitor.validation(step, scores)
+                if score > best:
+                    best = score
+                    notes = f"{config.stage} stage, step {step}, quality {score:.4f}"
+                    save_weights(run.output / BEST, model, model_config, notes=notes)
+            now = time.monotonic()
+            late = run.max_minutes is not None and now - run.began > 60 * run.max_minutes
+            if distributed.any_process(stop.requested or late, run.device):
+                break
+            if now - saved_at > 60 * run.checkpoint_minutes:
+                save(step)
+                saved_at = now
+    if step > start:
+        save(step)
+    return step >= config.steps
+
+
+def make_objective(
+    model: VideoNetwork, model_config: ModelConfig, config: TrainingConfig, device: torch.device
+) -> FrameObjective | VideoObjective:
+    """The loss of a stage."""
+    dtype = _DTYPES[config.precision]
+    autocast = partial(torch.autocast, device.type, dtype=dtype, enabled=dtype != torch.float32)
+    kind = mask_kind(model_config)
+    if config.stage == "frame":
+        return FrameObjective(model, kind, config.losses, autocast)
+    return VideoObjective(
+        model,
+        kind,
+        config.clips_of(model_config),
+        config.losses,
+        autocast,
+        train_detector=config.stage == "joint",
+    )
+
+
+def _check_same_run(saved: Checkpoint, model_config: ModelConfig, config: TrainingConfig, path: Path) -> None:
+    changed = differences(asdict(config), saved.training_config)
+    changed += differences(config_to_dict(model_config), saved.model_config)
+    if changed:
+        raise CheckpointError(
+            f"{path}: belongs to a run with another {', '.join(changed)}; give the same options, or another --output"
+        )
+
+
+def _seed(seed: int, step: int) -> None:
+    """Random numbers follow from the step, so that a resumed run draws the same."""
+    sequence = np.random.SeedSequence((seed, step, distributed.rank()))
+    torch.manual_seed(int(sequence.generate_state(1, np.uint64)[0]))
+
+
+def _check_finite(losses: Mapping[str, float], norm: float, batch: Batch, step: int, run: Run, *, scaled: bool) -> None:
+    """Stop before a NaN or infinity reaches the weights. The scaler of fp16 skips infinite gradients by itself."""
+    bad = [name for name, loss in losses.items() if not math.isfinite(loss)]
+    if not bad and (scaled or math.isfinite(norm)):
+        return
+    file = run.output / f"bad_batch_{step}_{distributed.rank()}.pt"
+    content = {"images": batch.images, "packed_masks": batch.packed, "classes": torch.from_numpy(batch.classes)}
+    torch.save({"step": step, "losses": dict(losses), **content}, file)
+    raise A2VISError(
+        f"step {step}: {', '.join(bad) or 'the gradient'} is not finite; the batch is in {file}, the weights before "
+        f"it in the last checkpoint; look at the batch, lower --learning-rate or use --precision bf16 or fp32"
+    )

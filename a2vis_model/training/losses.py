@@ -1,0 +1,118 @@
+"""Losses between matched pairs: classes, masks at sampled points, similarity of embeddings (paper 3.8, Eq. 4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class PointSampling:
+    """Where masks are compared (PointRend; Mask2Former): mostly where the prediction is least certain.
+
+    `points` a mask and frame are kept of `oversample` times as many random ones, a share `importance` of them for
+    being uncertain, the others at random.
+    """
+
+    points: int = 4096
+    oversample: float = 3.0
+    importance: float = 0.75
+
+
+def class_loss(logits: Tensor, labels: Tensor, groups: int, no_object: float) -> Tensor:
+    """Cross-entropy, averaged over the slots of a group and summed over groups and layers.
+
+    Args:
+        logits: [L, I, Q, K + 1], "no object" last; item i belongs to group i mod `groups`.
+        labels: int64 [L, I, Q].
+        groups: number of groups: the clips of a sequence, each of which has a loss of its own.
+        no_object: weight of slots whose label is "no object".
+    """
+    none = logits.shape[-1] - 1
+    loss = F.cross_entropy(logits.float().flatten(0, 2), labels.flatten(), reduction="none").view(labels.shape)
+    weight = torch.where(labels == none, no_object, 1.0)
+    grouped = [x.unflatten(1, (-1, groups)).sum(dim=(1, 3)) for x in (loss * weight, weight)]
+    return (grouped[0] / grouped[1]).sum()
+
+
+def mask_losses(
+    logits: Tensor,
+    pixels: Tensor,
+    item: Tensor,
+    instance: Tensor,
+    weight: Tensor,
+    sampling: PointSampling,
+) -> tuple[Tensor, Tensor]:
+    """Binary cross-entropy and dice loss of matched masks over T frames.
+
+    Args:
+        logits: [R, T, h, w] of the R matched predictions.
+        pixels: bool [I, T, n, H, W], the masks of all objects.
+        item, instance: int64 [R], which of `pixels` each prediction is to equal.
+        weight: float32 [R].
+        sampling: where to look.
+    """
+    points = uncertain_points(logits, sampling)
+    values = sample_logits(logits, points).flatten(1)
+    targets = sample_pixels(pixels, item, instance, points).flatten(1)
+    cross_entropy = F.binary_cross_entropy_with_logits(values, targets, reduction="none").mean(dim=1)
+    return (cross_entropy * weight).sum(), (dice_loss(values, targets) * weight).sum()
+
+
+def dice_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """1 - (2·|A∩B| + 1) / (|A| + |B| + 1) of soft sets [R, P] → [R]; zero for a confidently empty pair."""
+    probability = logits.sigmoid()
+    overlap = (probability * targets).sum(dim=1)
+    return 1 - (2 * overlap + 1) / (probability.sum(dim=1) + targets.sum(dim=1) + 1)
+
+
+@torch.no_grad()
+def uncertain_points(logits: Tensor, sampling: PointSampling) -> Tensor:
+    """Choose points of each map [R, T, h, w] → [R, T, P, 2], x and y in [0, 1]."""
+    keep = round(sampling.points * sampling.importance)
+    count = max(round(sampling.points * sampling.oversample), keep)
+    rows = logits.shape[:2]
+    candidates = torch.rand(*rows, count, 2, device=logits.device)
+    uncertainty = -sample_logits(logits, candidates).abs()
+    chosen = uncertainty.topk(keep, dim=-1, sorted=False).indices
+    certain = torch.rand(*rows, sampling.points - keep, 2, device=logits.device)
+    return torch.cat((candidates.gather(2, chosen.unsqueeze(-1).expand(-1, -1, -1, 2)), certain), dim=2)
+
+
+def sample_logits(logits: Tensor, points: Tensor) -> Tensor:
+    """Interpolate maps [R, T, h, w] at points [R, T, P, 2] as enlarging them to the image does: [R, T, P]."""
+    maps = logits.float().flatten(0, 1).unsqueeze(1)
+    grid = 2 * points.flatten(0, 1).unsqueeze(1) - 1
+    sampled = F.grid_sample(maps, grid, padding_mode="border", align_corners=False)
+    return sampled.view(points.shape[:3])
+
+
+def sample_pixels(pixels: Tensor, item: Tensor, instance: Tensor, points: Tensor) -> Tensor:
+    """The pixels [I, T, n, H, W] under points [R, T, P, 2] of masks `instance` [R] of items `item` [R]: [R, T, P]."""
+    frames, count, height, width = pixels.shape[1:]
+    x = (points[..., 0] * width).long().clamp(max=width - 1)
+    y = (points[..., 1] * height).long().clamp(max=height - 1)
+    frame = torch.arange(frames, device=pixels.device)
+    mask = (item[:, None] * frames + frame) * count + instance[:, None]
+    return pixels.reshape(-1)[(mask[..., None] * height + y) * width + x].float()
+
+
+def similarity_loss(embeddings: Tensor, identities: Tensor, groups: int) -> Tensor:
+    """Embeddings of the same object should have a positive inner product, others a negative one (VITA).
+
+    Args:
+        embeddings: [I, E, C].
+        identities: int64 [I, E], the object within the item, negative where there is none.
+        groups: see `class_loss`.
+    """
+    embeddings = embeddings.float()
+    real = identities >= 0
+    pairs = (real[:, :, None] & real[:, None]).float()
+    same = (identities[:, :, None] == identities[:, None]).float()
+    products = embeddings @ embeddings.transpose(1, 2)
+    loss = F.binary_cross_entropy_with_logits(products, same, reduction="none") * pairs
+    grouped = [x.unflatten(0, (-1, groups)).sum(dim=(0, 2, 3)) for x in (loss, pairs)]
+    return (grouped[0] / grouped[1].clamp(min=1)).sum()

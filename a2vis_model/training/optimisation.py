@@ -1,0 +1,89 @@
+"""Which parameters are trained in a stage, and how: groups, learning rates over time."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import nn
+from torch.optim import AdamW
+
+from ..errors import ConfigError
+from ..modeling import FrameQueryTracker, Mask2FormerVIS, VideoNetwork
+
+Stage = Literal["frame", "video", "joint"]
+
+
+@dataclass(frozen=True)
+class OptimiserSettings:
+    """AdamW as Mask2Former, VITA and GenVIS are trained with it."""
+
+    learning_rate: float = 5e-5
+    backbone_factor: float = 0.1
+    """Of the learning rate, for the backbone."""
+    weight_decay: float = 0.05
+    clip_norm: float = 0.01
+    """Gradients of all parameters together are scaled down to this norm."""
+    warmup: int = 0
+    """Steps in which the learning rate rises linearly."""
+    schedule: Literal["step", "cosine"] = "step"
+    """Down to a tenth at `decay_at`, or along a cosine to zero, which suits short runs."""
+    decay_at: float = 0.7
+    """Share of all steps."""
+
+    def factor(self, step: int, steps: int) -> float:
+        """The learning rate at a step of `steps`, as a share of its full value."""
+        warm = min((step + 1) / (self.warmup + 1), 1.0)
+        if self.schedule == "cosine":
+            return warm * (1 + math.cos(math.pi * step / steps)) / 2
+        return warm * (0.1 if step >= self.decay_at * steps else 1.0)
+
+
+def select_trainable(model: VideoNetwork, stage: Stage) -> None:
+    """Let gradients reach what the stage trains: the detector, what follows it, or both.
+
+    Raises:
+        ConfigError: the variant has nothing to train in this stage.
+    """
+    if stage == "video" and isinstance(model, Mask2FormerVIS):
+        raise ConfigError("stage=video: this variant is a detector that reads whole clips; use stage=joint")
+    if stage != "frame" and isinstance(model, FrameQueryTracker):
+        raise ConfigError(f"stage={stage}: this variant is trained on single frames; use stage=frame")
+    model.requires_grad_(stage != "frame")
+    model.detector.requires_grad_(stage != "video")
+
+
+def set_mode(model: VideoNetwork) -> None:
+    """Training mode, except for a detector that is not trained."""
+    model.train()
+    model.detector.train(any(p.requires_grad for p in model.detector.parameters()))
+
+
+def build_optimiser(model: nn.Module, settings: OptimiserSettings) -> AdamW:
+    """AdamW over what is trained, in groups that know their learning rate's factor ("scale").
+
+    Matrices and kernels decay; biases, norms, embeddings and tables of position biases do not.
+    """
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            decays = name.endswith(".weight") and parameter.dim() > 1
+            groups.setdefault((".backbone." in name, decays), []).append(parameter)
+    return AdamW(
+        [
+            {
+                "params": parameters,
+                "scale": settings.backbone_factor if backbone else 1.0,
+                "weight_decay": settings.weight_decay if decays else 0.0,
+            }
+            for (backbone, decays), parameters in groups.items()
+        ],
+        lr=settings.learning_rate,
+    )
+
+
+def set_learning_rate(optimiser: AdamW, rate: float) -> None:
+    """The rate of the step to come; each group has its share of it."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate * group["scale"]

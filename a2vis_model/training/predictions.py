@@ -1,0 +1,178 @@
+"""Running the network over a sequence and keeping everything that is supervised, not the answer alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..modeling import A2VIS, VITA, Detector, DetectorOutput, FrameFeatures, GenVIS, Mask2FormerVIS, Prototypes
+from ..modeling.a2vis import PrototypeNetwork
+
+
+class SetPrediction(NamedTuple):
+    """What L decoder layers say about I items of T frames; masks are products of embeddings and features."""
+
+    classes: Tensor
+    """[L, I, Q, K + 1]."""
+    embeddings: Tensor
+    """[L, I, Q, C]."""
+    features: Tensor
+    """[I, T, C, h, w]."""
+
+
+class TrackPrediction(NamedTuple):
+    """What A2VIS says about I clips of T frames; clips of a sequence are neighbours in I."""
+
+    classes: Tensor
+    """[I, Q, K + 1]."""
+    visible: Tensor
+    """M, logits [I, T, Q, h, w]."""
+    amodal: list[Tensor]
+    """A before each SAMH layer and after the last, logits [I, T, Q, h, w]; empty without SAMH."""
+
+
+class Unrolled(NamedTuple):
+    """A network's predictions for the B · K clips of B sequences."""
+
+    clips: SetPrediction
+    """From the clips' own prototypes or queries, one for each decoder layer."""
+    tracks: TrackPrediction | None = None
+    """From the global prototypes; A2VIS alone has them."""
+    prototypes: Prototypes | None = None
+    """The last layer's [I, Q, C] and tokens [I, T, fQ, C], for the similarity loss."""
+
+
+def predict_frames(detector: Detector, output: DetectorOutput, *, last_only: bool = False) -> SetPrediction:
+    """What the detector says about N images, T = 1, in each decoder layer or in the last."""
+    queries = torch.stack(output.queries[-1:] if last_only else output.queries)
+    return SetPrediction(
+        classes=detector.frame_decoder.class_head(queries),
+        embeddings=detector.frame_decoder.mask_head(queries),
+        features=detector.pixel_decoder.mask_features(output.pixels).unsqueeze(1),
+    )
+
+
+def predict_clips(model: nn.Module, features: FrameFeatures, clips: int) -> Unrolled:
+    """Run the clips of B sequences one after the other.
+
+    Args:
+        model: a network of the clip or the video stage.
+        features: of B sequences of clips · T frames.
+        clips: how many clips each sequence has.
+    """
+    if isinstance(model, A2VIS):
+        return _unroll_a2vis(model, features, clips)
+    if isinstance(model, GenVIS | VITA):
+        return _unroll_prototypes(model, features, clips)
+    if isinstance(model, Mask2FormerVIS):
+        return _decode_jointly(model, features)
+    raise TypeError(f"{type(model).__name__} predicts frame by frame and has no clips to unroll")
+
+
+def _unroll_a2vis(model: A2VIS, features: FrameFeatures, clips: int) -> Unrolled:
+    """As `A2VIS.step` does, except that the clips' own prototypes, independent of each other, are one batch."""
+    assert features.queries is not None
+    batch = len(features.mask_features)
+    prototypes = model.prototypes(_clips_as_items(features.queries, clips))
+    slot = model.prototypes.query_position
+    state = model.global_prototypes.expand(batch, -1, -1)
+    classes, visible = [], []
+    amodal: list[list[Tensor]] = []
+    for k in range(clips):
+        clip = clip_of(features, clips, k)
+        state = model.update(state, prototypes.layers[-1].unflatten(0, (batch, clips))[:, k], slot)
+        visible.append(model.visible_head(state, clip.mask_features))
+        if model.samh is not None:
+            masks, state = model.samh(state, slot, visible[-1], clip.amodal_attention, clip.amodal_features)
+            amodal.append(masks)
+        classes.append(model.class_head(state))
+    tracks = TrackPrediction(
+        classes=_interleave(classes),
+        visible=_interleave(visible),
+        amodal=[_interleave(list(layer)) for layer in zip(*amodal, strict=True)],
+    )
+    return Unrolled(clips=_read_prototypes(model, prototypes, features, clips), tracks=tracks, prototypes=prototypes)
+
+
+def _unroll_prototypes(model: GenVIS | VITA, features: FrameFeatures, clips: int) -> Unrolled:
+    state = model.initial_state(len(features.mask_features))
+    if state.memory_keys is not None and state.memory_values is not None and state.memory_used is not None:
+        # More memory than clips stays empty, at the price of copying it at every clip.
+        state = state._replace(
+            memory_keys=state.memory_keys[:, :, -clips:],
+            memory_values=state.memory_values[:, :, -clips:],
+            memory_used=state.memory_used[:, :, -clips:],
+        )
+    with outputs_of(model.prototypes) as steps:
+        for k in range(clips):
+            _, state = model.step(clip_of(features, clips, k), state)
+    prototypes = Prototypes(
+        layers=[_interleave(list(layer)) for layer in zip(*(step.layers for step in steps), strict=True)],
+        raw=_interleave([step.raw for step in steps]),
+        tokens=_interleave([step.tokens for step in steps]),
+    )
+    return Unrolled(clips=_read_prototypes(model, prototypes, features, clips), prototypes=prototypes)
+
+
+def _read_prototypes(
+    model: PrototypeNetwork, prototypes: Prototypes, features: FrameFeatures, clips: int
+) -> SetPrediction:
+    layers = torch.stack(prototypes.layers)
+    return SetPrediction(
+        classes=model.prototypes.class_head(layers),
+        embeddings=model.visible_head.embed(layers),
+        features=_clips_as_items(features.mask_features, clips),
+    )
+
+
+def _decode_jointly(model: Mask2FormerVIS, features: FrameFeatures) -> Unrolled:
+    decoder = model.detector.frame_decoder
+    with outputs_of(decoder) as calls:
+        model.step(features, model.initial_state(len(features.mask_features)))
+    queries = torch.stack(calls[0])
+    return Unrolled(
+        clips=SetPrediction(
+            classes=decoder.class_head(queries),
+            embeddings=decoder.mask_head(queries),
+            features=features.mask_features,
+        )
+    )
+
+
+@contextmanager
+def outputs_of(module: nn.Module) -> Iterator[list[Any]]:
+    """Collect what a part of the network returns inside the block: inference keeps the last layer alone."""
+    outputs: list[Any] = []
+    handle = module.register_forward_hook(lambda _module, _inputs, output: outputs.append(output))
+    try:
+        yield outputs
+    finally:
+        handle.remove()
+
+
+def clip_of(features: FrameFeatures, clips: int, k: int) -> FrameFeatures:
+    """The features of the k-th of `clips` equally long clips."""
+
+    def cut(x: Tensor | None) -> Tensor | None:
+        return None if x is None else x.unflatten(1, (clips, -1))[:, k]
+
+    return FrameFeatures(
+        queries=cut(features.queries),
+        mask_features=features.mask_features.unflatten(1, (clips, -1))[:, k],
+        amodal_attention=cut(features.amodal_attention),
+        amodal_features=cut(features.amodal_features),
+    )
+
+
+def _clips_as_items(x: Tensor, clips: int) -> Tensor:
+    """[B, clips · T, ...] → [B · clips, T, ...]."""
+    return x.unflatten(1, (clips, -1)).flatten(0, 1)
+
+
+def _interleave(clips: list[Tensor]) -> Tensor:
+    """K tensors [B, ...] of consecutive clips → [B · K, ...]."""
+    return torch.stack(clips, dim=1).flatten(0, 1)

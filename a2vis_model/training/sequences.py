@@ -1,0 +1,108 @@
+"""Which sequences are trained on, in which order: a function of seed and step alone, so that nothing needs saving."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
+
+from ..data.problems import DataError
+from ..errors import A2VISError
+from .augmentation import Augmentation, TrainingSample, augment
+from .batch import Batch
+from .sources import VideoSource
+
+_ATTEMPTS = 20
+
+
+@dataclass(frozen=True)
+class SequenceDataset(Dataset[TrainingSample]):
+    """Random sequences; number `index` is always the same.
+
+    A video is drawn, a frame of it, and the other frames from at most `reach` away, in the order of the video and
+    possibly more than once (GenVIS). Still images become sequences by the moving crop of the augmentation.
+    """
+
+    sources: Sequence[VideoSource]
+    weights: Sequence[float]
+    """How often each source is drawn, relative to the others."""
+    frames: int
+    """Frames of a sequence."""
+    reach: int
+    height: int
+    """Pixels of the network's input."""
+    width: int
+    augmentation: Augmentation
+    seed: int
+
+    def __getitem__(self, index: int) -> TrainingSample:
+        # Broken videos and frames without objects are drawn again, differently.
+        error: DataError | None = None
+        sample: TrainingSample | None = None
+        for attempt in range(_ATTEMPTS):
+            try:
+                sample = self._draw(np.random.default_rng((self.seed, index, attempt)))
+            except DataError as problem:
+                error = problem
+                continue
+            if len(sample.classes):
+                return sample
+        if sample is None:
+            raise A2VISError(f"{_ATTEMPTS} videos in a row cannot be used; the last: {error}; run 'a2vis check-data'")
+        return sample
+
+    def _draw(self, rng: np.random.Generator) -> TrainingSample:
+        share = np.asarray(self.weights) / np.sum(self.weights)
+        source = self.sources[int(rng.choice(len(self.sources), p=share))]
+        video = source[int(rng.integers(len(source)))]
+        indices = draw_frames(video.length, self.frames, self.reach, rng)
+        sample = video.load(indices.tolist(), seen_only=True)
+        return augment(sample, self.augmentation, height=self.height, width=self.width, rng=rng)
+
+
+def draw_frames(length: int, count: int, reach: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """A random frame and count - 1 others at most `reach` frames away, with replacement, ascending."""
+    reference = int(rng.integers(length))
+    low, high = max(reference - reach, 0), min(reference + reach, length - 1)
+    if low == high:
+        return np.full(count, reference, np.int64)
+    others = rng.integers(low, high, count - 1)
+    return np.sort(np.append(others + (others >= reference), reference))
+
+
+def load_batches(
+    dataset: SequenceDataset,
+    steps: range,
+    *,
+    batch: int,
+    rank: int,
+    world_size: int,
+    workers: int,
+    device: torch.device,
+) -> Iterator[Batch]:
+    """The batches of these steps, `batch` sequences each for every process, read ahead by `workers` processes."""
+    first = [(step * world_size + rank) * batch for step in steps]
+    loader = DataLoader(
+        dataset,
+        batch_sampler=[list(range(start, start + batch)) for start in first],
+        collate_fn=Batch.collate,
+        num_workers=workers,
+        worker_init_fn=_start_worker,
+        pin_memory=device.type == "cuda",
+    )
+    return iter(loader)
+
+
+def _start_worker(_number: int) -> None:
+    # Signals often go to all processes, but the main one decides when to stop, and ends the workers then. They are
+    # many, so that each has one thread.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)

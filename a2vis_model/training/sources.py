@@ -1,0 +1,180 @@
+"""Videos to train on: data sets on disk, decoded into memory as far as it goes, and clips rendered on demand."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Protocol, cast, get_args
+
+import numpy as np
+from tqdm import tqdm
+
+from ..data.dataset import Dataset
+from ..data.formats import open_dataset
+from ..data.frames import Frames, FrameSource
+from ..data.problems import DataError, DataProblem
+from ..data.video import Sample, VideoRecord
+from ..errors import A2VISError
+from ..render import RenderedClip, SyntheticClips, World
+from ..render import rle as rle_masks
+
+RENDER_PREFIX = "render:"
+
+
+class Video(Protocol):
+    """What training asks of a video; `a2vis_model.data.video.VideoRecord` is one."""
+
+    @property
+    def length(self) -> int:
+        """Number of frames."""
+
+    def load(self, indices: Sequence[int], *, seen_only: bool = False) -> Sample:
+        """Decode frames, and the masks of all objects or of those visible in one of them."""
+
+
+class VideoSource(Protocol):
+    """What training asks of a collection of videos; `a2vis_model.data.dataset.Dataset` is one."""
+
+    has_amodal: bool
+
+    def __len__(self) -> int:
+        """Number of videos."""
+
+    def __getitem__(self, index: int) -> Video:
+        """One of them; raises DataError when nothing of it can be used."""
+
+
+def open_source(text: str, classes: Sequence[str], *, frames: int, seed: int, gigabytes: float) -> VideoSource:
+    """A data set on disk, or `render:WORLD` for clips that are rendered anew for every sample.
+
+    Args:
+        text: path or `render:` with "aquarium", "robot" or "mixed".
+        classes: the network's classes; objects of others are left out.
+        frames: length of rendered clips.
+        seed: the series of rendered clips.
+        gigabytes: memory for decoded videos of a data set.
+    """
+    if not text.startswith(RENDER_PREFIX):
+        return CachedSource(open_dataset(text, classes=classes), gigabytes)
+    world = text.removeprefix(RENDER_PREFIX)
+    if world not in get_args(World):
+        raise A2VISError(f"--data {text}: choose one of {', '.join(RENDER_PREFIX + w for w in get_args(World))}")
+    return RenderedSource(cast(World, world), classes, frames=frames, seed=seed)
+
+
+class RenderedSource:
+    """An unlimited supply of rendered clips, at the size of FISHBOWL's."""
+
+    has_amodal = True
+
+    def __init__(self, world: World, classes: Sequence[str], *, frames: int, seed: int) -> None:
+        self._classes = tuple(classes)
+        self._clips = SyntheticClips(world, seed=seed, frames=frames, length=2**31)
+
+    def __len__(self) -> int:
+        return len(self._clips)
+
+    def __getitem__(self, index: int) -> Video:
+        return RenderedVideo(self._clips[index], self._classes)
+
+
+@dataclass(frozen=True)
+class RenderedVideo:
+    """A rendered clip as a video of a data set."""
+
+    clip: RenderedClip
+    classes: tuple[str, ...]
+    """The network's."""
+
+    @property
+    def length(self) -> int:
+        return len(self.clip.frames)
+
+    def load(self, indices: Sequence[int], *, seen_only: bool = False) -> Sample:
+        """See `Video`."""
+        objects = [
+            o
+            for o in self.clip.objects
+            if o.class_name in self.classes and (not seen_only or o.visible_areas[list(indices)].any())
+        ]
+        masks = np.zeros((2, len(objects), len(indices), *self.clip.frames.shape[1:3]), np.bool_)
+        for n, rendered in enumerate(objects):
+            for row, t in enumerate(indices):
+                masks[0, n, row] = rle_masks.decode(rendered.visible_rles[t])
+                masks[1, n, row] = rle_masks.decode(rendered.amodal_rles[t])
+        return Sample(
+            name=f"{self.clip.world} {self.clip.seed}",
+            indices=np.asarray(indices, np.int64),
+            frames=self.clip.frames[list(indices)],
+            visible=masks[0],
+            amodal=masks[1],
+            class_ids=np.array([self.classes.index(o.class_name) for o in objects], np.int64),
+            object_ids=np.array([o.id for o in objects], np.int64),
+            first_visible=np.array([np.flatnonzero(o.visible_areas)[0] for o in objects], np.int64),
+        )
+
+
+@dataclass(frozen=True)
+class MemoryFrames(FrameSource):
+    """The frames of a video, decoded."""
+
+    pixels: Frames
+
+    def read(self, indices: Sequence[int]) -> Frames:
+        return self.pixels[np.asarray(indices, np.int64)]
+
+    def problems(self) -> Iterator[DataProblem]:
+        return iter(())
+
+    def _decode(self, ascending: Sequence[int]) -> Iterator[tuple[int, Frames]]:
+        return ((index, self.pixels[index]) for index in ascending)
+
+
+class CachedSource:
+    """A data set whose first videos, as many as `gigabytes` hold, are kept in memory with their frames decoded.
+
+    Frames of a video file are expensive to get at: all those since the last key frame have to be decoded.
+    Loader processes that are forked later share the memory.
+    """
+
+    def __init__(self, dataset: Dataset, gigabytes: float) -> None:
+        self.has_amodal = dataset.has_amodal
+        self._dataset = dataset
+        self._videos: dict[int, VideoRecord] = {}
+        budget = gigabytes * 1e9
+        at_once = cores()
+        with (
+            ThreadPoolExecutor(at_once) as threads,
+            tqdm(total=len(dataset), desc="reading videos", unit="video", leave=False, disable=None) as bar,
+        ):
+            for start in range(0, len(dataset), at_once):
+                if budget <= 0:
+                    break
+                numbers = range(start, min(start + at_once, len(dataset)))
+                for number, (video, size) in zip(numbers, threads.map(self._decode, numbers), strict=True):
+                    bar.update()
+                    budget -= size
+                    if video is not None and budget >= 0:
+                        self._videos[number] = video
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def __getitem__(self, index: int) -> VideoRecord:
+        return self._videos.get(index) or self._dataset[index]
+
+    def _decode(self, index: int) -> tuple[VideoRecord | None, int]:
+        try:
+            video = self._dataset[index]
+            pixels = video.frames(range(video.length))
+        except DataError:
+            return None, 0  # a broken video is reported, and skipped when it is drawn
+        source = MemoryFrames(height=video.height, width=video.width, length=video.length, pixels=pixels)
+        return replace(video, source=source), pixels.nbytes
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

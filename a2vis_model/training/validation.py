@@ -1,0 +1,139 @@
+"""How good a network is, quickly: panoptic quality of its tracks on a few videos. For choosing, not for publishing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from ..config import ModelConfig
+from ..modeling import ClipPrediction, VideoNetwork
+from .augmentation import Augmentation, TrainingSample, augment
+from .batch import Batch, MaskKind
+from .config import mask_kind
+from .sources import Video
+
+
+@dataclass
+class PanopticQuality:
+    """Sum of the IoUs of true positives over their number plus half of that of all errors.
+
+    A prediction is a true positive if its class is right and its masks in all frames together have an IoU above
+    one half with the object's.
+    """
+
+    overlap: float = 0.0
+    hits: int = 0
+    errors: int = 0
+
+    @property
+    def value(self) -> float:
+        """In [0, 1]."""
+        return self.overlap / max(self.hits + self.errors / 2, 1.0)
+
+    def add(self, tubes: MaskTubes, predicted: NDArray[np.int64], wanted: NDArray[np.int64]) -> None:
+        """Count a video: classes of slots [Q], negative for none, and of objects [n]."""
+        slots, objects = np.flatnonzero((predicted >= 0) & (tubes.slots > 0)), np.flatnonzero(tubes.objects > 0)
+        union = tubes.slots[slots, None] + tubes.objects[objects] - tubes.overlap[np.ix_(slots, objects)]
+        iou = tubes.overlap[np.ix_(slots, objects)] / union
+        iou = np.where(predicted[slots, None] == wanted[objects], iou, 0.0)
+        hits = iou[linear_sum_assignment(iou, maximize=True)]
+        hits = hits[hits > 0.5]
+        self.overlap += float(hits.sum())
+        self.hits += len(hits)
+        self.errors += len(slots) + len(objects) - 2 * len(hits)
+
+
+@dataclass
+class MaskTubes:
+    """Areas in cells, summed over the frames of a video."""
+
+    overlap: NDArray[np.float64] = field(default_factory=lambda: np.zeros(()))
+    """[Q, n] common to a slot and an object."""
+    slots: NDArray[np.float64] = field(default_factory=lambda: np.zeros(()))
+    """[Q]."""
+    objects: NDArray[np.float64] = field(default_factory=lambda: np.zeros(()))
+    """[n]."""
+
+    def add(self, logits: Tensor, covered: Tensor) -> None:
+        """Count T frames: mask logits [T, Q, h, w] and the objects' shares of the same cells [T, n, h · w]."""
+        predicted = (logits.flatten(2) > 0).float()
+        wanted = (covered > 0.5).float()
+        self.overlap = self.overlap + (predicted @ wanted.transpose(1, 2)).sum(0).double().cpu().numpy()
+        self.slots = self.slots + predicted.sum(dim=(0, 2)).double().cpu().numpy()
+        self.objects = self.objects + wanted.sum(dim=(0, 2)).double().cpu().numpy()
+
+
+@torch.inference_mode()
+def validate_frames(
+    model: VideoNetwork, config: ModelConfig, videos: Iterable[Video], *, frames: int
+) -> dict[str, float]:
+    """Quality of the detector on `frames` frames of each video, spread over its length."""
+    model.eval()
+    quality, kind = PanopticQuality(), mask_kind(config)
+    for video in videos:
+        spread = np.unique(np.linspace(0, video.length - 1, frames).round().astype(int))
+        for index in spread.tolist():
+            batch = _load(video, [index], config).to(_device(model))
+            found = model.detector.detections(model.detector(batch.normalised().flatten(0, 1)))
+            tubes = MaskTubes()
+            tubes.add(found.masks, batch.targets(kind).cells[0])
+            quality.add(tubes, _classes(found.classes[0]), batch.classes[0])
+    return {kind: quality.value}
+
+
+@torch.inference_mode()
+def validate_videos(
+    model: VideoNetwork, config: ModelConfig, videos: Iterable[Video], *, frames: int
+) -> dict[str, float]:
+    """Quality of tracks in the first `frames` frames of each video, clip after clip as the paper runs them."""
+    model.eval()
+    qualities: dict[str, PanopticQuality] = {}
+    length = frames if config.association in ("offline", "joint") else config.clip_length
+    for video in videos:
+        batch = _load(video, range(min(frames, video.length) // length * length), config).to(_device(model))
+        tubes: dict[str, MaskTubes] = {}
+        prediction: ClipPrediction | None = None
+        state = model.initial_state()
+        for start in range(0, batch.images.shape[1], length):
+            clip = slice(start, start + length)
+            prediction, state = model.step(model.extract(batch.cut(clip).normalised()), state)
+            masks: list[tuple[MaskKind, Tensor | None]] = [
+                ("visible", prediction.visible),
+                ("amodal", prediction.amodal),
+            ]
+            for kind, logits in masks:
+                if logits is not None:
+                    covered = batch.cut(clip).targets(kind).cells[0]
+                    tubes.setdefault(kind, MaskTubes()).add(logits[0], covered)
+        for name, tube in tubes.items():
+            assert prediction is not None
+            qualities.setdefault(name, PanopticQuality()).add(tube, _classes(prediction.classes[0]), batch.classes[0])
+    return {name: quality.value for name, quality in qualities.items()}
+
+
+def _load(video: Video, indices: Sequence[int], config: ModelConfig) -> Batch:
+    sample = video.load(list(indices), seen_only=True)
+    unchanged: TrainingSample = augment(
+        sample,
+        Augmentation.none(),
+        height=config.input_height,
+        width=config.input_width,
+        rng=np.random.default_rng(0),
+    )
+    return Batch.collate([unchanged])
+
+
+def _classes(logits: Tensor) -> NDArray[np.int64]:
+    """Most probable classes [Q] from logits [Q, K + 1], -1 for "no object"."""
+    classes = logits.argmax(dim=-1)
+    return np.asarray(torch.where(classes == logits.shape[-1] - 1, -1, classes).cpu().numpy())
+
+
+def _device(model: VideoNetwork) -> torch.device:
+    return next(model.parameters()).device
