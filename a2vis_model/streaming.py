@@ -110,6 +110,10 @@ class StreamingTracker:
         """Decide the frames that are still open, as at the end of a video."""
         return self._decide() if self._pending else []
 
+    def set_track_settings(self, settings: TrackSettings) -> None:
+        """Use other thresholds from the next frame on; tracks go on living."""
+        self._manager.settings = settings
+
     def reset(self) -> None:
         """Start a new epoch: forget everything seen. Open frames are dropped; call `flush()` first for them."""
         self.epoch += 1
