@@ -1,0 +1,195 @@
+"""Bags by the pure-Python rosbags library, so that they need no ROS installation: MCAP and SQLite."""
+
+import errno
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, get_args
+
+from rclpy.serialization import deserialize_message, serialize_message
+from rosbags.interfaces import Connection, Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
+from rosbags.rosbag2 import Reader, ReaderError, StoragePlugin, Writer, WriterError
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+from rosbags.typesys.store import Typestore
+
+from a2vis_model import A2VISError
+
+from . import msg as _messages
+
+Storage = Literal["mcap", "sqlite3"]
+STORAGES: tuple[str, ...] = get_args(Storage)
+
+TRACKS = "/a2vis/tracks"
+CLASS_NAMES = "/a2vis/class_names"
+GROUND_TRUTH = "/ground_truth"
+GROUND_TRUTH_CLASSES = "/ground_truth/class_names"
+LATCHED = (CLASS_NAMES, GROUND_TRUTH_CLASSES)
+
+
+class BagError(A2VISError):
+    """A bag cannot be read or written."""
+
+
+def type_name(message_type: type) -> str:
+    """As bags name it, such as sensor_msgs/msg/Image."""
+    package, kind, _ = message_type.__module__.split(".", 2)
+    return f"{package}/{kind}/{message_type.__name__}"
+
+
+class BagWriter:
+    """Writes messages to a new bag; use it in a `with` statement.
+
+    Args:
+        path: a folder that does not exist yet.
+        storage: mcap or sqlite3.
+    """
+
+    def __init__(self, path: str | Path, storage: Storage) -> None:
+        self.path = Path(path)
+        if self.path.exists():
+            raise BagError(f"{self.path} exists already; name another bag, or remove it first")
+        self._typestore = _typestore()
+        self._connections: dict[str, Connection] = {}
+        self._writer = Writer(self.path, version=9, storage_plugin=StoragePlugin[storage.upper()])
+
+    def __enter__(self) -> "BagWriter":
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._attempt(self._writer.open)
+        return self
+
+    def write(self, topic: str, message: Any, time_ns: int) -> None:
+        """Append a message; raises BagError when that fails."""
+        self.write_raw(topic, type_name(type(message)), serialize_message(message), time_ns)
+
+    def write_raw(self, topic: str, kind: str, data: bytes, time_ns: int) -> None:
+        """Append a message that is serialised already."""
+        connection = self._connections.get(topic)
+        if connection is None:
+            connection = self._connections[topic] = self._attempt(
+                self._writer.add_connection,
+                topic,
+                kind,
+                typestore=self._typestore,
+                offered_qos_profiles=[_qos(latched=topic in LATCHED)],
+            )
+        self._attempt(self._writer.write, connection, time_ns, data)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._attempt(self._writer.close)
+        else:
+            self._writer.abort()
+
+    def _attempt(self, action: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return action(*args, **kwargs)
+        except (OSError, WriterError) as error:
+            full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+            remedy = "the disk is full; free some space or write elsewhere" if full else "check the folder"
+            raise BagError(f"{self.path}: cannot be written ({error}); {remedy}") from error
+        except Exception as error:
+            # SQLite's own errors, which rosbags passes on as they are.
+            raise BagError(f"{self.path}: cannot be written ({error}); is there space on the disk?") from error
+
+
+class BagReader:
+    """Reads messages in the order of their times; use it in a `with` statement."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        try:
+            self._reader = Reader(self.path)
+        except (ReaderError, OSError) as error:
+            raise BagError(f"{self.path}: not a readable bag ({error}); give the folder with metadata.yaml") from error
+
+    def __enter__(self) -> "BagReader":
+        try:
+            self._reader.open()
+        except Exception as error:
+            raise BagError(f"{self.path}: not a readable bag ({error})") from error
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._reader.close()
+
+    @property
+    def topics(self) -> dict[str, str]:
+        """Types by topic."""
+        return {connection.topic: connection.msgtype for connection in self._reader.connections}
+
+    def count(self, topic: str) -> int:
+        """Messages on a topic."""
+        return sum(c.msgcount for c in self._reader.connections if c.topic == topic)
+
+    def raw(self, *topics: str) -> Iterator[tuple[str, int, bytes]]:
+        """(topic, time in ns, serialised message) of these topics, of all if none is named."""
+        connections = [c for c in self._reader.connections if not topics or c.topic in topics]
+        if not connections:
+            return
+        try:
+            for connection, time_ns, data in self._reader.messages(connections):
+                yield connection.topic, time_ns, bytes(data)
+        except (ReaderError, OSError) as error:
+            raise BagError(f"{self.path}: broken in the middle ({error}); record it again") from error
+
+    def messages(self, message_type: type, topic: str) -> Iterator[tuple[int, Any]]:
+        """(time in ns, message) of a topic; raises BagError if its type is another."""
+        kind = self.topics.get(topic)
+        if kind not in (None, type_name(message_type)):
+            raise BagError(f"{self.path}: {topic} holds {kind}, not {type_name(message_type)}")
+        for _, time_ns, data in self.raw(topic):
+            yield time_ns, self._deserialized(topic, data, message_type)
+
+    def _deserialized(self, topic: str, data: bytes, message_type: type) -> Any:
+        try:
+            return deserialize_message(data, message_type)
+        except Exception as error:
+            raise BagError(f"{self.path}: a message on {topic} cannot be read ({error})") from error
+
+    def topic_of(self, *message_types: type) -> str:
+        """The one topic of these types; raises BagError if there are none or several."""
+        kinds = [type_name(message_type) for message_type in message_types]
+        found = sorted(topic for topic, kind in self.topics.items() if kind in kinds)
+        if len(found) != 1:
+            listed = ", ".join(found) or "none"
+            raise BagError(f"{self.path}: topics of {' or '.join(kinds)}: {listed}; name one with --topic")
+        return found[0]
+
+
+def _typestore() -> Typestore:
+    """The types of Jazzy and ours."""
+    store = get_typestore(Stores.ROS2_JAZZY)
+    folder = _definitions()
+    types: dict[str, Any] = {}
+    for file in sorted(folder.glob("*.msg")):
+        types |= get_types_from_msg(file.read_text(encoding="utf-8"), f"a2vis_ros/msg/{file.stem}")
+    store.register(types)
+    return store
+
+
+def _definitions() -> Path:
+    """The folder of our .msg files, in the prefix that the generated messages were installed to."""
+    for parent in Path(str(_messages.__file__)).parents:
+        folder = parent / "share" / "a2vis_ros" / "msg"
+        if folder.is_dir():
+            return folder
+    raise BagError(f"{_messages.__file__}: share/a2vis_ros/msg is in no folder above it; build the package again")
+
+
+def _qos(*, latched: bool) -> Qos:
+    forever = QosTime(0x7FFFFFFF, 0xFFFFFFFF)
+    return Qos(
+        QosHistory.KEEP_LAST,
+        1 if latched else 10,
+        QosReliability.RELIABLE,
+        QosDurability.TRANSIENT_LOCAL if latched else QosDurability.VOLATILE,
+        forever,
+        forever,
+        QosLiveliness.AUTOMATIC,
+        forever,
+        False,
+    )

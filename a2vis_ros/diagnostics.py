@@ -1,0 +1,193 @@
+"""What /diagnostics says, worked out from numbers. No ROS.
+
+Keys shared with greenwave_monitor keep its names and units.
+"""
+
+import math
+import resource
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .frame_queue import LedgerEntry
+
+WINDOW_S = 5.0
+"""Rates are of this many seconds."""
+AGES_KEPT = 300
+"""Age percentiles are of this many results."""
+
+
+class Level:
+    """Levels of diagnostic_msgs/DiagnosticStatus."""
+
+    OK, WARN, ERROR, STALE = range(4)
+
+
+class RateMeter:
+    """Events a second over the last seconds. Safe to use from several threads."""
+
+    def __init__(self, window_s: float = WINDOW_S) -> None:
+        self._window_s = window_s
+        self._times: deque[float] = deque()
+        self._lock = threading.Lock()
+
+    def count(self, now: float) -> None:
+        """An event; `now` is of any clock, in seconds."""
+        with self._lock:
+            self._times.append(now)
+            self._forget(now)
+
+    def rate(self, now: float | None = None) -> float:
+        """Events a second in the window that ends now, or with the last event; 0 with fewer than two."""
+        with self._lock:
+            if now is not None:
+                self._forget(now)
+            if len(self._times) < 2:
+                return 0.0
+            span = self._times[-1] - self._times[0]
+            return (len(self._times) - 1) / span if span > 0 else 0.0
+
+    def _forget(self, now: float) -> None:
+        while self._times and not now - self._window_s <= self._times[0] <= now:
+            self._times.popleft()
+
+
+class StreamStatistics:
+    """Gathers what the stream does. The subscription and the worker write, the diagnostics read."""
+
+    def __init__(self) -> None:
+        self.arrivals = RateMeter()
+        self.results = RateMeter()
+        self.stamps = RateMeter()
+        self.last_arrival: float | None = None
+        self.epoch = 0
+        self.epoch_reason = ""
+        self.transport_lost = 0
+        self._ages: deque[float] = deque(maxlen=AGES_KEPT)
+        self._tracks: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def arrive(self, now: float, stamp_s: float) -> None:
+        """An image has come; `now` by the monotonic clock, `stamp_s` from its header."""
+        self.last_arrival = now
+        self.arrivals.count(now)
+        self.stamps.count(stamp_s)
+
+    def publish(self, age_s: float, states: Sequence[str]) -> None:
+        """A result has gone out, with the states of its tracks; its age is NaN where it has none."""
+        self.results.count(time.monotonic())
+        with self._lock:
+            if not math.isnan(age_s):
+                self._ages.append(age_s)
+            self._tracks = Counter(states)
+
+    def ages(self) -> tuple[float, float, float, int]:
+        """p50, p95 and p99 of the ages in seconds, and of how many; NaN without any."""
+        with self._lock:
+            ages = np.array(self._ages)
+        if not len(ages):
+            return math.nan, math.nan, math.nan, 0
+        p50, p95, p99 = np.percentile(ages, (50, 95, 99))
+        return float(p50), float(p95), float(p99), len(ages)
+
+    def tracks(self) -> dict[str, int]:
+        """Tracks by state in the last result."""
+        with self._lock:
+            return dict(self._tracks)
+
+
+@dataclass(frozen=True)
+class NodeStatus:
+    """What is not in the statistics."""
+
+    state: str
+    """Of the lifecycle."""
+    backend: str
+    model: str
+    policy: str
+    ledger: LedgerEntry
+    waiting: int
+    """Frames in the queue."""
+    unstamped: int
+    repeated_stamps: int
+    silence: str
+    """Why there may be no images; empty where some come."""
+    age_warn_s: float
+    age_error_s: float
+    last_error: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """A diagnostic status, ready to be put in a message."""
+
+    level: int
+    message: str
+    values: tuple[tuple[str, str], ...]
+
+
+def report(status: NodeStatus, statistics: StreamStatistics, now: float) -> Report:
+    """The node's status at the monotonic time `now`, in seconds."""
+    p50, p95, p99, count = statistics.ages()
+    tracks, ledger = statistics.tracks(), status.ledger
+    level, message = _judge(status, p95, ledger)
+    values: list[tuple[str, str]] = [
+        ("state", status.state),
+        ("model", status.model),
+        ("backend", status.backend),
+        ("policy", status.policy),
+        ("frame_rate_node", f"{statistics.results.rate(now):.3f}"),
+        ("frame_rate_input", f"{statistics.arrivals.rate(now):.3f}"),
+        ("frame_rate_msg", f"{statistics.stamps.rate():.3f}"),
+        ("current_delay_from_realtime_ms", f"{p50 * 1e3:.3f}"),
+        ("age_p50_ms", f"{p50 * 1e3:.3f}"),
+        ("age_p95_ms", f"{p95 * 1e3:.3f}"),
+        ("age_p99_ms", f"{p99 * 1e3:.3f}"),
+        ("age_count", str(count)),
+        ("received", str(ledger.received)),
+        ("processed", str(ledger.processed)),
+        ("in_flight", str(ledger.in_flight)),
+        ("waiting", str(status.waiting)),
+        ("total_dropped_frames", str(sum(ledger.dropped.values()))),
+        *((f"dropped: {cause}", str(number)) for cause, number in sorted(ledger.dropped.items())),
+        ("lost_in_transport", str(statistics.transport_lost)),
+        ("num_non_increasing_msg", str(status.repeated_stamps)),
+        ("num_unstamped_msg", str(status.unstamped)),
+        ("epoch", str(statistics.epoch)),
+        ("epoch_reason", statistics.epoch_reason),
+        *((f"tracks: {state}", str(tracks.get(state, 0))) for state in ("tentative", "visible", "occluded", "lost")),
+        ("memory_mib", f"{resident_mib():.0f}"),
+        ("last_error", status.last_error),
+    ]
+    return Report(level, message, tuple(values))
+
+
+def _judge(status: NodeStatus, p95: float, ledger: LedgerEntry) -> tuple[int, str]:
+    if status.state != "active":
+        return Level.OK, f"{status.state}; no images are taken"
+    if status.silence:
+        return Level.WARN, status.silence
+    # Comparisons with NaN, where there is no age, are false.
+    if p95 >= status.age_error_s:
+        return Level.ERROR, f"results are {p95:.2f} s old (p95), age_error_s is {status.age_error_s:g}"
+    if p95 >= status.age_warn_s:
+        return Level.WARN, f"results are {p95:.2f} s old (p95), age_warn_s is {status.age_warn_s:g}"
+    if status.last_error:
+        return Level.WARN, status.last_error
+    if status.unstamped:
+        return Level.WARN, f"{status.unstamped} images without a stamp: gaps and loops cannot be found"
+    return Level.OK, f"running; {ledger}"
+
+
+def resident_mib() -> float:
+    """Memory of this process in MiB."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * resource.getpagesize() / 2**20
+    except OSError:
+        # Not Linux: the most it ever was, in KiB.
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10

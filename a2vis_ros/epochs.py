@@ -1,0 +1,60 @@
+"""Which frames belong together: finds the breaks in a stream of images. No ROS.
+
+The stamps of the images decide, not the clock: the same images make the same epochs live, in replay and offline, and
+whether or not anything publishes /clock.
+"""
+
+from dataclasses import dataclass
+
+from .frames import Stamp
+
+
+@dataclass(frozen=True)
+class FrameKey:
+    """What is compared from frame to frame."""
+
+    stamp: Stamp
+    height: int
+    width: int
+    kind: str
+    """Encoding or compressed format."""
+    frame_id: str
+
+
+class EpochGuard:
+    """Compares every frame with the one before it.
+
+    Args:
+        max_gap_s: seconds without an image after which the scene may have changed; may be set anew at any time.
+    """
+
+    def __init__(self, max_gap_s: float) -> None:
+        self.max_gap_s = max_gap_s
+        self.repeated_stamps = 0
+        """Frames with the stamp of the frame before."""
+        self._last: FrameKey | None = None
+
+    def check(self, key: FrameKey) -> str | None:
+        """Take the next frame; why it begins a new epoch, or None. Frames without a stamp have no time to compare."""
+        last, self._last = self._last, key
+        if last is None:
+            return None
+        if (key.height, key.width) != (last.height, last.width):
+            return f"the image size changed from {last.width}x{last.height} to {key.width}x{key.height}"
+        if key.kind != last.kind:
+            return f"the encoding changed from {last.kind!r} to {key.kind!r}"
+        if key.frame_id != last.frame_id:
+            return f"frame_id changed from {last.frame_id!r} to {key.frame_id!r}"
+        if not (key.stamp.is_set and last.stamp.is_set):
+            return None
+        gap = (key.stamp.nanoseconds - last.stamp.nanoseconds) * 1e-9
+        self.repeated_stamps += gap == 0
+        if gap < 0:
+            return f"time ran backwards by {-gap:.3f} s"
+        if gap > self.max_gap_s:
+            return f"no image for {gap:.3f} s, more than max_gap_s={self.max_gap_s:g}"
+        return None
+
+    def forget(self) -> None:
+        """Compare the next frame with nothing."""
+        self._last = None

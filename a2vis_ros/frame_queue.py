@@ -1,0 +1,138 @@
+"""Between the subscription and the worker: who waits, who is dropped, and the books of both. No ROS."""
+
+import threading
+import time
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from .frames import Frame
+
+Policy = Literal["latest", "every_frame"]
+POLICIES: tuple[str, ...] = get_args(Policy)
+
+SUPERSEDED = "superseded"
+QUEUE_FULL = "queue full"
+STOPPED = "stopped"
+RESET = "reset"
+FAILED = "processing failed"
+
+
+@dataclass(frozen=True)
+class LedgerEntry:
+    """The books at one moment; received = processed + all dropped + in_flight."""
+
+    received: int
+    processed: int
+    in_flight: int
+    """Waiting, in the model, or in a clip that is not full yet."""
+    dropped: dict[str, int] = field(default_factory=dict)
+    """By cause."""
+
+    @property
+    def balanced(self) -> bool:
+        """Whether they add up."""
+        return self.received == self.processed + sum(self.dropped.values()) + self.in_flight
+
+    def __str__(self) -> str:
+        causes = ", ".join(f"{count} {cause}" for cause, count in sorted(self.dropped.items()))
+        dropped = f"{sum(self.dropped.values())} dropped" + (f" ({causes})" if causes else "")
+        return f"{self.received} received = {self.processed} processed + {dropped} + {self.in_flight} in flight"
+
+
+class Ledger:
+    """Counts what becomes of every image. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._received = 0
+        self._processed = 0
+        self._in_flight = 0
+        self._dropped: Counter[str] = Counter()
+
+    def receive(self) -> int:
+        """An image has come; returns how many that makes."""
+        with self._lock:
+            self._received += 1
+            self._in_flight += 1
+            return self._received
+
+    def process(self) -> None:
+        """An image's result is out."""
+        with self._lock:
+            self._in_flight -= 1
+            self._processed += 1
+
+    def drop(self, cause: str, count: int = 1) -> None:
+        """Images will have no result."""
+        if count:
+            with self._lock:
+                self._in_flight -= count
+                self._dropped[cause] += count
+
+    def read(self) -> LedgerEntry:
+        """The books now."""
+        with self._lock:
+            return LedgerEntry(self._received, self._processed, self._in_flight, dict(self._dropped))
+
+
+class FrameQueue:
+    """Frames on their way from the subscription to the one worker.
+
+    Args:
+        policy: "latest" keeps the newest frame alone, for a bounded age; "every_frame" keeps all of them and lets the
+            subscription wait where there is no more room, for replay.
+        capacity: frames that wait under "every_frame".
+        patience_s: seconds that the subscription waits for room under "every_frame" before it drops the frame.
+        ledger: the books.
+    """
+
+    def __init__(self, *, policy: Policy, capacity: int, patience_s: float, ledger: Ledger) -> None:
+        self.policy = policy
+        self.capacity = 1 if policy == "latest" else capacity
+        self._patience_s = patience_s
+        self._ledger = ledger
+        self._frames: deque[Frame] = deque()
+        self._closed = False
+        self._changed = threading.Condition()
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def put(self, frame: Frame) -> None:
+        """Add a frame, by the policy at the cost of an older one or of waiting. After `close` it is dropped."""
+        with self._changed:
+            if self.policy == "latest":
+                while self._frames and not self._closed:
+                    self._frames.popleft()
+                    self._ledger.drop(SUPERSEDED)
+            else:
+                self._changed.wait_for(lambda: self._closed or len(self._frames) < self.capacity, self._patience_s)
+            if self._closed:
+                self._ledger.drop(STOPPED)
+            elif len(self._frames) >= self.capacity:
+                self._ledger.drop(QUEUE_FULL)
+            else:
+                self._frames.append(frame)
+                self._changed.notify_all()
+
+    def take(self, timeout_s: float) -> Frame | None:
+        """The oldest frame; None when none comes in time, or the queue is closed and empty."""
+        deadline = time.monotonic() + timeout_s
+        with self._changed:
+            while not self._frames:
+                left = deadline - time.monotonic()
+                if self._closed or left <= 0:
+                    return None
+                self._changed.wait(left)
+            frame = self._frames.popleft()
+            self._changed.notify_all()
+            return frame
+
+    def close(self) -> None:
+        """Drop what waits and let nothing more in."""
+        with self._changed:
+            self._closed = True
+            self._ledger.drop(STOPPED, len(self._frames))
+            self._frames.clear()
+            self._changed.notify_all()

@@ -1,0 +1,55 @@
+"""The way in: looks an image over, before it costs anything, and says which clip it belongs to. No ROS."""
+
+import time
+
+from .epochs import EpochGuard, FrameKey
+from .frame_queue import Ledger
+from .frames import Frame, Stamp
+from .image_decoding import Image, ImageError, image_kind, image_size
+
+
+class FrameIntake:
+    """Turns the images of one source, in the order they come, into frames. Every image is entered in the books.
+
+    Args:
+        ledger: the books.
+        max_gap_s: see `EpochGuard`.
+        max_image_side: pixels; larger images are refused.
+    """
+
+    def __init__(self, ledger: Ledger, *, max_gap_s: float, max_image_side: int) -> None:
+        self.guard = EpochGuard(max_gap_s)
+        self.unstamped = 0
+        """Frames without a stamp, for which gaps and loops cannot be found."""
+        self._ledger = ledger
+        self._max_image_side = max_image_side
+        self._clip = 0
+        self._broken_by = ""
+
+    def accept(self, stamp: Stamp, frame_id: str, image: Image) -> Frame:
+        """Take the next image.
+
+        Raises:
+            ImageError: if it cannot be used; it is counted as dropped then.
+        """
+        sequence = self._ledger.receive()
+        try:
+            if not stamp.is_valid:
+                raise ImageError(
+                    "impossible stamp",
+                    f"header.stamp is {stamp.sec} s {stamp.nanosec} ns; seconds are 0 or more, nanoseconds under 10^9",
+                )
+            height, width = image_size(image, max_side=self._max_image_side)
+        except ImageError as error:
+            self._ledger.drop(error.cause)
+            raise
+        self.unstamped += not stamp.is_set
+        broken = self.guard.check(FrameKey(stamp, height, width, image_kind(image), frame_id))
+        if broken is not None:
+            self.break_clip(broken)
+        return Frame(sequence, stamp, frame_id, image, height, width, time.monotonic(), self._clip, self._broken_by)
+
+    def break_clip(self, reason: str) -> None:
+        """Let a new clip begin with the next frame."""
+        self._clip += 1
+        self._broken_by = reason

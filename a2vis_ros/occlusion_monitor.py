@@ -1,0 +1,108 @@
+"""`occlusion_monitor`: which tracked objects are hidden and could come out in a region of interest.
+
+A planner's side of the messages: needs NumPy, OpenCV and `a2vis_ros.msg`, no torch and no model.
+"""
+
+import sys
+from collections.abc import Sequence
+
+import rclpy
+from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import RegionOfInterest
+
+from .mask_codec import MaskError
+from .mask_messages import mask_from_message, mask_to_message
+from .msg import HiddenObject, HiddenObjectArray, TrackedInstance, TrackedInstanceArray
+from .occlusion_memory import OcclusionMemory, Region, Sighting
+
+_SEEN = (TrackedInstance.TENTATIVE, TrackedInstance.VISIBLE)
+
+
+class OcclusionMonitor(Node):
+    """Subscribes to a2vis/tracks, publishes ~/hidden for every message of it."""
+
+    def __init__(self) -> None:
+        super().__init__("occlusion_monitor")
+        region = self.declare_parameter(
+            "region",
+            [0, 0, 0, 0],
+            ParameterDescriptor(description="x, y, width, height in image pixels; all 0 for the whole image"),
+        ).value
+        if len(region) != 4 or min(region) < 0 or (any(region) and not (region[2] and region[3])):
+            raise ValueError(f"region={list(region)} is not x, y, width, height in pixels; e.g. [0, 240, 640, 240]")
+        self._region = Region(*region)
+        self._memory = OcclusionMemory(
+            margin_px=self._number("margin_px", 10.0, "pixels by which a footprint is grown in every direction"),
+            growth_px_s=self._number("growth_px_s", 0.0, "pixels that are added to the margin for every second hidden"),
+        )
+        self._publisher = self.create_publisher(HiddenObjectArray, "~/hidden", QoSProfile(depth=30))
+        self.create_subscription(TrackedInstanceArray, "a2vis/tracks", self._take, QoSProfile(depth=30))
+
+    def _number(self, name: str, default: float, description: str) -> float:
+        span = FloatingPointRange(from_value=0.0, to_value=10000.0)
+        descriptor = ParameterDescriptor(description=description, floating_point_range=[span])
+        return float(self.declare_parameter(name, default, descriptor).value)
+
+    def _take(self, tracks: TrackedInstanceArray) -> None:
+        stamp = tracks.header.stamp
+        region = self._region if self._region.width else Region(0, 0, tracks.width, tracks.height)
+        try:
+            sightings = [
+                Sighting(
+                    track_id=instance.track_id,
+                    visible=instance.state in _SEEN,
+                    ended=instance.state == TrackedInstance.ENDED,
+                    amodal=mask_from_message(instance.amodal),
+                )
+                for instance in tracks.instances
+            ]
+        except MaskError as error:
+            self.get_logger().warning(f"message left out: {error}", throttle_duration_sec=2.0)
+            return
+        hidden = self._memory.update(tracks.epoch, stamp.sec + stamp.nanosec * 1e-9, sightings, region)
+        instances = {instance.track_id: instance for instance in tracks.instances}
+        message = HiddenObjectArray(header=tracks.header, epoch=tracks.epoch)
+        message.region = RegionOfInterest(
+            x_offset=region.x, y_offset=region.y, width=region.width, height=region.height
+        )
+        for track in hidden:
+            instance = instances[track.track_id]
+            message.objects.append(
+                HiddenObject(
+                    track_id=track.track_id,
+                    state=instance.state,
+                    class_id=instance.class_id,
+                    class_name=instance.class_name,
+                    frames_since_visible=instance.frames_since_visible,
+                    seconds_since_visible=track.seconds,
+                    footprint=mask_to_message(track.footprint),
+                    reachable=track.reachable,
+                )
+            )
+        self._publisher.publish(message)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The program; returns the exit status."""
+    rclpy.init(args=None if arguments is None else list(arguments))
+    try:
+        node = OcclusionMonitor()
+    except (ValueError, rclpy.exceptions.ParameterException) as error:
+        print(f"occlusion_monitor: {error}", file=sys.stderr)
+        rclpy.try_shutdown()
+        return 2
+    try:
+        rclpy.spin(node)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        node.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,187 @@
+"""The node's parameters: one table of names, defaults, ranges and meanings, and what is made of them. No ROS."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from a2vis_model import TrackSettings
+
+from .frame_queue import POLICIES
+from .models import ModelRequest
+
+
+class ParameterError(ValueError):
+    """A parameter's value cannot be used. The message names parameter, value and remedy."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter. `config/a2vis.yaml` holds every one of them with its default."""
+
+    name: str
+    default: bool | int | float | str
+    description: str
+    lowest: float | None = None
+    highest: float | None = None
+    choices: tuple[str, ...] = ()
+    dynamic: bool = False
+    """May be changed while the node is active; the others are read when it is configured."""
+
+    def check(self, value: Any) -> None:
+        """Raises ParameterError for a value out of range."""
+        # A whole number will do for a fraction, but True is not 1.
+        number = isinstance(self.default, float) and isinstance(value, int) and not isinstance(value, bool)
+        if type(value) is not type(self.default) and not number:
+            kind = type(self.default).__name__
+            raise ParameterError(f"{self.name}={value!r} is a {type(value).__name__}; give a {kind}")
+        if self.choices and value not in self.choices:
+            raise ParameterError(f"{self.name}={value!r} is none of {', '.join(self.choices)}")
+        # Written so that NaN fails too.
+        if self.lowest is not None and self.highest is not None and not self.lowest <= value <= self.highest:
+            raise ParameterError(f"{self.name}={value!r} is not between {self.lowest:g} and {self.highest:g}")
+
+
+_TRACKS = TrackSettings()
+
+PARAMETERS: tuple[Parameter, ...] = (
+    Parameter("weights", "", "path of a weight file; empty for the one that comes with the preset"),
+    Parameter("preset", "onboard", "whose shipped weights to use when weights is empty"),
+    Parameter("device", "auto", "where to compute: auto (CUDA if there is a GPU, else the CPU), cpu, cuda or cuda:N"),
+    Parameter("stride", 1, "frames between clips; a clip decides this many frames at once", 1, 64),
+    Parameter("warmup_frames", 3, "frames run through the network while the node is configured", 0, 100),
+    Parameter(
+        "transport",
+        "raw",
+        "raw: sensor_msgs/Image; compressed: sensor_msgs/CompressedImage",
+        choices=("raw", "compressed"),
+    ),
+    Parameter(
+        "policy",
+        "latest",
+        "latest: the newest image alone, for a bounded age; every_frame: all of them, for replay",
+        choices=POLICIES,
+    ),
+    Parameter("queue_size", 30, "images that may wait under every_frame; also the depth of its subscription", 1, 10000),
+    Parameter(
+        "queue_patience_s", 10.0, "seconds that every_frame waits for room in a full queue before dropping", 0.0, 3600.0
+    ),
+    Parameter(
+        "max_gap_s", 0.5, "seconds between image stamps after which a new epoch begins", 0.001, 3600.0, dynamic=True
+    ),
+    Parameter("max_image_side", 8192, "larger images are refused, in pixels", 16, 65535),
+    Parameter(
+        "start_score", _TRACKS.start_score, "class probability from which a track starts", 0.0, 1.0, dynamic=True
+    ),
+    Parameter(
+        "keep_score", _TRACKS.keep_score, "class probability from which a track is present", 0.0, 1.0, dynamic=True
+    ),
+    Parameter(
+        "min_area", _TRACKS.min_area, "pixels of the network's input that a mask needs to count", 1, 10**6, dynamic=True
+    ),
+    Parameter(
+        "confirm_frames",
+        _TRACKS.confirm_frames,
+        "visible frames until a tentative track is believed",
+        1,
+        1000,
+        dynamic=True,
+    ),
+    Parameter(
+        "max_occluded_frames",
+        _TRACKS.max_occluded_frames,
+        "frames after which a hidden track ends",
+        0,
+        10**6,
+        dynamic=True,
+    ),
+    Parameter(
+        "max_lost_frames", _TRACKS.max_lost_frames, "frames after which a lost track ends", 0, 10**6, dynamic=True
+    ),
+    Parameter(
+        "duplicate_iou",
+        _TRACKS.duplicate_iou,
+        "overlap with a live track from which a new one does not start",
+        0.0,
+        1.0,
+        dynamic=True,
+    ),
+    Parameter(
+        "overlay_max_width", 960, "overlay images are scaled down to this width, in pixels", 16, 8192, dynamic=True
+    ),
+    Parameter(
+        "detection_box",
+        "visible",
+        "box of vision_msgs/Detection2D: that of the visible or of the amodal mask",
+        choices=("visible", "amodal"),
+        dynamic=True,
+    ),
+    Parameter("no_image_s", 5.0, "seconds without an image until the node says why there may be none", 0.1, 3600.0),
+    Parameter("diagnostics_period_s", 1.0, "seconds between diagnostics", 0.05, 60.0),
+    Parameter(
+        "age_warn_s", 0.3, "p95 of the results' age from which diagnostics warn, in seconds", 0.0, 3600.0, dynamic=True
+    ),
+    Parameter(
+        "age_error_s", 1.0, "p95 of the results' age from which diagnostics say error", 0.0, 3600.0, dynamic=True
+    ),
+)
+
+_BY_NAME = {parameter.name: parameter for parameter in PARAMETERS}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The values of all parameters, each in its range and all fitting each other."""
+
+    values: Mapping[str, Any]
+
+    @classmethod
+    def check(cls, values: Mapping[str, Any]) -> "Settings":
+        """Raises ParameterError for the first that cannot be used."""
+        for parameter in PARAMETERS:
+            parameter.check(values[parameter.name])
+        if values["keep_score"] > values["start_score"]:
+            raise ParameterError(
+                f"keep_score={values['keep_score']:g} is over start_score={values['start_score']:g}: a track would end "
+                "as it starts; lower keep_score"
+            )
+        if values["age_warn_s"] > values["age_error_s"]:
+            raise ParameterError(
+                f"age_warn_s={values['age_warn_s']:g} is over age_error_s={values['age_error_s']:g}; lower age_warn_s"
+            )
+        return cls(dict(values))
+
+    @classmethod
+    def defaults(cls, **changes: Any) -> "Settings":
+        """The defaults, some of them changed."""
+        unknown = changes.keys() - _BY_NAME.keys()
+        if unknown:
+            raise ParameterError(f"{min(unknown)} is no parameter; there are {', '.join(_BY_NAME)}")
+        return cls.check({parameter.name: parameter.default for parameter in PARAMETERS} | changes)
+
+    def __getitem__(self, name: str) -> Any:
+        return self.values[name]
+
+    def change(self, changes: Mapping[str, Any]) -> "Settings":
+        """Other values for some dynamic parameters; ParameterError for any other."""
+        for name in changes:
+            if not _BY_NAME[name].dynamic:
+                raise ParameterError(f"{name} is read when the node is configured; deactivate and clean it up first")
+        return Settings.check({**self.values, **changes})
+
+    @property
+    def tracks(self) -> TrackSettings:
+        """The thresholds of the tracks."""
+        names = TrackSettings.__dataclass_fields__
+        return TrackSettings(**{name: self.values[name] for name in names})
+
+    @property
+    def model(self) -> ModelRequest:
+        """What to load."""
+        return ModelRequest(
+            weights=self["weights"],
+            preset=self["preset"],
+            device=self["device"],
+            stride=self["stride"],
+            warmup_frames=self["warmup_frames"],
+            tracks=self.tracks,
+        )

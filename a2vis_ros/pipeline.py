@@ -1,0 +1,148 @@
+"""From a frame to what is published of it. No ROS; the node, the offline evaluation and the benchmark all run this.
+
+    frame → RGB → frame features → clip → prediction → tracks → ProcessedFrame
+
+All but the first and the last step are the tracker's (`a2vis_model.StreamingTracker`).
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from a2vis_model import FrameResult, TrackSettings
+
+from .frame_queue import FAILED, RESET, Ledger
+from .frames import Frame
+from .image_decoding import ImageError, Pixels, decode_rgb
+
+
+class Tracker(Protocol):
+    """What the pipeline needs of `a2vis_model.StreamingTracker`."""
+
+    epoch: int
+
+    def push(self, image: Pixels, timestamp: float) -> list[FrameResult]: ...
+
+    def flush(self) -> list[FrameResult]: ...
+
+    def reset(self) -> None: ...
+
+    def set_track_settings(self, settings: TrackSettings) -> None: ...
+
+
+@dataclass(frozen=True)
+class StageTimes:
+    """Where a frame's time went, in seconds; see msg/Timings.msg."""
+
+    queue: float
+    decode: float
+    clip: float
+    track: float
+
+
+@dataclass(frozen=True)
+class ProcessedFrame:
+    """A frame with its result: everything that goes into the messages."""
+
+    frame: Frame
+    image: Pixels
+    """RGB, uint8 [H, W, 3]."""
+    result: FrameResult
+    dropped_since_last: int
+    times: StageTimes
+
+
+@dataclass(frozen=True)
+class _OpenFrame:
+    frame: Frame
+    image: Pixels
+    queue: float
+    decode: float
+    pushed: float
+
+
+class FramePipeline:
+    """Runs frames through a tracker and matches results to frames. One thread at a time may use it.
+
+    Args:
+        tracker: the model.
+        ledger: the books.
+        on_epoch: called with the reason when a new epoch begins.
+    """
+
+    def __init__(self, tracker: Tracker, ledger: Ledger, *, on_epoch: Callable[[str], None]) -> None:
+        self.tracker = tracker
+        self._ledger = ledger
+        self._on_epoch = on_epoch
+        self._open: deque[_OpenFrame] = deque()
+        self._clip: int | None = None
+        self._last_sequence = 0
+
+    def process(self, frame: Frame) -> list[ProcessedFrame]:
+        """Take the next frame.
+
+        Returns:
+            the frames now decided, oldest first: with a stride often none, at a break those of the clip before too.
+
+        Raises:
+            ImageError: the image turned out to be broken; it is dropped, and the next may come.
+            Exception: whatever went wrong in the model. The frame and those open with it are dropped, and a new epoch
+                begins with the next.
+        """
+        done: list[ProcessedFrame] = []
+        if self._clip is not None and frame.clip != self._clip:
+            done += self.flush()
+            self.restart(frame.broken_by)
+        self._clip = frame.clip
+        start = time.monotonic()
+        try:
+            image = decode_rgb(frame.image)
+        except ImageError as error:
+            self._ledger.drop(error.cause)
+            raise
+        pushed = time.monotonic()
+        self._open.append(_OpenFrame(frame, image, start - frame.arrived, pushed - start, pushed))
+        try:
+            results = self.tracker.push(image, frame.stamp.seconds)
+        except Exception:
+            self._fail()
+            raise
+        return done + self._close(results, pushed)
+
+    def flush(self) -> list[ProcessedFrame]:
+        """Decide the frames that wait for their clip to fill, as at the end of a video."""
+        start = time.monotonic()
+        try:
+            results = self.tracker.flush()
+        except Exception:
+            self._fail()
+            raise
+        return self._close(results, start)
+
+    def restart(self, reason: str) -> None:
+        """Begin a new epoch; frames that wait for their clip to fill are dropped."""
+        self._ledger.drop(RESET, len(self._open))
+        self._open.clear()
+        self.tracker.reset()
+        self._on_epoch(reason)
+
+    def _close(self, results: list[FrameResult], start: float) -> list[ProcessedFrame]:
+        track = time.monotonic() - start
+        done = []
+        for result in results:
+            waiting = self._open.popleft()
+            times = StageTimes(waiting.queue, waiting.decode, max(start - waiting.pushed, 0.0), track)
+            dropped = waiting.frame.sequence - self._last_sequence - 1
+            self._last_sequence = waiting.frame.sequence
+            done.append(ProcessedFrame(waiting.frame, waiting.image, result, dropped, times))
+            self._ledger.process()
+        return done
+
+    def _fail(self) -> None:
+        """The tracker has raised: nothing that it holds can be trusted."""
+        self._ledger.drop(FAILED, len(self._open))
+        self._open.clear()
+        self.tracker.reset()
+        self._on_epoch("processing failed")

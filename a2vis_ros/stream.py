@@ -1,0 +1,273 @@
+"""What a configured node holds: subscription, queue, worker, publishers. Made by configure, run between activate and
+deactivate, closed by cleanup."""
+
+import math
+import time
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.clock import Clock, ClockType
+from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
+from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
+from rclpy.qos import QoSProfile
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.subscription import Subscription
+from sensor_msgs.msg import CompressedImage, Image
+from std_srvs.srv import Trigger
+
+from . import diagnostics, messages, pictures, qos
+from .detections import DetectionMaker
+from .diagnostics import StreamStatistics
+from .frame_queue import FrameQueue, Ledger
+from .image_decoding import ImageError
+from .intake import FrameIntake
+from .models import LoadedModel
+from .msg import ClassNames, TrackedInstanceArray
+from .parameters import Settings
+from .pipeline import FramePipeline, ProcessedFrame
+from .worker import Worker
+
+_LOG_PERIOD_S = 2.0
+"""A warning that repeats is logged no more often; what it is about is counted every time."""
+_PLAUSIBLE_AGE_S = 3600.0
+"""An image older than this, or from the future by more, was stamped by another clock."""
+
+
+class ImageStream:
+    """Takes images, publishes tracks.
+
+    Args:
+        node: whose topics these are.
+        settings: the parameters.
+        model: what runs.
+    """
+
+    def __init__(self, node: LifecycleNode, settings: Settings, model: LoadedModel) -> None:
+        self._node = node
+        self._log = node.get_logger()
+        self._settings = settings
+        self._model = model
+        self._ledger = Ledger()
+        self._statistics = StreamStatistics()
+        self._intake = FrameIntake(
+            self._ledger, max_gap_s=settings["max_gap_s"], max_image_side=settings["max_image_side"]
+        )
+        self._pipeline = FramePipeline(model.tracker, self._ledger, on_epoch=self._begin_epoch)
+        self._queue: FrameQueue | None = None
+        self._worker: Worker | None = None
+        self._subscription: Subscription | None = None
+        self._activations = 0
+        self._active_since = 0.0
+        self._last_error = ""
+        self._clock_differs = False
+
+        compressed = settings["transport"] == "compressed"
+        self._image_type = CompressedImage if compressed else Image
+        self._topic = node.resolve_topic_name("image/compressed" if compressed else "image")
+        self._tracks = self._publisher(TrackedInstanceArray, "~/tracks", qos.result_qos())
+        self._overlay = self._publisher(Image, "~/overlay", qos.picture_qos())
+        self._visible_ids = self._publisher(Image, "~/visible_ids", qos.picture_qos())
+        self._maker: DetectionMaker | None = None
+        self._detections: LifecyclePublisher | None = None
+        if DetectionMaker.available():
+            self._maker = DetectionMaker()
+            self._detections = self._publisher(self._maker.message_type, "~/detections", qos.result_qos())
+        # Said while the node is still inactive, which a lifecycle publisher would not do.
+        self._class_names = node.create_publisher(ClassNames, "~/class_names", qos.latched_qos())
+        self._class_names.publish(messages.class_names_message(model.name, model.classes))
+        self._diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._reset_service = node.create_service(Trigger, "~/reset", self._serve_reset)
+        # A simulated clock that stands still must not silence the diagnostics.
+        self._timer = node.create_timer(
+            settings["diagnostics_period_s"], self.publish_diagnostics, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
+
+    def start(self) -> None:
+        """Start the worker, then subscribe."""
+        settings, node = self._settings, self._node
+        self._queue = FrameQueue(
+            policy=settings["policy"],
+            capacity=settings["queue_size"],
+            patience_s=settings["queue_patience_s"],
+            ledger=self._ledger,
+        )
+        self._worker = Worker(self._queue, self._pipeline, self._publish, self._report)
+        if self._activations:
+            self._intake.guard.forget()
+            self._worker.request(lambda pipeline: pipeline.restart("the node was activated again"))
+        self._activations += 1
+        self._active_since = time.monotonic()
+        self._last_error = ""
+        self._worker.start()
+        self._subscription = node.create_subscription(
+            self._image_type,
+            self._topic,
+            self._take,
+            qos.image_qos(settings["policy"], settings["queue_size"]),
+            event_callbacks=SubscriptionEventCallbacks(
+                incompatible_qos=self._on_incompatible_publisher, message_lost=self._on_lost
+            ),
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        )
+        self._log.info(f"subscribed to {self._topic}, policy {settings['policy']}")
+
+    def stop(self) -> None:
+        """Unsubscribe, finish the open clip and end the worker."""
+        if self._subscription is not None:
+            self._node.destroy_subscription(self._subscription)
+            self._subscription = None
+        if self._worker is not None:
+            self._worker.stop()
+            self._worker = None
+            self._log.info(f"stopped; {self._ledger.read()}")
+        self._queue = None
+
+    def close(self) -> None:
+        """Take back all topics and services."""
+        self.stop()
+        node = self._node
+        node.destroy_timer(self._timer)
+        node.destroy_service(self._reset_service)
+        for publisher in (self._diagnostics, self._class_names):
+            node.destroy_publisher(publisher)
+        for managed in (self._detections, self._visible_ids, self._overlay, self._tracks):
+            if managed is not None:
+                node.destroy_lifecycle_publisher(managed)
+
+    def change(self, changes: Mapping[str, Any]) -> None:
+        """Use other values for some parameters from the next frame on; raises ParameterError and changes nothing."""
+        self._settings = settings = self._settings.change(changes)
+        self._intake.guard.max_gap_s = settings["max_gap_s"]
+        tracks = settings.tracks
+        if self._worker is None:
+            self._pipeline.tracker.set_track_settings(tracks)
+        else:
+            self._worker.request(lambda pipeline: pipeline.tracker.set_track_settings(tracks))
+
+    def publish_diagnostics(self) -> None:
+        """Say how it goes."""
+        now = time.monotonic()
+        silence = self._silence(now)
+        if silence:
+            self._log.warning(silence, throttle_duration_sec=30.0)
+        settings = self._settings
+        report = diagnostics.report(
+            diagnostics.NodeStatus(
+                state="active" if self._worker is not None else "inactive",
+                backend=self._model.backend,
+                model=self._model.name,
+                policy=settings["policy"],
+                ledger=self._ledger.read(),
+                waiting=0 if self._queue is None else len(self._queue),
+                unstamped=self._intake.unstamped,
+                repeated_stamps=self._intake.guard.repeated_stamps,
+                silence=silence,
+                age_warn_s=settings["age_warn_s"],
+                age_error_s=settings["age_error_s"],
+                last_error=self._last_error,
+            ),
+            self._statistics,
+            now,
+        )
+        status = DiagnosticStatus(
+            level=bytes([report.level]),
+            name=f"{self._node.get_fully_qualified_name()[1:]}: tracking",
+            message=report.message,
+            hardware_id=self._topic,
+            values=[KeyValue(key=key, value=value) for key, value in report.values],
+        )
+        message = DiagnosticArray(status=[status])
+        message.header.stamp = self._node.get_clock().now().to_msg()
+        self._diagnostics.publish(message)
+
+    def _take(self, message: Image | CompressedImage) -> None:
+        """The subscription's callback: looks the image over and queues it, and never does more."""
+        stamp = messages.stamp_of(message.header)
+        self._statistics.arrive(time.monotonic(), stamp.seconds)
+        try:
+            frame = self._intake.accept(stamp, message.header.frame_id, messages.image_of(message))
+        except ImageError as error:
+            self._report(f"image dropped: {error}")
+            return
+        if self._queue is not None:
+            self._queue.put(frame)
+
+    def _publish(self, processed: ProcessedFrame) -> None:
+        """In the worker's thread."""
+        start = time.monotonic()
+        message = messages.tracks_message(processed, self._model.backend)
+        age = self._age(processed)
+        message.timings.encode_ms, message.timings.age_ms = (time.monotonic() - start) * 1e3, age * 1e3
+        self._tracks.publish(message)
+        self._statistics.publish(age, [instance.state.name.lower() for instance in processed.result.instances])
+        if self._maker is not None and self._detections is not None and self._detections.get_subscription_count():
+            self._detections.publish(self._maker.make(message, self._settings["detection_box"]))
+        if self._overlay.get_subscription_count():
+            drawn = pictures.overlay(processed.image, processed.result, self._settings["overlay_max_width"])
+            self._overlay.publish(messages.image_message(drawn, message.header, "rgb8"))
+        if self._visible_ids.get_subscription_count():
+            ids = pictures.visible_ids(processed.result)
+            self._visible_ids.publish(messages.image_message(ids, message.header, "mono16"))
+
+    def _age(self, processed: ProcessedFrame) -> float:
+        """Seconds from the image's stamp until now; NaN where its stamp is not of this node's clock."""
+        now = self._node.get_clock().now().nanoseconds
+        stamp = processed.frame.stamp
+        if not stamp.is_set:
+            return math.nan
+        age = (now - stamp.nanoseconds) * 1e-9
+        if abs(age) <= _PLAUSIBLE_AGE_S:
+            return age
+        if not self._clock_differs:
+            self._clock_differs = True
+            self._log.warning(
+                f"images are stamped {age:.0f} s before this node's clock, so their age is not known; replaying a bag? "
+                "Play it with --clock and set use_sim_time"
+            )
+        return math.nan
+
+    def _begin_epoch(self, reason: str) -> None:
+        epoch = self._model.tracker.epoch
+        self._statistics.epoch, self._statistics.epoch_reason = epoch, reason
+        self._log.info(f"epoch {epoch} begins: {reason}")
+
+    def _report(self, text: str) -> None:
+        self._last_error = text.splitlines()[0]
+        self._log.warning(text, throttle_duration_sec=_LOG_PERIOD_S)
+
+    def _silence(self, now: float) -> str:
+        """Why there may be no images; empty where there are some, or where none are asked for."""
+        last = max(self._statistics.last_arrival or 0.0, self._active_since)
+        seconds = now - last
+        if self._worker is None or seconds < self._settings["no_image_s"]:
+            return ""
+        return qos.silence(self._topic, self._node.count_publishers(self._topic), seconds)
+
+    def _serve_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.success = self._worker is not None
+        response.message = "a new epoch begins" if response.success else "the node is not active; nothing to reset"
+        if self._worker is not None:
+            self._worker.request(lambda pipeline: pipeline.restart("requested by ~/reset"))
+        return response
+
+    def _publisher(self, message_type: Any, topic: str, profile: QoSProfile) -> LifecyclePublisher:
+        resolved = self._node.resolve_topic_name(topic)
+        return self._node.create_lifecycle_publisher(
+            message_type,
+            topic,
+            profile,
+            event_callbacks=PublisherEventCallbacks(incompatible_qos=partial(self._on_incompatible_reader, resolved)),
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        )
+
+    def _on_incompatible_publisher(self, event: Any) -> None:
+        self._last_error = qos.mismatch_of_subscription(self._topic, event.last_policy_kind)
+        self._log.error(self._last_error)
+
+    def _on_incompatible_reader(self, topic: str, event: Any) -> None:
+        self._log.error(qos.mismatch_of_publisher(topic, event.last_policy_kind))
+
+    def _on_lost(self, event: Any) -> None:
+        self._statistics.transport_lost = event.total_count

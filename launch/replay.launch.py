@@ -1,0 +1,53 @@
+"""A bag through the node, nothing lost, with the occlusion monitor; ends with the bag.
+
+ros2 launch a2vis_ros replay.launch.py bag:=/path/to/bag image:=/camera/image_raw
+"""
+
+from pathlib import Path
+
+from launch.actions import DeclareLaunchArgument, ExecuteProcess, IncludeLaunchDescription, Shutdown
+from launch.conditions import IfCondition, UnlessCondition
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration
+
+from launch import LaunchDescription
+
+
+def generate_launch_description() -> LaunchDescription:
+    """The bag player, and everything of a2vis.launch.py with defaults for replay."""
+    both = ["true", "false"]
+    arguments = [
+        DeclareLaunchArgument("bag", description="folder of the bag"),
+        DeclareLaunchArgument("image", default_value="/image", description="topic of the images in the bag"),
+        DeclareLaunchArgument("rate", default_value="1.0", description="speed of the bag, 1.0 is its own"),
+        DeclareLaunchArgument("start_delay", default_value="10.0", description="seconds until the bag starts"),
+        DeclareLaunchArgument("loop", default_value="false", choices=both, description="play the bag again and again"),
+        DeclareLaunchArgument("weights", default_value="", description="path of a weight file"),
+        DeclareLaunchArgument("region", default_value="[0, 0, 0, 0]", description="the monitor's region, in pixels"),
+        DeclareLaunchArgument("rviz", default_value="false", choices=both, description="start RViz too"),
+    ]
+    a2vis = IncludeLaunchDescription(
+        PythonLaunchDescriptionSource(str(Path(__file__).resolve().with_name("a2vis.launch.py"))),
+        launch_arguments={
+            "image": LaunchConfiguration("image"),
+            "weights": LaunchConfiguration("weights"),
+            "region": LaunchConfiguration("region"),
+            "rviz": LaunchConfiguration("rviz"),
+            "policy": "every_frame",
+            "use_sim_time": "true",
+            "monitor": "true",
+        }.items(),
+    )
+    # The model takes its time to load; a bag that plays before is lost.
+    command = ["ros2", "bag", "play", LaunchConfiguration("bag"), "--clock", "--disable-keyboard-controls"]
+    command += ["--rate", LaunchConfiguration("rate"), "--delay", LaunchConfiguration("start_delay")]
+    once = ExecuteProcess(
+        cmd=[*command, "--wait-for-all-acked", "10000"],
+        condition=UnlessCondition(LaunchConfiguration("loop")),
+        on_exit=Shutdown(reason="the bag has ended"),
+        output="screen",
+    )
+    again = ExecuteProcess(
+        cmd=[*command, "--loop"], condition=IfCondition(LaunchConfiguration("loop")), output="screen"
+    )
+    return LaunchDescription([*arguments, a2vis, once, again])
