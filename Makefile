@@ -7,7 +7,10 @@ TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup test lint clean
+# On a sourced ROS 2 machine the built messages need their environment.
+ROS_ENV := $(if $(AMENT_PREFIX_PATH),. $(VENV)/local_setup.sh &&)
+
+.PHONY: setup test lint ros test-ros demo clean
 
 setup: $(VENV)/.ready
 
@@ -27,6 +30,16 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# ROS 2 Jazzy from PyPI wheels, with this package's messages built; a sourced ROS 2 is used where there is one.
+ros: setup
+	$(BIN)/python tools/ros_setup.py
+
+test-ros: ros
+	$(ROS_ENV) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q test/ros
+
+demo: ros
+	$(ROS_ENV) $(BIN)/python -m a2vis_ros.demo --output demo $(DEMO)
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,135 @@
+"""Nodes in processes of their own, and somebody to talk to them over DDS."""
+
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _missing() -> str:
+    if importlib.util.find_spec("rclpy") is None:
+        return "rclpy is not installed; run tools/ros_setup.py or source ROS 2"
+    if importlib.util.find_spec("a2vis_ros.msg") is None:
+        return "the messages are not built; run tools/ros_setup.py or colcon build"
+    return ""
+
+
+needs_ros = pytest.mark.skipif(bool(_missing()), reason=_missing() or "-")
+
+if not _missing():
+    # Nobody else's nodes, and nobody else's machine.
+    os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
+    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+    os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(ROOT / "config" / "fastdds_large_image.xml")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def arguments(**parameters: object) -> list[str]:
+    """Parameters as a node's command line takes them."""
+    found = ["--ros-args"]
+    for name, value in parameters.items():
+        text = f'"{value}"' if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
+        found += ["-p", f"{name}:={text}"]
+    return found
+
+
+@contextmanager
+def process(module: str, *args: str, log: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """A module of ours, run as a program until the block ends; what it says goes to the end of `log`."""
+    with open(log or os.devnull, "ab") as output:
+        running = subprocess.Popen([sys.executable, "-m", module, *args], cwd=ROOT, stdout=output, stderr=output)
+        try:
+            yield running
+        finally:
+            if running.poll() is None:
+                running.send_signal(signal.SIGINT)
+            try:
+                running.wait(20)
+            except subprocess.TimeoutExpired:
+                running.kill()
+                running.wait()
+
+
+class Peer:
+    """A node of this process, with its own executor; topics are collected in lists."""
+
+    def __init__(self, name: str = "peer") -> None:
+        import rclpy
+        from rclpy.executors import SingleThreadedExecutor
+
+        self.context = rclpy.Context()
+        rclpy.init(context=self.context)
+        self.node = rclpy.create_node(name, context=self.context)
+        self.executor = SingleThreadedExecutor(context=self.context)
+        self.executor.add_node(self.node)
+
+    def close(self) -> None:
+        import rclpy
+
+        self.executor.shutdown()
+        self.node.destroy_node()
+        rclpy.shutdown(context=self.context)
+
+    def listen(self, message_type: Any, topic: str, qos: Any = 100) -> list[Any]:
+        """All messages of a topic from now on."""
+        messages: list[Any] = []
+        self.node.create_subscription(message_type, topic, messages.append, qos)
+        return messages
+
+    def lifecycle(self, target: str) -> Any:
+        from a2vis_ros.lifecycle_client import LifecycleClient
+
+        return LifecycleClient(self.node, target, self.executor)
+
+    def until(self, condition: Callable[[], Any], timeout_s: float = 20.0) -> Any:
+        """Spin until the condition holds; fails the test otherwise."""
+        deadline = time.monotonic() + timeout_s
+        while not (value := condition()):
+            assert time.monotonic() < deadline, "nothing happened in time"
+            self.executor.spin_once(timeout_sec=0.05)
+        return value
+
+    def spin(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            self.executor.spin_once(timeout_sec=0.02)
+
+    def call(self, service_type: Any, name: str, request: Any) -> Any:
+        client = self.node.create_client(service_type, name)
+        assert client.wait_for_service(20)
+        future = client.call_async(request)
+        self.executor.spin_until_future_complete(future, 20)
+        return future.result()
+
+    def set_parameter(self, target: str, **values: Any) -> list[Any]:
+        from rcl_interfaces.srv import SetParameters
+        from rclpy.parameter import Parameter
+
+        request = SetParameters.Request()
+        request.parameters = [Parameter(name, value=value).to_parameter_msg() for name, value in values.items()]
+        return list(self.call(SetParameters, f"{target}/set_parameters", request).results)
+
+
+def image(seconds: float, shape: Sequence[int] = (48, 64), *, seed: int = 0, **changes: Any) -> Any:
+    """A sensor_msgs/Image, rgb8, of noise."""
+    import numpy as np
+    from sensor_msgs.msg import Image
+
+    pixels = np.random.default_rng(seed).integers(0, 256, (*shape, 3), np.uint8)
+    message = Image(height=shape[0], width=shape[1], encoding="rgb8", step=shape[1] * 3)
+    message.header.frame_id = "camera"
+    message.header.stamp.sec, message.header.stamp.nanosec = divmod(round(seconds * 1e9), 10**9)
+    message.data.frombytes(pixels.tobytes())
+    for name, value in changes.items():
+        setattr(message, name, value)
+    return message

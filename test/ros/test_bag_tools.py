@@ -1,0 +1,310 @@
+"""Bags: written, read, played, recorded; and a live run equals an offline one, message by message."""
+
+import errno
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ros_helpers import ROOT, Peer, arguments, image, needs_ros, process
+
+from a2vis_model import ModelConfig, VideoNetwork, save_weights
+from a2vis_model.render import render_clip, write_clip
+
+pytestmark = needs_ros
+
+
+@pytest.fixture
+def weights(tmp_path: Path, model: VideoNetwork, config: ModelConfig) -> str:
+    path = tmp_path / "tiny.safetensors"
+    save_weights(path, model, config)
+    return str(path)
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    folder = tmp_path / "clips" / "00000"
+    write_clip(render_clip(world="robot", seed=3, frames=12, height=64, width=96), folder)
+    return folder
+
+
+def run(module: str, *args: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", f"a2vis_ros.{module}", *map(str, args)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+
+
+def without_timings(message: Any) -> Any:
+    """A message but for the part that no two runs share. Equal ones have every number equal to the last bit.
+
+    Messages are compared rather than their bytes: the padding in these is whatever was in memory.
+    """
+    from a2vis_ros.msg import Timings
+
+    message.timings = Timings()
+    return message
+
+
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+@pytest.mark.parametrize("encoding", ["rgb8", "bgr8", "mono8", "png"])
+def test_to_bag_keeps_pictures_stamps_and_truth(tmp_path: Path, clip: Path, storage: str, encoding: str) -> None:
+    from a2vis_ros.msg import ClassNames, TrackedInstanceArray
+    from sensor_msgs.msg import CompressedImage, Image
+
+    from a2vis_ros import bags
+    from a2vis_ros.bags import BagReader
+    from a2vis_ros.footage import Footage
+    from a2vis_ros.image_decoding import decode_rgb, image_size
+    from a2vis_ros.messages import image_of
+
+    done = run(
+        "to_bag", clip, tmp_path / "bag", "--storage", storage, "--encoding", encoding, "--start", 5, "--rate", 20
+    )
+    assert done.returncode == 0, done.stderr
+    pictures = list(Footage.open(clip).pictures())
+    topic, kind = ("/image/compressed", CompressedImage) if encoding == "png" else ("/image", Image)
+    with BagReader(tmp_path / "bag") as bag:
+        images = list(bag.messages(kind, topic))
+        truth = [message for _, message in bag.messages(TrackedInstanceArray, bags.GROUND_TRUTH)]
+        names = [message for _, message in bag.messages(ClassNames, bags.GROUND_TRUTH_CLASSES)]
+    assert len(images) == len(truth) == 12
+    assert len(names) == 1
+    for index, (picture, (bag_time, message), known) in enumerate(zip(pictures, images, truth, strict=True)):
+        stamp = message.header.stamp
+        assert stamp.sec * 10**9 + stamp.nanosec == 5 * 10**9 + index * 10**9 // 20 == bag_time - (index == 0)
+        assert known.header == message.header
+        assert picture.truth is not None
+        assert [t.track_id for t in known.instances] == [t.track_id for t in picture.truth.instances]
+        content = image_of(message)
+        assert image_size(content, max_side=1000) == (64, 96)
+        if encoding != "mono8":
+            np.testing.assert_array_equal(decode_rgb(content), picture.image)
+
+
+def test_what_cannot_be_made_into_a_bag_or_read_is_said(tmp_path: Path, clip: Path) -> None:
+    (tmp_path / "there").mkdir()
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "metadata.yaml").write_text("nonsense: [")
+    for module, args, words in (
+        ("to_bag", ("/nowhere", tmp_path / "b"), "/nowhere: no such file"),
+        ("to_bag", (clip, tmp_path / "there"), "exists already"),
+        ("to_bag", (clip, tmp_path / "b", "--rate", "0"), "--rate 0"),
+        ("replay_evaluate", ("/nowhere", tmp_path / "o"), "not a readable bag"),
+        ("replay_evaluate", (broken, tmp_path / "o"), "not a readable bag"),
+        ("replay_evaluate", (broken, tmp_path / "o", "--stride", "0"), "stride=0"),
+        ("bag_player", (broken,), "not a readable bag"),
+        ("bag_recorder", (tmp_path / "there",), "exists already"),
+    ):
+        done = run(module, *args)
+        assert done.returncode == 2, (module, args, done.stderr)
+        assert words in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_live_and_offline_give_the_same_messages(tmp_path: Path, clip: Path, weights: str, stride: int) -> None:
+    """A bag played twice over DDS into the node, recorded by the recorder; and the same bag offline."""
+    from a2vis_ros.msg import TrackedInstanceArray
+
+    from a2vis_ros import bags
+    from a2vis_ros.footage import Footage
+    from a2vis_ros.replay_evaluate import tracks_in
+    from a2vis_ros.to_bag import write_bag
+
+    write_bag(Footage.open(clip), tmp_path / "bag", loops=2)
+    thresholds = {"start_score": 0.0, "keep_score": 0.0, "stride": stride}
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in thresholds.items()]
+    offline = run("replay_evaluate", tmp_path / "bag", tmp_path / "offline", "--weights", weights, *flags)
+    assert offline.returncode == 0, offline.stderr
+    assert "24 received = 24 processed + 0 dropped + 0 in flight" in offline.stdout
+    assert "new epoch: time ran backwards" in offline.stdout
+    assert "amodal.AP" in json.loads((tmp_path / "offline" / "metrics.json").read_text())
+
+    peer = Peer()
+    heard = peer.listen(TrackedInstanceArray, bags.TRACKS)
+    parameters = arguments(weights=weights, policy="every_frame", queue_size=100, **thresholds)
+    log = tmp_path / "log"
+    with (
+        process("a2vis_ros.node", *parameters, log=log),
+        process("a2vis_ros.bag_recorder", str(tmp_path / "live"), log=log),
+    ):
+        node = peer.lifecycle("/a2vis")
+        node.change("configure")
+        # This process and the recorder.
+        peer.until(lambda: peer.node.count_subscribers(bags.TRACKS) == 2)
+        node.change("activate")
+        played = run("bag_player", tmp_path / "bag", "--topics", "/image", "--speed", 2)
+        assert played.returncode == 0, played.stderr
+        peer.until(lambda: len(heard) == 24, 60)
+        node.change("deactivate")
+        peer.spin(0.5)
+    peer.close()
+    live = tracks_in(tmp_path / "live", bags.TRACKS)
+    replayed = tracks_in(tmp_path / "offline" / "results", bags.TRACKS)
+    assert len(live) == len(replayed) == 24
+    assert [m.epoch for m in live] == [0] * 12 + [1] * 12
+    assert any(m.instances for m in live)
+    assert [without_timings(m) for m in live] == [without_timings(m) for m in replayed]
+
+
+def test_loops_offline_have_no_memory_of_each_other(tmp_path: Path, clip: Path, weights: str) -> None:
+    from a2vis_ros import bags
+    from a2vis_ros.footage import Footage
+    from a2vis_ros.replay_evaluate import tracks_in
+    from a2vis_ros.to_bag import write_bag
+
+    write_bag(Footage.open(clip), tmp_path / "bag", loops=3)
+    done = run(
+        "replay_evaluate",
+        tmp_path / "bag",
+        tmp_path / "out",
+        f"--weights={weights}",
+        "--start-score=0",
+        "--keep-score=0",
+    )
+    assert done.returncode == 0, done.stderr
+    messages = tracks_in(tmp_path / "out" / "results", bags.TRACKS)
+    loops = [messages[i : i + 12] for i in (0, 12, 24)]
+    assert [{m.epoch for m in loop} for loop in loops] == [{0}, {1}, {2}]
+    for loop in loops:
+        oldest = min(t.track_id for m in loop for t in m.instances)
+        for message in loop:
+            message.epoch, message.frame_index = 0, 0
+            for track in message.instances:
+                # IDs are never used twice, so every loop has its own.
+                track.track_id -= oldest
+    first, second, third = ([without_timings(m) for m in loop] for loop in loops)
+    assert first == second == third
+    ids = [{t.track_id for m in loop for t in m.instances} for loop in loops]
+    assert ids[0] == ids[1] == ids[2]
+
+
+def test_the_truth_scores_perfectly_against_itself(tmp_path: Path, clip: Path) -> None:
+    from a2vis_ros import bags
+    from a2vis_ros.bag_scoring import score
+    from a2vis_ros.footage import Footage
+    from a2vis_ros.replay_evaluate import tracks_in
+    from a2vis_ros.to_bag import write_bag
+
+    write_bag(Footage.open(clip), tmp_path / "bag")
+    truth = tracks_in(tmp_path / "bag", bags.GROUND_TRUTH)
+    results, table = score(truth, truth, tmp_path / "scores")
+    assert results["amodal.AP"] == results["visible.AP"] == pytest.approx(1.0)
+    assert results["frames"] == 12
+    assert "Amodal" in table
+    for message in truth[6:]:
+        message.instances = []
+    worse, _ = score(truth, tracks_in(tmp_path / "bag", bags.GROUND_TRUTH), tmp_path / "worse")
+    assert worse["amodal.AP"] < 0.9
+
+
+def test_a_full_disk_is_said_once_and_what_is_lost_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from a2vis_ros.msg import TrackedInstanceArray
+    from rosbags.rosbag2 import Writer
+
+    from a2vis_ros.bag_recorder import BagRecorder
+    from a2vis_ros.bags import TRACKS, BagError, BagWriter
+
+    written = []
+
+    def write(self: Writer, connection: object, time_ns: int, data: bytes) -> None:
+        if len(written) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written.append(data)
+
+    monkeypatch.setattr(Writer, "write", write)
+    peer = Peer()
+    bag = BagWriter(tmp_path / "bag", "mcap")
+    bag.__enter__()
+    recorder = BagRecorder(peer.node, bag)
+    publisher = peer.node.create_publisher(TrackedInstanceArray, TRACKS, 10)
+    peer.until(publisher.get_subscription_count)
+    for _ in range(5):
+        publisher.publish(TrackedInstanceArray())
+    peer.until(lambda: recorder.recorded + recorder.lost == 5)
+    bag.__exit__(BagError, None, None)
+    peer.close()
+    assert (recorder.recorded, recorder.lost) == (2, 3)
+    said = capfd.readouterr().err
+    assert said.count("recording has ended") == 1
+    assert "the disk is full; free some space" in said
+
+
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+def test_a_recorder_that_may_write_no_more_ends_in_words(tmp_path: Path, storage: str) -> None:
+    """For real: the system lets the recorder's files grow to 300 KB and no further."""
+    from a2vis_ros.msg import TrackedInstanceArray
+
+    peer = Peer()
+    code = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000));"
+        "from a2vis_ros.bag_recorder import main; sys.exit(main(sys.argv[1:]))"
+    )
+    recorder = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / "bag"), "--storage", storage],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        publisher = peer.node.create_publisher(TrackedInstanceArray, "/a2vis/tracks", 100)
+        peer.until(publisher.get_subscription_count)
+        noise = np.random.default_rng(0).bytes(50_000).hex()
+        for _ in range(30):
+            publisher.publish(TrackedInstanceArray(backend=noise))
+            time.sleep(0.01)
+        peer.spin(1.0)
+        assert recorder.poll() is None
+    finally:
+        recorder.terminate()
+        _, said = recorder.communicate(timeout=20)
+        peer.close()
+    assert recorder.returncode in (1, 2)
+    assert "cannot be written" in said
+    assert "Traceback" not in said
+
+
+def test_the_monitor_tells_what_is_hidden(tmp_path: Path) -> None:
+    from a2vis_ros.msg import HiddenObjectArray, TrackedInstance, TrackedInstanceArray
+
+    from a2vis_ros.mask_codec import decode_image, encode_image
+    from a2vis_ros.mask_messages import mask_from_message, mask_to_message
+
+    picture = np.zeros((48, 64), np.bool_)
+    picture[10:20, 30:40] = True
+
+    def tracks(seconds: float, state: int, since: int, *, placed: bool = True) -> TrackedInstanceArray:
+        track = TrackedInstance(track_id=7, state=state, class_id=3, class_name="Box", frames_since_visible=since)
+        if placed:
+            track.amodal = mask_to_message(encode_image(picture))
+        return TrackedInstanceArray(header=image(seconds).header, height=48, width=64, instances=[track])
+
+    peer = Peer()
+    with process("a2vis_ros.occlusion_monitor", *arguments(region=[40, 0, 10, 48], margin_px=2.0)):
+        hidden = peer.listen(HiddenObjectArray, "/occlusion_monitor/hidden")
+        publisher = peer.node.create_publisher(TrackedInstanceArray, "/a2vis/tracks", 10)
+        peer.until(publisher.get_subscription_count)
+        peer.until(lambda: peer.node.count_publishers("/occlusion_monitor/hidden"))
+        peer.spin(0.5)
+        publisher.publish(tracks(1.0, TrackedInstance.VISIBLE, 0))
+        publisher.publish(tracks(1.5, TrackedInstance.OCCLUDED, 15))
+        publisher.publish(tracks(2.0, TrackedInstance.LOST, 30, placed=False))
+        publisher.publish(tracks(2.1, TrackedInstance.ENDED, 31, placed=False))
+        peer.until(lambda: len(hidden) == 4)
+    peer.close()
+    assert [len(message.objects) for message in hidden] == [0, 1, 1, 0]
+    assert hidden[0].region.x_offset == 40
+    for message, seconds, frames in zip(hidden[1:3], (0.5, 1.0), (15, 30), strict=True):
+        found = message.objects[0]
+        assert (found.track_id, found.class_name, found.frames_since_visible) == (7, "Box", frames)
+        assert found.seconds_since_visible == pytest.approx(seconds)
+        assert found.reachable == 2 * 14
+        np.testing.assert_array_equal(decode_image(mask_from_message(found.footprint), 48, 64), picture)

@@ -1,0 +1,109 @@
+// The C++ decoder against drawn masks, which the Python tests read too.
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <fstream>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "a2vis_ros/mask_decoder.hpp"
+
+using a2vis_ros::msg::Mask;
+
+struct Example
+{
+  std::string name;
+  Mask mask;
+  std::vector<std::string> rows;  // '#' inside, '.' outside
+};
+
+std::vector<Example> examples()
+{
+  std::ifstream file(MASKS_FILE);
+  std::vector<Example> found;
+  std::string line;
+  while (std::getline(file, line)) {
+    std::istringstream words(line);
+    std::string key;
+    words >> key;
+    if (key == "mask") {
+      found.emplace_back();
+      words >> found.back().name;
+    } else if (key == "box") {
+      auto & roi = found.back().mask.roi;
+      words >> roi.x_offset >> roi.y_offset >> roi.width >> roi.height;
+    } else if (key == "counts") {
+      auto & mask = found.back().mask;
+      for (std::uint32_t run; words >> run; ) {
+        mask.area += mask.counts.size() % 2 ? run : 0;
+        mask.counts.push_back(run);
+      }
+    } else if (key == "row") {
+      words >> key;
+      found.back().rows.push_back(key);
+    }
+  }
+  return found;
+}
+
+TEST(MaskDecoder, EveryExampleDecodesToItsDrawing)
+{
+  const auto all = examples();
+  ASSERT_GE(all.size(), 6u);
+  for (const auto & example : all) {
+    const auto height = static_cast<std::uint32_t>(example.rows.size());
+    const auto width = static_cast<std::uint32_t>(example.rows.front().size());
+    const auto image = a2vis_ros::decode_image(example.mask, height, width);
+    std::vector<std::uint8_t> visited(image.size(), 0);
+    a2vis_ros::for_each_pixel(
+      example.mask, [&](std::uint32_t x, std::uint32_t y) {visited.at(y * width + x) += 1;});
+    for (std::uint32_t y = 0; y < height; ++y) {
+      for (std::uint32_t x = 0; x < width; ++x) {
+        EXPECT_EQ(image[y * width + x], example.rows[y][x] == '#') << example.name << " at " << x << ", " << y;
+      }
+    }
+    EXPECT_EQ(visited, image) << example.name;
+  }
+}
+
+Mask two_by_two()
+{
+  Mask mask;
+  mask.roi.x_offset = 3;
+  mask.roi.width = 2;
+  mask.roi.height = 2;
+  mask.area = 4;
+  mask.counts = {0, 4};
+  return mask;
+}
+
+TEST(MaskDecoder, RunsThatDoNotFillTheBoxAreRefused)
+{
+  auto mask = two_by_two();
+  mask.counts = {0, 5};
+  EXPECT_THROW(a2vis_ros::decode_box(mask), std::invalid_argument);
+  mask.counts = {0, 3};
+  EXPECT_THROW(a2vis_ros::decode_box(mask), std::invalid_argument);
+  // 2^32 + 4 in all: a sum in 32 bits would come out right.
+  mask.counts = {4294967295u, 4, 1};
+  EXPECT_THROW(a2vis_ros::decode_box(mask), std::invalid_argument);
+}
+
+TEST(MaskDecoder, AWrongAreaIsRefused)
+{
+  auto mask = two_by_two();
+  mask.area = 3;
+  EXPECT_THROW(a2vis_ros::decode_box(mask), std::invalid_argument);
+}
+
+TEST(MaskDecoder, ABoxOutsideTheImageIsRefused)
+{
+  EXPECT_NO_THROW(a2vis_ros::decode_image(two_by_two(), 2, 5));
+  EXPECT_THROW(a2vis_ros::decode_image(two_by_two(), 2, 4), std::invalid_argument);
+  auto mask = two_by_two();
+  mask.roi.x_offset = 4294967295u;
+  EXPECT_THROW(a2vis_ros::decode_image(mask, 2, 5), std::invalid_argument);
+}

@@ -1,0 +1,348 @@
+"""The node in a process of its own, over DDS, through its public interface alone."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ros_helpers import ROOT, Peer, arguments, image, needs_ros, process
+
+from a2vis_model import ModelConfig, VideoNetwork, save_weights
+
+pytestmark = needs_ros
+
+NODE = "/a2vis"
+EAGER_TRACKS = {"start_score": 0.0, "keep_score": 0.0}
+"""Random weights believe in nothing; with these thresholds they see something everywhere."""
+
+
+@pytest.fixture
+def weights(tmp_path: Path, model: VideoNetwork, config: ModelConfig) -> str:
+    path = tmp_path / "tiny.safetensors"
+    save_weights(path, model, config)
+    return str(path)
+
+
+@pytest.fixture
+def peer() -> Iterator[Peer]:
+    found = Peer()
+    yield found
+    found.close()
+
+
+class Running:
+    """A node that runs, its log, and a publisher of images that somebody listens to."""
+
+    def __init__(self, peer: Peer, log: Path, name: str) -> None:
+        from a2vis_ros.msg import TrackedInstanceArray
+
+        self.peer = peer
+        self.name = name
+        self._log = log
+        self.lifecycle = peer.lifecycle(name)
+        self.tracks = peer.listen(TrackedInstanceArray, f"{name}/tracks")
+
+    def log(self) -> str:
+        return self._log.read_text(encoding="utf-8", errors="replace")
+
+    def start(self) -> None:
+        self.lifecycle.change("configure")
+        self.lifecycle.change("activate")
+
+    def publisher(self, topic: str = "/image", message_type: Any = None, qos: Any = 1000) -> Any:
+        from sensor_msgs.msg import Image
+
+        publisher = self.peer.node.create_publisher(message_type or Image, topic, qos)
+        self.peer.until(publisher.get_subscription_count)
+        return publisher
+
+    def results(self, count: int, timeout_s: float = 30) -> list[Any]:
+        """The first results, once there are so many."""
+        self.peer.until(lambda: len(self.tracks) >= count, timeout_s)
+        return self.tracks[:count]
+
+    def diagnostics(self) -> dict[str, str]:
+        """The next status."""
+        from diagnostic_msgs.msg import DiagnosticArray
+
+        heard = self.peer.listen(DiagnosticArray, "/diagnostics")
+        mine = f"{self.name[1:]}: tracking"
+        self.peer.until(lambda: any(status.name == mine for array in heard for status in array.status))
+        status = next(s for array in reversed(heard) for s in array.status if s.name == mine)
+        return {"message": status.message, "level": str(status.level[0])} | {v.key: v.value for v in status.values}
+
+    def books(self) -> dict[str, int]:
+        """received, processed, in_flight and dropped by cause, once all is at rest."""
+        while (values := self.diagnostics())["in_flight"] != "0":
+            pass
+        return {key: int(values[key]) for key in ("received", "processed")} | {
+            key.removeprefix("dropped: "): int(value) for key, value in values.items() if key.startswith("dropped: ")
+        }
+
+
+@contextmanager
+def running(peer: Peer, tmp_path: Path, *args: str, name: str = NODE, **parameters: object) -> Iterator[Running]:
+    log = tmp_path / f"{name.replace('/', '_')}.log"
+    values = {"policy": "every_frame", "queue_size": 1000, "diagnostics_period_s": 0.1, **EAGER_TRACKS, **parameters}
+    with process("a2vis_ros.node", *arguments(**values), *args, log=log):
+        node = Running(peer, log, name)
+        try:
+            yield node
+        except BaseException:
+            print(node.log())
+            raise
+
+
+def test_a_life_of_images(peer: Peer, tmp_path: Path, weights: str, config: ModelConfig) -> None:
+    """Lifecycle there and back, latched class names, exact headers, epochs, reset, thresholds, overlay and IDs."""
+    from a2vis_ros.msg import ClassNames
+    from rclpy.qos import DurabilityPolicy, QoSProfile
+    from sensor_msgs.msg import Image
+    from std_srvs.srv import Trigger
+
+    from a2vis_ros.image_decoding import decode_rgb
+    from a2vis_ros.messages import image_of
+
+    with running(peer, tmp_path, weights=weights) as node:
+        assert node.lifecycle.state() == "unconfigured"
+        node.lifecycle.change("configure")
+        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        names = peer.listen(ClassNames, "/a2vis/class_names", latched)
+        peer.until(lambda: names)
+        assert (names[0].model, tuple(names[0].names)) == (config.name, config.classes)
+        assert node.diagnostics()["state"] == "inactive"
+        node.lifecycle.change("activate")
+        camera = node.publisher()
+
+        stamps = [5 + i / 30 for i in range(5)]
+        for i, seconds in enumerate(stamps):
+            camera.publish(image(seconds, seed=i))
+        found = node.results(5)
+        assert [m.header for m in found] == [image(s).header for s in stamps]
+        assert [m.frame_index for m in found] == list(range(5))
+        assert {(m.height, m.width, m.epoch, m.dropped_since_last, m.backend) for m in found} == {
+            (48, 64, 0, 0, "eager/cpu")
+        }
+        assert all(m.instances for m in found)
+        assert all(m.timings.track_ms > 0 and np.isnan(m.timings.age_ms) for m in found)
+
+        # A loop, another size, another source, and a request: an epoch each.
+        for message in (image(5.0), image(5.1, (40, 64)), image(5.2, (40, 64))):
+            camera.publish(message)
+        node.results(8)
+        other = image(5.3, (40, 64))
+        other.header.frame_id = "other"
+        camera.publish(other)
+        node.results(9)
+        assert peer.call(Trigger, "/a2vis/reset", Trigger.Request()).success
+        camera.publish(image(5.4, (40, 64), seed=1))
+        # Twice between the last two: as asked for, and back to the first camera.
+        assert [m.epoch for m in node.results(10)[5:]] == [1, 2, 2, 3, 5]
+        for words in ("time ran backwards by 0.133 s", "size changed from 64x48 to 64x40", "'camera' to 'other'"):
+            assert words in node.log()
+
+        # Thresholds while it runs; what cannot be used is refused and changes nothing.
+        assert not peer.set_parameter(NODE, start_score=7.0)[0].successful
+        refused = peer.set_parameter(NODE, stride=2)[0]
+        assert not refused.successful
+        assert "deactivate" in refused.reason
+        assert peer.set_parameter(NODE, start_score=1.0, keep_score=1.0)[0].successful
+        peer.call(Trigger, "/a2vis/reset", Trigger.Request())
+        camera.publish(image(5.5, (40, 64)))
+        # Nothing is believed now, and that is published too.
+        assert node.results(11)[-1].instances == []
+        results = peer.set_parameter(NODE, keep_score=0.0) + peer.set_parameter(NODE, start_score=0.0)
+        assert all(result.successful for result in results)
+
+        # Pictures, now that somebody looks.
+        overlays, ids = peer.listen(Image, "/a2vis/overlay"), peer.listen(Image, "/a2vis/visible_ids")
+        for publisher_topic in ("/a2vis/overlay", "/a2vis/visible_ids"):
+            peer.until(lambda topic=publisher_topic: peer.node.count_publishers(topic))
+        peer.spin(0.5)
+        camera.publish(image(5.6, (40, 64)))
+        peer.until(lambda: overlays and ids)
+        assert (overlays[0].encoding, overlays[0].height, overlays[0].width) == ("rgb8", 40, 64)
+        assert overlays[0].header == ids[0].header == image(5.6).header
+        values = np.frombuffer(ids[0].data, "<u2").reshape(40, 64)
+        visible = {t.track_id for t in node.tracks[-1].instances if t.visible.area and t.state in (0, 1, 2)}
+        assert set(np.unique(values)) - {0} <= visible
+        assert decode_rgb(image_of(ids[0])).shape == (40, 64, 3)
+
+        books = node.books()
+        assert books == {"received": 12, "processed": 12}
+        node.lifecycle.change("deactivate")
+        assert not peer.call(Trigger, "/a2vis/reset", Trigger.Request()).success
+        node.lifecycle.change("activate")
+        peer.until(camera.get_subscription_count)
+        peer.spin(0.3)
+        before = node.tracks[-1]
+        camera.publish(image(5.7, (40, 64)))
+        again = node.results(13)[-1]
+        assert again.epoch == before.epoch + 1
+        assert again.frame_index == before.frame_index + 1
+        for transition in ("deactivate", "cleanup", "configure", "cleanup"):
+            node.lifecycle.change(transition)
+        assert node.lifecycle.state() == "unconfigured"
+
+
+def test_a_model_that_is_missing_or_broken_fails_in_words_and_can_be_mended(
+    peer: Peer, tmp_path: Path, weights: str
+) -> None:
+    from a2vis_ros.lifecycle_client import LifecycleError
+
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes(Path(weights).read_bytes()[:5000])
+    with running(peer, tmp_path, weights="/nowhere.safetensors") as node:
+        for path, words in (("/nowhere.safetensors", "no such file"), (str(broken), "truncated")):
+            assert peer.set_parameter(NODE, weights=path)[0].successful
+            with pytest.raises(LifecycleError, match="its log says why"):
+                node.lifecycle.change("configure")
+            assert node.lifecycle.state() == "unconfigured"
+            assert f"cannot configure: {path}: {words}" in node.log()
+        peer.set_parameter(NODE, weights=weights)
+        node.start()
+        assert node.lifecycle.state() == "active"
+
+
+def malformed(rng: np.random.Generator) -> Any:
+    """An image message that is wrong in one way or several."""
+    message = image(float(rng.uniform(0, 100)), (int(rng.integers(1, 9)), int(rng.integers(1, 9))))
+    wrongs = (
+        lambda: setattr(
+            message, "data", bytes(rng.integers(0, 256, rng.integers(0, max(len(message.data), 1)), np.uint8))
+        ),
+        lambda: setattr(message, "step", int(rng.integers(0, max(min(message.width, 9) * 3, 1)))),
+        lambda: setattr(message, "encoding", str(rng.choice(["", "rgb", "32FC1", "jpeg", "x" * 3000, "bayer", "ü"]))),
+        lambda: setattr(message, str(rng.choice(["height", "width"])), 0),
+        lambda: setattr(message, str(rng.choice(["height", "width"])), int(rng.choice([20000, 2**31, 2**32 - 1]))),
+        lambda: setattr(message.header.stamp, "nanosec", int(rng.integers(10**9, 2**32))),
+        lambda: setattr(message.header.stamp, "sec", -int(rng.integers(1, 2**31))),
+    )
+    for index in rng.choice(len(wrongs), rng.integers(1, 4), replace=False):
+        wrongs[index]()
+    return message
+
+
+def test_a_thousand_malformed_images_then_a_good_one(peer: Peer, tmp_path: Path, weights: str) -> None:
+    with running(peer, tmp_path, weights=weights) as node:
+        node.start()
+        camera = node.publisher()
+        rng = np.random.default_rng(7)
+        for i in range(1000):
+            camera.publish(malformed(rng))
+            if i % 50 == 0:
+                peer.spin(0.02)
+        camera.publish(image(3.0))
+        assert node.results(1)[0].dropped_since_last == 1000
+        books = node.books()
+        assert (books.pop("received"), books.pop("processed")) == (1001, 1)
+        assert sum(books.values()) == 1000
+        assert {"truncated image", "wrong step", "unknown encoding", "empty image", "image too large"} <= books.keys()
+        assert "impossible stamp" in books
+        # Said in words, but not a thousand times.
+        assert "image dropped: " in node.log()
+        assert node.log().count("image dropped") < 200
+
+
+def test_a_flood_costs_images_but_neither_memory_nor_sums(peer: Peer, tmp_path: Path, weights: str) -> None:
+    import time
+
+    with running(peer, tmp_path, weights=weights, policy="latest") as node:
+        node.start()
+        camera = node.publisher()
+        memory = float(node.diagnostics()["memory_mib"])
+        start = time.monotonic()
+        for i in range(2000):
+            time.sleep(max(start + i / 1000 - time.monotonic(), 0))
+            camera.publish(image(10 + i / 1000, (48, 64), seed=i % 7))
+        peer.spin(1.0)
+        values, books = node.diagnostics(), node.books()
+        assert books["received"] == books["processed"] + sum(
+            count for cause, count in books.items() if cause not in ("received", "processed")
+        )
+        assert books["received"] > 200
+        assert books["superseded"] > 0
+        assert float(values["memory_mib"]) < memory + 100
+        # What came last is what was answered last.
+        before = len(node.tracks)
+        camera.publish(image(12.1))
+        peer.until(lambda: len(node.tracks) > before)
+        assert node.tracks[-1].header == image(12.1).header
+
+
+def test_mismatched_qos_and_silence_are_said_in_words(peer: Peer, tmp_path: Path, weights: str) -> None:
+    from rclpy.qos import QoSProfile, ReliabilityPolicy
+    from sensor_msgs.msg import Image
+
+    best_effort = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
+    with running(peer, tmp_path, weights=weights, no_image_s=0.3) as node:
+        node.start()
+        peer.until(lambda: "no publisher on /image for" in node.log())
+        publisher = peer.node.create_publisher(Image, "/image", best_effort)
+        peer.until(lambda: "offers less reliability than this node asks for" in node.log())
+        assert "qos_overrides./image.subscription.reliability to best_effort" in node.log()
+        peer.node.destroy_publisher(publisher)
+    # As the message says:
+    parameter = {"qos_overrides./image.subscription.reliability": "best_effort"}
+    with running(peer, tmp_path, "-r", "__node:=mended", name="/mended", weights=weights, **parameter) as node:
+        node.start()
+        camera = node.publisher(qos=best_effort)
+        peer.until(lambda: camera.publish(image(1.0)) or node.tracks)
+
+
+def test_two_cameras_by_two_nodes_in_namespaces(peer: Peer, tmp_path: Path, weights: str) -> None:
+    with (
+        running(peer, tmp_path, "-r", "__ns:=/left", name="/left/a2vis", weights=weights) as left,
+        running(peer, tmp_path, "-r", "__ns:=/right", name="/right/a2vis", weights=weights) as right,
+    ):
+        for node in (left, right):
+            node.start()
+        cameras = [node.publisher(f"/{side}/image") for node, side in ((left, "left"), (right, "right"))]
+        cameras[0].publish(image(1.0))
+        cameras[1].publish(image(2.0))
+        cameras[1].publish(image(2.1))
+        assert [m.header.stamp.sec for m in right.results(2)] == [2, 2]
+        assert [m.header.stamp.sec for m in left.results(1)] == [1]
+        peer.spin(0.5)
+        assert (len(left.tracks), len(right.tracks)) == (1, 2)
+
+
+def test_compressed_images_and_simulated_time(peer: Peer, tmp_path: Path, weights: str) -> None:
+    import cv2
+    from rosgraph_msgs.msg import Clock
+    from sensor_msgs.msg import CompressedImage
+
+    with running(peer, tmp_path, weights=weights, transport="compressed", use_sim_time=True) as node:
+        node.start()
+        clock = peer.node.create_publisher(Clock, "/clock", 10)
+        camera = node.publisher("/image/compressed", CompressedImage)
+        peer.until(clock.get_subscription_count)
+        now = Clock()
+        now.clock.sec = 100
+        for _ in range(5):
+            clock.publish(now)
+            peer.spin(0.1)
+        for quality in (90, 91):
+            picture = np.random.default_rng(quality).integers(0, 256, (48, 64, 3), np.uint8)
+            message = CompressedImage(header=image(99.75).header, format="jpeg")
+            message.data.frombytes(cv2.imencode(".jpg", picture)[1].tobytes())
+            camera.publish(message)
+        camera.publish(CompressedImage(header=image(99.8).header, format="jpeg", data=b"\xff\xd8\xff"))
+        found = node.results(2)
+        assert [(m.height, m.width) for m in found] == [(48, 64)] * 2
+        # The simulated clock stands at 100 s.
+        assert found[0].timings.age_ms == pytest.approx(250, abs=1)
+        assert node.books()["truncated image"] == 1
+
+
+def test_a_wrong_parameter_ends_the_program_in_words() -> None:
+    for parameter, words in (({"stride": 0}, "stride"), ({"policy": 5}, "policy")):
+        command = [sys.executable, "-m", "a2vis_ros.node", *arguments(**parameter)]
+        ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+        assert ended.returncode == 2, ended.stderr
+        assert words in ended.stderr
+        assert "Traceback" not in ended.stderr

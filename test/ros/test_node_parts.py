@@ -1,0 +1,245 @@
+"""The node's ROS-free parts: parameters, diagnostics, pictures, the monitor's memory, footage."""
+
+import dataclasses
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from scripted_tracker import instance
+
+from a2vis_model import FrameResult, RegionMask, TrackSettings, TrackState
+from a2vis_model.render import render_clip, write_clip
+from a2vis_ros import pictures
+from a2vis_ros.diagnostics import Level, NodeStatus, RateMeter, StreamStatistics, report
+from a2vis_ros.footage import Footage
+from a2vis_ros.frame_queue import LedgerEntry
+from a2vis_ros.mask_codec import RunLengthMask, encode_image
+from a2vis_ros.occlusion_memory import OcclusionMemory, Region, Sighting
+from a2vis_ros.parameters import PARAMETERS, ParameterError, Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_the_configuration_file_holds_every_parameter_with_its_default_and_a_comment() -> None:
+    text = (ROOT / "config" / "a2vis.yaml").read_text(encoding="utf-8")
+    values = yaml.safe_load(text)["/**"]["ros__parameters"]
+    assert values == {parameter.name: parameter.default for parameter in PARAMETERS}
+    assert {name: type(value) for name, value in values.items()} == {p.name: type(p.default) for p in PARAMETERS}
+    lines = text.splitlines()
+    for name in values:
+        index = next(i for i, line in enumerate(lines) if line.strip().startswith(f"{name}:"))
+        assert lines[index - 1].strip().startswith("#"), f"{name} has no comment"
+    live = {p.name for p in PARAMETERS if p.dynamic}
+    assert set(TrackSettings.__dataclass_fields__) <= live
+
+
+def test_every_parameter_is_described_and_its_default_allowed() -> None:
+    Settings.defaults()
+    for parameter in PARAMETERS:
+        assert len(parameter.description) > 15, parameter.name
+        number = isinstance(parameter.default, int | float)
+        assert not number or parameter.lowest is not None, f"{parameter.name} has no range"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"stride": 0}, "stride=0 is not between 1 and 64"),
+        ({"policy": "fastest"}, "policy='fastest' is none of latest, every_frame"),
+        ({"start_score": math.nan}, "start_score=nan"),
+        ({"start_score": 1.5}, "start_score=1.5"),
+        ({"keep_score": 0.9}, "keep_score=0.9 is over start_score=0.5"),
+        ({"age_warn_s": 5.0}, "age_warn_s=5"),
+        ({"stride": "2"}, "give a int"),
+        ({"stride": True}, "is a bool"),
+        ({"strid": 1}, "strid is no parameter"),
+    ],
+)
+def test_wrong_values_are_refused_with_name_value_and_remedy(changes: dict[str, object], words: str) -> None:
+    with pytest.raises(ParameterError, match=words):
+        Settings.defaults(**changes)
+
+
+def test_whole_numbers_do_for_fractions() -> None:
+    assert Settings.defaults(max_gap_s=1)["max_gap_s"] == 1
+
+
+def test_only_live_parameters_change_while_running() -> None:
+    settings = Settings.defaults().change({"start_score": 0.6})
+    assert settings.tracks == dataclasses.replace(TrackSettings(), start_score=0.6)
+    with pytest.raises(ParameterError, match="deactivate"):
+        settings.change({"stride": 2})
+    with pytest.raises(ParameterError, match="keep_score"):
+        settings.change({"start_score": 0.1})
+
+
+def status(**changes: object) -> NodeStatus:
+    values: dict[str, object] = {
+        "state": "active",
+        "backend": "eager/cpu",
+        "model": "onboard",
+        "policy": "latest",
+        "ledger": LedgerEntry(10, 7, 1, {"superseded": 2}),
+        "waiting": 1,
+        "unstamped": 0,
+        "repeated_stamps": 0,
+        "silence": "",
+        "age_warn_s": 0.3,
+        "age_error_s": 1.0,
+        "last_error": "",
+    }
+    return NodeStatus(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def test_diagnostics_say_how_it_goes() -> None:
+    statistics = StreamStatistics()
+    for i in range(100):
+        statistics.publish(0.001 * (i + 1), ["visible", "occluded"])
+    found = report(status(), statistics, 0.0)
+    values = dict(found.values)
+    assert found.level == Level.OK
+    assert (values["age_p50_ms"], values["age_count"]) == ("50.500", "100")
+    assert (values["received"], values["processed"], values["total_dropped_frames"]) == ("10", "7", "2")
+    assert (values["dropped: superseded"], values["tracks: occluded"], values["tracks: lost"]) == ("2", "1", "0")
+    assert float(values["memory_mib"]) > 10
+    assert "10 received = 7 processed + 2 dropped (2 superseded) + 1 in flight" in found.message
+
+
+@pytest.mark.parametrize(
+    ("changes", "age", "level", "words"),
+    [
+        ({}, math.nan, Level.OK, "running"),
+        ({}, 0.31, Level.WARN, "0.31 s old"),
+        ({}, 1.5, Level.ERROR, "age_error_s is 1"),
+        ({"silence": "no publisher on /image"}, 0.1, Level.WARN, "no publisher on /image"),
+        ({"last_error": "image dropped: x"}, 0.1, Level.WARN, "image dropped: x"),
+        ({"unstamped": 4}, math.nan, Level.WARN, "4 images without a stamp"),
+        ({"state": "inactive", "silence": "x"}, 9.0, Level.OK, "inactive"),
+    ],
+)
+def test_diagnostic_levels(changes: dict[str, object], age: float, level: int, words: str) -> None:
+    statistics = StreamStatistics()
+    statistics.publish(age, [])
+    found = report(status(**changes), statistics, 0.0)
+    assert found.level == level
+    assert words in found.message
+
+
+def test_rates_forget_what_is_long_ago_and_survive_time_running_backwards() -> None:
+    meter = RateMeter(window_s=2.0)
+    for i in range(60):
+        meter.count(100 + i / 30)
+    assert meter.rate(102.0) == pytest.approx(30, rel=0.01)
+    assert meter.rate(110.0) == 0
+    meter.count(50.0)
+    meter.count(50.5)
+    assert meter.rate() == pytest.approx(2)
+
+
+def test_the_id_image_holds_visible_tracks_alone() -> None:
+    tracks = (
+        instance(7),
+        instance(70000, visible=RegionMask(10, 10, 5, 5, np.ones((2, 2), np.bool_))),
+        instance(9, TrackState.LOST),
+        instance(8, TrackState.OCCLUDED, visible=RegionMask.empty(10, 10)),
+    )
+    ids = pictures.visible_ids(FrameResult(0, 0.0, 0, 10, 10, tracks))
+    assert ids.dtype == np.uint16
+    assert set(np.unique(ids)) == {0, 7, 70000 - 65535}
+    assert (ids == 7).sum() == 6
+
+
+def test_the_overlay_keeps_to_its_width() -> None:
+    image = np.zeros((100, 200, 3), np.uint8)
+    result = FrameResult(0, 0.0, 0, 100, 200, ())
+    assert pictures.overlay(image, result, 50).shape == (25, 50, 3)
+    assert pictures.overlay(image, result, 500).shape == (100, 200, 3)
+
+
+def mask(x: int, y: int, width: int = 4, height: int = 4) -> RunLengthMask:
+    image = np.zeros((100, 100), np.bool_)
+    image[y : y + height, x : x + width] = True
+    return encode_image(image)
+
+
+def seen(track_id: int, place: RunLengthMask, *, visible: bool = False, ended: bool = False) -> Sighting:
+    return Sighting(track_id, visible, ended, place)
+
+
+REGION = Region(20, 0, 10, 100)
+
+
+def test_hidden_objects_are_told_from_seen_ones_and_by_their_reach() -> None:
+    memory = OcclusionMemory(margin_px=2, growth_px_s=0)
+    first = [
+        seen(1, mask(20, 10), visible=True),
+        seen(2, mask(15, 30), visible=True),
+        seen(3, mask(0, 50), visible=True),
+    ]
+    assert memory.update(0, 1.0, first, REGION) == []
+    hidden = memory.update(0, 1.5, [seen(1, mask(20, 10)), seen(2, mask(15, 30)), seen(3, mask(0, 50))], REGION)
+    assert [(h.track_id, h.seconds) for h in hidden] == [(1, 0.5), (2, 0.5)]
+    # Track 2 ends at column 18; two pixels on it covers one column of the region, eight rows high.
+    assert [h.reachable for h in hidden] == [6 * 8, 8]
+
+
+def test_reach_grows_with_the_time_hidden() -> None:
+    memory = OcclusionMemory(margin_px=0, growth_px_s=10)
+    memory.update(0, 1.0, [seen(1, mask(10, 10), visible=True)], REGION)
+    assert memory.update(0, 1.1, [seen(1, mask(10, 10))], REGION) == []
+    assert [h.track_id for h in memory.update(0, 2.0, [seen(1, mask(10, 10))], REGION)] == [1]
+
+
+def test_a_lost_object_stays_where_it_was_last_said_to_be() -> None:
+    memory = OcclusionMemory(margin_px=0, growth_px_s=0)
+    memory.update(0, 1.0, [seen(1, mask(20, 10), visible=True)], REGION)
+    memory.update(0, 1.1, [seen(1, mask(24, 10))], REGION)
+    hidden = memory.update(0, 1.2, [seen(1, RunLengthMask.empty())], REGION)
+    assert [h.footprint.x for h in hidden] == [24]
+
+
+def test_ended_tracks_and_old_epochs_are_forgotten() -> None:
+    memory = OcclusionMemory(margin_px=0, growth_px_s=0)
+    memory.update(0, 1.0, [seen(1, mask(20, 10)), seen(2, mask(22, 40))], REGION)
+    assert [
+        h.track_id
+        for h in memory.update(0, 1.1, [seen(1, mask(20, 10), ended=True), seen(2, RunLengthMask.empty())], REGION)
+    ] == [2]
+    assert memory.update(1, 1.2, [seen(2, RunLengthMask.empty())], REGION) == []
+
+
+def test_a_clip_brings_its_ground_truth(tmp_path: Path) -> None:
+    # A clip in which some objects are hidden at first and others later.
+    clip = render_clip(world="robot", seed=4, frames=20, height=64, width=96)
+    assert any(not o.visible[0].any() for o in clip.objects)
+    write_clip(clip, tmp_path / "00000")
+    footage = Footage.open(tmp_path / "00000", rate=10)
+    pictures = list(footage.pictures())
+    assert [round(p.seconds, 6) for p in pictures] == [i / 10 for i in range(20)]
+    by_id = {o.id + 1: o for o in clip.objects}
+    assert by_id
+    states = set()
+    for t, picture in enumerate(pictures):
+        assert picture.truth is not None
+        for track in picture.truth.instances:
+            truth = by_id[track.track_id]
+            states.add(track.state)
+            assert track.visible is not None
+            assert track.amodal is not None
+            np.testing.assert_array_equal(track.visible.full(), truth.visible[t])
+            np.testing.assert_array_equal(track.amodal.full(), truth.amodal[t])
+            assert track.class_name == truth.class_name
+            assert (track.frames_since_visible == 0) == bool(truth.visible[t].any())
+        told = {track.track_id for track in picture.truth.instances}
+        # Told from the first frame in which it is seen, not before (paper 3.1).
+        assert told == {i for i, o in by_id.items() if o.visible[: t + 1].any()}
+    assert {TrackState.VISIBLE, TrackState.OCCLUDED} <= states
+
+
+def test_planners_need_no_torch() -> None:
+    code = "import sys, a2vis_ros.mask_codec, a2vis_ros.occlusion_memory; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

