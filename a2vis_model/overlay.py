@@ -35,11 +35,12 @@ def draw_overlay(image: NDArray[np.uint8], result: FrameResult) -> NDArray[np.ui
     for instance in shown:
         if instance.visible is not None:
             _fill(canvas, instance.visible, track_colour(instance.track_id))
-    for instance in shown:
-        outline = instance.amodal if instance.amodal is not None else instance.visible
-        if outline is not None and outline.area:
-            _outline(canvas, outline, track_colour(instance.track_id))
-            _label(canvas, outline, instance)
+    shapes = [(i, i.amodal if i.amodal is not None else i.visible) for i in shown]
+    placed = [(instance, shape) for instance, shape in shapes if shape is not None and shape.area]
+    for instance, shape in placed:
+        _outline(canvas, shape, track_colour(instance.track_id))
+    for instance, shape in placed:
+        _label(canvas, shape, instance)
     return canvas
 
 
@@ -63,10 +64,11 @@ def _label(canvas: NDArray[np.uint8], mask: RegionMask, instance: TrackedInstanc
         text += " hidden"
     elif instance.occlusion >= 0.05:
         text += f" {instance.occlusion:.0%}"
-    scale = max(canvas.shape[0] / 900, 0.35)
-    (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
-    x = int(np.clip(mask.x, 0, max(canvas.shape[1] - width - 2, 0)))
-    y = int(np.clip(mask.y - 3, height + 2, canvas.shape[0] - 3))
-    # A dark rim keeps the text readable on any background.
-    for colour, thickness in (((0, 0, 0), 3), (track_colour(instance.track_id), 1)):
-        cv2.putText(canvas, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thickness, cv2.LINE_AA)
+    scale = max(canvas.shape[0] / 900, 0.4)
+    (width, height), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
+    x = int(np.clip(mask.x, 1, max(canvas.shape[1] - width - 2, 1)))
+    y = int(np.clip(mask.y - below - 2, height + 2, max(canvas.shape[0] - below - 2, height + 2)))
+    # Black on the track's colour, which is always bright, can be read on any picture.
+    corner, opposite = (x - 1, y - height - 2), (x + width + 1, y + below)
+    cv2.rectangle(canvas, corner, opposite, track_colour(instance.track_id), cv2.FILLED)
+    cv2.putText(canvas, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, scale, (0, 0, 0), 1, cv2.LINE_AA)
