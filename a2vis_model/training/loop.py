@@ -29,7 +29,7 @@ from .sequences import SequenceDataset, load_batches
 CHECKPOINT = "checkpoint.pt"
 LAST = "weights.safetensors"
 BEST = "best.safetensors"
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_DTYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 Validate = Callable[[VideoNetwork], dict[str, float]]
 
@@ -162,7 +162,7 @@ def make_objective(
 ) -> FrameObjective | VideoObjective:
     """The loss of a stage."""
     dtype = _DTYPES[config.precision]
-    autocast = partial(torch.autocast, device.type, dtype=dtype, enabled=dtype != torch.float32)
+    autocast = partial(torch.autocast, device.type, dtype=dtype, enabled=dtype is not None)
     kind = mask_kind(model_config)
     if config.stage == "frame":
         return FrameObjective(model, kind, config.losses, autocast)
