@@ -66,10 +66,8 @@ class StreamingTracker:
         stride: int = 1,
         settings: TrackSettings | None = None,
     ) -> None:
-        if not 1 <= stride <= config.clip_length:
-            raise ValueError(f"stride={stride} is not between 1 and the clip length {config.clip_length}")
         self.config = config
-        self.stride = stride
+        self.set_stride(stride)
         self.epoch = 0
         self._model = model.eval()
         self._device = next(model.parameters()).device
@@ -113,6 +111,12 @@ class StreamingTracker:
     def set_track_settings(self, settings: TrackSettings) -> None:
         """Use other thresholds from the next frame on; tracks go on living."""
         self._manager.settings = settings
+
+    def set_stride(self, stride: int) -> None:
+        """Decode a clip every `stride` frames, 1 to N_c; the next frame counts those that are open already."""
+        if not 1 <= stride <= self.config.clip_length:
+            raise ValueError(f"stride={stride} is not between 1 and the clip length {self.config.clip_length}")
+        self.stride = stride
 
     def reset(self) -> None:
         """Start a new epoch: forget everything seen. Open frames are dropped; call `flush()` first for them."""

@@ -87,9 +87,24 @@ def test_images_may_change_their_size(model, config):
 
 
 def test_bad_strides_are_named(model, config):
+    tracker = StreamingTracker(model, config)
     for stride in (0, 4):
         with pytest.raises(ValueError, match=f"stride={stride}"):
             StreamingTracker(model, config, stride=stride)
+        with pytest.raises(ValueError, match=f"stride={stride}"):
+            tracker.set_stride(stride)
+    assert tracker.stride == 1
+
+
+def test_the_stride_changes_while_a_stream_runs(model, config):
+    tracker = StreamingTracker(model, config, settings=OPEN)
+    batches = []
+    # In the middle of a clip too, upwards and downwards.
+    for stride, image in zip((1, 3, 3, 3, 3, 1, 1, 3, 2, 2), images(10), strict=True):
+        tracker.set_stride(stride)
+        batches.append([result.index for result in tracker.push(image, 0.0)])
+    assert batches == [[0], [], [], [1, 2, 3], [], [4, 5], [6], [], [7, 8], []]
+    assert [result.index for result in tracker.flush()] == [9]
 
 
 def test_an_offline_variant_says_when_a_stream_is_too_long(monkeypatch):
