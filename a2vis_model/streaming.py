@@ -8,11 +8,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from .config import ModelConfig
 from .masks import LOGIT_STRIDE, RegionMask, logits_to_mask
-from .modeling import ClipPrediction, ClipState, FrameFeatures, VideoNetwork, concatenate
+from .modeling import ClipPrediction, ClipState, FrameFeatures, StreamNetwork, concatenate
 from .preprocessing import FrameTransform, Placement
 from .tracks import SlotObservation, Track, TrackedInstance, TrackManager, TrackSettings, TrackState
 
@@ -52,7 +52,7 @@ class StreamingTracker:
     offline variants (VITA, Mask2Former-VIS) take everything up to `flush()` as one clip.
 
     Args:
-        model: the network; it is put into evaluation mode.
+        model: the network, or what a backend has made of it; a module is put into evaluation mode.
         config: its configuration.
         stride: frames between clips, 1 (an answer for every frame at once) to N_c (the paper's clips).
         settings: thresholds of the tracks.
@@ -60,7 +60,7 @@ class StreamingTracker:
 
     def __init__(
         self,
-        model: VideoNetwork,
+        model: StreamNetwork,
         config: ModelConfig,
         *,
         stride: int = 1,
@@ -69,8 +69,10 @@ class StreamingTracker:
         self.config = config
         self.set_stride(stride)
         self.epoch = 0
-        self._model = model.eval()
-        self._device = next(model.parameters()).device
+        self._model = model
+        self._device = model.device
+        if isinstance(model, nn.Module):
+            model.eval()
         self._offline = config.association in ("offline", "joint")
         self._transform = FrameTransform(input_height=config.input_height, input_width=config.input_width)
         self._manager = TrackManager(settings or TrackSettings())

@@ -5,18 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..config import ModelConfig
 from ..data import VideoRecord
 from ..errors import A2VISError
 from ..masks import RegionMask, logits_to_mask
-from ..modeling import ClipPrediction, ClipState, FrameFeatures, VideoNetwork, concatenate
+from ..modeling import ClipPrediction, ClipState, FrameFeatures, StreamNetwork, concatenate
 from ..preprocessing import FrameTransform, Placement
 from ..results import TrackCollector
 from ..streaming import OFFLINE_FRAMES, StreamingTracker
@@ -61,7 +61,7 @@ class VideoPrediction:
 
 
 def predict_video(
-    model: VideoNetwork, config: ModelConfig, video: VideoRecord, settings: PredictionSettings
+    model: StreamNetwork, config: ModelConfig, video: VideoRecord, settings: PredictionSettings
 ) -> VideoPrediction:
     """Run a network over a video.
 
@@ -75,9 +75,7 @@ def predict_video(
         )
     with_stream, with_ranking = settings.output_mode != "video", settings.output_mode != "stream"
     tap = _FeatureTap(model)
-    stream = StreamingTracker(
-        cast(VideoNetwork, tap), config, stride=settings.stride or config.clip_length, settings=settings.tracks
-    )
+    stream = StreamingTracker(tap, config, stride=settings.stride or config.clip_length, settings=settings.tracks)
     collector, ranking = TrackCollector(config.classes), RankedSlots(model, config, settings)
     transform = FrameTransform(input_height=config.input_height, input_width=config.input_width)
     place = Placement.fit(
@@ -99,7 +97,7 @@ def predict_video(
 
     def extract(image: NDArray[np.uint8]) -> None:
         with torch.inference_mode():
-            tap.extract(transform(image)[0].to(next(model.parameters()).device)[None, None])
+            tap.extract(transform(image)[0].to(model.device)[None, None])
 
     for t, image in enumerate(frames_of(video)):
         if with_stream:
@@ -136,7 +134,7 @@ class RankedSlots:
         settings: how many are ranked, and by which class probabilities.
     """
 
-    def __init__(self, model: VideoNetwork, config: ModelConfig, settings: PredictionSettings) -> None:
+    def __init__(self, model: StreamNetwork, config: ModelConfig, settings: PredictionSettings) -> None:
         self._model = model
         self._settings = settings
         offline = config.association in ("offline", "joint")
@@ -215,13 +213,12 @@ class RankedSlots:
         return float(total / max(count, 1))
 
 
-class _FeatureTap(nn.Module):
+class _FeatureTap:
     """The network, remembering the features of the last frame: the stream and the ranking share them."""
 
-    def __init__(self, network: VideoNetwork) -> None:
-        super().__init__()
+    def __init__(self, network: StreamNetwork) -> None:
         self.network = network
-        self.slots = network.slots
+        self.slots, self.device = network.slots, network.device
         self.initial_state, self.step, self.recycle = network.initial_state, network.step, network.recycle
         self.latest: FrameFeatures | None = None
 

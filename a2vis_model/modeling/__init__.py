@@ -6,7 +6,7 @@ from .build import build_detector, build_model, freeze
 from .classification_head import ClassificationHead
 from .deformable_attention import DeformableAttention, sample_bilinear
 from .detector import Detector, DetectorOutput, FrameDetections
-from .features import ClipPrediction, ClipState, FrameFeatures, concatenate
+from .features import ClipPrediction, ClipState, FrameFeatures, StreamNetwork, concatenate, recycle_slots
 from .frame_decoder import DecoderLevel, FrameDecoder
 from .instance_prototypes import InstancePrototypes, Prototypes
 from .pixel_decoder import PixelDecoder, PixelFeatures
@@ -38,11 +38,13 @@ __all__ = [
     "PixelFeatures",
     "PrototypeUpdate",
     "Prototypes",
+    "StreamNetwork",
     "VideoNetwork",
     "VisibleMaskHead",
     "build_detector",
     "build_model",
     "concatenate",
     "freeze",
+    "recycle_slots",
     "sample_bilinear",
 ]

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from .classification_head import ClassificationHead
 from .detector import Detector, DetectorOutput
-from .features import ClipPrediction, ClipState, FrameFeatures, single_mask
+from .features import ClipPrediction, ClipState, FrameFeatures, recycle_slots, single_mask
 from .instance_prototypes import InstancePrototypes, Prototypes
 from .layers import BLOCKED
 from .prototype_update import PrototypeUpdate
@@ -27,6 +27,11 @@ class VideoNetwork(nn.Module):
         super().__init__()
         self.detector = detector
         self.slots = slots
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return next(self.parameters()).device
 
     def prepare(self, height: int, width: int, frames: int) -> None:
         """Fix the size of images (pixels, multiples of 32) and the number of frames of a clip."""
@@ -56,17 +61,7 @@ class VideoNetwork(nn.Module):
             state: the current state.
             slots: bool [B, Q], true where the slot's object has ended.
         """
-        start = self.initial_state(slots.shape[0])
-
-        def choose(initial: Tensor, current: Tensor) -> Tensor:
-            return torch.where(slots.view(*slots.shape, *(1,) * (current.dim() - 2)), initial, current)
-
-        used = {
-            name: choose(getattr(start, name), current)
-            for name, current in state._asdict().items()
-            if current is not None
-        }
-        return ClipState(**used)
+        return recycle_slots(self.initial_state(slots.shape[0]), state, slots)
 
 
 class PrototypeNetwork(VideoNetwork):

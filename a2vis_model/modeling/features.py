@@ -5,7 +5,7 @@ fixed size, so that both halves export with static shapes. Dimensions stand in o
 batch B, frames T, queries or slots Q, channels C, height, width.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -77,3 +77,39 @@ def single_mask(classes: Tensor, masks: Tensor, *, amodal: bool) -> ClipPredicti
     if amodal:
         return ClipPrediction(classes=classes, visible=None, amodal=masks)
     return ClipPrediction(classes=classes, visible=masks, amodal=None)
+
+
+class StreamNetwork(Protocol):
+    """What a stream needs of a network: `VideoNetwork` has it, and so has what was compiled of one."""
+
+    @property
+    def slots(self) -> int:
+        """Number Q of objects that can be told apart at a time."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes, and where all its tensors are."""
+
+    def extract(self, images: Tensor) -> FrameFeatures:
+        """Normalised RGB images [B, T, 3, H, W] → features; every frame by itself."""
+
+    def initial_state(self) -> ClipState:
+        """The state before the first clip."""
+
+    def step(self, features: FrameFeatures, state: ClipState) -> tuple[ClipPrediction, ClipState]:
+        """Predict a clip from the features of its frames; the new state goes to the next clip."""
+
+    def recycle(self, state: ClipState, slots: Tensor) -> ClipState:
+        """Give slots (bool [B, Q]) back for new objects: their part of the state is as at the start."""
+
+
+def recycle_slots(start: ClipState, state: ClipState, slots: Tensor) -> ClipState:
+    """The state with some slots (bool [B, Q]) as they are in `start`."""
+
+    def choose(initial: Tensor, current: Tensor) -> Tensor:
+        return torch.where(slots.view(*slots.shape, *(1,) * (current.dim() - 2)), initial, current)
+
+    used = {
+        name: choose(getattr(start, name), current) for name, current in state._asdict().items() if current is not None
+    }
+    return ClipState(**used)
