@@ -15,3 +15,7 @@ class CheckpointError(A2VISError):
 
 class VideoError(A2VISError):
     """A video, image or folder of frames cannot be read."""
+
+
+class BackendError(A2VISError):
+    """A backend or precision cannot be had here, or an engine is refused."""

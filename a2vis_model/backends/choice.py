@@ -1,0 +1,64 @@
+"""Names of backends and precisions, and what this machine lacks for each."""
+
+import importlib.util
+import os
+import shutil
+from typing import Literal, get_args
+
+import torch
+
+from ..modeling import A2VIS, VideoNetwork
+
+EngineName = Literal["compile", "tensorrt"]
+BackendName = Literal["auto", "eager", "compile", "tensorrt"]
+BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
+Precision = Literal["fp32", "fp16"]
+"""fp16 keeps fp32 where it matters, see `half_precision`."""
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+
+
+def precision_obstacle(model: VideoNetwork, precision: Precision) -> str | None:
+    """Why this network cannot run at a precision on its device, and what to do; None if it can."""
+    if precision == "fp32":
+        return None
+    if not exportable(model):
+        return f"{type(model).__name__} runs in fp32 only; fp16 is for A2VIS with SAMH"
+    if model.device.type != "cuda":
+        return "fp16 needs a GPU, a CPU computes it slower than fp32; use fp32"
+    return None
+
+
+def backend_obstacle(model: VideoNetwork, backend: Literal["eager"] | EngineName) -> str | None:
+    """Why a backend cannot be had for this network on its device, and what to install; None if it can."""
+    if backend == "eager":
+        return None
+    if not exportable(model):
+        return f"{type(model).__name__} is not compiled, only A2VIS with SAMH is; use eager"
+    if backend == "compile":
+        return _compile_obstacle(model.device)
+    return _tensorrt_obstacle(model.device)
+
+
+def exportable(model: VideoNetwork) -> bool:
+    """Whether the network has the two graphs that are compiled."""
+    return isinstance(model, A2VIS) and model.samh is not None
+
+
+def _compile_obstacle(device: torch.device) -> str | None:
+    compiler = os.environ.get("CXX", "g++")
+    if shutil.which(compiler) is None:
+        return f"no C++ compiler {compiler!r} is found; install one (Debian, Ubuntu: apt install g++), or use eager"
+    if device.type == "cuda" and importlib.util.find_spec("triton") is None:
+        return "this PyTorch has no Triton; install the CUDA wheel of torch, which brings it, or use eager"
+    return None
+
+
+def _tensorrt_obstacle(device: torch.device) -> str | None:
+    if device.type != "cuda":
+        return "TensorRT runs on NVIDIA GPUs only and the network is on the CPU; use compile or eager"
+    if importlib.util.find_spec("torch_tensorrt") is None:
+        return (
+            "torch_tensorrt is missing; pip install torch-tensorrt, or torch-tensorrt-rtx for RTX cards, of "
+            f"torch's version ({torch.__version__.partition('+')[0]}), or use compile"
+        )
+    return None
