@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import tiny_config, tiny_model
+from dataset_files import LENGTH, two_objects, write_fishbowl, write_sailvos, write_sailvos_json, write_ytvis
 from evaluation_data import read_json, run_command
 
 from a2vis_model.config import ModelConfig
@@ -89,6 +91,31 @@ def test_the_truth_scores_full_marks(data: Path, weights: Path, tmp_path: Path, 
         arguments = ("--predictions", str(folder / "predictions"), "--ground-truth", str(folder / "gt"), "--quiet")
         assert run_command(score_command, *arguments, "--jobs", "1", "--output", str(folder / "scored")) == 0
         assert read_json(folder / "scored" / "results.json")[key] == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("write", "format", "classes"),
+    [
+        (write_fishbowl, "fishbowl", ("SmallFishA", "BigFishB")),
+        (write_sailvos, "sailvos", ("person", "truck")),
+        (write_sailvos_json, "sailvos", ("SmallFishA", "BigFishB")),
+        (write_ytvis, "ytvis", ("SmallFishA", "BigFishB")),
+    ],
+)
+def test_every_format_is_evaluated(
+    write: Callable[..., Path], format: str, classes: tuple[str, ...], tmp_path: Path, monkeypatch: Any
+) -> None:
+    data = write(tmp_path / "data", two_objects())
+    weights = _weights(tmp_path / "tiny.safetensors", tiny_config(classes=classes))
+    common = ("--format", format, "--weights", str(weights), "--amodal-truth", "full", "--no-plots")
+    assert evaluate(data, tmp_path / "network", *common, *EAGER) == 0
+    assert read_json(tmp_path / "network" / "results.json")["frames"] == LENGTH
+    monkeypatch.setattr(runner, "predict_with", oracle)
+    assert evaluate(data, tmp_path / "oracle", *common) == 0
+    values = read_json(tmp_path / "oracle" / "results.json")
+    assert values["objects"] == 2
+    assert values["visible.AP"] == values["amodal.AP"] == pytest.approx(1)
+    assert values["hidden.IoU"] == pytest.approx(1)
 
 
 def test_a_network_is_evaluated_and_its_files_score_the_same(data: Path, weights: Path, tmp_path: Path) -> None:
