@@ -98,10 +98,13 @@ class NullTracker:
     def set_track_settings(self, settings: TrackSettings) -> None:
         """There are no thresholds to set."""
 
+    def set_stride(self, stride: int) -> None:
+        """Every image is answered at once."""
+
 
 def load_null(request: ModelRequest) -> LoadedModel:
     """The null model in place of a real one."""
-    return LoadedModel(NullTracker(), "null", "nothing", "null/cpu", ("object",), 0.0, 0.0)
+    return LoadedModel(NullTracker(), 1, "null", "nothing", "null/cpu", ("object",), 0.0, 0.0)
 
 
 def percentiles(values: Sequence[float]) -> str:

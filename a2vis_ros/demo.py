@@ -260,7 +260,8 @@ def _result(array: TrackedInstanceArray) -> FrameResult:
 
     def region(message: Mask) -> RegionMask:
         mask = mask_from_message(message)
-        return RegionMask(array.height, array.width, mask.x, mask.y, decode_box(mask))
+        pixels = decode_box(mask)
+        return RegionMask.crop(pixels, x=mask.x, y=mask.y, image_height=array.height, image_width=array.width)
 
     instances = tuple(
         ModelInstance(

@@ -119,6 +119,9 @@ class NodeStatus:
     age_warn_s: float
     age_error_s: float
     last_error: str
+    degraded: bool
+    degradation: str
+    """What is given up for the age of the results."""
 
 
 @dataclass(frozen=True)
@@ -161,6 +164,7 @@ def report(status: NodeStatus, statistics: StreamStatistics, now: float) -> Repo
         ("epoch_reason", statistics.epoch_reason),
         *((f"tracks: {state}", str(tracks.get(state, 0))) for state in ("tentative", "visible", "occluded", "lost")),
         ("memory_mib", f"{resident_mib():.0f}"),
+        ("degradation", status.degradation),
         ("last_error", status.last_error),
     ]
     return Report(level, message, tuple(values))
@@ -174,6 +178,8 @@ def _judge(status: NodeStatus, p95: float, ledger: LedgerEntry) -> tuple[int, st
     # Comparisons with NaN, where there is no age, are false.
     if p95 >= status.age_error_s:
         return Level.ERROR, f"results are {p95:.2f} s old (p95), age_error_s is {status.age_error_s:g}"
+    if status.degraded:
+        return Level.WARN, f"degraded: {status.degradation}"
     if p95 >= status.age_warn_s:
         return Level.WARN, f"results are {p95:.2f} s old (p95), age_warn_s is {status.age_warn_s:g}"
     if status.last_error:

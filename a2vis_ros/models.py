@@ -32,6 +32,8 @@ class LoadedModel:
     """A tracker that is ready, and what to say of it."""
 
     tracker: Tracker
+    clip_length: int
+    """The most frames between clips."""
     name: str
     """Preset, and variant after a slash if there is one."""
     source: str
@@ -66,6 +68,7 @@ def load_model(request: ModelRequest) -> LoadedModel:
         torch.cuda.synchronize(device)
     return LoadedModel(
         tracker=StreamingTracker(network, config, stride=request.stride, settings=request.tracks),
+        clip_length=config.clip_length,
         name=config.name,
         source=source,
         backend=f"eager/{device}",

@@ -123,6 +123,14 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
         "age_error_s", 1.0, "p95 of the results' age from which diagnostics say error", 0.0, 3600.0, dynamic=True
     ),
+    Parameter(
+        "age_budget_s",
+        0.0,
+        "p95 of the results' age from which latest gives up clips, then pictures, in seconds; 0 for never",
+        0.0,
+        3600.0,
+        dynamic=True,
+    ),
 )
 
 _BY_NAME = {parameter.name: parameter for parameter in PARAMETERS}

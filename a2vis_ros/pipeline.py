@@ -31,6 +31,8 @@ class Tracker(Protocol):
 
     def set_track_settings(self, settings: TrackSettings) -> None: ...
 
+    def set_stride(self, stride: int) -> None: ...
+
 
 @dataclass(frozen=True)
 class StageTimes:

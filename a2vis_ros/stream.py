@@ -3,7 +3,7 @@ deactivate, closed by cleanup."""
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import Trigger
 
 from . import diagnostics, messages, pictures, qos
+from .degradation import Degradation
 from .detections import DetectionMaker
 from .diagnostics import StreamStatistics
 from .frame_queue import FrameQueue, Ledger
@@ -55,6 +56,9 @@ class ImageStream:
             self._ledger, max_gap_s=settings["max_gap_s"], max_image_side=settings["max_image_side"]
         )
         self._pipeline = FramePipeline(model.tracker, self._ledger, on_epoch=self._begin_epoch)
+        self._degradation = Degradation(
+            budget_s=self._age_budget(), stride=settings["stride"], max_stride=model.clip_length
+        )
         self._queue: FrameQueue | None = None
         self._worker: Worker | None = None
         self._subscription: Subscription | None = None
@@ -94,6 +98,7 @@ class ImageStream:
             ledger=self._ledger,
         )
         self._worker = Worker(self._queue, self._pipeline, self._publish, self._report)
+        self._begin_budget()
         if self._activations:
             self._intake.guard.forget()
             self._worker.request(lambda pipeline: pipeline.restart("the node was activated again"))
@@ -141,10 +146,9 @@ class ImageStream:
         self._settings = settings = self._settings.change(changes)
         self._intake.guard.max_gap_s = settings["max_gap_s"]
         tracks = settings.tracks
-        if self._worker is None:
-            self._pipeline.tracker.set_track_settings(tracks)
-        else:
-            self._worker.request(lambda pipeline: pipeline.tracker.set_track_settings(tracks))
+        self._between_frames(lambda: self._pipeline.tracker.set_track_settings(tracks))
+        if "age_budget_s" in changes:
+            self._between_frames(self._begin_budget)
 
     def publish_diagnostics(self) -> None:
         """Say how it goes."""
@@ -167,6 +171,8 @@ class ImageStream:
                 age_warn_s=settings["age_warn_s"],
                 age_error_s=settings["age_error_s"],
                 last_error=self._last_error,
+                degraded=self._degradation.degraded,
+                degradation=str(self._degradation),
             ),
             self._statistics,
             now,
@@ -204,12 +210,33 @@ class ImageStream:
         self._statistics.publish(age, [instance.state.name.lower() for instance in processed.result.instances])
         if self._maker is not None and self._detections is not None and self._detections.get_subscription_count():
             self._detections.publish(self._maker.make(message, self._settings["detection_box"]))
+        if self._degradation.observe(age):
+            self._pipeline.tracker.set_stride(self._degradation.stride)
+            self._log.info(f"degradation: {self._degradation}")
+        if not self._degradation.pictures:
+            return
         if self._overlay.get_subscription_count():
             drawn = pictures.overlay(processed.image, processed.result, self._settings["overlay_max_width"])
             self._overlay.publish(messages.image_message(drawn, message.header, "rgb8"))
         if self._visible_ids.get_subscription_count():
             ids = pictures.visible_ids(processed.result)
             self._visible_ids.publish(messages.image_message(ids, message.header, "mono16"))
+
+    def _age_budget(self) -> float:
+        """A replay shall give the same results on a slow computer as on a fast one."""
+        return float(self._settings["age_budget_s"]) if self._settings["policy"] == "latest" else 0.0
+
+    def _begin_budget(self) -> None:
+        """Give nothing up yet."""
+        self._degradation.set_budget(self._age_budget())
+        self._pipeline.tracker.set_stride(self._degradation.stride)
+
+    def _between_frames(self, action: Callable[[], None]) -> None:
+        """Do something that the worker must not be in the middle of."""
+        if self._worker is None:
+            action()
+        else:
+            self._worker.request(lambda pipeline: action())
 
     def _age(self, processed: ProcessedFrame) -> float:
         """Seconds from the image's stamp until now; NaN where its stamp is not of this node's clock."""
@@ -234,6 +261,9 @@ class ImageStream:
         self._log.info(f"epoch {epoch} begins: {reason}")
 
     def _report(self, text: str) -> None:
+        if not self._node.context.ok():
+            # Interrupted: what the worker still has can no longer be published, and that is no news.
+            return
         self._last_error = text.splitlines()[0]
         self._log.warning(text, throttle_duration_sec=_LOG_PERIOD_S)
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
 
 
 def _missing() -> str:
@@ -45,9 +46,12 @@ def arguments(**parameters: object) -> list[str]:
 
 @contextmanager
 def process(module: str, *args: str, log: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    """A module of ours, run as a program until the block ends; what it says goes to the end of `log`."""
+    """A module of ours or of this folder, run as a program until the block ends; what it says is added to `log`."""
+    paths = [str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    command = [sys.executable, "-m", module, *args]
     with open(log or os.devnull, "ab") as output:
-        running = subprocess.Popen([sys.executable, "-m", module, *args], cwd=ROOT, stdout=output, stderr=output)
+        running = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
         try:
             yield running
         finally:

@@ -8,8 +8,9 @@ from a2vis_ros.image_decoding import Pixels
 
 def instance(track_id: int = 1, state: TrackState = TrackState.VISIBLE, **changes: object) -> TrackedInstance:
     """A track with a mask of 3 x 2 pixels at (1, 1) and a larger amodal one."""
-    visible = RegionMask(10, 10, 1, 1, np.ones((2, 3), np.bool_))
-    amodal = RegionMask(10, 10, 1, 1, np.ones((4, 3), np.bool_))
+    visible, amodal = (
+        RegionMask.crop(np.ones((rows, 3), np.bool_), x=1, y=1, image_height=10, image_width=10) for rows in (2, 4)
+    )
     values: dict[str, object] = {
         "track_id": track_id,
         "slot": 0,
@@ -51,6 +52,9 @@ class ScriptedTracker:
     def reset(self) -> None:
         self.epoch += 1
         self._open = []
+
+    def set_stride(self, stride: int) -> None:
+        self._stride = stride
 
     def set_track_settings(self, settings: TrackSettings) -> None:
         self.settings = settings

@@ -39,12 +39,14 @@ class Running:
 
     def __init__(self, peer: Peer, log: Path, name: str) -> None:
         from a2vis_ros.msg import TrackedInstanceArray
+        from diagnostic_msgs.msg import DiagnosticArray
 
         self.peer = peer
         self.name = name
         self._log = log
         self.lifecycle = peer.lifecycle(name)
         self.tracks = peer.listen(TrackedInstanceArray, f"{name}/tracks")
+        self._statuses = peer.listen(DiagnosticArray, "/diagnostics")
 
     def log(self) -> str:
         return self._log.read_text(encoding="utf-8", errors="replace")
@@ -65,15 +67,18 @@ class Running:
         self.peer.until(lambda: len(self.tracks) >= count, timeout_s)
         return self.tracks[:count]
 
+    def heard(self) -> dict[str, str]:
+        """The last status; empty before the first."""
+        mine = f"{self.name[1:]}: tracking"
+        status = next((s for array in reversed(self._statuses) for s in array.status if s.name == mine), None)
+        if status is None:
+            return {}
+        return {"message": status.message, "level": str(status.level[0])} | {v.key: v.value for v in status.values}
+
     def diagnostics(self) -> dict[str, str]:
         """The next status."""
-        from diagnostic_msgs.msg import DiagnosticArray
-
-        heard = self.peer.listen(DiagnosticArray, "/diagnostics")
-        mine = f"{self.name[1:]}: tracking"
-        self.peer.until(lambda: any(status.name == mine for array in heard for status in array.status))
-        status = next(s for array in reversed(heard) for s in array.status if s.name == mine)
-        return {"message": status.message, "level": str(status.level[0])} | {v.key: v.value for v in status.values}
+        self._statuses.clear()
+        return self.peer.until(self.heard)
 
     def books(self) -> dict[str, int]:
         """received, processed, in_flight and dropped by cause, once all is at rest."""
@@ -85,10 +90,12 @@ class Running:
 
 
 @contextmanager
-def running(peer: Peer, tmp_path: Path, *args: str, name: str = NODE, **parameters: object) -> Iterator[Running]:
+def running(
+    peer: Peer, tmp_path: Path, *args: str, name: str = NODE, module: str = "a2vis_ros.node", **parameters: object
+) -> Iterator[Running]:
     log = tmp_path / f"{name.replace('/', '_')}.log"
     values = {"policy": "every_frame", "queue_size": 1000, "diagnostics_period_s": 0.1, **EAGER_TRACKS, **parameters}
-    with process("a2vis_ros.node", *arguments(**values), *args, log=log):
+    with process(module, *arguments(**values), *args, log=log):
         node = Running(peer, log, name)
         try:
             yield node
@@ -337,6 +344,63 @@ def test_compressed_images_and_simulated_time(peer: Peer, tmp_path: Path, weight
         # The simulated clock stands at 100 s.
         assert found[0].timings.age_ms == pytest.approx(250, abs=1)
         assert node.books()["truncated image"] == 1
+
+
+def cost(peer: Peer, milliseconds: int, *, divided: bool) -> Any:
+    """An image of now that costs the model of `fake_node` so much."""
+    message = image(peer.node.get_clock().now().nanoseconds * 1e-9, (10, 10))
+    message.data[0], message.data[1] = milliseconds, int(divided)
+    return message
+
+
+def test_a_model_that_is_too_slow_gives_up_clips_then_pictures_and_takes_them_back(peer: Peer, tmp_path: Path) -> None:
+    from sensor_msgs.msg import Image
+
+    with running(peer, tmp_path, module="fake_node", policy="latest", age_budget_s=0.08) as node:
+        node.start()
+        camera = node.publisher()
+        overlays = peer.listen(Image, "/a2vis/overlay")
+        ids = peer.listen(Image, "/a2vis/visible_ids")
+
+        def play_until(milliseconds: int, words: str, *, divided: bool) -> None:
+            def said() -> bool:
+                camera.publish(cost(peer, milliseconds, divided=divided))
+                peer.spin(0.02)
+                return words in node.heard().get("degradation", "")
+
+            peer.until(said, 60)
+
+        play_until(1, "nothing given up, age_budget_s is 0.08", divided=True)
+        peer.until(lambda: overlays and ids)
+        # Half the cost is within the budget; then nothing is.
+        play_until(120, "a clip every 2 frames instead of 1 to keep", divided=True)
+        assert node.heard()["message"] == f"degraded: {node.heard()['degradation']}"
+        play_until(200, "no overlay and no ID image", divided=True)
+        peer.spin(0.3)
+        overlays.clear()
+        ids.clear()
+        before = len(node.tracks)
+        play_until(120, "nothing is left to give up", divided=False)
+        assert len(node.tracks) > before
+        assert not overlays
+        assert not ids
+        play_until(0, "nothing given up", divided=True)
+        peer.until(lambda: overlays and ids)
+        assert "degradation: nothing given up" in node.log()
+        # Off at once, and never in a replay.
+        play_until(120, "to keep age_budget_s=0.08", divided=True)
+        assert peer.set_parameter(NODE, age_budget_s=0.0)[0].successful
+        play_until(120, "off", divided=True)
+
+
+def test_a_replay_gives_nothing_up(peer: Peer, tmp_path: Path) -> None:
+    with running(peer, tmp_path, module="fake_node", age_budget_s=0.001) as node:
+        node.start()
+        camera = node.publisher()
+        for _ in range(150):
+            camera.publish(cost(peer, 5, divided=True))
+        node.results(150)
+        assert node.diagnostics()["degradation"] == "off"
 
 
 def test_a_wrong_parameter_ends_the_program_in_words() -> None:

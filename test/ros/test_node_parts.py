@@ -91,6 +91,8 @@ def status(**changes: object) -> NodeStatus:
         "age_warn_s": 0.3,
         "age_error_s": 1.0,
         "last_error": "",
+        "degraded": False,
+        "degradation": "off",
     }
     return NodeStatus(**{**values, **changes})  # type: ignore[arg-type]
 
@@ -117,6 +119,8 @@ def test_diagnostics_say_how_it_goes() -> None:
         ({}, 1.5, Level.ERROR, "age_error_s is 1"),
         ({"silence": "no publisher on /image"}, 0.1, Level.WARN, "no publisher on /image"),
         ({"last_error": "image dropped: x"}, 0.1, Level.WARN, "image dropped: x"),
+        ({"degraded": True, "degradation": "no overlay"}, 0.1, Level.WARN, "degraded: no overlay"),
+        ({"degraded": True}, 1.5, Level.ERROR, "age_error_s is 1"),
         ({"unstamped": 4}, math.nan, Level.WARN, "4 images without a stamp"),
         ({"state": "inactive", "silence": "x"}, 9.0, Level.OK, "inactive"),
     ],
@@ -143,7 +147,7 @@ def test_rates_forget_what_is_long_ago_and_survive_time_running_backwards() -> N
 def test_the_id_image_holds_visible_tracks_alone() -> None:
     tracks = (
         instance(7),
-        instance(70000, visible=RegionMask(10, 10, 5, 5, np.ones((2, 2), np.bool_))),
+        instance(70000, visible=RegionMask.crop(np.ones((2, 2), np.bool_), x=5, y=5, image_height=10, image_width=10)),
         instance(9, TrackState.LOST),
         instance(8, TrackState.OCCLUDED, visible=RegionMask.empty(10, 10)),
     )

@@ -1,0 +1,39 @@
+"""The node with a model that costs what a test wants; run by `ros_helpers.process("fake_node", ...)`."""
+
+import sys
+import time
+
+from scripted_tracker import ScriptedTracker
+
+from a2vis_model import FrameResult
+from a2vis_ros.image_decoding import Pixels
+from a2vis_ros.models import LoadedModel, ModelRequest
+from a2vis_ros.node import run
+
+
+class CostlyTracker(ScriptedTracker):
+    """An image's first pixel is its cost in milliseconds; with a second value above 0 the stride divides it.
+
+    Every image is answered at once, so that nothing but the cost makes results old.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._divisor = 1
+
+    def set_stride(self, stride: int) -> None:
+        self._divisor = stride
+
+    def push(self, image: Pixels, timestamp: float) -> list[FrameResult]:
+        milliseconds, divided, _ = image[0, 0].tolist()
+        time.sleep(milliseconds / 1000 / (self._divisor if divided else 1))
+        return super().push(image, timestamp)
+
+
+def load(request: ModelRequest) -> LoadedModel:
+    """Made at once."""
+    return LoadedModel(CostlyTracker(), 4, "fake", "nothing", "fake/cpu", ("thing",), 0.0, 0.0)
+
+
+if __name__ == "__main__":
+    sys.exit(run(load))
