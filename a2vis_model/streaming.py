@@ -6,15 +6,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from .config import ModelConfig
-from .masks import LOGIT_STRIDE, RegionMask, logits_to_mask
-from .modeling import ClipPrediction, ClipState, FrameFeatures, StreamNetwork, concatenate
+from .masks import RegionMask
+from .modeling import ClipState, FrameFeatures, StreamNetwork, concatenate
+from .observations import FrameReader
+from .outlines import Limits
 from .preprocessing import FrameTransform, Placement
-from .tracks import SlotObservation, Track, TrackedInstance, TrackManager, TrackSettings, TrackState
+from .tracks import Track, TrackedInstance, TrackManager, TrackSettings, TrackState
+from .transfer import upload
 
 OFFLINE_FRAMES = 1024
 """Frames an offline variant takes as one video; their features are all kept in memory."""
@@ -74,7 +76,10 @@ class StreamingTracker:
         if isinstance(model, nn.Module):
             model.eval()
         self._offline = config.association in ("offline", "joint")
-        self._transform = FrameTransform(input_height=config.input_height, input_width=config.input_width)
+        self._transform = FrameTransform(
+            input_height=config.input_height, input_width=config.input_width, device=self._device
+        )
+        self._reader = FrameReader(None if self._device.type == "cpu" else Limits())
         self._manager = TrackManager(settings or TrackSettings())
         self._window: deque[FrameFeatures] = deque(maxlen=None if self._offline else config.clip_length)
         self._pending: list[_PendingFrame] = []
@@ -98,7 +103,7 @@ class StreamingTracker:
                 f"{self.config.name} takes a video as one clip and has {OFFLINE_FRAMES} frames already; flush() "
                 "and reset(), or choose an online variant for longer streams"
             )
-        self._window.append(self._model.extract(pixels.to(self._device)[None, None]))
+        self._window.append(self._model.extract(pixels[None, None]))
         self._pending.append(_PendingFrame(self._frames, timestamp, place))
         self._frames += 1
         if self._offline or len(self._pending) < self.stride:
@@ -137,16 +142,14 @@ class StreamingTracker:
         if not self._offline:
             window = [window[0]] * (self.config.clip_length - len(window)) + window
         prediction, self._state = self._model.step(concatenate(window), self._state)
-        observations = _Observations(prediction, len(self._pending))
         results = []
         ended: list[int] = []
         for i, frame in enumerate(self._pending):
-            tracks = self._manager.update(observations.frame(i))
-            instances = tuple(
-                self._instance(track, *observations.masks(i, track.slot, frame.place)) for track in tracks
-            )
+            place, least_scores = frame.place, self._manager.least_scores(self._model.slots)
+            observation = self._reader.read(prediction, i - len(self._pending), place, least_scores)
+            tracks = self._manager.update(observation.slots)
+            instances = tuple(self._instance(track, *observation.masks(track.slot)) for track in tracks)
             ended += [track.slot for track in tracks if track.state is TrackState.ENDED]
-            place = frame.place
             results.append(
                 FrameResult(frame.index, frame.timestamp, self.epoch, place.image_height, place.image_width, instances)
             )
@@ -174,63 +177,9 @@ class StreamingTracker:
         live = {track.slot for track in self._manager.tracks}
         free = [slot for slot in slots if slot not in live]
         if free:
-            mask = torch.zeros(1, self._model.slots, dtype=torch.bool, device=self._device)
+            mask = torch.zeros(1, self._model.slots, dtype=torch.bool)
             mask[0, free] = True
-            self._state = self._model.recycle(self._state, mask)
-
-
-class _Observations:
-    """The last frames of a clip's prediction, on the CPU, ready for the tracks."""
-
-    def __init__(self, prediction: ClipPrediction, frames: int) -> None:
-        visible = None if prediction.visible is None else prediction.visible[0, -frames:]
-        amodal = None if prediction.amodal is None else prediction.amodal[0, -frames:]
-        if visible is not None and amodal is not None:
-            # By definition an amodal mask contains the visible one.
-            amodal = torch.maximum(amodal, visible)
-        probability = prediction.classes[0].float().softmax(dim=-1)
-        scores, classes = probability[:, :-1].max(dim=-1)
-        main = visible if visible is not None else amodal
-        if main is None:
-            raise ValueError("the prediction holds no masks")
-        self._overlap = _mask_iou(main).cpu().numpy()
-        self._scores = scores.cpu().numpy()
-        self._classes = classes.cpu().numpy()
-        self._existence = (1 - probability[:, -1]).cpu().numpy()
-        self._areas = [None if m is None else _input_area(m).cpu().numpy() for m in (visible, amodal)]
-        self._masks = [None if m is None else m.float().cpu().numpy() for m in (visible, amodal)]
-
-    def frame(self, index: int) -> SlotObservation:
-        visible_area, amodal_area = (None if area is None else area[index] for area in self._areas)
-        return SlotObservation(
-            classes=self._classes,
-            scores=self._scores,
-            existence=self._existence,
-            visible_area=visible_area,
-            amodal_area=amodal_area,
-            overlap=self._overlap[index],
-        )
-
-    def masks(self, index: int, slot: int, place: Placement) -> tuple[RegionMask | None, RegionMask | None]:
-        """Visible and amodal mask of a slot in image pixels."""
-        visible, amodal = (
-            None if masks is None else logits_to_mask(masks[index, slot], place) for masks in self._masks
-        )
-        return visible, amodal
-
-
-def _input_area(logits: Tensor) -> Tensor:
-    """[T, Q, h, w] → [T, Q] area of positive cells in input pixels."""
-    return (logits > 0).sum(dim=(-2, -1)) * LOGIT_STRIDE**2
-
-
-def _mask_iou(logits: Tensor) -> Tensor:
-    """[T, Q, h, w] → [T, Q, Q] IoU of positive cells, at half the resolution."""
-    masks = (F.max_pool2d(logits.float(), 2) > 0).float().flatten(2)
-    intersection = masks @ masks.transpose(1, 2)
-    area = masks.sum(dim=-1)
-    union = area[:, :, None] + area[:, None] - intersection
-    return intersection / union.clamp(min=1)
+            self._state = self._model.recycle(self._state, upload(mask, self._device))
 
 
 def track_video(tracker: StreamingTracker, frames: Iterable[tuple[float, NDArray[np.uint8]]]) -> Iterator[FrameResult]:

@@ -142,6 +142,12 @@ class TrackManager:
         """Forget all tracks; IDs go on counting."""
         self._tracks.clear()
 
+    def least_scores(self, slots: int) -> NDArray[np.float32]:
+        """[slots] the score below which a slot has no track in the next frame; 0 where it has one."""
+        least = np.full(slots, max(self.settings.start_score, self.settings.keep_score), np.float32)
+        least[list(self._tracks)] = 0
+        return least
+
     def update(self, observation: SlotObservation) -> list[Track]:
         """Advance by one frame.
 

@@ -11,7 +11,7 @@ from a2vis_model import FrameResult, RegionMask, TrackedInstance
 
 from .frames import Stamp
 from .image_decoding import EncodedImage, Pixels, RawImage
-from .mask_codec import RunLengthMask, encode_box
+from .mask_codec import RunLengthMask
 from .mask_messages import mask_to_message
 from .msg import ClassNames
 from .msg import TrackedInstance as InstanceMessage
@@ -95,7 +95,9 @@ def _instance_message(instance: TrackedInstance) -> InstanceMessage:
 
 def run_lengths(mask: RegionMask | None) -> RunLengthMask:
     """A tracker's mask in the messages' form; a mask that the network does not predict is an empty one."""
-    return RunLengthMask.empty() if mask is None else encode_box(mask.pixels, x=mask.x, y=mask.y)
+    if mask is None:
+        return RunLengthMask.empty()
+    return RunLengthMask(mask.x, mask.y, mask.width, mask.height, mask.counts)
 
 
 def _set_timings(message: ArrayMessage, times: StageTimes) -> None:

@@ -1,0 +1,118 @@
+"""What a prediction says of a frame, brought from the device to the host in one copy."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .masks import LOGIT_STRIDE, RegionMask
+from .modeling import ClipPrediction
+from .outlines import Limits, MaskRuns, PixelGrid, trace
+from .preprocessing import Placement
+from .tracks import SlotObservation
+from .transfer import fetch, upload
+
+
+class FrameObservation(NamedTuple):
+    """One frame on the host."""
+
+    slots: SlotObservation
+    runs: MaskRuns
+    """Masks of one kind after those of the other, each kind in the order of the slots."""
+
+    def masks(self, slot: int) -> tuple[RegionMask | None, RegionMask | None]:
+        """Visible and amodal mask of a slot in image pixels; empty where the slot's score was below the least."""
+        number, masks = slot, []
+        for area in (self.slots.visible_area, self.slots.amodal_area):
+            masks.append(None if area is None else self.runs.mask(number))
+            number += 0 if area is None else len(area)
+        return masks[0], masks[1]
+
+
+class FrameReader:
+    """Reads frames of predictions, each with one synchronisation.
+
+    A frame whose masks have more outline than there is room for on a GPU is read again with more room, which stays.
+
+    Args:
+        limits: the room at first; None, for a CPU, is as much as it takes.
+    """
+
+    def __init__(self, limits: Limits | None) -> None:
+        self._limits = limits
+
+    def read(
+        self, prediction: ClipPrediction, frame: int, place: Placement, least_scores: NDArray[np.float32]
+    ) -> FrameObservation:
+        """Bring frame `frame` of a clip to the host.
+
+        Args:
+            prediction: of batch size 1.
+            frame: index along T.
+            place: where the frame's image lies in the input.
+            least_scores: [Q], slots with a lower score get no masks.
+        """
+        least = upload(torch.from_numpy(least_scores), prediction.classes.device)
+        while True:
+            packed = fetch(pack(prediction, frame, place, least, self._limits)).numpy()
+            if self._limits is None or (packed[:3] <= self._limits).all():
+                return _unpack(packed, prediction, place)
+            needed = (1 << (found - 1).bit_length() for found in packed[:3].tolist())
+            self._limits = Limits(*map(max, self._limits, needed))
+
+
+def pack(
+    prediction: ClipPrediction, frame: int, place: Placement, least_scores: Tensor, limits: Limits | None
+) -> Tensor:
+    """Everything the host needs of a frame as one tensor int32 [N]; floats keep their bits.
+
+    Waits for nothing where `limits` are given, see `outlines.trace`.
+    """
+    probability = prediction.classes[0].float().softmax(dim=-1)
+    scores, classes = probability[:, :-1].max(dim=-1)
+    kinds = [masks[0, frame] for masks in (prediction.visible, prediction.amodal) if masks is not None]
+    if not kinds:
+        raise ValueError("the prediction holds no masks")
+    # By definition an amodal mask contains the visible one.
+    masks = torch.stack([kinds[0], *(torch.maximum(kinds[0], other) for other in kinds[1:])])
+    positive = masks > 0
+    area = positive.sum(dim=-1, dtype=torch.int32).sum(dim=-1) * LOGIT_STRIDE**2
+    grid = PixelGrid.of(masks.shape[-2], masks.shape[-1], place, masks.device)
+    wanted = (scores >= least_scores).repeat(len(kinds))
+    edges = trace(masks.flatten(0, 1), wanted, grid, limits)
+    existence = 1 - probability[:, -1]
+    parts = (edges.found, classes, scores, existence, area, _mask_iou(positive[0]), edges.mask, edges.position)
+    return torch.cat([_as_int32(part).flatten() for part in parts])
+
+
+def _unpack(packed: NDArray[np.int32], prediction: ClipPrediction, place: Placement) -> FrameObservation:
+    q = prediction.classes.shape[1]
+    kinds = [masks is not None for masks in (prediction.visible, prediction.amodal)]
+    sizes = (3, q, q, q, q * sum(kinds), q * q)
+    found, classes, scores, existence, area, overlap, edges = np.split(packed, np.cumsum(sizes))
+    areas = iter(area.reshape(-1, q).astype(np.int64))
+    mask, position = edges.reshape(2, -1)[:, : found[2]]
+    slots = SlotObservation(
+        classes=classes.astype(np.int64),
+        scores=scores.view(np.float32),
+        existence=existence.view(np.float32),
+        visible_area=next(areas) if kinds[0] else None,
+        amodal_area=next(areas) if kinds[1] else None,
+        overlap=overlap.view(np.float32).reshape(q, q),
+    )
+    return FrameObservation(slots, MaskRuns(mask, position, place))
+
+
+def _as_int32(values: Tensor) -> Tensor:
+    return values.contiguous().view(torch.int32) if values.is_floating_point() else values.to(torch.int32)
+
+
+def _mask_iou(positive: Tensor) -> Tensor:
+    """bool [Q, h, w] → [Q, Q] IoU of positive cells, at half the resolution."""
+    rows = positive[:, ::2] | positive[:, 1::2]
+    masks = (rows[..., ::2] | rows[..., 1::2]).flatten(1).float()
+    intersection = masks @ masks.T
+    area = masks.sum(dim=-1)
+    return intersection / (area[:, None] + area - intersection).clamp(min=1)
