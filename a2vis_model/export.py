@@ -35,7 +35,7 @@ class FrameGraph(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Normalised image [1, 3, H, W] → `FRAME_OUTPUTS`, each [1, 1, ...] as in `FrameFeatures`."""
-        features = self.model.extract(image.unsqueeze(1))
+        features = self.model.extract(image.unsqueeze(1).to(self.model.mask_conv.weight.dtype))
         return tuple(getattr(features, name) for name in FRAME_OUTPUTS)
 
 
@@ -62,10 +62,12 @@ class ClipGraph(nn.Module):
     ) -> tuple[Tensor, ...]:
         """`CLIP_INPUTS`, shaped as in `FrameFeatures` and `ClipState` with B = 1 and T = N_c → `CLIP_OUTPUTS`."""
         features = FrameFeatures(queries, mask_features, amodal_attention, amodal_features)
-        prediction, state = self.model.step(features, ClipState(prototypes, ever_visible))
+        # Between graphs the state is fp32 also in a network of fp16; so are the predictions.
+        prediction, state = self.model.step(features, ClipState(prototypes.to(queries.dtype), ever_visible))
         if prediction.visible is None or prediction.amodal is None:
             raise ValueError("the network predicts one kind of masks only; export an A2VIS with SAMH")
-        return prediction.classes, prediction.visible, prediction.amodal, state.prototypes, state.ever_visible
+        classes, prototypes = prediction.classes.float(), state.prototypes.float()
+        return classes, prediction.visible, prediction.amodal, prototypes, state.ever_visible
 
 
 def example_inputs(model: VideoNetwork, config: ModelConfig) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
@@ -76,7 +78,7 @@ def example_inputs(model: VideoNetwork, config: ModelConfig) -> tuple[tuple[Tens
         frame = FrameGraph(model)(image)
         state = model.initial_state()
     clip = tuple(torch.cat([tensor] * config.clip_length, dim=1) for tensor in frame)
-    return (image,), (*clip, state.prototypes.detach().clone(), state.ever_visible)
+    return (image,), (*clip, state.prototypes.detach().float().clone(), state.ever_visible)
 
 
 def export_graphs(

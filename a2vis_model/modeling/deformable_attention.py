@@ -131,11 +131,13 @@ class DeformableAttention(nn.Module):
     def _choose_points(self, query: Tensor) -> tuple[Tensor, Tensor]:
         """Offsets in cells [N, S, heads · levels · points · 2] and weights [N, S, heads, levels · points].
 
-        Both in fp32 also under autocast: at fp16's precision a sampling point misses by half a cell.
+        Both in fp32 also under autocast and in a network of fp16: at its precision a sampling point misses by half
+        a cell.
         """
         device = query.device.type
         if torch.is_autocast_enabled(device):
             with torch.autocast(device, enabled=False):
                 return self._choose_points(query.float())
+        query = query.to(self.sampling_offsets.weight.dtype)
         weights = self.attention_weights(query).unflatten(-1, (self.heads, -1)).softmax(dim=-1)
         return self.sampling_offsets(query), weights

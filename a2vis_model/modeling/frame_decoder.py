@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .layers import MLP, CrossAttention, FeedForward, SelfAttention, attention_bias
+from .layers import MLP, CrossAttention, FeedForward, SelfAttention, attention_bias, upcast
 
 
 class DecoderLevel(NamedTuple):
@@ -87,7 +87,7 @@ class FrameDecoder(nn.Module):
         outputs = [self.norm(x)]
         for i, layer in enumerate(self.layers):
             level, memory = levels[i % len(levels)], memories[i % len(levels)]
-            logits = torch.matmul(self.mask_head(outputs[-1]), level.mask_features)
+            logits = torch.matmul(upcast(self.mask_head(outputs[-1])), upcast(level.mask_features))
             bias = attention_bias(logits.detach() >= 0)
             x = layer(x, self.query_position, memory + level.position, memory, bias)
             outputs.append(self.norm(x))

@@ -8,6 +8,15 @@ from torch import Tensor, nn
 # enough that fp16 can hold it, which minus infinity could not survive in a compiled engine.
 BLOCKED = -1e4
 
+FEW_KEYS = 16_384
+"""Up to so many keys a softmax over them can be kept in fp16: the mean weight is 1 / keys, and below 1 / 16384 fp16
+loses digits. TensorRT's fused fp16 attention overflows from 65,504 keys on."""
+
+
+def upcast(x: Tensor) -> Tensor:
+    """The tensor in fp32, for sums that fp16 is too coarse for; as it is under autocast, which chooses types itself."""
+    return x if torch.is_autocast_enabled(x.device.type) else x.float()
+
 
 def attention_bias(allowed: Tensor) -> Tensor:
     """Turn a mask of allowed keys into an additive bias, letting an empty row attend everywhere.
@@ -32,9 +41,12 @@ def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Te
     own way, and assume memory layouts that its eager kernel does not have.
     """
     if torch.compiler.is_exporting():
-        scores = torch.matmul(query, key.transpose(-2, -1)) * query.shape[-1] ** -0.5
-        scores = scores if bias is None else scores + bias
-        return torch.matmul(scores.softmax(dim=-1), value)
+        dtype = query.dtype
+        if key.shape[-2] > FEW_KEYS:
+            query, key, value = upcast(query), upcast(key), upcast(value)
+        scores = upcast(torch.matmul(query * query.shape[-1] ** -0.5, key.transpose(-2, -1)))
+        scores = scores if bias is None else scores + bias.to(scores.dtype)
+        return torch.matmul(scores.softmax(dim=-1).to(value.dtype), value).to(dtype)
     return F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
 
 
@@ -154,5 +166,5 @@ def mask_product(embedding: Tensor, features: Tensor) -> Tensor:
         mask logits [B, T, Q, H, W].
     """
     height, width = features.shape[-2:]
-    logits = torch.matmul(embedding.unsqueeze(1), features.flatten(3))
+    logits = torch.matmul(upcast(embedding).unsqueeze(1), upcast(features).flatten(3))
     return logits.unflatten(-1, (height, width))

@@ -1,0 +1,55 @@
+"""Networks in fp16, with fp32 where fp16 would be too coarse or overflow."""
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..modeling import A2VIS
+from ..modeling.prototype_update import PrototypeUpdate
+
+_ISLANDS = (nn.LayerNorm, nn.GroupNorm, PrototypeUpdate)
+"""Computed in fp32: normalisation, and the attention that carries the state from clip to clip."""
+_KEPT = ("sampling_offsets", "attention_weights", "reference", "cell_size")
+"""Deformable attention's layers and buffers that say where to sample, and how much of it."""
+
+
+class _Island(nn.Module):
+    """A module in fp32 inside a network of fp16."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        result: Tensor = self.module(*(x.float() for x in inputs))
+        return result.half()
+
+
+def half_precision(model: A2VIS) -> A2VIS:
+    """A copy of a network that computes in fp16, in evaluation mode.
+
+    In fp32 stay normalisation, the prototype update, sampling locations and weights of deformable attention and the
+    sampling itself, and, by the network's own code, the softmax of exported attention, attention over more than
+    `FEW_KEYS` keys, and mask products. It takes images of fp16 and a state of fp16, as `FrameGraph` and `ClipGraph`
+    give them.
+
+    Args:
+        model: a network of fp32, for the smallest loss with its norms folded (`freeze`).
+    """
+    model = copy.deepcopy(model).eval().requires_grad_(False)
+    _halve(model)
+    return model
+
+
+def _halve(module: nn.Module) -> None:
+    for name, child in module.named_children():
+        if isinstance(child, _ISLANDS):
+            setattr(module, name, _Island(child))
+        elif name not in _KEPT:
+            _halve(child)
+    own: dict[str, Any] = dict(module.named_parameters(recurse=False)) | dict(module.named_buffers(recurse=False))
+    for name, tensor in own.items():
+        if tensor.is_floating_point() and name not in _KEPT:
+            tensor.data = tensor.data.to(torch.float16)
