@@ -33,7 +33,7 @@ from a2vis_model import FrameResult, RegionMask, TrackedInstance, TrackSettings,
 from .image_decoding import Pixels
 from .lifecycle_client import LifecycleClient
 from .messages import image_message, result_message
-from .models import LoadedModel, ModelRequest
+from .models import LoadedModel, ModelRequest, Progress
 from .msg import TrackedInstanceArray
 from .node import run as run_node
 
@@ -102,9 +102,9 @@ class NullTracker:
         """Every image is answered at once."""
 
 
-def load_null(request: ModelRequest) -> LoadedModel:
+def load_null(request: ModelRequest, progress: Progress) -> LoadedModel:
     """The null model in place of a real one."""
-    return LoadedModel(NullTracker(), 1, "null", "nothing", "null/cpu", ("object",), 0.0, 0.0)
+    return LoadedModel(NullTracker(), 1, "null", "nothing", "null/cpu", ("object",))
 
 
 def percentiles(values: Sequence[float]) -> str:

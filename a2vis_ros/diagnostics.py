@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .frame_queue import LedgerEntry
+from .models import GpuMemory, LoadedModel
 
 WINDOW_S = 5.0
 """Rates are of this many seconds."""
@@ -106,8 +107,8 @@ class NodeStatus:
 
     state: str
     """Of the lifecycle."""
-    backend: str
-    model: str
+    model: LoadedModel
+    gpu_memory: GpuMemory | None
     policy: str
     ledger: LedgerEntry
     waiting: int
@@ -136,12 +137,15 @@ class Report:
 def report(status: NodeStatus, statistics: StreamStatistics, now: float) -> Report:
     """The node's status at the monotonic time `now`, in seconds."""
     p50, p95, p99, count = statistics.ages()
-    tracks, ledger = statistics.tracks(), status.ledger
+    tracks, ledger, model = statistics.tracks(), status.ledger, status.model
     level, message = _judge(status, p95, ledger)
     values: list[tuple[str, str]] = [
         ("state", status.state),
-        ("model", status.model),
-        ("backend", status.backend),
+        ("model", model.name),
+        ("backend", model.backend),
+        ("backend_reason", model.reason),
+        ("engine", model.engine or "none"),
+        ("parity_gate", model.parity or "nothing to compare: no engine"),
         ("policy", status.policy),
         ("frame_rate_node", f"{statistics.results.rate(now):.3f}"),
         ("frame_rate_input", f"{statistics.arrivals.rate(now):.3f}"),
@@ -164,6 +168,7 @@ def report(status: NodeStatus, statistics: StreamStatistics, now: float) -> Repo
         ("epoch_reason", statistics.epoch_reason),
         *((f"tracks: {state}", str(tracks.get(state, 0))) for state in ("tentative", "visible", "occluded", "lost")),
         ("memory_mib", f"{resident_mib():.0f}"),
+        *_gpu_values(status.gpu_memory),
         ("degradation", status.degradation),
         ("last_error", status.last_error),
     ]
@@ -187,6 +192,15 @@ def _judge(status: NodeStatus, p95: float, ledger: LedgerEntry) -> tuple[int, st
     if status.unstamped:
         return Level.WARN, f"{status.unstamped} images without a stamp: gaps and loops cannot be found"
     return Level.OK, f"running; {ledger}"
+
+
+def _gpu_values(memory: GpuMemory | None) -> list[tuple[str, str]]:
+    if memory is None:
+        return []
+    return [
+        ("gpu_memory_mib", f"{memory.process:.0f}"),
+        ("gpu_memory_all_processes_mib", f"{memory.used:.0f} of {memory.total:.0f}"),
+    ]
 
 
 def resident_mib() -> float:

@@ -1,5 +1,6 @@
 """The lifecycle node: wires subscription, queue, worker and publishers, and decides nothing itself."""
 
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -7,33 +8,48 @@ from functools import partial
 from typing import Any
 
 import rclpy
+from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.impl.implementation_singleton import rclpy_implementation
+from rclpy.lifecycle import LifecycleNode, LifecycleNodeMixin, LifecycleState, TransitionCallbackReturn
+from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 
 from a2vis_model import A2VISError
 
-from .models import LoadedModel, ModelRequest, load_model
+from .models import Loader, load_model
 from .parameters import PARAMETERS, Parameter, ParameterError, Settings
+from .preparation import Preparation
 from .stream import ImageStream
+
+RCLError = rclpy_implementation.RCLError
 
 
 class A2visNode(LifecycleNode):
     """Images in, tracked instances out.
 
-    unconfigured → configure: read parameters, load the model, warm up, make publishers → inactive
+    unconfigured → configure: read parameters, make the model ready, make publishers → inactive
     inactive → activate: start the worker, subscribe → active
     deactivate and cleanup undo these in the opposite order.
+
+    Configuring takes minutes where an engine is built. All services answer meanwhile, get_state with "configuring".
 
     Args:
         load: makes the model; another one serves benchmarks and tests.
     """
 
-    def __init__(self, load: Callable[[ModelRequest], LoadedModel] = load_model, **node_arguments: Any) -> None:
-        super().__init__("a2vis", **node_arguments)
+    def __init__(self, load: Loader = load_model, **node_arguments: Any) -> None:
+        # In place of LifecycleNode's own, which cannot say that a transition may run beside other services.
+        Node.__init__(self, "a2vis", **node_arguments)
+        LifecycleNodeMixin.__init__(self, callback_group=ReentrantCallbackGroup())
+        self._try_transition = self._service_change_state.callback
+        self._service_change_state.callback = self._serve_transition
         self._load = load
+        self._preparing: Settings | None = None
+        self.interrupted = False
         for parameter in PARAMETERS:
             self.declare_parameter(parameter.name, parameter.default, _descriptor(parameter))
         self._stream: ImageStream | None = None
@@ -70,6 +86,8 @@ class A2visNode(LifecycleNode):
             action()
         except (A2VISError, ParameterError, OSError) as error:
             self.get_logger().error(f"cannot {name}: {error}")
+        except ExternalShutdownException:
+            self.interrupted = True
         except Exception:
             self.get_logger().error(f"cannot {name}:\n{traceback.format_exc()}")
         else:
@@ -79,12 +97,18 @@ class A2visNode(LifecycleNode):
         return TransitionCallbackReturn.FAILURE
 
     def _configure(self) -> None:
-        settings = Settings.check(self._values())
-        model = self._load(settings.model)
+        self._preparing = Settings.check(self._values())
+        try:
+            model = Preparation(self, self._preparing, self._load).run()
+        finally:
+            self._preparing = None
         self.get_logger().info(
-            f"loaded {model.name} from {model.source}: {len(model.classes)} classes on {model.backend}, "
-            f"{model.load_s:.1f} s to load, {model.warmup_s:.1f} s to warm up"
+            f"loaded {model.name} from {model.source}: {len(model.classes)} classes, {model.load_s:.1f} s to load, "
+            f"{model.warmup_s:.1f} s to warm up; runs on {model.backend}: {model.reason}"
         )
+        # Thresholds may have been changed meanwhile.
+        settings = Settings.check(self._values())
+        model.tracker.set_track_settings(settings.tracks)
         self._stream = ImageStream(self, settings, model)
 
     def _activate(self, state: LifecycleState) -> None:
@@ -103,6 +127,15 @@ class A2visNode(LifecycleNode):
             self._stream.close()
             self._stream = None
 
+    def _serve_transition(self, request: ChangeState.Request, response: ChangeState.Response) -> ChangeState.Response:
+        """A transition that the state does not allow is refused; rclpy would let it end the program."""
+        try:
+            return self._try_transition(request, response)
+        except RCLError as error:
+            self.get_logger().warning(f"transition {request.transition.id} is refused in this state: {error}")
+            response.success = False
+            return response
+
     def _values(self) -> dict[str, Any]:
         return {parameter.name: self.get_parameter(parameter.name).value for parameter in PARAMETERS}
 
@@ -113,6 +146,8 @@ class A2visNode(LifecycleNode):
         try:
             if self._stream is not None:
                 self._stream.change(changes)
+            elif self._preparing is not None:
+                self._preparing = self._preparing.change(changes)
             else:
                 Settings.check(self._values() | changes)
         except ParameterError as error:
@@ -138,7 +173,7 @@ def _descriptor(parameter: Parameter) -> ParameterDescriptor:
     return descriptor
 
 
-def run(load: Callable[[ModelRequest], LoadedModel] = load_model, arguments: Sequence[str] | None = None) -> int:
+def run(load: Loader = load_model, arguments: Sequence[str] | None = None) -> int:
     """Run a node with this model until it is told to stop; returns the exit status."""
     rclpy.init(args=None if arguments is None else list(arguments))
     try:
@@ -156,6 +191,10 @@ def run(load: Callable[[ModelRequest], LoadedModel] = load_model, arguments: Seq
     finally:
         node.close()
         rclpy.try_shutdown()
+    if node.interrupted:
+        # A thread is building an engine. It cannot be stopped, and an ordinary end would wait for it or crash in it.
+        sys.stdout.flush()
+        os._exit(0)
     return 0
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from a2vis_model import TrackSettings
+from a2vis_model.backends import BACKENDS, PRECISIONS
 
 from .frame_queue import POLICIES
 from .models import ModelRequest
@@ -47,6 +48,9 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter("weights", "", "path of a weight file; empty for the one that comes with the preset"),
     Parameter("preset", "onboard", "whose shipped weights to use when weights is empty"),
     Parameter("device", "auto", "where to compute: auto (CUDA if there is a GPU, else the CPU), cpu, cuda or cuda:N"),
+    Parameter("backend", "auto", "what computes the network; auto takes the fastest at hand", choices=BACKENDS),
+    Parameter("precision", "fp32", "of the network; fp16 needs a GPU", choices=PRECISIONS),
+    Parameter("engine_cache", "", "folder where built engines are kept; empty for ~/.cache/a2vis/engines"),
     Parameter("stride", 1, "frames between clips; a clip decides this many frames at once", 1, 64),
     Parameter("warmup_frames", 3, "frames run through the network while the node is configured", 0, 100),
     Parameter(
@@ -189,6 +193,9 @@ class Settings:
             weights=self["weights"],
             preset=self["preset"],
             device=self["device"],
+            backend=self["backend"],
+            precision=self["precision"],
+            engine_cache=self["engine_cache"],
             stride=self["stride"],
             warmup_frames=self["warmup_frames"],
             tracks=self.tracks,

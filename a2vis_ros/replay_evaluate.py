@@ -108,7 +108,7 @@ def _run(args: argparse.Namespace) -> int:
         topic = args.topic or source.topic_of(Image, CompressedImage)
         if topic not in source.topics:
             raise A2VISError(f"--topic {topic}: the bag has {', '.join(sorted(source.topics))}")
-        model = load_model(settings.model)
+        model = load_model(settings.model, print)
         print(f"running {model.name} from {model.source} on {model.backend}")
         start = time.monotonic()
         with BagWriter(output / "results", args.storage) as target:

@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from rclpy.clock import Clock, ClockType
 from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
 from rclpy.qos import QoSProfile
@@ -17,17 +15,18 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import Trigger
 
-from . import diagnostics, messages, pictures, qos
+from . import messages, pictures, qos
 from .degradation import Degradation
 from .detections import DetectionMaker
-from .diagnostics import StreamStatistics
+from .diagnostics import NodeStatus, Report, StreamStatistics, report
 from .frame_queue import FrameQueue, Ledger
 from .image_decoding import ImageError
 from .intake import FrameIntake
-from .models import LoadedModel
+from .models import LoadedModel, gpu_memory
 from .msg import ClassNames, TrackedInstanceArray
 from .parameters import Settings
 from .pipeline import FramePipeline, ProcessedFrame
+from .status_publisher import StatusPublisher
 from .worker import Worker
 
 _LOG_PERIOD_S = 2.0
@@ -81,12 +80,8 @@ class ImageStream:
         # Said while the node is still inactive, which a lifecycle publisher would not do.
         self._class_names = node.create_publisher(ClassNames, "~/class_names", qos.latched_qos())
         self._class_names.publish(messages.class_names_message(model.name, model.classes))
-        self._diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._reset_service = node.create_service(Trigger, "~/reset", self._serve_reset)
-        # A simulated clock that stands still must not silence the diagnostics.
-        self._timer = node.create_timer(
-            settings["diagnostics_period_s"], self.publish_diagnostics, clock=Clock(clock_type=ClockType.STEADY_TIME)
-        )
+        self._status = StatusPublisher(node, self._topic, settings["diagnostics_period_s"], self._report_status)
 
     def start(self) -> None:
         """Start the worker, then subscribe."""
@@ -133,10 +128,9 @@ class ImageStream:
         """Take back all topics and services."""
         self.stop()
         node = self._node
-        node.destroy_timer(self._timer)
+        self._status.close()
         node.destroy_service(self._reset_service)
-        for publisher in (self._diagnostics, self._class_names):
-            node.destroy_publisher(publisher)
+        node.destroy_publisher(self._class_names)
         for managed in (self._detections, self._visible_ids, self._overlay, self._tracks):
             if managed is not None:
                 node.destroy_lifecycle_publisher(managed)
@@ -149,44 +143,6 @@ class ImageStream:
         self._between_frames(lambda: self._pipeline.tracker.set_track_settings(tracks))
         if "age_budget_s" in changes:
             self._between_frames(self._begin_budget)
-
-    def publish_diagnostics(self) -> None:
-        """Say how it goes."""
-        now = time.monotonic()
-        silence = self._silence(now)
-        if silence:
-            self._log.warning(silence, throttle_duration_sec=30.0)
-        settings = self._settings
-        report = diagnostics.report(
-            diagnostics.NodeStatus(
-                state="active" if self._worker is not None else "inactive",
-                backend=self._model.backend,
-                model=self._model.name,
-                policy=settings["policy"],
-                ledger=self._ledger.read(),
-                waiting=0 if self._queue is None else len(self._queue),
-                unstamped=self._intake.unstamped,
-                repeated_stamps=self._intake.guard.repeated_stamps,
-                silence=silence,
-                age_warn_s=settings["age_warn_s"],
-                age_error_s=settings["age_error_s"],
-                last_error=self._last_error,
-                degraded=self._degradation.degraded,
-                degradation=str(self._degradation),
-            ),
-            self._statistics,
-            now,
-        )
-        status = DiagnosticStatus(
-            level=bytes([report.level]),
-            name=f"{self._node.get_fully_qualified_name()[1:]}: tracking",
-            message=report.message,
-            hardware_id=self._topic,
-            values=[KeyValue(key=key, value=value) for key, value in report.values],
-        )
-        message = DiagnosticArray(status=[status])
-        message.header.stamp = self._node.get_clock().now().to_msg()
-        self._diagnostics.publish(message)
 
     def _take(self, message: Image | CompressedImage) -> None:
         """The subscription's callback: looks the image over and queues it, and never does more."""
@@ -266,6 +222,31 @@ class ImageStream:
             return
         self._last_error = text.splitlines()[0]
         self._log.warning(text, throttle_duration_sec=_LOG_PERIOD_S)
+
+    def _report_status(self) -> Report:
+        """How it goes."""
+        now = time.monotonic()
+        silence = self._silence(now)
+        if silence:
+            self._log.warning(silence, throttle_duration_sec=30.0)
+        settings = self._settings
+        status = NodeStatus(
+            state="active" if self._worker is not None else "inactive",
+            model=self._model,
+            gpu_memory=gpu_memory(self._model.device),
+            policy=settings["policy"],
+            ledger=self._ledger.read(),
+            waiting=0 if self._queue is None else len(self._queue),
+            unstamped=self._intake.unstamped,
+            repeated_stamps=self._intake.guard.repeated_stamps,
+            silence=silence,
+            age_warn_s=settings["age_warn_s"],
+            age_error_s=settings["age_error_s"],
+            last_error=self._last_error,
+            degraded=self._degradation.degraded,
+            degradation=str(self._degradation),
+        )
+        return report(status, self._statistics, now)
 
     def _silence(self, now: float) -> str:
         """Why there may be no images; empty where there are some, or where none are asked for."""

@@ -7,7 +7,7 @@ from scripted_tracker import ScriptedTracker
 
 from a2vis_model import FrameResult
 from a2vis_ros.image_decoding import Pixels
-from a2vis_ros.models import LoadedModel, ModelRequest
+from a2vis_ros.models import LoadedModel, ModelRequest, Progress
 from a2vis_ros.node import run
 
 
@@ -30,9 +30,12 @@ class CostlyTracker(ScriptedTracker):
         return super().push(image, timestamp)
 
 
-def load(request: ModelRequest) -> LoadedModel:
-    """Made at once."""
-    return LoadedModel(CostlyTracker(), 4, "fake", "nothing", "fake/cpu", ("thing",), 0.0, 0.0)
+def load(request: ModelRequest, progress: Progress) -> LoadedModel:
+    """Takes a second for each frame of the warm-up, as if it built an engine."""
+    for second in range(request.warmup_frames):
+        progress(f"building engine {second + 1} of {request.warmup_frames}")
+        time.sleep(1.0)
+    return LoadedModel(CostlyTracker(), 4, "fake", "nothing", "fake/cpu", ("thing",), engine="0123abcd")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The node in a process of its own, over DDS, through its public interface alone."""
 
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -281,6 +282,83 @@ def test_a_flood_costs_images_but_neither_memory_nor_sums(peer: Peer, tmp_path: 
         assert node.tracks[-1].header == image(12.1).header
 
 
+def test_services_answer_while_an_engine_is_built(peer: Peer, tmp_path: Path) -> None:
+    from lifecycle_msgs.msg import Transition
+    from lifecycle_msgs.srv import ChangeState
+    from rcl_interfaces.srv import GetParameters
+
+    from a2vis_ros.lifecycle_client import LifecycleError
+
+    with running(peer, tmp_path, module="fake_node", warmup_frames=4) as node:
+        client = peer.node.create_client(ChangeState, "/a2vis/change_state")
+        assert client.wait_for_service(20)
+        request = ChangeState.Request()
+        request.transition.id = Transition.TRANSITION_CONFIGURE
+        configured = client.call_async(request)
+        peer.until(lambda: "building engine 1 of 4" in node.heard().get("preparing", ""))
+        assert node.lifecycle.state() == "configuring"
+        # Thresholds change, what is being used does not, and both answers come at once.
+        assert peer.set_parameter(NODE, min_area=77)[0].successful
+        refused = peer.set_parameter(NODE, backend="eager")[0]
+        assert not refused.successful
+        assert "backend is read when the node is configured" in refused.reason
+        names = GetParameters.Request(names=["min_area", "backend"])
+        found = peer.call(GetParameters, "/a2vis/get_parameters", names).values
+        assert (found[0].integer_value, found[1].string_value) == (77, "auto")
+        # A transition that cannot be now is refused, and nothing else happens.
+        with pytest.raises(LifecycleError):
+            node.lifecycle.change("activate")
+        with pytest.raises(LifecycleError):
+            node.lifecycle.change("configure")
+        assert not configured.done()
+        peer.until(lambda: "building engine 4 of 4" in node.heard().get("preparing", ""))
+        status = node.heard()
+        assert (status["state"], status["level"], status["backend"]) == ("configuring", "1", "asked for auto, fp32")
+        assert status["message"].startswith("being configured for ")
+        peer.until(configured.done)
+        assert configured.result().success
+        assert node.diagnostics()["engine"] == "0123abcd"
+        node.lifecycle.change("activate")
+        camera = node.publisher()
+        camera.publish(cost(peer, 0, divided=False))
+        node.results(1)
+        for transition in ("deactivate", "cleanup"):
+            node.lifecycle.change(transition)
+        assert node.lifecycle.state() == "unconfigured"
+
+
+@pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM])
+def test_the_program_ends_at_once_while_an_engine_is_built(peer: Peer, tmp_path: Path, told: signal.Signals) -> None:
+    from lifecycle_msgs.msg import Transition
+    from lifecycle_msgs.srv import ChangeState
+
+    log = tmp_path / "log"
+    with process("fake_node", *arguments(warmup_frames=100), log=log) as program:
+        client = peer.node.create_client(ChangeState, "/a2vis/change_state")
+        assert client.wait_for_service(20)
+        request = ChangeState.Request()
+        request.transition.id = Transition.TRANSITION_CONFIGURE
+        client.call_async(request)
+        peer.until(lambda: "building engine 1 of 100" in log.read_text())
+        program.send_signal(told)
+        assert program.wait(10) == 0
+    assert "Traceback" not in log.read_text()
+
+
+def test_transitions_that_cannot_be_now_are_refused(peer: Peer, tmp_path: Path) -> None:
+    """Of its own rclpy would end the program."""
+    from a2vis_ros.lifecycle_client import LifecycleError
+
+    with running(peer, tmp_path, module="fake_node", warmup_frames=0) as node:
+        for transition in ("activate", "deactivate", "cleanup"):
+            with pytest.raises(LifecycleError):
+                node.lifecycle.change(transition)
+            assert node.lifecycle.state() == "unconfigured"
+        assert "is refused in this state" in node.log()
+        node.start()
+        assert node.lifecycle.state() == "active"
+
+
 def test_mismatched_qos_and_silence_are_said_in_words(peer: Peer, tmp_path: Path, weights: str) -> None:
     from rclpy.qos import QoSProfile, ReliabilityPolicy
     from sensor_msgs.msg import Image
@@ -356,7 +434,7 @@ def cost(peer: Peer, milliseconds: int, *, divided: bool) -> Any:
 def test_a_model_that_is_too_slow_gives_up_clips_then_pictures_and_takes_them_back(peer: Peer, tmp_path: Path) -> None:
     from sensor_msgs.msg import Image
 
-    with running(peer, tmp_path, module="fake_node", policy="latest", age_budget_s=0.08) as node:
+    with running(peer, tmp_path, module="fake_node", warmup_frames=0, policy="latest", age_budget_s=0.08) as node:
         node.start()
         camera = node.publisher()
         overlays = peer.listen(Image, "/a2vis/overlay")
@@ -394,7 +472,7 @@ def test_a_model_that_is_too_slow_gives_up_clips_then_pictures_and_takes_them_ba
 
 
 def test_a_replay_gives_nothing_up(peer: Peer, tmp_path: Path) -> None:
-    with running(peer, tmp_path, module="fake_node", age_budget_s=0.001) as node:
+    with running(peer, tmp_path, module="fake_node", warmup_frames=0, age_budget_s=0.001) as node:
         node.start()
         camera = node.publisher()
         for _ in range(150):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from scripted_tracker import instance
+from scripted_tracker import ScriptedTracker, instance
 
 from a2vis_model import FrameResult, RegionMask, TrackSettings, TrackState
 from a2vis_model.render import render_clip, write_clip
@@ -18,6 +18,7 @@ from a2vis_ros.diagnostics import Level, NodeStatus, RateMeter, StreamStatistics
 from a2vis_ros.footage import Footage
 from a2vis_ros.frame_queue import LedgerEntry
 from a2vis_ros.mask_codec import RunLengthMask, encode_image
+from a2vis_ros.models import GpuMemory, LoadedModel
 from a2vis_ros.occlusion_memory import OcclusionMemory, Region, Sighting
 from a2vis_ros.parameters import PARAMETERS, ParameterError, Settings
 
@@ -80,8 +81,8 @@ def test_only_live_parameters_change_while_running() -> None:
 def status(**changes: object) -> NodeStatus:
     values: dict[str, object] = {
         "state": "active",
-        "backend": "eager/cpu",
-        "model": "onboard",
+        "model": LoadedModel(ScriptedTracker(), 3, "onboard", "a file", "eager/cpu", ("thing",), reason="as asked for"),
+        "gpu_memory": None,
         "policy": "latest",
         "ledger": LedgerEntry(10, 7, 1, {"superseded": 2}),
         "waiting": 1,
@@ -109,6 +110,18 @@ def test_diagnostics_say_how_it_goes() -> None:
     assert (values["dropped: superseded"], values["tracks: occluded"], values["tracks: lost"]) == ("2", "1", "0")
     assert float(values["memory_mib"]) > 10
     assert "10 received = 7 processed + 2 dropped (2 superseded) + 1 in flight" in found.message
+
+
+def test_diagnostics_tell_of_engine_and_gpu() -> None:
+    plain = dict(report(status(), StreamStatistics(), 0.0).values)
+    assert (plain["backend"], plain["backend_reason"], plain["engine"]) == ("eager/cpu", "as asked for", "none")
+    assert "gpu_memory_mib" not in plain
+    model = LoadedModel(
+        ScriptedTracker(), 3, "onboard", "a file", "tensorrt-fp16/cuda:0", (), engine="0123abcd", parity="passed (...)"
+    )
+    values = dict(report(status(model=model, gpu_memory=GpuMemory(900, 1500, 8000)), StreamStatistics(), 0.0).values)
+    assert (values["engine"], values["parity_gate"]) == ("0123abcd", "passed (...)")
+    assert (values["gpu_memory_mib"], values["gpu_memory_all_processes_mib"]) == ("900", "1500 of 8000")
 
 
 @pytest.mark.parametrize(

@@ -168,6 +168,9 @@ def request(weights: str, **changes: object) -> ModelRequest:
         "weights": weights,
         "preset": "onboard",
         "device": "cpu",
+        "backend": "eager",
+        "precision": "fp32",
+        "engine_cache": "",
         "stride": 1,
         "warmup_frames": 1,
         "tracks": TrackSettings(start_score=0.0, keep_score=0.0),
@@ -177,8 +180,12 @@ def request(weights: str, **changes: object) -> ModelRequest:
 
 def test_a_loaded_model_answers_as_the_plain_tracker(tmp_path, model: VideoNetwork, config: ModelConfig) -> None:
     save_weights(tmp_path / "w.safetensors", model, config)
-    loaded = load_model(request(str(tmp_path / "w.safetensors")))
-    assert (loaded.backend, loaded.classes) == ("eager/cpu", config.classes)
+    said: list[str] = []
+    loaded = load_model(request(str(tmp_path / "w.safetensors")), said.append)
+    assert (loaded.backend, loaded.classes, loaded.device) == ("eager/cpu", config.classes, "cpu")
+    assert (loaded.engine, loaded.parity, loaded.clip_length) == ("", "", config.clip_length)
+    assert loaded.reason
+    assert said == [f"reading {tmp_path / 'w.safetensors'}", "warming up eager"]
     plain = StreamingTracker(model, config, settings=TrackSettings(start_score=0.0, keep_score=0.0))
     rng = np.random.default_rng(0)
     for i in range(3):
@@ -204,6 +211,8 @@ def test_thresholds_change_between_frames(model: VideoNetwork, config: ModelConf
         ({"device": "potato"}, "device='potato'"),
         ({"device": "meta"}, "device='meta'"),
         ({"stride": 99}, "stride=99"),
+        ({"precision": "fp16"}, "precision=fp16: fp16 needs a GPU"),
+        ({"backend": "tensorrt"}, "backend=tensorrt: "),
     ],
 )
 def test_what_cannot_be_loaded_is_said(
@@ -211,4 +220,4 @@ def test_what_cannot_be_loaded_is_said(
 ) -> None:
     save_weights(tmp_path / "w.safetensors", model, config)
     with pytest.raises(A2VISError, match=words):
-        load_model(request(**{"weights": str(tmp_path / "w.safetensors"), **changes}))  # type: ignore[arg-type]
+        load_model(request(**{"weights": str(tmp_path / "w.safetensors"), **changes}), print)  # type: ignore[arg-type]
