@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools import mask as coco_mask
 
 from .preprocessing import Placement
 
@@ -87,6 +86,9 @@ class RegionMask:
 
     def coco_rle(self) -> dict[str, Any]:
         """COCO's compressed run lengths: {"size": [height, width], "counts": str}."""
+        # Here alone: what runs on a robot needs no pycocotools.
+        from pycocotools import mask as coco_mask
+
         counts: Any = coco_mask.encode(np.asfortranarray(self.full(), np.uint8))["counts"]
         return {"size": [self.image_height, self.image_width], "counts": counts.decode("ascii")}
 

@@ -1,0 +1,113 @@
+"""`a2vis benchmark`: how fast a preset is here, from the image's bytes to masks as run lengths, and where time goes."""
+
+import argparse
+import dataclasses
+import json
+import sys
+from typing import Any
+
+import torch
+
+from ..backends import BACKENDS, PRECISIONS, prepare_backend
+from ..config import ModelConfig, load_config
+from ..errors import A2VISError
+from ..modeling import VideoNetwork, build_model, freeze
+from ..profiling import EVERY_SLOT, device_name, memory_mib, time_parts, time_stream, versions
+from ..streaming import StreamingTracker
+from ..tracks import TrackSettings
+from ..weights import load_weights
+from .predict import _device
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("--preset", default="onboard", help="name or YAML file (default: %(default)s)")
+    parser.add_argument("--weights", help="weight file to use; without it weights are random, which costs the same")
+    parser.add_argument("--size", help="WIDTHxHEIGHT of images and network input (default: the preset's)")
+    parser.add_argument("--backend", default="auto", choices=BACKENDS, help="(default: %(default)s)")
+    parser.add_argument("--precision", default="fp32", choices=PRECISIONS, help="(default: %(default)s)")
+    parser.add_argument("--stride", type=int, default=1, help="frames between clips (default: %(default)s)")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")
+    parser.add_argument("--threads", type=int, help="of the CPU (default: PyTorch's choice)")
+    parser.add_argument("--frames", type=int, default=60, help="frames to time (default: %(default)s)")
+    parser.add_argument("--every-slot", action="store_true", help="every slot is a track: the most there can be to do")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure and print."""
+    measured = measure(args)
+    print(json.dumps(measured, indent=2) if args.json else _text(measured))
+    return 0
+
+
+def measure(args: argparse.Namespace) -> dict[str, Any]:
+    """All that is known of the speed of one choice of network and backend."""
+    if args.frames < 1:
+        raise A2VISError(f"--frames {args.frames}: choose 1 or more")
+    if args.threads is not None:
+        if args.threads < 1:
+            raise A2VISError(f"--threads {args.threads}: choose 1 or more")
+        torch.set_num_threads(args.threads)
+    device = _device(args.device)
+    model, config = _network(args)
+    if not 1 <= args.stride <= config.clip_length:
+        raise A2VISError(f"--stride {args.stride}: choose 1 to {config.clip_length}, the clip length")
+    backend = prepare_backend(
+        freeze(model.to(device)),
+        config,
+        backend=args.backend,
+        precision=args.precision,
+        progress=lambda text: print(text, file=sys.stderr),
+    )
+    settings = EVERY_SLOT if args.every_slot else TrackSettings()
+    times = time_stream(StreamingTracker(backend.network, config, stride=args.stride, settings=settings), args.frames)
+    memory = memory_mib(device)
+    parts = time_parts(backend.network, config, stride=args.stride, frames=args.frames, settings=settings)
+    return {
+        "preset": config.name,
+        "size": [config.input_width, config.input_height],
+        "backend": backend.name,
+        "precision": backend.precision,
+        "stride": args.stride,
+        "every_slot": args.every_slot,
+        **dataclasses.asdict(times),
+        "parts": parts,
+        "memory_mib": memory,
+        "device": device_name(device),
+        "versions": versions(),
+    }
+
+
+def _network(args: argparse.Namespace) -> tuple[VideoNetwork, ModelConfig]:
+    if args.weights:
+        model, config = load_weights(args.weights)
+    else:
+        config = load_config(args.preset)
+        model = build_model(config)
+    if args.size:
+        width, height = _size(args.size)
+        config = dataclasses.replace(config, input_width=width, input_height=height)
+        model.prepare(height, width, config.clip_length)
+    return model, config
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, _, height = text.partition("x")
+    if not (width.isdigit() and height.isdigit()):
+        raise A2VISError(f"--size {text}: give WIDTHxHEIGHT, both multiples of 32, such as 480x320")
+    return int(width), int(height)
+
+
+def _text(measured: dict[str, Any]) -> str:
+    width, height = measured["size"]
+    lines = [
+        f"{measured['preset']} {width}x{height}, {measured['backend']} {measured['precision']}, clip stride "
+        f"{measured['stride']}, {'every slot a track, ' if measured['every_slot'] else ''}{measured['device']}",
+        f"{measured['fps']:.1f} frames a second over {measured['frames']}; a frame p50 {measured['p50_ms']:.2f} ms, "
+        f"p95 {measured['p95_ms']:.2f} ms; memory {measured['memory_mib']:.0f} MiB",
+        "parts of a frame, waiting for the device after each:",
+        *(f"  {name:<28}{milliseconds:>10.3f} ms" for name, milliseconds in measured["parts"].items()),
+        ", ".join(f"{name} {version}" for name, version in measured["versions"].items() if version is not None),
+    ]
+    return "\n".join(lines)

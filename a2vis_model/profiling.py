@@ -1,0 +1,215 @@
+"""How long a stream takes, from the image's bytes to masks as run lengths, and which part of it takes how long."""
+
+import platform
+import resource
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import cycle, islice
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from .config import ModelConfig
+from .modeling import FrameFeatures, StreamNetwork, concatenate
+from .observations import FrameReader
+from .outlines import Limits
+from .preprocessing import FrameTransform
+from .streaming import StreamingTracker
+from .tracks import TrackManager, TrackSettings
+
+EVERY_SLOT = TrackSettings(start_score=0, keep_score=0, min_area=1, confirm_frames=1, duplicate_iou=1)
+"""Every slot with a mask is a track: the most that can happen."""
+
+NETWORK_PARTS = {
+    "backbone": "detector.backbone",
+    "pixel decoder": "detector.pixel_decoder",
+    "frame decoder": "detector.frame_decoder",
+    "amodal features": "samh.features",
+    "instance prototypes": "prototypes",
+    "prototype update": "update",
+    "visible mask head": "visible_head",
+    "SAMH": "samh",
+    "class head": "class_head",
+}
+"""Submodules of a network by what the paper calls them; an engine has none that could be timed."""
+
+_VIDEO_FRAMES = 16
+
+
+def sample_video(height: int, width: int) -> list[NDArray[np.uint8]]:
+    """Some RGB images of plain rectangles that drift over a smooth background."""
+    rng = np.random.default_rng(0)
+    background = cv2.resize(rng.integers(60, 200, (4, 6, 3), np.uint8), (width, height))
+    colours, places = rng.integers(0, 256, (6, 3), np.uint8), rng.random((6, 2))
+    video = []
+    for t in range(_VIDEO_FRAMES):
+        image = background.copy()
+        for colour, place in zip(colours, places, strict=True):
+            y, x = ((place + 0.01 * t) % 0.7 * (height, width)).astype(int)
+            image[y : y + height // 4, x : x + width // 5] = colour
+        video.append(image)
+    return video
+
+
+@dataclass(frozen=True)
+class StreamTimes:
+    """How fast a stream is. Times are of a frame; frames decided together share theirs."""
+
+    fps: float
+    p50_ms: float
+    p95_ms: float
+    frames: int
+
+
+def time_stream(tracker: StreamingTracker, frames: int) -> StreamTimes:
+    """Time a stream of the tracker's input size, after some frames that are not counted."""
+    stride = tracker.stride
+    images = cycle(sample_video(tracker.config.input_height, tracker.config.input_width))
+    for image in islice(images, 2 * tracker.config.clip_length):
+        tracker.push(image, 0.0)
+    times = []
+    for _ in range(max(frames // stride, 1)):
+        start = time.perf_counter()
+        for image in islice(images, stride):
+            tracker.push(image, 0.0)
+        times.append((time.perf_counter() - start) / stride)
+    p50, p95 = np.percentile(times, (50, 95)) * 1e3
+    return StreamTimes(1 / float(np.mean(times)), float(p50), float(p95), len(times) * stride)
+
+
+class PartTimes:
+    """Seconds by part. A part's time is its own, without that of parts inside it, so they add up to the whole.
+
+    Args:
+        device: whose work is waited for at every border of a part.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.seconds: dict[str, float] = {}
+        self._device = device
+        self._inside: list[str] = []
+        self._since = 0.0
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """What runs inside belongs to this part."""
+        self.enter(name)
+        yield
+        self.leave()
+
+    def enter(self, name: str) -> None:
+        """A part begins."""
+        self._account()
+        self._inside.append(name)
+
+    def leave(self) -> None:
+        """The part that began last ends."""
+        self._account()
+        self._inside.pop()
+
+    def _account(self) -> None:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        now = time.perf_counter()
+        if self._inside:
+            name = self._inside[-1]
+            self.seconds[name] = self.seconds.get(name, 0.0) + now - self._since
+        self._since = now
+
+
+def network_parts(network: object) -> dict[str, nn.Module]:
+    """The parts of a network that are modules of their own; none of what was compiled."""
+    if not isinstance(network, nn.Module):
+        return {}
+    modules = dict(network.named_modules())
+    return {name: modules[path] for name, path in NETWORK_PARTS.items() if path in modules}
+
+
+@contextmanager
+def hooked(parts: dict[str, nn.Module], times: PartTimes) -> Iterator[None]:
+    """Count the time of modules as parts."""
+    with ExitStack() as hooks:
+        for name, module in parts.items():
+            for handle in (
+                module.register_forward_pre_hook(lambda *_, name=name: times.enter(name)),
+                module.register_forward_hook(lambda *_: times.leave()),
+            ):
+                hooks.callback(handle.remove)
+        yield
+
+
+@torch.inference_mode()
+def time_parts(
+    network: StreamNetwork, config: ModelConfig, *, stride: int, frames: int, settings: TrackSettings
+) -> dict[str, float]:
+    """Milliseconds a frame by part, waiting for the device between parts: their sum is more than a frame's time."""
+    device = network.device
+    transform = FrameTransform(input_height=config.input_height, input_width=config.input_width, device=device)
+    reader, manager = FrameReader(None if device.type == "cpu" else Limits()), TrackManager(settings)
+    window: deque[FrameFeatures] = deque(maxlen=config.clip_length)
+    state = network.initial_state()
+    times = PartTimes(device)
+    images = cycle(sample_video(config.input_height, config.input_width))
+    warm_up = 2 * config.clip_length
+    for number, image in enumerate(islice(images, warm_up + frames // stride * stride)):
+        if number == warm_up:
+            times.seconds.clear()
+        with hooked(network_parts(network), times):
+            with times.part("transfer"):
+                pixels, place = transform(image)
+            with times.part("rest of the frame graph"):
+                window.append(network.extract(pixels[None, None]))
+            if (number + 1) % stride or len(window) < config.clip_length:
+                continue
+            with times.part("rest of the clip graph"):
+                prediction, state = network.step(concatenate(list(window)), state)
+        for frame in range(-stride, 0):
+            with times.part("masks"):
+                observation = reader.read(prediction, frame, place, manager.least_scores(network.slots))
+            with times.part("tracks"):
+                tracks = manager.update(observation.slots)
+            with times.part("masks"):
+                for track in tracks:
+                    observation.masks(track.slot)
+    return {name: seconds * 1e3 / (frames // stride * stride) for name, seconds in times.seconds.items()}
+
+
+def memory_mib(device: torch.device) -> float:
+    """The most memory taken since the process began: of the GPU by PyTorch, or of the host by the process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+def device_name(device: torch.device) -> str:
+    """The GPU's name, or the processor's and how many threads PyTorch uses of it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{_processor()}, {torch.get_num_threads()} threads"
+
+
+def versions() -> dict[str, Any]:
+    """Versions of what the speed depends on."""
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version(),
+        "numpy": np.__version__,
+        "opencv": cv2.__version__,
+    }
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            return next(line.partition(":")[2].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
