@@ -4,7 +4,7 @@
 
 Works on the environment of the Python that runs it, may be run again at any time and then does only what is missing.
 Where a ROS 2 is sourced its packages are used, and the messages alone are built; source local_setup.sh of the
-environment after it.
+environment after it. Where there is neither, --if-possible says so and is content.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -49,20 +50,27 @@ WHEELS = (
     "empy<4",
 )
 TOOLS = ("rosbags>=0.10",)
+# A virtual environment does not see those that came with a sourced ROS 2.
+BUILD_TOOLS = ("colcon-common-extensions", "empy<4", "lark", "catkin_pkg", "packaging")
+
+OLDEST_PYTHON, NEWEST_PYTHON = (3, 10), (3, 14)
+OLDEST_GLIBC = (2, 28)
 
 
 def main() -> int:
     """Install, repair and build what is missing; returns the exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--force", action="store_true", help="do everything, whether it was done before or not")
+    parser.add_argument("--if-possible", action="store_true", help="succeed where ROS 2 cannot be had")
     args = parser.parse_args()
     if sys.prefix == sys.base_prefix:
         print("ros_setup: run it with the Python of a virtual environment, e.g. .venv/bin/python", file=sys.stderr)
         return 2
-    if not SOURCED and (sys.platform != "linux" or os.uname().machine != "x86_64"):
-        machine = f"{sys.platform} {os.uname().machine}"
-        print(f"ros_setup: the ROS wheels are for Linux on x86_64, not {machine}; install ROS 2 Jazzy", file=sys.stderr)
-        return 2
+    obstacle = "" if SOURCED else wheel_obstacle()
+    if obstacle:
+        print(f"ros_setup: no ROS 2 is sourced, and there are no wheels of it for this machine: {obstacle}")
+        print("ros_setup: install ROS 2 Jazzy and source it; without, what needs ROS is left out")
+        return 0 if args.if_possible else 2
     done = json.loads(STAMP.read_text(encoding="utf-8")) if STAMP.is_file() and not args.force else {}
     steps = {"wheels": (_digest(_wheels()), install_wheels), "messages": (_sources(), build_messages)}
     for name, (digest, step) in steps.items():
@@ -75,6 +83,18 @@ def main() -> int:
             done.pop("messages", None)
         STAMP.write_text(json.dumps(done), encoding="utf-8")
     return 0
+
+
+def wheel_obstacle() -> str:
+    """Why the ROS wheels on PyPI are not for this machine; empty where they are."""
+    if platform.system() != "Linux" or platform.machine() != "x86_64":
+        return f"they are for Linux on x86_64, this is {platform.system()} on {platform.machine()}"
+    if not OLDEST_PYTHON <= sys.version_info[:2] <= NEWEST_PYTHON:
+        return f"they are for CPython 3.10 to 3.14, this is {platform.python_version()}"
+    name, version = platform.libc_ver()
+    if name != "glibc" or tuple(map(int, version.split("."))) < OLDEST_GLIBC:
+        return f"they are for glibc 2.28 and later, this is {name or 'another libc'} {version}"
+    return ""
 
 
 def install_wheels() -> None:
@@ -115,11 +135,13 @@ def repair_exports(share: Path) -> int:
 
 def build_messages() -> None:
     """Build the messages with colcon into the environment, and put this tree's modules beside them."""
+    if shutil.which(os.environ.get("CXX", "c++")) is None:
+        raise SystemExit("ros_setup: a C++ compiler is missing; on Debian and Ubuntu: apt install g++")
     print("building the messages with colcon", flush=True)
     # Inside the environment: what CMake has found belongs to it, and another environment has its own.
     build = PREFIX / "build" / "a2vis_ros"
     command = [
-        _colcon(),
+        str(PREFIX / "bin" / "colcon"),
         "--log-base",
         str(build / "log"),
         "build",
@@ -150,15 +172,7 @@ def build_messages() -> None:
 
 
 def _wheels() -> tuple[str, ...]:
-    return TOOLS if SOURCED else (*WHEELS, *TOOLS)
-
-
-def _colcon() -> str:
-    own = PREFIX / "bin" / "colcon"
-    found = str(own) if own.is_file() else shutil.which("colcon")
-    if found is None:
-        raise SystemExit("ros_setup: colcon is missing; on Ubuntu: apt install python3-colcon-common-extensions")
-    return found
+    return (*BUILD_TOOLS, *TOOLS) if SOURCED else (*WHEELS, *TOOLS)
 
 
 def _sources() -> str:

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -27,9 +28,24 @@ def _missing() -> str:
 
 needs_ros = pytest.mark.skipif(bool(_missing()), reason=_missing() or "-")
 
+
+def free_domain() -> int:
+    """A domain that no DDS participant of this machine is in, for this run alone."""
+    start = os.getpid() % 100
+    for domain in (1 + (start + i) % 100 for i in range(100)):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                # The discovery port of a domain's first participant.
+                probe.bind(("", 7400 + 250 * domain + 10))
+            except OSError:
+                continue
+            return domain
+    raise RuntimeError("all domains from 1 to 100 are in use")
+
+
 if not _missing():
     # Nobody else's nodes, and nobody else's machine.
-    os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
+    os.environ["ROS_DOMAIN_ID"] = str(free_domain())
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(ROOT / "config" / "fastdds_large_image.xml")
     os.environ.setdefault("OMP_NUM_THREADS", "1")

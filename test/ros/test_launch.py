@@ -51,7 +51,7 @@ def launched(file: str, log: Path, **arguments: object) -> Iterator[None]:
     given = [f"{name}:={value}" for name, value in arguments.items()]
     command = [sys.executable, "-c", code, str(ROOT / "launch" / file), *given]
     with open(log, "wb") as output:
-        running = subprocess.Popen(command, stdout=output, stderr=output)
+        running = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
         try:
             yield
         except BaseException:
@@ -59,7 +59,12 @@ def launched(file: str, log: Path, **arguments: object) -> Iterator[None]:
             raise
         finally:
             running.send_signal(signal.SIGINT)
-            running.wait(40)
+            try:
+                running.wait(40)
+            except subprocess.TimeoutExpired:
+                os.killpg(running.pid, signal.SIGKILL)
+                running.wait()
+                raise
 
 
 @pytest.mark.parametrize("file", ["a2vis.launch.py", "replay.launch.py"])
