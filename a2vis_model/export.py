@@ -4,6 +4,7 @@ Frames enter one at a time, clips have N_c frames, batch is 1: all shapes are st
 resizing to the image and run lengths stay outside, where shapes depend on data.
 """
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from .config import ModelConfig
 from .modeling import A2VIS, ClipState, FrameFeatures, VideoNetwork
+from .modeling.layers import spelt_attention
 
 FRAME_INPUTS = ("image",)
 FRAME_OUTPUTS = ("queries", "mask_features", "amodal_attention", "amodal_features")
@@ -82,16 +84,17 @@ def example_inputs(model: VideoNetwork, config: ModelConfig) -> tuple[tuple[Tens
 
 
 def export_graphs(
-    model: VideoNetwork, config: ModelConfig
+    model: VideoNetwork, config: ModelConfig, *, fused_attention: bool = False
 ) -> tuple[torch.export.ExportedProgram, torch.export.ExportedProgram]:
     """Export the frame graph and the clip graph with static shapes.
 
     Args:
         model: an A2VIS with SAMH, in evaluation mode and prepared for the configuration's size.
         config: its configuration.
+        fused_attention: leave attention one operation, for PyTorch's own compiler; see `spelt_attention`.
     """
     frame_inputs, clip_inputs = example_inputs(model, config)
-    with torch.no_grad():
+    with torch.no_grad(), nullcontext() if fused_attention else spelt_attention():
         frame = torch.export.export(FrameGraph(model), frame_inputs, strict=False)
         clip = torch.export.export(ClipGraph(model), clip_inputs, strict=False)
     return frame, clip
@@ -110,17 +113,18 @@ def export_onnx(model: VideoNetwork, config: ModelConfig, directory: str | Path)
         (frame_path, clip_path),
         strict=True,
     ):
-        torch.onnx.export(
-            graph,
-            inputs,
-            path,
-            dynamo=True,
-            opset_version=_ONNX_OPSET,
-            input_names=list(names),
-            output_names=list(outputs),
-            external_data=False,
-            verbose=False,
-        )
+        with spelt_attention():
+            torch.onnx.export(
+                graph,
+                inputs,
+                path,
+                dynamo=True,
+                opset_version=_ONNX_OPSET,
+                input_names=list(names),
+                output_names=list(outputs),
+                external_data=False,
+                verbose=False,
+            )
     return frame_path, clip_path
 
 

@@ -5,8 +5,9 @@ tracker = StreamingTracker(backend.network, config)
 """
 
 from .choice import BACKENDS, PRECISIONS, BackendName, Precision
+from .engine_cache import default_cache
 from .parity import GateResult
-from .prepare import Backend, default_cache, prepare_backend
+from .prepare import Backend, prepare_backend
 
 __all__ = [
     "BACKENDS",

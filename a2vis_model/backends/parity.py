@@ -1,6 +1,42 @@
-"""The parity gate: what a backend computes is compared with eager fp32 before it is used."""
+"""The parity gate: what a backend computes is compared with eager fp32 before it is used.
 
+Builders of engines have been wrong without a word (see docs/backends.md), and differently on every GPU, so the
+comparison is made where the engine runs, every time before it does.
+"""
+
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..config import ModelConfig
+from ..modeling import ClipPrediction, FrameFeatures, StreamNetwork, concatenate
+from .choice import Precision
+
+CLIPS = 10
+
+_CERTAIN = 20.0
+"""Mask logits beyond this are compared as this: the mask is as certain as it can be, and blocked ones are -10,000."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How far a backend may be from eager fp32; what `GateResult` holds."""
+
+    iou: float
+    logits: float
+    classes: float
+    state: float
+
+
+LIMITS: dict[Precision, Limits] = {
+    # Compilers reorder sums, and where that flips a cell of an attention mask, a query changes a little.
+    "fp32": Limits(iou=0.99, logits=0.02, classes=0.02, state=0.02),
+    "fp16": Limits(iou=0.97, logits=0.05, classes=0.05, state=0.05),
+}
 
 
 @dataclass(frozen=True)
@@ -9,7 +45,7 @@ class GateResult:
 
     clips: int
     visible_iou: float
-    """Pixels where both have visible masks over those where either has, all slots, frames and clips together."""
+    """Cells where both have visible masks over those where either has; all slots, frames and clips together."""
     amodal_iou: float
     logits: float
     """Root mean square difference of mask logits over that of the logits."""
@@ -31,3 +67,113 @@ class GateResult:
             f"{verdict} ({self.clips} clips: visible mask IoU {self.visible_iou:.4f}, amodal {self.amodal_iou:.4f}, "
             f"logits {self.logits:.1e}, classes {self.classes:.1e}, state {self.state:.1e})"
         )
+
+
+@torch.inference_mode()
+def compare(reference: StreamNetwork, candidate: StreamNetwork, config: ModelConfig, limits: Limits) -> GateResult:
+    """Run two networks with visible and amodal masks over the same video, clip stride 1, and compare.
+
+    Args:
+        reference: the network in eager fp32.
+        candidate: what is to be used in its place.
+        config: the configuration of both.
+        limits: how far they may differ.
+    """
+    masks = [_Overlap(), _Overlap()]
+    logits = _Difference()
+    differences: list[Tensor] = []
+    expected, found = _Stream(reference, config), _Stream(candidate, config)
+    for image in _video(config):
+        first, second = expected.push(image), found.push(image)
+        if first is None or second is None:
+            continue
+        for overlap, a, b in zip(masks, _logits(first), _logits(second), strict=True):
+            overlap.add(a > 0, b > 0)
+            logits.add(a.clamp(-_CERTAIN, _CERTAIN), b.clamp(-_CERTAIN, _CERTAIN))
+        differences.append((first.classes.softmax(dim=-1) - second.classes.softmax(dim=-1)).abs().amax())
+    # Of tensors, where NaN does not vanish in a maximum.
+    classes = torch.stack(differences).amax().item()
+    state = _Difference()
+    state.add(expected.state.prototypes, found.state.prototypes)
+    visible_iou, amodal_iou = (overlap.iou() for overlap in masks)
+    figures = {
+        "visible mask IoU": (visible_iou, limits.iou, visible_iou >= limits.iou),
+        "amodal mask IoU": (amodal_iou, limits.iou, amodal_iou >= limits.iou),
+        "logits": (logits.relative(), limits.logits, logits.relative() <= limits.logits),
+        "classes": (classes, limits.classes, classes <= limits.classes),
+        "state": (state.relative(), limits.state, state.relative() <= limits.state),
+    }
+    failures = tuple(
+        f"{name} {figure:.4g}, limit {limit:g}" for name, (figure, limit, held) in figures.items() if not held
+    )
+    return GateResult(CLIPS, visible_iou, amodal_iou, logits.relative(), classes, state.relative(), failures)
+
+
+class _Stream:
+    """A network with its window of frames and its state."""
+
+    def __init__(self, network: StreamNetwork, config: ModelConfig) -> None:
+        self.network = network
+        self.window: deque[FrameFeatures] = deque(maxlen=config.clip_length)
+        self.state = network.initial_state()
+
+    def push(self, image: Tensor) -> ClipPrediction | None:
+        """Take an image [1, 1, 3, H, W]; the clip it completes, decoded, or None while there is none."""
+        self.window.append(self.network.extract(image.to(self.network.device)))
+        if len(self.window) < (self.window.maxlen or 0):
+            return None
+        prediction, self.state = self.network.step(concatenate(list(self.window)), self.state)
+        return prediction
+
+
+class _Overlap:
+    """Intersection and union of masks, added up."""
+
+    def __init__(self) -> None:
+        self.both = self.either = 0
+
+    def add(self, a: Tensor, b: Tensor) -> None:
+        self.both += int((a & b).sum())
+        self.either += int((a | b).sum())
+
+    def iou(self) -> float:
+        return self.both / self.either if self.either else 1.0
+
+
+class _Difference:
+    """Squares of differences and of what they are compared with, added up."""
+
+    def __init__(self) -> None:
+        self.difference = self.size = 0.0
+
+    def add(self, a: Tensor, b: Tensor) -> None:
+        self.difference += float((a.double() - b.double()).square().sum())
+        self.size += float(a.double().square().sum())
+
+    def relative(self) -> float:
+        return (self.difference / self.size) ** 0.5 if self.size else self.difference**0.5
+
+
+def _logits(prediction: ClipPrediction) -> tuple[Tensor, Tensor]:
+    if prediction.visible is None or prediction.amodal is None:
+        raise ValueError("the network predicts one kind of masks only; compare an A2VIS with SAMH")
+    return prediction.visible, prediction.amodal
+
+
+def _video(config: ModelConfig) -> Iterator[Tensor]:
+    """A fixed video of normalised images [1, 1, 3, H, W]: plain rectangles drift over a smooth background.
+
+    Smooth, because in noise the sign of a mask logit is noise too.
+    """
+    height, width = config.input_height, config.input_width
+    random = torch.Generator().manual_seed(0)
+    background = F.interpolate(torch.randn(1, 3, 4, 6, generator=random), size=(height, width), mode="bilinear")
+    colours = 1.5 * torch.randn(4, 3, 1, 1, generator=random)
+    places = torch.rand(4, 2, generator=random)
+    speeds = 0.04 * torch.rand(4, 2, generator=random) - 0.02
+    for t in range(config.clip_length + CLIPS - 1):
+        image = background.clone()
+        for colour, place in zip(colours, places + t * speeds, strict=True):
+            top, left = (int(x * size) for x, size in zip(place.remainder(0.7), (height, width), strict=True))
+            image[0, :, top : top + height // 4, left : left + width // 5] = colour
+        yield image[None]

@@ -1,28 +1,38 @@
-"""The one way to a backend: choose it, get its engine from the cache or build it, and gate it."""
+"""The one way to a backend: choose it, take its engine from the cache or build it, and gate it."""
 
-import os
-from collections.abc import Callable
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal, cast
 
 import torch
+from torch import Tensor
 
 from ..config import ModelConfig
 from ..errors import BackendError
-from ..modeling import StreamNetwork, VideoNetwork
-from .choice import BACKENDS, PRECISIONS, BackendName, Precision, backend_obstacle, precision_obstacle
-from .parity import GateResult
+from ..export import ClipGraph, FrameGraph, example_inputs, export_graphs
+from ..modeling import A2VIS, StreamNetwork, VideoNetwork
+from .choice import BACKENDS, PRECISIONS, EngineName, Precision, backend_obstacle, precision_obstacle
+from .engine_cache import GRAPHS, EngineCache, Key, engine_key, fingerprint
+from .engines import ENGINES, Engines
+from .network import GraphNetwork
+from .parity import LIMITS, GateResult, compare
+from .precision import half_precision
+from .progress import Progress, Tell
 
-Progress = Callable[[str], None]
-"""Told in words what is being done and how long it may take."""
+_EXPORT, _BUILD_FRAME, _BUILD_CLIP = "exporting the graphs", "building the frame graph", "building the clip graph"
+_SHARES = {_EXPORT: 0.1, _BUILD_FRAME: 0.6, _BUILD_CLIP: 0.3}
+"""As measured with `onboard`, for Inductor and for TensorRT alike."""
+
+Name = Literal["eager", "compile", "tensorrt"]
 
 
 @dataclass(frozen=True)
 class Backend:
     """A network ready to run, and what to say of it."""
 
-    name: BackendName
-    """Never "auto"."""
+    name: Name
     precision: Precision
     device: torch.device
     network: StreamNetwork
@@ -32,13 +42,7 @@ class Backend:
     fingerprint: str
     """Of the engine, 16 hexadecimal digits; empty where there is none."""
     gate: GateResult | None
-    """How it compares with eager fp32; None for eager fp32 itself."""
-
-
-def default_cache() -> Path:
-    """The user's folder for engines, $XDG_CACHE_HOME/a2vis/engines."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "a2vis" / "engines"
+    """How it compares with eager fp32, here and now; None for eager fp32 itself."""
 
 
 def prepare_backend(
@@ -48,31 +52,170 @@ def prepare_backend(
     backend: str = "auto",
     precision: str = "fp32",
     cache: Path | None = None,
-    progress: Progress = lambda text: None,
+    progress: Tell = lambda text: None,
 ) -> Backend:
-    """Make a network ready to run. May take minutes where an engine must be built.
+    """Make a network ready to run. Takes minutes where an engine must be built.
 
     Args:
-        model: the network, frozen and on its device. Engines hold copies of its weights; it may be dropped then.
+        model: the network, frozen and on its device. What was compiled holds a copy of its weights.
         config: its configuration.
-        backend: eager, compile or tensorrt; auto takes the fastest that can be had here without a long build.
+        backend: eager, compile or tensorrt; or auto: an engine that is in the cache, TensorRT's first, else compile on
+            a GPU, else eager.
         precision: fp32, or fp16 on a GPU.
-        cache: folder where engines are kept; None keeps none. See `engine_cache` on whom it trusts.
-        progress: called in the same thread.
+        cache: folder where engines are kept, see `engine_cache` for whom it trusts; None keeps none.
+        progress: told in words what is being done; may be called from another thread.
 
     Raises:
-        BackendError: for what was named and cannot be had, with what to install; for a broken engine in the cache;
-            for an engine that computes something else than eager does, with the figures.
+        BackendError: for what was named and cannot be had, with what to install; for a broken engine in the cache; for
+            an engine that computes something else than eager does, with the figures.
     """
     if backend not in BACKENDS:
         raise BackendError(f"backend={backend!r}; choose one of {', '.join(BACKENDS)}")
     if precision not in PRECISIONS:
         raise BackendError(f"precision={precision!r}; choose one of {', '.join(PRECISIONS)}")
     obstacle = precision_obstacle(model, precision)
-    if obstacle:
+    if obstacle is not None:
         raise BackendError(f"precision={precision}: {obstacle}")
-    if backend in ("compile", "tensorrt"):
+    engines = None if cache is None else EngineCache(cache)
+    if backend != "auto":
         obstacle = backend_obstacle(model, backend)
-        raise BackendError(f"backend={backend}: {obstacle or 'not yet built into this version; use eager'}")
-    reason = "auto: the only backend of this version" if backend == "auto" else "named"
-    return Backend("eager", "fp32", model.device, model.eval(), reason, "", None)
+        if obstacle is not None:
+            raise BackendError(f"backend={backend}: {obstacle}")
+        return _prepare(model, config, backend, precision, engines, progress, "named")
+    refusals: list[str] = []
+    for name, reason in _automatic(model, config, precision, engines):
+        said = "; ".join((f"auto: {reason}", *refusals))
+        result = _attempt(model, config, name, precision, engines, progress, said)
+        if isinstance(result, Backend):
+            return result
+        refusals.append(f"{name} is not used: {result}")
+        progress(refusals[-1])
+    raise BackendError(f"backend=auto: {'; '.join(refusals)}")
+
+
+def _automatic(
+    model: VideoNetwork, config: ModelConfig, precision: Precision, cache: EngineCache | None
+) -> Iterator[tuple[Name, str]]:
+    """What `auto` tries, in this order, and why."""
+    names: tuple[EngineName, ...] = ("tensorrt", "compile")
+    possible: list[EngineName] = [name for name in names if backend_obstacle(model, name) is None]
+    for name in possible:
+        if cache is not None and cache.holds(engine_key(model, config, name, precision, ENGINES[name].versions())):
+            yield name, "its engine is in the cache"
+    on_gpu = model.device.type == "cuda"
+    if on_gpu and "compile" in possible:
+        yield "compile", "the fastest on a GPU without an engine in the cache"
+    if not on_gpu:
+        yield "eager", "no GPU and no engine in the cache"
+    else:
+        yield "eager", backend_obstacle(model, "compile") or "what is left"
+
+
+def _attempt(*arguments: Any) -> Backend | BackendError:
+    """`_prepare`, or why not."""
+    try:
+        return _prepare(*arguments)
+    except BackendError as error:
+        return error
+
+
+def _prepare(
+    model: VideoNetwork,
+    config: ModelConfig,
+    name: Name,
+    precision: Precision,
+    cache: EngineCache | None,
+    progress: Tell,
+    reason: str,
+) -> Backend:
+    if name == "eager" and precision == "fp32":
+        return Backend(name, precision, model.device, model.eval(), reason, "", None)
+    model = cast(A2VIS, model)
+    source = model if precision == "fp32" else half_precision(model)
+    if name == "eager":
+        network = GraphNetwork(model, FrameGraph(source), ClipGraph(source))
+        return Backend(
+            name, precision, model.device, network, reason, "", _gate(model, network, config, name, precision)
+        )
+    engines = ENGINES[name]
+    try:
+        key = engine_key(model, config, name, precision, engines.versions())
+        job = _Job(model, source, config, name, precision, engines, key, progress)
+        network, gate = job.without_cache() if cache is None else job.with_cache(cache)
+    except BackendError:
+        raise
+    except Exception as error:
+        first = str(error).strip().partition("\n")[0]
+        raise BackendError(f"backend={name}: {type(error).__name__}: {first}; use another backend") from error
+    return Backend(name, precision, model.device, network, reason, fingerprint(key), gate)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One engine that is wanted."""
+
+    model: A2VIS
+    source: A2VIS
+    """Of the engine's precision."""
+    config: ModelConfig
+    name: EngineName
+    precision: Precision
+    engines: Engines
+    key: Key
+    progress: Tell
+
+    def without_cache(self) -> tuple[GraphNetwork, GateResult]:
+        """Build it for this process alone."""
+        with tempfile.TemporaryDirectory() as folder:
+            self._build(Path(folder))
+            return self._load(Path(folder))
+
+    def with_cache(self, cache: EngineCache) -> tuple[GraphNetwork, GateResult]:
+        """Take it from the cache, or build it into the cache."""
+        stored = cache.find(self.key)
+        if stored is not None:
+            self.progress(f"loading the engine {stored}")
+            try:
+                return self._load(stored)
+            except BackendError as error:
+                raise BackendError(f"engine {stored}: {error}") from error
+        for text in cache.near_misses(self.key):
+            self.progress(f"not used: {text}")
+        with cache.unfinished() as folder:
+            self._build(folder)
+            network, gate = self._load(folder)
+            cache.keep(folder, self.key, gate)
+        return network, gate
+
+    def _build(self, folder: Path) -> None:
+        progress = Progress(self.progress, _SHARES)
+        with progress.stage(_EXPORT):
+            programs = export_graphs(self.source, self.config, fused_attention=self.engines.fused_attention)
+        inputs = example_inputs(self.source, self.config)
+        for stage, graph, program, arguments in zip((_BUILD_FRAME, _BUILD_CLIP), GRAPHS, programs, inputs, strict=True):
+            with progress.stage(stage):
+                self.engines.build(program, arguments, self._file(folder, graph))
+
+    def _load(self, folder: Path) -> tuple[GraphNetwork, GateResult]:
+        inputs: tuple[tuple[Tensor, ...], ...] = example_inputs(self.source, self.config)
+        graphs = [
+            self.engines.load(self._file(folder, graph), arguments)
+            for graph, arguments in zip(GRAPHS, inputs, strict=True)
+        ]
+        network = GraphNetwork(self.model, *graphs)
+        self.progress("comparing with eager")
+        return network, _gate(self.model, network, self.config, self.name, self.precision)
+
+    def _file(self, folder: Path, graph: str) -> Path:
+        return folder / f"{graph}{self.engines.suffix}"
+
+
+def _gate(
+    model: VideoNetwork, network: StreamNetwork, config: ModelConfig, name: Name, precision: Precision
+) -> GateResult:
+    result = compare(model.eval(), network, config, LIMITS[precision])
+    if not result.passed:
+        raise BackendError(
+            f"backend={name}, precision={precision}: refused, it does not compute what eager does: {result}"
+        )
+    return result

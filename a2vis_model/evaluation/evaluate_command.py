@@ -10,6 +10,7 @@ import torch
 from ..data import FORMATS
 from ..data.problems import ProblemLog
 from ..errors import A2VISError
+from ..identity import file_hash
 from ..tracks import TrackSettings
 from .baselines import SYSTEMS, System
 from .files import Comparison, open_comparison
@@ -17,7 +18,7 @@ from .instances import Kind
 from .mot_text import write_mot, write_mots
 from .occlusion import start_when_seen
 from .prediction import CLASS_SCORES, OUTPUT_MODES, PredictionSettings
-from .provenance import data_hash, file_hash, provenance
+from .provenance import data_hash, provenance
 from .report import markdown
 from .runner import RANKED, TRACKED, TRUTH, Evaluation, ModelSource, frame_reader, open_data, run_evaluation
 from .score_command import add_job_arguments, check_jobs, cores, print_problems, write_results

@@ -14,18 +14,11 @@ from typing import Any
 
 import torch
 
+from ..identity import file_hash, processor_name
+
 _PACKAGES = ("numpy", "torch", "pycocotools", "trackeval", "opencv-python-headless", "trackers")
 
 _CONTENT = (".json", ".txt", ".ini")
-
-
-def file_hash(path: str | Path) -> str:
-    """SHA-256 of a file's content."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
 
 
 def data_hash(paths: Iterable[str | Path]) -> str:
@@ -51,21 +44,13 @@ def provenance(**hashes: str | None) -> dict[str, Any]:
         "hashes": {name: value for name, value in hashes.items() if value is not None},
         "machine": {
             "system": platform.platform(),
-            "processor": _processor(),
+            "processor": processor_name(),
             "cores": os.cpu_count(),
             "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
             "python": platform.python_version(),
             "packages": {name: _version(name) for name in _PACKAGES},
         },
     }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def _version(package: str) -> str | None:

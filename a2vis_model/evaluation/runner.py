@@ -20,13 +20,13 @@ from ..data.masks import RleMask
 from ..data.problems import DataError, DataProblem, ProblemLog, RecordError
 from ..data.video import MaskTrack
 from ..errors import A2VISError
+from ..identity import file_hash
 from ..modeling import VideoNetwork, build_model, freeze
 from ..weights import load_weights, read_config, shipped_weights
 from .baselines import System, predict_with
 from .instances import Rle, Track, VideoInfo
 from .plots import FrameReader, Image
 from .prediction import PredictionSettings
-from .provenance import file_hash
 from .run_lengths import encode
 from .scoring import quiet_loaders, worker_pool
 from .youtube_vis import ground_truth_document, ground_truth_record, write_json

@@ -1,5 +1,8 @@
 """Small layers that several parts of the network share."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -34,13 +37,30 @@ def attention_bias(allowed: Tensor) -> Tensor:
     return torch.where(allowed, 0.0, BLOCKED)
 
 
+_spelt = False
+
+
+@contextmanager
+def spelt_attention() -> Iterator[None]:
+    """Within, attention is traced as matrix products and a softmax.
+
+    For converters to other formats: they take the fused operation apart each in its own way, and assume memory
+    layouts that its eager kernel does not have.
+    """
+    global _spelt
+    before, _spelt = _spelt, True
+    try:
+        yield
+    finally:
+        _spelt = before
+
+
 def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
     """Softmax attention: query [..., Q, d], key and value [..., S, d], bias broadcast to [..., Q, S] → [..., Q, d].
 
-    Fused where it runs, spelt out where it is exported: converters take the fused operation apart each in its
-    own way, and assume memory layouts that its eager kernel does not have.
+    Fused where PyTorch runs or compiles it, spelt out under `spelt_attention`.
     """
-    if torch.compiler.is_exporting():
+    if _spelt:
         dtype = query.dtype
         if key.shape[-2] > FEW_KEYS:
             query, key, value = upcast(query), upcast(key), upcast(value)

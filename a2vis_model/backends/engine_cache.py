@@ -1,0 +1,245 @@
+"""Engines on disk: found by everything they depend on, whole or refused.
+
+An engine is a program: whoever can write to the cache can run code as the user who loads it. So the folder, its engines
+and their files must belong to that user or to root, and nobody else may write to them. The SHA-256 in the manifest
+finds truncated and mixed-up files; it is no signature.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import stat
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..config import ModelConfig, config_to_dict
+from ..errors import BackendError
+from ..identity import file_hash, processor_name
+from ..modeling import VideoNetwork
+from .choice import EngineName, Precision
+from .parity import GateResult
+
+GRAPHS = ("frame", "clip")
+"""An engine has a file of each, of the backend's suffix."""
+
+_FORMAT = "a2vis-engine/1"
+_MANIFEST = "manifest.json"
+_UNFINISHED = ".unfinished-"
+
+Key = dict[str, str]
+"""All that an engine depends on, by name."""
+
+
+def default_cache() -> Path:
+    """The user's folder for engines, $XDG_CACHE_HOME/a2vis/engines."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "a2vis" / "engines"
+
+
+def engine_key(
+    model: VideoNetwork, config: ModelConfig, backend: EngineName, precision: Precision, versions: dict[str, str]
+) -> Key:
+    """What an engine of this network would depend on, here and now.
+
+    Args:
+        model: the network, on the device the engine is for.
+        config: its configuration; shapes follow from it.
+        backend, precision: of the engine.
+        versions: of the software that builds and runs it.
+    """
+    from .. import __version__
+
+    plain = json.dumps(config_to_dict(config), sort_keys=True)
+    return {
+        "network": config.name,
+        "weights": _weights_hash(model),
+        "configuration": hashlib.sha256(plain.encode()).hexdigest(),
+        "input": f"{config.input_width}x{config.input_height}, clips of {config.clip_length}",
+        "backend": backend,
+        "precision": precision,
+        "device": _device_name(model.device),
+        "a2vis": __version__,
+        "torch": torch.__version__,
+        "cuda": str(torch.version.cuda),
+        **versions,
+    }
+
+
+def fingerprint(key: Key) -> str:
+    """16 hexadecimal digits that stand for a key."""
+    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+
+
+class EngineCache:
+    """A folder of engines.
+
+    Args:
+        root: the folder; made, for this user alone, where it is missing.
+
+    Raises:
+        BackendError: if it cannot be trusted.
+    """
+
+    def __init__(self, root: Path) -> None:
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.root = root.resolve()
+        _check_owner(self.root)
+
+    def holds(self, key: Key) -> bool:
+        """Whether there is an engine of a key, or what looks like one."""
+        return self._directory(key).is_dir()
+
+    def find(self, key: Key) -> Path | None:
+        """The folder of a key's engine; None where there is none.
+
+        Raises:
+            BackendError: if what lies in its place is not whole, is another engine, or is others' to write.
+        """
+        directory = self._directory(key)
+        if not directory.is_dir():
+            return None
+        _check_owner(directory)
+        manifest = _read_manifest(directory)
+        differences = _differences(manifest["key"], key)
+        if differences:
+            raise _refusal(directory, f"it is the engine of something else ({differences})")
+        names = sorted(Path(name).stem for name in manifest["files"])
+        if names != sorted(GRAPHS):
+            raise _refusal(directory, f"it holds {', '.join(names) or 'nothing'} instead of {' and '.join(GRAPHS)}")
+        for name, expected in manifest["files"].items():
+            path = directory / name
+            _check_owner(path)
+            if file_hash(path) != expected:
+                raise _refusal(path, "it is truncated or changed, its SHA-256 is not the manifest's")
+        return directory
+
+    def near_misses(self, key: Key) -> list[str]:
+        """In words, the engines of the same network, backend and precision that do not fit, and why."""
+        same = ("weights", "configuration", "backend", "precision")
+        found = []
+        for directory in sorted(self.root.iterdir()):
+            try:
+                other = _read_manifest(directory)["key"]
+            except BackendError:
+                continue
+            if all(other.get(name) == key[name] for name in same) and other != key:
+                found.append(f"{directory.name} is for {_differences(other, key)}")
+        return found
+
+    @contextmanager
+    def unfinished(self) -> Iterator[Path]:
+        """A folder to build in, gone afterwards unless it was kept."""
+        for path in self.root.glob(f"{_UNFINISHED}*"):
+            if not _alive(path.name.removeprefix(_UNFINISHED).partition("-")[0]):
+                shutil.rmtree(path, ignore_errors=True)
+        directory = Path(tempfile.mkdtemp(prefix=f"{_UNFINISHED}{os.getpid()}-", dir=self.root))
+        try:
+            yield directory
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
+
+    def keep(self, built: Path, key: Key, gate: GateResult) -> None:
+        """Take in an engine that was built in `unfinished()`; it appears whole or not at all."""
+        files = sorted(path for path in built.iterdir() if path.stem in GRAPHS)
+        for path in files:
+            path.chmod(0o600)
+        manifest = {
+            "format": _FORMAT,
+            "key": key,
+            "files": {path.name: file_hash(path) for path in files},
+            "gate": asdict(gate),
+            "built": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        }
+        (built / _MANIFEST).write_text(json.dumps(manifest, indent=2), encoding="utf-8")
+        directory = self._directory(key)
+        try:
+            built.rename(directory)
+        except OSError:
+            # Another process was faster; its engine is as good, if it is whole.
+            if self.find(key) is None:
+                raise
+
+    def _directory(self, key: Key) -> Path:
+        return self.root / f"{key['backend']}-{key['precision']}-{fingerprint(key)}"
+
+
+def _weights_hash(model: VideoNetwork) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        data = tensor.detach().cpu().contiguous()
+        digest.update(f"{name} {data.dtype} {list(data.shape)}\n".encode())
+        digest.update(data.flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        properties = torch.cuda.get_device_properties(device)
+        return f"{properties.name}, compute capability {properties.major}.{properties.minor}"
+    return f"{processor_name()}, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def _check_owner(path: Path) -> None:
+    """Raises BackendError unless the file or folder is this user's or root's, and theirs alone to write."""
+    try:
+        status = path.lstat()
+    except OSError as error:
+        raise _refusal(path, f"it cannot be read ({error.strerror})") from error
+    if stat.S_ISLNK(status.st_mode):
+        raise _refusal(path, "it is a link")
+    if status.st_uid not in (os.getuid(), 0):
+        raise BackendError(
+            f"{path} is refused: it belongs to user {status.st_uid} and engines are programs; use a folder of your own"
+        )
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise BackendError(
+            f"{path} is refused: others may write to it, and engines are programs; "
+            "chmod -R go-w it, if all in it is yours"
+        )
+
+
+def _read_manifest(directory: Path) -> dict[str, Any]:
+    path = directory / _MANIFEST
+    try:
+        manifest = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise _refusal(directory, f"its {_MANIFEST} cannot be read ({error})") from error
+    if not isinstance(manifest, dict) or manifest.get("format") != _FORMAT:
+        raise _refusal(directory, f"its {_MANIFEST} is not of format {_FORMAT}")
+    for name in ("key", "files"):
+        part = manifest.get(name)
+        if not isinstance(part, dict) or not all(isinstance(value, str) for value in part.values()):
+            raise _refusal(directory, f"its {_MANIFEST} has no usable {name!r}")
+    if any(Path(name).name != name for name in manifest["files"]):
+        raise _refusal(directory, f"its {_MANIFEST} names files elsewhere")
+    return manifest
+
+
+def _differences(theirs: dict[str, str], ours: Key) -> str:
+    return ", ".join(
+        f"{name} {theirs.get(name)} instead of {ours.get(name)}"
+        for name in sorted(theirs.keys() | ours.keys())
+        if theirs.get(name) != ours.get(name)
+    )
+
+
+def _refusal(path: Path, why: str) -> BackendError:
+    return BackendError(f"engine {path} is refused: {why}; delete it and build it again with 'a2vis build-engine'")
+
+
+def _alive(process: str) -> bool:
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except (ValueError, OSError):
+        return True
+    return True

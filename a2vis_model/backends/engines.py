@@ -1,0 +1,33 @@
+"""What a builder of engines does; one for each backend that compiles."""
+
+from pathlib import Path
+from typing import Protocol
+
+from torch import Tensor
+from torch.export import ExportedProgram
+
+from .choice import EngineName
+from .compiled import InductorEngines
+from .network import Graph
+from .tensorrt import TensorRTEngines
+
+
+class Engines(Protocol):
+    """Builds and loads the engines of a backend. Both take minutes and seconds, and may raise anything."""
+
+    suffix: str
+    """Of engine files."""
+    fused_attention: bool
+    """See `export_graphs`."""
+
+    def versions(self) -> dict[str, str]:
+        """Of the software, beside torch and CUDA, that an engine depends on."""
+
+    def build(self, program: ExportedProgram, inputs: tuple[Tensor, ...], path: Path) -> None:
+        """Compile a graph with static shapes and write the engine into a file."""
+
+    def load(self, path: Path, inputs: tuple[Tensor, ...]) -> Graph:
+        """The engine in a file, ready to run on tensors like these."""
+
+
+ENGINES: dict[EngineName, Engines] = {"compile": InductorEngines(), "tensorrt": TensorRTEngines()}

@@ -1,0 +1,53 @@
+"""The two graphs of a network where a `StreamNetwork` is expected."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ..modeling import ClipPrediction, ClipState, FrameFeatures, VideoNetwork, recycle_slots
+
+Graph = Callable[..., tuple[Tensor, ...]]
+"""A compiled `FrameGraph` or `ClipGraph`. Its outputs stay as they are when it runs again."""
+
+
+class GraphNetwork:
+    """Runs the frame graph and the clip graph of one network.
+
+    Args:
+        model: the network the graphs were made of; only its start state is kept.
+        frame: takes `FRAME_INPUTS`, gives `FRAME_OUTPUTS`.
+        clip: takes `CLIP_INPUTS`, gives `CLIP_OUTPUTS`.
+    """
+
+    def __init__(self, model: VideoNetwork, frame: Graph, clip: Graph) -> None:
+        self.slots = model.slots
+        self.device = model.device
+        with torch.no_grad():
+            start = model.initial_state()
+        self._start = ClipState(start.prototypes.float().clone(), start.ever_visible.clone())
+        self._frame = frame
+        self._clip = clip
+
+    def extract(self, images: Tensor) -> FrameFeatures:
+        """One normalised RGB image [1, 1, 3, H, W] → its features."""
+        if images.shape[:2] != (1, 1):
+            raise ValueError(
+                f"images are {list(images.shape)}; a compiled network takes one at a time, [1, 1, 3, H, W]"
+            )
+        queries, mask_features, amodal_attention, amodal_features = self._frame(images[:, 0])
+        return FrameFeatures(queries, mask_features, amodal_attention, amodal_features)
+
+    def initial_state(self) -> ClipState:
+        """The state before the first clip."""
+        return self._start
+
+    def step(self, features: FrameFeatures, state: ClipState) -> tuple[ClipPrediction, ClipState]:
+        """Predict a clip of N_c frames; the new state goes to the next clip."""
+        inputs = (features.queries, features.mask_features, features.amodal_attention, features.amodal_features)
+        classes, visible, amodal, prototypes, ever_visible = self._clip(*inputs, state.prototypes, state.ever_visible)
+        return ClipPrediction(classes, visible, amodal), ClipState(prototypes, ever_visible)
+
+    def recycle(self, state: ClipState, slots: Tensor) -> ClipState:
+        """Give slots (bool [1, Q]) back for new objects: their part of the state is as at the start."""
+        return recycle_slots(self._start, state, slots)

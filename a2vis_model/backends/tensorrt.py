@@ -1,0 +1,117 @@
+"""TensorRT: engines built by Torch-TensorRT's converters and run by TensorRT itself.
+
+Either wheel will do: torch-tensorrt with TensorRT, or torch-tensorrt-rtx with TensorRT-RTX. What is stored is
+TensorRT's own serialised engine, one of each graph: loading it needs TensorRT alone.
+"""
+
+import importlib
+import logging
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.export import ExportedProgram
+
+from .network import Graph
+
+
+class TensorRTEngines:
+    """Serialised TensorRT engines of whole graphs, for static shapes."""
+
+    fused_attention = False
+    suffix = ".plan"
+
+    def versions(self) -> dict[str, str]:
+        """Of Torch-TensorRT and TensorRT."""
+        torch_tensorrt, tensorrt = _modules()
+        return {
+            "torch_tensorrt": str(torch_tensorrt.__version__),
+            "tensorrt": f"{tensorrt.__package__} {tensorrt.__version__}",
+        }
+
+    def build(self, program: ExportedProgram, inputs: tuple[Tensor, ...], path: Path) -> None:
+        """See `Engines`."""
+        path.write_bytes(convert(program, inputs))
+
+    def load(self, path: Path, inputs: tuple[Tensor, ...]) -> Graph:
+        """See `Engines`."""
+        return TensorRTGraph(_modules()[1], path.read_bytes(), inputs[0].device)
+
+
+def convert(program: ExportedProgram, inputs: tuple[Tensor, ...]) -> bytes:
+    """Convert all of a graph into one serialised engine; whatever cannot be converted raises.
+
+    Types are as the graph says (strongly typed), so that precision is decided by `half_precision` alone.
+    """
+    torch_tensorrt, _ = _modules()
+    # It would print the whole graph with every error, which is raised as well.
+    logging.getLogger("torch_tensorrt").setLevel(logging.CRITICAL)
+    with tempfile.TemporaryDirectory() as folder:
+        engine: bytes = torch_tensorrt.dynamo.convert_exported_program_to_serialized_trt_engine(
+            program,
+            arg_inputs=list(inputs),
+            require_full_compilation=True,
+            min_block_size=1,
+            # Its own converter takes every bias for a causal mask.
+            decompose_attention=True,
+            # The default is one file in /tmp for all users.
+            timing_cache_path=str(Path(folder) / "timing.cache"),
+        )
+    return engine
+
+
+class TensorRTGraph:
+    """A serialised engine, ready to run.
+
+    Args:
+        tensorrt: the module, TensorRT's or TensorRT-RTX's.
+        engine: the serialised engine.
+        device: the GPU it runs on.
+    """
+
+    def __init__(self, tensorrt: Any, engine: bytes, device: torch.device) -> None:
+        self._device = device
+        self._runtime = tensorrt.Runtime(tensorrt.Logger(tensorrt.Logger.WARNING))
+        self._engine = self._runtime.deserialize_cuda_engine(engine)
+        if self._engine is None:
+            raise RuntimeError("TensorRT cannot load this engine; its messages on standard error say why")
+        self._context = self._engine.create_execution_context()
+        names = [self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)]
+        types = {
+            tensorrt.DataType.FLOAT: torch.float32,
+            tensorrt.DataType.HALF: torch.float16,
+            tensorrt.DataType.BOOL: torch.bool,
+        }
+        self._types = {name: types[self._engine.get_tensor_dtype(name)] for name in names}
+        self._shapes = {name: tuple(self._engine.get_tensor_shape(name)) for name in names}
+        taken = [self._engine.get_tensor_mode(name) == tensorrt.TensorIOMode.INPUT for name in names]
+        # Inputs are in the order of the graph's arguments; outputs are called output0, output1, ...
+        self._inputs = [name for name, is_input in zip(names, taken, strict=True) if is_input]
+        self._outputs = sorted((n for n, is_input in zip(names, taken, strict=True) if not is_input), key=_number)
+
+    def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        given = [tensor.to(self._types[name]).contiguous() for name, tensor in zip(self._inputs, inputs, strict=True)]
+        results = tuple(
+            torch.empty(self._shapes[name], dtype=self._types[name], device=self._device) for name in self._outputs
+        )
+        for name, tensor in zip((*self._inputs, *self._outputs), (*given, *results), strict=True):
+            if tuple(tensor.shape) != self._shapes[name]:
+                raise ValueError(f"{name} is {list(tensor.shape)}, the engine was built for {list(self._shapes[name])}")
+            self._context.set_tensor_address(name, tensor.data_ptr())
+        stream = torch.cuda.current_stream(self._device)
+        if not self._context.execute_async_v3(stream.cuda_stream):
+            raise RuntimeError("TensorRT could not run the engine; its messages on standard error say why")
+        return results
+
+
+def _number(name: str) -> int:
+    return int(re.sub(r"\D", "", name))
+
+
+def _modules() -> tuple[Any, Any]:
+    """Torch-TensorRT, and TensorRT as it names it: the wheel that is installed decides which of the two."""
+    torch_tensorrt = importlib.import_module("torch_tensorrt")
+    return torch_tensorrt, importlib.import_module("tensorrt")

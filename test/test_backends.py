@@ -1,0 +1,263 @@
+"""Choosing a backend, building its engine and gating it, with engines that are made up."""
+
+import dataclasses
+import importlib.util
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from conftest import tiny_config, tiny_model
+
+from a2vis_model import StreamingTracker, TrackSettings, freeze
+from a2vis_model.backends import choice, prepare, prepare_backend
+from a2vis_model.backends.progress import Progress, spoken
+from a2vis_model.errors import BackendError
+from a2vis_model.export import ClipGraph, FrameGraph
+
+CONFIG = tiny_config()
+MODEL = freeze(tiny_model(CONFIG))
+COMPILER = pytest.mark.skipif(shutil.which("g++") is None, reason="no g++")
+
+
+class FakeEngines:
+    """Engines whose files say which graph to run; `wrong` ones compute something else."""
+
+    suffix = ".fake"
+    fused_attention = True
+
+    def __init__(self, wrong=False):
+        self.wrong = wrong
+        self.built = []
+        self.broken = False
+        self.version = "1"
+
+    def versions(self):
+        return {"fake": self.version}
+
+    def build(self, program, inputs, path):
+        if self.broken:
+            raise RuntimeError("ld: cannot find -lcuda\nand 200 lines more")
+        self.built.append(path.stem)
+        path.write_text(path.stem)
+
+    def load(self, path, inputs):
+        graph = {"frame": FrameGraph, "clip": ClipGraph}[path.read_text()](MODEL)
+        if self.wrong and path.stem == "frame":
+            return lambda image: graph(1.2 * image)
+        return graph
+
+
+@pytest.fixture
+def engines(monkeypatch):
+    fake = FakeEngines()
+    monkeypatch.setitem(prepare.ENGINES, "compile", fake)
+    monkeypatch.setattr(prepare, "export_graphs", lambda model, config, **options: (None, None))
+    monkeypatch.setattr(choice, "_compile_obstacle", lambda device: None)
+    return fake
+
+
+def test_eager_is_the_model_itself():
+    backend = prepare_backend(MODEL, CONFIG, backend="eager")
+    assert (backend.name, backend.precision, backend.reason, backend.gate) == ("eager", "fp32", "named", None)
+    assert backend.network is MODEL
+    assert backend.fingerprint == ""
+
+
+def test_a_compiled_network_tracks_as_the_model_does(engines, tmp_path):
+    backend = prepare_backend(MODEL, CONFIG, backend="compile", cache=tmp_path / "engines")
+    assert backend.gate.passed
+    assert len(backend.fingerprint) == 16
+    images = np.random.default_rng(0).integers(0, 256, (8, 50, 70, 3), np.uint8)
+    # Thresholds that open tracks with random weights, and end some, so that slots are used again.
+    settings = TrackSettings(start_score=0.0, keep_score=0.0, duplicate_iou=1.0, max_lost_frames=1)
+    stories = []
+    for network in (MODEL, backend.network):
+        tracker = StreamingTracker(network, CONFIG, settings=settings)
+        results = [result for image in images for result in tracker.push(image, 0.0)]
+        tracker.reset()
+        results += tracker.push(images[0], 0.0)
+        stories.append(
+            [[(i.track_id, i.state, i.score, i.amodal.area) for i in result.instances] for result in results]
+        )
+    assert stories[0] == stories[1]
+    assert any(stories[0])
+
+
+def test_an_engine_is_built_once(engines, tmp_path):
+    said = []
+    first = prepare_backend(MODEL, CONFIG, backend="compile", cache=tmp_path / "engines", progress=said.append)
+    assert engines.built == ["frame", "clip"]
+    assert [text.partition(" (")[0] for text in said] == [
+        "exporting the graphs",
+        "building the frame graph",
+        "building the clip graph",
+        "comparing with eager",
+    ]
+    second = prepare_backend(MODEL, CONFIG, backend="compile", cache=tmp_path / "engines", progress=said.append)
+    assert engines.built == ["frame", "clip"]
+    assert "loading the engine" in said[4]
+    assert second.fingerprint == first.fingerprint
+    assert second.gate.passed, "a stored engine is compared again"
+
+
+def test_another_version_is_said_and_built_anew(engines, tmp_path):
+    prepare_backend(MODEL, CONFIG, backend="compile", cache=tmp_path / "engines")
+    engines.version = "2"
+    said = []
+    prepare_backend(MODEL, CONFIG, backend="compile", cache=tmp_path / "engines", progress=said.append)
+    assert "fake 1 instead of 2" in said[0]
+    assert engines.built == ["frame", "clip"] * 2
+
+
+def test_without_a_cache_nothing_is_kept(engines, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert prepare_backend(MODEL, CONFIG, backend="compile").gate.passed
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_wrong_engine_is_refused_with_figures_and_not_kept(engines, tmp_path):
+    engines.wrong = True
+    with pytest.raises(BackendError, match=r"backend=compile.*failed: .*logits 0\.\d+, limit 0\.02"):
+        prepare_backend(MODEL, CONFIG, backend="compile", cache=tmp_path / "engines")
+    assert not list((tmp_path / "engines").iterdir())
+
+
+def test_an_engine_that_has_become_wrong_is_refused_and_named(engines, tmp_path):
+    prepare_backend(MODEL, CONFIG, backend="compile", cache=tmp_path / "engines")
+    (directory,) = (tmp_path / "engines").iterdir()
+    engines.wrong = True
+    with pytest.raises(BackendError, match=f"{directory}.*limit"):
+        prepare_backend(MODEL, CONFIG, backend="compile", cache=tmp_path / "engines")
+
+
+def test_a_builder_that_fails_is_one_line(engines, tmp_path):
+    engines.broken = True
+    with pytest.raises(BackendError, match=r"^backend=compile: RuntimeError: ld: cannot find -lcuda; use another"):
+        prepare_backend(MODEL, CONFIG, backend="compile", cache=tmp_path / "engines")
+    assert not list((tmp_path / "engines").iterdir())
+
+
+def test_auto_on_the_cpu_takes_an_engine_that_is_there_and_builds_none(engines, tmp_path):
+    cache = tmp_path / "engines"
+    backend = prepare_backend(MODEL, CONFIG, cache=cache)
+    assert (backend.name, engines.built) == ("eager", [])
+    assert backend.reason == "auto: no GPU and no engine in the cache"
+    prepare_backend(MODEL, CONFIG, backend="compile", cache=cache)
+    backend = prepare_backend(MODEL, CONFIG, cache=cache)
+    assert (backend.name, backend.reason) == ("compile", "auto: its engine is in the cache")
+
+
+def test_auto_says_what_it_refused(engines, tmp_path):
+    cache = tmp_path / "engines"
+    prepare_backend(MODEL, CONFIG, backend="compile", cache=cache)
+    engines.wrong = True
+    said = []
+    backend = prepare_backend(MODEL, CONFIG, cache=cache, progress=said.append)
+    assert backend.name == "eager"
+    assert "compile is not used: engine" in backend.reason
+    assert "limit" in backend.reason
+    assert "compile is not used" in said[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"backend": "onnx"}, "backend='onnx'; choose one of auto, eager, compile, tensorrt"),
+        ({"precision": "int8"}, "precision='int8'; choose one of fp32, fp16"),
+        ({"precision": "fp16"}, "precision=fp16: fp16 needs a GPU"),
+        ({"backend": "tensorrt"}, "backend=tensorrt: TensorRT runs on NVIDIA GPUs only"),
+    ],
+)
+def test_what_cannot_be_had_is_an_error(arguments, message):
+    with pytest.raises(BackendError, match=message):
+        prepare_backend(MODEL, CONFIG, **arguments)
+
+
+@pytest.mark.parametrize("variant", ["genvis-online", "a2vis-no-samh"])
+def test_what_cannot_be_exported_runs_in_eager_only(variant, tmp_path):
+    config = tiny_config(variant)
+    model = tiny_model(config)
+    assert prepare_backend(model, config, cache=tmp_path / "engines").network is model
+    for backend in ("compile", "tensorrt"):
+        with pytest.raises(BackendError, match=f"backend={backend}: .* only A2VIS with SAMH is; use eager"):
+            prepare_backend(model, config, backend=backend)
+    with pytest.raises(BackendError, match="fp32 only"):
+        prepare_backend(model, config, precision="fp16")
+
+
+def test_missing_software_is_named_with_how_to_get_it(monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(BackendError, match=r"no C\+\+ compiler 'g\+\+' is found; .*apt install g\+\+"):
+        prepare_backend(MODEL, CONFIG, backend="compile")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    gpu = torch.device("cuda")
+    assert "pip install torch-tensorrt" in choice._tensorrt_obstacle(gpu)
+    monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/g++")
+    assert "Triton" in choice._compile_obstacle(gpu)
+
+
+def test_a_compiled_network_takes_one_frame_at_a_time(engines):
+    network = prepare_backend(MODEL, CONFIG, backend="compile").network
+    with pytest.raises(ValueError, match=r"images are \[1, 2, 3"):
+        network.extract(torch.zeros(1, 2, 3, CONFIG.input_height, CONFIG.input_width))
+
+
+def test_progress_says_how_long_it_takes():
+    now = [0.0]
+    progress = Progress(lambda text: None, {"first": 1, "second": 3}, lambda: now[0])
+    assert progress.text("first", 0.0) == "first (step 1 of 2)"
+    now[0] = 60.0
+    assert progress.text("first", 0.0) == "first (step 1 of 2), 60 seconds so far"
+    assert progress.text("second", 60.0) == "second (step 2 of 2), about 3 minutes left"
+    now[0] = 120.0
+    assert progress.text("second", 60.0) == "second (step 2 of 2), 60 seconds so far, about 2 minutes left"
+    now[0] = 300.0
+    assert progress.text("second", 60.0) == "second (step 2 of 2), 4 minutes so far, longer than expected"
+    assert [spoken(s) for s in (0.2, 1, 89, 90, 5399, 7200)] == [
+        "1 second",
+        "1 second",
+        "89 seconds",
+        "2 minutes",
+        "90 minutes",
+        "2 hours",
+    ]
+
+
+@COMPILER
+def test_inductor_compiles_loads_and_keeps_its_outputs(tmp_path):
+    engines = prepare.ENGINES["compile"]
+
+    class Small(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = torch.nn.Linear(4, 3)
+
+        def forward(self, x, state):
+            return self.layer(x).relu(), state + x.sum()
+
+    graph = Small().eval()
+    inputs = (torch.randn(2, 4), torch.zeros(1))
+    with torch.no_grad():
+        engines.build(torch.export.export(graph, inputs), inputs, tmp_path / "frame.pt2")
+    run = engines.load(tmp_path / "frame.pt2", inputs)
+    (tmp_path / "frame.pt2").unlink()
+    with torch.inference_mode():
+        first = run(*inputs)
+        kept = [tensor.clone() for tensor in first]
+        run(torch.randn(2, 4), first[1])
+        for result, before, expected in zip(first, kept, graph(*inputs), strict=True):
+            torch.testing.assert_close(result, before, atol=0, rtol=0)
+            torch.testing.assert_close(result, expected)
+
+
+def test_the_gate_holds_for_eager_fp16_too(monkeypatch):
+    # A CPU that is asked all the same: as a GPU would compute it.
+    monkeypatch.setattr(prepare, "precision_obstacle", lambda model, precision: None)
+    backend = prepare_backend(MODEL, CONFIG, backend="eager", precision="fp16")
+    assert backend.gate.passed
+    assert backend.gate.logits > 0
+    broken = dataclasses.replace(prepare.LIMITS["fp16"], logits=1e-6)
+    monkeypatch.setitem(prepare.LIMITS, "fp16", broken)
+    with pytest.raises(BackendError, match="precision=fp16: refused"):
+        prepare_backend(MODEL, CONFIG, backend="eager", precision="fp16")
