@@ -22,7 +22,8 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 
-from a2vis_model import A2VISError
+from a2vis_model import A2VISError, load_weights
+from a2vis_model.backends.choice import backend_obstacle, precision_obstacle
 from a2vis_model.weights import read_config, shipped_weights
 
 from .image_decoding import ImageError, image_kind, image_size
@@ -86,6 +87,26 @@ def check_weights(path: str, preset: str) -> list[Finding]:
         return [Finding("error", "weights", str(error), "set the parameter weights to a file that `a2vis train` wrote")]
     size = f"{config.input_width}x{config.input_height}"
     return [Finding("ok", "weights", f"{source}: {config.name}, {len(config.classes)} classes, input {size}")]
+
+
+def check_backends(path: str, preset: str) -> list[Finding]:
+    """What could compute this network here, and what is missing for the rest; nothing without usable weights."""
+    try:
+        model, _ = load_weights(path or shipped_weights(preset))
+    except A2VISError:
+        return []
+    if torch.cuda.is_available():
+        model = model.cuda()
+    obstacles = {
+        "backend eager": backend_obstacle(model, "eager"),
+        "backend compile": backend_obstacle(model, "compile"),
+        "backend tensorrt": backend_obstacle(model, "tensorrt"),
+        "precision fp16": precision_obstacle(model, "fp16"),
+    }
+    return [
+        Finding("note" if obstacle else "ok", about, obstacle or "can be had here")
+        for about, obstacle in obstacles.items()
+    ]
 
 
 def check_packages() -> list[Finding]:
@@ -231,7 +252,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--preset", default="onboard", help="whose shipped weights to check (%(default)s)")
     parser.add_argument("--seconds", type=float, default=3.0, help="to listen (%(default)s)")
     args = parser.parse_args(arguments)
-    findings: list[Any] = [*check_computer(), *check_weights(args.weights, args.preset), *check_packages()]
+    findings: list[Any] = [*check_computer(), *check_weights(args.weights, args.preset)]
+    findings += [*check_backends(args.weights, args.preset), *check_packages()]
     findings += check_topic(args.topic, args.seconds) if args.topic else check_transport(None, reliable=False)
     for finding in findings:
         print(finding)

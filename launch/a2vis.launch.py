@@ -35,6 +35,8 @@ def generate_launch_description() -> LaunchDescription:
         argument("weights", "", "path of a weight file; empty for the one that comes with the preset"),
         argument("preset", "onboard", "whose shipped weights to use when weights is empty"),
         argument("device", "auto", "auto, cpu, cuda or cuda:N"),
+        argument("backend", "auto", "what computes the network", ["auto", "eager", "compile", "tensorrt"]),
+        argument("precision", "fp32", "of the network; fp16 needs a GPU", ["fp32", "fp16"]),
         argument("namespace", "", "namespace of all nodes, one for each camera"),
         argument("name", "a2vis", "name of the node"),
         argument("params_file", str(SHARE / "config" / "a2vis.yaml"), "parameters; the arguments above go before them"),
@@ -60,7 +62,10 @@ def generate_launch_description() -> LaunchDescription:
         parameters=[
             LaunchConfiguration("params_file"),
             sim_time,
-            {name: given(name, str) for name in ("transport", "policy", "weights", "preset", "device")},
+            {
+                name: given(name, str)
+                for name in ("transport", "policy", "weights", "preset", "device", "backend", "precision")
+            },
         ],
         remappings=[
             ("image", LaunchConfiguration("image")),
