@@ -4,7 +4,7 @@ import platform
 import resource
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import cycle, islice
@@ -68,10 +68,9 @@ class StreamTimes:
     frames: int
 
 
-def time_stream(tracker: StreamingTracker, frames: int) -> StreamTimes:
-    """Time a stream of the tracker's input size, after some frames that are not counted."""
-    stride = tracker.stride
-    images = cycle(sample_video(tracker.config.input_height, tracker.config.input_width))
+def time_stream(tracker: StreamingTracker, video: Sequence[NDArray[np.uint8]], frames: int) -> StreamTimes:
+    """Time a stream that repeats a video, after some frames that are not counted."""
+    stride, images = tracker.stride, cycle(video)
     for image in islice(images, 2 * tracker.config.clip_length):
         tracker.push(image, 0.0)
     times = []
@@ -147,21 +146,37 @@ def hooked(parts: dict[str, nn.Module], times: PartTimes) -> Iterator[None]:
 
 @torch.inference_mode()
 def time_parts(
-    network: StreamNetwork, config: ModelConfig, *, stride: int, frames: int, settings: TrackSettings
+    network: StreamNetwork,
+    modules: dict[str, nn.Module],
+    config: ModelConfig,
+    video: Sequence[NDArray[np.uint8]],
+    *,
+    stride: int,
+    frames: int,
+    settings: TrackSettings,
 ) -> dict[str, float]:
-    """Milliseconds a frame by part, waiting for the device between parts: their sum is more than a frame's time."""
+    """Milliseconds a frame by part, waiting for the device between parts: their sum is more than a frame's time.
+
+    Args:
+        network: what runs.
+        modules: parts of it to time by themselves, see `network_parts`.
+        config: its configuration.
+        video: repeated as often as it takes.
+        stride: frames between clips.
+        frames: how many to time, after some that are not counted.
+        settings: of the tracks.
+    """
     device = network.device
     transform = FrameTransform(input_height=config.input_height, input_width=config.input_width, device=device)
     reader, manager = FrameReader(None if device.type == "cpu" else Limits()), TrackManager(settings)
     window: deque[FrameFeatures] = deque(maxlen=config.clip_length)
     state = network.initial_state()
     times = PartTimes(device)
-    images = cycle(sample_video(config.input_height, config.input_width))
-    warm_up = 2 * config.clip_length
-    for number, image in enumerate(islice(images, warm_up + frames // stride * stride)):
+    warm_up, counted = 2 * config.clip_length, max(frames // stride, 1) * stride
+    for number, image in enumerate(islice(cycle(video), warm_up + counted)):
         if number == warm_up:
             times.seconds.clear()
-        with hooked(network_parts(network), times):
+        with hooked(modules, times):
             with times.part("transfer"):
                 pixels, place = transform(image)
             with times.part("rest of the frame graph"):
@@ -178,7 +193,7 @@ def time_parts(
             with times.part("masks"):
                 for track in tracks:
                     observation.masks(track.slot)
-    return {name: seconds * 1e3 / (frames // stride * stride) for name, seconds in times.seconds.items()}
+    return {name: seconds * 1e3 / counted for name, seconds in times.seconds.items()}
 
 
 def memory_mib(device: torch.device) -> float:

@@ -4,14 +4,16 @@ import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
 from conftest import tiny_config, tiny_model
 
-from a2vis_model import save_weights
+from a2vis_model import load_config, save_weights
 from a2vis_model.cli import main
-from a2vis_model.profiling import EVERY_SLOT, NETWORK_PARTS, PartTimes, network_parts, time_parts
+from a2vis_model.commands.info import describe
+from a2vis_model.profiling import EVERY_SLOT, NETWORK_PARTS, PartTimes, network_parts, sample_video, time_parts
 
 
 @pytest.fixture
@@ -36,9 +38,9 @@ def test_the_figures_of_a_network(weights, capsys):
         "--frames",
         "7",
     ]
-    assert main([*given, "--size", "128x64", "--every-slot", "--json"]) == 0
+    assert main([*given, "--size", "120x64", "--every-slot", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert (found["size"], found["backend"], found["precision"]) == ([128, 64], "eager", "fp32")
+    assert (found["size"], found["backend"], found["precision"]) == ([120, 64], "eager", "fp32")
     assert found["frames"] == 6
     assert 0 < found["p50_ms"] <= found["p95_ms"]
     assert found["fps"] > 0
@@ -54,7 +56,7 @@ def test_the_figures_of_a_network(weights, capsys):
     ("arguments", "message"),
     [
         (["--size", "480"], "give WIDTHxHEIGHT"),
-        (["--size", "100x64"], "multiple of 32"),
+        (["--size", "0x64"], "give WIDTHxHEIGHT"),
         (["--stride", "4"], "choose 1 to 3"),
         (["--frames", "0"], "choose 1 or more"),
         (["--threads", "0"], "choose 1 or more"),
@@ -81,11 +83,31 @@ def test_a_part_has_the_time_that_parts_inside_it_have_not():
 def test_timing_leaves_no_hooks_behind():
     config = tiny_config()
     model = tiny_model(config)
-    time_parts(model, config, stride=1, frames=1, settings=EVERY_SLOT)
-    assert set(network_parts(model)) == set(NETWORK_PARTS)
+    modules = network_parts(model)
+    assert set(modules) == set(NETWORK_PARTS)
+    time_parts(model, modules, config, sample_video(64, 96), stride=1, frames=1, settings=EVERY_SLOT)
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
 
 
 def test_the_tracker_needs_no_pycocotools():
     code = "import sys; sys.modules['pycocotools'] = None; import a2vis_model, a2vis_model.profiling"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_gpu_script_measures_what_is_missing_and_counts_right(tmp_path):
+    script = Path(__file__).parent.parent / "benchmark" / "gpu.py"
+    command = [sys.executable, str(script), "--device", "cpu", "--quick", "--output", str(tmp_path)]
+    first = subprocess.run([*command, "--only", "roofline", "masks"], check=True, capture_output=True, text=True).stdout
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert not [name for name in results if name.startswith("failed")]
+    assert all(value["equal_to_cpu"] for name, value in results.items() if name.startswith("masks/"))
+    counted = results["roofline/onboard/96x64/fp32"]["parts"]
+    expected = describe(load_config("onboard", input_width=96, input_height=64))["gflop"]
+    assert counted["backbone"]["flops"] / 1e9 == pytest.approx(expected["frame"]["backbone"])
+    assert counted["frame decoder"]["flops"] / 1e9 == pytest.approx(expected["frame"]["frame decoder"])
+    assert counted["SAMH"]["flops"] / 1e9 == pytest.approx(expected["clip"]["SAMH"])
+    assert "## Roofline of onboard/96x64/fp32" in (tmp_path / "results.md").read_text()
+    assert "  roofline/onboard" in first
+    again = subprocess.run([*command, "--only", "roofline", "times"], check=True, capture_output=True, text=True).stdout
+    assert "  roofline/onboard" not in again
+    assert "  times/onboard/96x64/eager/fp32/3" in again

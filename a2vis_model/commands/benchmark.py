@@ -6,13 +6,24 @@ import json
 import sys
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ..backends import BACKENDS, PRECISIONS, prepare_backend
 from ..config import ModelConfig, load_config
 from ..errors import A2VISError
 from ..modeling import VideoNetwork, build_model, freeze
-from ..profiling import EVERY_SLOT, device_name, memory_mib, time_parts, time_stream, versions
+from ..profiling import (
+    EVERY_SLOT,
+    device_name,
+    memory_mib,
+    network_parts,
+    sample_video,
+    time_parts,
+    time_stream,
+    versions,
+)
 from ..streaming import StreamingTracker
 from ..tracks import TrackSettings
 from ..weights import load_weights
@@ -23,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("--preset", default="onboard", help="name or YAML file (default: %(default)s)")
     parser.add_argument("--weights", help="weight file to use; without it weights are random, which costs the same")
-    parser.add_argument("--size", help="WIDTHxHEIGHT of images and network input (default: the preset's)")
+    parser.add_argument("--size", help="WIDTHxHEIGHT of images, and of the network but for padding (the preset's)")
     parser.add_argument("--backend", default="auto", choices=BACKENDS, help="(default: %(default)s)")
     parser.add_argument("--precision", default="fp32", choices=PRECISIONS, help="(default: %(default)s)")
     parser.add_argument("--stride", type=int, default=1, help="frames between clips (default: %(default)s)")
@@ -50,7 +61,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
             raise A2VISError(f"--threads {args.threads}: choose 1 or more")
         torch.set_num_threads(args.threads)
     device = _device(args.device)
-    model, config = _network(args)
+    model, config, video = _network(args)
     if not 1 <= args.stride <= config.clip_length:
         raise A2VISError(f"--stride {args.stride}: choose 1 to {config.clip_length}, the clip length")
     backend = prepare_backend(
@@ -61,12 +72,14 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         progress=lambda text: print(text, file=sys.stderr),
     )
     settings = EVERY_SLOT if args.every_slot else TrackSettings()
-    times = time_stream(StreamingTracker(backend.network, config, stride=args.stride, settings=settings), args.frames)
+    network, stride, frames = backend.network, args.stride, args.frames
+    times = time_stream(StreamingTracker(network, config, stride=stride, settings=settings), video, frames)
     memory = memory_mib(device)
-    parts = time_parts(backend.network, config, stride=args.stride, frames=args.frames, settings=settings)
+    modules = network_parts(network)
+    parts = time_parts(network, modules, config, video, stride=stride, frames=frames, settings=settings)
     return {
         "preset": config.name,
-        "size": [config.input_width, config.input_height],
+        "size": [video[0].shape[1], video[0].shape[0]],
         "backend": backend.name,
         "precision": backend.precision,
         "stride": args.stride,
@@ -79,23 +92,22 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _network(args: argparse.Namespace) -> tuple[VideoNetwork, ModelConfig]:
+def _network(args: argparse.Namespace) -> tuple[VideoNetwork, ModelConfig, list[NDArray[np.uint8]]]:
     if args.weights:
         model, config = load_weights(args.weights)
     else:
         config = load_config(args.preset)
         model = build_model(config)
-    if args.size:
-        width, height = _size(args.size)
-        config = dataclasses.replace(config, input_width=width, input_height=height)
-        model.prepare(height, width, config.clip_length)
-    return model, config
+    width, height = _size(args.size) if args.size else (config.input_width, config.input_height)
+    config = dataclasses.replace(config, input_width=-(-width // 32) * 32, input_height=-(-height // 32) * 32)
+    model.prepare(config.input_height, config.input_width, config.clip_length)
+    return model, config, sample_video(height, width)
 
 
 def _size(text: str) -> tuple[int, int]:
     width, _, height = text.partition("x")
-    if not (width.isdigit() and height.isdigit()):
-        raise A2VISError(f"--size {text}: give WIDTHxHEIGHT, both multiples of 32, such as 480x320")
+    if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
+        raise A2VISError(f"--size {text}: give WIDTHxHEIGHT, such as 480x320")
     return int(width), int(height)
 
 
