@@ -22,8 +22,11 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 
-from a2vis_model import A2VISError, load_weights
+from a2vis_model import A2VISError, freeze, load_weights
+from a2vis_model.backends import PRECISIONS, default_cache
 from a2vis_model.backends.choice import backend_obstacle, precision_obstacle
+from a2vis_model.backends.engine_cache import EngineCache, Key, engine_key
+from a2vis_model.backends.engines import ENGINES
 from a2vis_model.weights import read_config, shipped_weights
 
 from .image_decoding import ImageError, image_kind, image_size
@@ -33,6 +36,8 @@ Verdict = Literal["ok", "note", "warning", "error"]
 
 DEFAULT_SEGMENT = 512 * 1024
 """Bytes of shared memory that Fast DDS has without a profile: larger images leave it."""
+
+_BUILD = "build it with `a2vis build-engine`; without, the node builds it while it is configured, for minutes"
 
 
 @dataclass(frozen=True)
@@ -89,24 +94,45 @@ def check_weights(path: str, preset: str) -> list[Finding]:
     return [Finding("ok", "weights", f"{source}: {config.name}, {len(config.classes)} classes, input {size}")]
 
 
-def check_backends(path: str, preset: str) -> list[Finding]:
-    """What could compute this network here, and what is missing for the rest; nothing without usable weights."""
+def check_backends(path: str, preset: str, cache: Path) -> list[Finding]:
+    """What could compute this network here, whose engines are in the cache, and what is missing for the rest.
+
+    Nothing without usable weights.
+    """
     try:
-        model, _ = load_weights(path or shipped_weights(preset))
+        model, config = load_weights(path or shipped_weights(preset))
     except A2VISError:
         return []
-    if torch.cuda.is_available():
-        model = model.cuda()
-    obstacles = {
-        "backend eager": backend_obstacle(model, "eager"),
-        "backend compile": backend_obstacle(model, "compile"),
-        "backend tensorrt": backend_obstacle(model, "tensorrt"),
-        "precision fp16": precision_obstacle(model, "fp16"),
-    }
-    return [
-        Finding("note" if obstacle else "ok", about, obstacle or "can be had here")
-        for about, obstacle in obstacles.items()
-    ]
+    model = freeze(model.cuda() if torch.cuda.is_available() else model)
+    findings = [Finding("ok", "backend eager", "can be had here")]
+    for name, engines in ENGINES.items():
+        about = f"backend {name}"
+        obstacle = backend_obstacle(model, name)
+        if obstacle is not None:
+            findings.append(Finding("note", about, obstacle))
+            continue
+        for precision in PRECISIONS:
+            obstacle = precision_obstacle(model, precision)
+            if obstacle is not None:
+                findings.append(Finding("note", f"{about}, {precision}", obstacle))
+                continue
+            key = engine_key(model, config, name, precision, engines.versions())
+            findings.append(_engine(f"{about}, {precision}", cache, key))
+    return findings
+
+
+def _engine(about: str, cache: Path, key: Key) -> Finding:
+    if not cache.is_dir():
+        return Finding("note", about, f"can be had here; there are no engines yet in {cache}", _BUILD)
+    try:
+        kept = EngineCache(cache)
+        stored = kept.find(key)
+    except A2VISError as error:
+        return Finding("error", about, str(error))
+    if stored is not None:
+        return Finding("ok", about, f"its engine is {stored}")
+    others = "".join(f"; {text}" for text in kept.near_misses(key))
+    return Finding("note", about, f"can be had here; its engine is not in {cache}{others}", _BUILD)
 
 
 def check_packages() -> list[Finding]:
@@ -250,10 +276,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--topic", help="of the images; left out, no topic is checked")
     parser.add_argument("--weights", default="", help="weight file (the one that comes with the preset)")
     parser.add_argument("--preset", default="onboard", help="whose shipped weights to check (%(default)s)")
+    parser.add_argument("--engine-cache", default="", help="folder of engines (the user's)")
     parser.add_argument("--seconds", type=float, default=3.0, help="to listen (%(default)s)")
     args = parser.parse_args(arguments)
     findings: list[Any] = [*check_computer(), *check_weights(args.weights, args.preset)]
-    findings += [*check_backends(args.weights, args.preset), *check_packages()]
+    cache = Path(args.engine_cache) if args.engine_cache else default_cache()
+    findings += [*check_backends(args.weights, args.preset, cache), *check_packages()]
     findings += check_topic(args.topic, args.seconds) if args.topic else check_transport(None, reliable=False)
     for finding in findings:
         print(finding)

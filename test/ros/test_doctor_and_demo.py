@@ -12,7 +12,7 @@ import pytest
 import torch
 from ros_helpers import ROOT, Peer, image, needs_ros
 
-from a2vis_model import ModelConfig, VideoNetwork, save_weights
+from a2vis_model import ModelConfig, VideoNetwork, freeze, load_weights, save_weights
 
 
 def test_the_setup_points_exported_files_at_this_interpreter(tmp_path: Path) -> None:
@@ -129,6 +129,31 @@ def test_the_doctor_knows_the_transport(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 
 @needs_ros
+def test_the_doctor_looks_into_the_engine_cache(tmp_path: Path, model: VideoNetwork, config: ModelConfig) -> None:
+    from a2vis_model.backends.engine_cache import engine_key, fingerprint
+    from a2vis_ros.doctor import check_backends
+
+    weights, cache = tmp_path / "w.safetensors", tmp_path / "engines"
+    save_weights(weights, model, config)
+
+    def found() -> Any:
+        return {finding.about: finding for finding in check_backends(str(weights), "onboard", cache)}
+
+    if torch.cuda.is_available() or "backend compile, fp32" not in found():
+        pytest.skip("compares with the engine of a CPU, and needs a C++ compiler to build one")
+    assert f"no engines yet in {cache}" in found()["backend compile, fp32"].text
+    cache.mkdir(mode=0o700)
+    missing = found()["backend compile, fp32"]
+    assert (missing.verdict, "build-engine" in missing.fix) == ("note", True)
+    broken = cache / fingerprint(engine_key(freeze(load_weights(weights)[0]), config, "compile", "fp32", {}))
+    broken.mkdir(mode=0o700)
+    refused = found()["backend compile, fp32"]
+    assert refused.verdict == "error"
+    assert str(broken) in refused.text
+    assert check_backends("/nowhere.safetensors", "onboard", cache) == []
+
+
+@needs_ros
 def test_the_doctor_visits_a_topic(tmp_path: Path, model: VideoNetwork, config: ModelConfig) -> None:
     from sensor_msgs.msg import Image
 
@@ -153,7 +178,7 @@ def test_the_doctor_visits_a_topic(tmp_path: Path, model: VideoNetwork, config: 
     assert "ok  backend eager: can be had here" in said[0]
     if not torch.cuda.is_available():
         assert "note  backend tensorrt: TensorRT runs on NVIDIA GPUs only" in said[0]
-        assert "note  precision fp16: " in said[0]
+        assert "note  backend compile, fp16: fp16 needs a GPU" in said[0]
     assert "reliable" in said[0]
     assert visits[1].returncode == 1
     assert "nobody publishes /no" in said[1]
