@@ -130,8 +130,9 @@ def test_the_doctor_knows_the_transport(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 @needs_ros
 def test_the_doctor_looks_into_the_engine_cache(tmp_path: Path, model: VideoNetwork, config: ModelConfig) -> None:
-    from a2vis_model.backends.engine_cache import engine_key, fingerprint
-    from a2vis_ros.doctor import check_backends
+    from a2vis_model.backends import GateResult
+    from a2vis_model.backends.engine_cache import EngineCache, engine_key
+    from a2vis_ros.doctor import Finding, check_backends
 
     weights, cache = tmp_path / "w.safetensors", tmp_path / "engines"
     save_weights(weights, model, config)
@@ -142,14 +143,21 @@ def test_the_doctor_looks_into_the_engine_cache(tmp_path: Path, model: VideoNetw
     if torch.cuda.is_available() or "backend compile, fp32" not in found():
         pytest.skip("compares with the engine of a CPU, and needs a C++ compiler to build one")
     assert f"no engines yet in {cache}" in found()["backend compile, fp32"].text
-    cache.mkdir(mode=0o700)
+    engines = EngineCache(cache)
     missing = found()["backend compile, fp32"]
     assert (missing.verdict, "build-engine" in missing.fix) == ("note", True)
-    broken = cache / fingerprint(engine_key(freeze(load_weights(weights)[0]), config, "compile", "fp32", {}))
-    broken.mkdir(mode=0o700)
+    key = engine_key(freeze(load_weights(weights)[0]), config, "compile", "fp32", {})
+    with engines.unfinished() as folder:
+        for name in ("frame.pt2", "clip.pt2"):
+            (folder / name).write_bytes(b"code")
+        engines.keep(folder, key, GateResult(10, 1.0, 1.0, 0.0, 0.0, 0.0, ()))
+    about = "backend compile, fp32"
+    assert found()[about] == Finding("ok", about, f"its engine is {engines.find(key)}")
+    (file,) = cache.rglob("clip.pt2")
+    file.write_bytes(b"cod")
     refused = found()["backend compile, fp32"]
     assert refused.verdict == "error"
-    assert str(broken) in refused.text
+    assert "truncated or changed" in refused.text
     assert check_backends("/nowhere.safetensors", "onboard", cache) == []
 
 
