@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 # On a sourced ROS 2 machine the built messages need their environment.
 ROS_ENV := $(if $(AMENT_PREFIX_PATH),. $(VENV)/local_setup.sh &&)
 
-.PHONY: setup test lint ros test-ros demo clean
+.PHONY: setup setup-tensorrt test lint ros test-ros demo clean
 
 setup: $(VENV)/.ready
 
@@ -26,6 +26,7 @@ $(VENV)/.ready: setup.py pyproject.toml Makefile
 # With ROS 2 where it can be had: sourced, or from wheels. Where it cannot, its tests say why they are skipped.
 test: lint
 	$(BIN)/python tools/ros_setup.py --if-possible
+	$(BIN)/python tools/tensorrt_setup.py --if-possible
 	$(ROS_ENV) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rs
 
 lint: setup
@@ -39,6 +40,10 @@ ros: setup
 
 test-ros: ros
 	$(ROS_ENV) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q test/ros
+
+# Torch-TensorRT and TensorRT-RTX's builder, to check without a GPU that the network converts.
+setup-tensorrt: setup
+	$(BIN)/python tools/tensorrt_setup.py
 
 demo: ros
 	$(ROS_ENV) $(BIN)/python -m a2vis_ros.demo --output demo $(DEMO)

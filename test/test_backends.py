@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -192,7 +193,10 @@ def test_missing_software_is_named_with_how_to_get_it(monkeypatch):
         prepare_backend(MODEL, CONFIG, backend="compile")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     gpu = torch.device("cuda")
-    assert "pip install torch-tensorrt" in choice._tensorrt_obstacle(gpu)
+    monkeypatch.setitem(sys.modules, "torch_tensorrt", None)
+    obstacle = choice._tensorrt_obstacle(gpu)
+    assert obstacle.startswith("torch_tensorrt cannot be imported (ModuleNotFoundError")
+    assert "pip install torch-tensorrt" in obstacle
     monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/g++")
     assert "Triton" in choice._compile_obstacle(gpu)
 

@@ -1,5 +1,6 @@
 """Names of backends and precisions, and what this machine lacks for each."""
 
+import importlib
 import importlib.util
 import os
 import shutil
@@ -56,9 +57,11 @@ def _compile_obstacle(device: torch.device) -> str | None:
 def _tensorrt_obstacle(device: torch.device) -> str | None:
     if device.type != "cuda":
         return "TensorRT runs on NVIDIA GPUs only and the network is on the CPU; use compile or eager"
-    if importlib.util.find_spec("torch_tensorrt") is None:
+    try:
+        importlib.import_module("torch_tensorrt")
+    except Exception as error:  # it may raise anything, where the libraries that it needs are not found
         return (
-            "torch_tensorrt is missing; pip install torch-tensorrt, or torch-tensorrt-rtx for RTX cards, of "
-            f"torch's version ({torch.__version__.partition('+')[0]}), or use compile"
+            f"torch_tensorrt cannot be imported ({type(error).__name__}: {error}); pip install torch-tensorrt, or for RTX "
+            f"cards torch-tensorrt-rtx, of torch's version ({torch.__version__.partition('+')[0]}), or use compile"
         )
     return None
