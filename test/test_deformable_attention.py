@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from a2vis_model.modeling import DeformableAttention, sample_bilinear
+from a2vis_model.modeling import DeformableAttention, deformable_attention, sample_bilinear
+from a2vis_model.modeling.point_bags import sum_bags
 
 
 def naive_sample(value, location):
@@ -37,8 +38,8 @@ def test_sampling_equals_the_loop(method):
                 torch.testing.assert_close(sampled[n, :, i, p], expected, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("method", ["grid_sample", "gather"])
-def test_module_equals_the_loop(method):
+@pytest.mark.parametrize(("method", "gradient"), [("grid_sample", False), ("grid_sample", True), ("gather", False)])
+def test_module_equals_the_loop(method, gradient):
     torch.manual_seed(1)
     dim, heads, points, sizes = 8, 2, 3, ((2, 3), (4, 6))
     module = DeformableAttention(dim=dim, heads=heads, levels=2, points=points, sampling=method)
@@ -47,8 +48,9 @@ def test_module_equals_the_loop(method):
     total = sum(h * w for h, w in sizes)
     query, value, reference = torch.randn(1, total, dim), torch.randn(1, total, dim), torch.rand(total, 2)
     cell_size = torch.tensor([(1 / w, 1 / h) for h, w in sizes])
+    with torch.set_grad_enabled(gradient):
+        result = module(query, value, reference, cell_size, sizes).detach()
     with torch.no_grad():
-        result = module(query, value, reference, cell_size, sizes)
         projected = module.value_proj(value)[0].view(total, heads, dim // heads)
         offsets = module.sampling_offsets(query)[0].view(total, heads, 2, points, 2)
         weights = module.attention_weights(query)[0].view(total, heads, 2 * points).softmax(-1)
@@ -65,6 +67,30 @@ def test_module_equals_the_loop(method):
                     start += h * w
         expected = module.output_proj(expected.flatten(1))
     torch.testing.assert_close(result[0], expected, atol=1e-5, rtol=1e-5)
+
+
+def test_inference_on_a_cpu_equals_training_for_batches_and_far_points(monkeypatch):
+    torch.manual_seed(4)
+    sizes = ((3, 4), (6, 8), (12, 16))
+    module = DeformableAttention(dim=16, heads=4, levels=3, points=2, sampling="grid_sample")
+    for parameter in module.parameters():
+        torch.nn.init.normal_(parameter)
+    total = sum(h * w for h, w in sizes)
+    query, value, reference = 2 * torch.randn(3, total, 16), torch.randn(3, total, 16), torch.rand(total, 2)
+    cell_size = torch.tensor([(1 / w, 1 / h) for h, w in sizes])
+    given = query, value, reference, cell_size, sizes
+    expected = module(*given).detach()
+    bags = []
+    monkeypatch.setattr(
+        deformable_attention, "sum_bags", lambda *arguments: bags.append(len(arguments[0])) or sum_bags(*arguments)
+    )
+    with torch.inference_mode():
+        torch.testing.assert_close(module(*given), expected, atol=1e-4, rtol=1e-4)
+    assert bags == [3]
+    module(*given)
+    exported = torch.export.export(module.eval().requires_grad_(False), given, strict=False)
+    assert bags == [3], "training and export sample maps"
+    assert "embedding_bag" not in str(exported.graph)
 
 
 def test_gather_has_the_gradient_of_grid_sample():
