@@ -1,5 +1,8 @@
 """The lifecycle node: wires subscription, queue, worker and publishers, and decides nothing itself."""
 
+from . import openmp as openmp  # before torch
+
+# isort: split
 import os
 import sys
 import traceback
