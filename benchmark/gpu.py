@@ -153,10 +153,10 @@ class Bench:
         )
         state: ClipState = network.initial_state()
         image = transform(self.video[0])[0][None, None]
-        with torch.inference_mode():
+        with torch.no_grad():
             earlier = [network.extract(image) for _ in range(self.config.clip_length - 1)]
 
-        @torch.inference_mode()
+        @torch.no_grad()
         def run() -> None:
             network.step(concatenate([*earlier, network.extract(image)]), state)
 

@@ -84,7 +84,8 @@ def count_work(run: Callable[[], object], modules: dict[str, nn.Module], ceiling
     """Count what a run does, by module and by kind of operation.
 
     Args:
-        run: what to count; it must not be compiled.
+        run: what to count; not compiled, and not in inference mode, where operations come in one piece that are
+            several.
         modules: by the name of the part.
         ceilings: of the device.
     """
@@ -116,12 +117,6 @@ class _Counter(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func.overloadpacket not in flop_registry:
-            # In inference mode operations arrive that consist of others; those are counted.
-            with self:
-                result = func.decompose(*args, **kwargs)
-            if result is not NotImplemented:
-                return result
         result = func(*args, **kwargs)
         operands = [x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
         results = [x for x in tree_leaves(result) if isinstance(x, Tensor)]

@@ -94,8 +94,13 @@ class PrototypeNetwork(VideoNetwork):
     def frame_features(self, output: DetectorOutput, batch: int) -> FrameFeatures:
         return FrameFeatures(
             queries=output.queries[-1].unflatten(0, (batch, -1)),
-            mask_features=self.mask_conv(output.pixels).unflatten(0, (batch, -1)),
+            mask_features=_by_batch(self.mask_conv(output.pixels), batch),
         )
+
+
+def _by_batch(maps: Tensor, batch: int) -> Tensor:
+    """[B · T, C, h, w] → [B, T, C, h, w], laid out once as every clip needs it: cells last."""
+    return maps.contiguous().unflatten(0, (batch, -1))
 
 
 class ClipOutput(NamedTuple):
@@ -164,13 +169,15 @@ class A2VIS(PrototypeNetwork):
             self.samh.prepare(height, width, frames)
 
     def frame_features(self, output: DetectorOutput, batch: int) -> FrameFeatures:
-        features = super().frame_features(output, batch)
         if self.samh is None:
-            return features
-        amodal = self.samh.extract(features.mask_features.flatten(0, 1))
-        return features._replace(
-            amodal_attention=amodal.attention.unflatten(0, (batch, -1)),
-            amodal_features=amodal.mask.unflatten(0, (batch, -1)),
+            return super().frame_features(output, batch)
+        maps = self.mask_conv(output.pixels)
+        amodal = self.samh.extract(maps)
+        return FrameFeatures(
+            queries=output.queries[-1].unflatten(0, (batch, -1)),
+            mask_features=_by_batch(maps, batch),
+            amodal_attention=_by_batch(amodal.attention, batch),
+            amodal_features=_by_batch(amodal.mask, batch),
         )
 
     def initial_state(self, batch: int = 1) -> ClipState:

@@ -192,6 +192,8 @@ class SAMH(nn.Module):
         union = priors[0].detach().amax(dim=1)
         for prior in priors[1:]:
             union = torch.maximum(union, prior.detach().amax(dim=1))
-        if self.key_stride > 4:
-            union = F.max_pool2d(union, self.key_stride // 4)
+        if self.key_stride == 8:
+            # Many times as fast on a CPU as max_pool2d.
+            union = torch.maximum(union[..., ::2, :], union[..., 1::2, :])
+            union = torch.maximum(union[..., ::2], union[..., 1::2])
         return attention_bias((union > 0).flatten(2))
