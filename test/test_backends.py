@@ -9,53 +9,21 @@ import numpy as np
 import pytest
 import torch
 from conftest import tiny_config, tiny_model
+from fake_engines import FakeEngines
 
 from a2vis_model import StreamingTracker, TrackSettings, freeze
 from a2vis_model.backends import choice, prepare, prepare_backend
 from a2vis_model.backends.progress import Progress, spoken
 from a2vis_model.errors import BackendError
-from a2vis_model.export import ClipGraph, FrameGraph
 
 CONFIG = tiny_config()
 MODEL = freeze(tiny_model(CONFIG))
 COMPILER = pytest.mark.skipif(shutil.which("g++") is None, reason="no g++")
 
 
-class FakeEngines:
-    """Engines whose files say which graph to run; `wrong` ones compute something else."""
-
-    suffix = ".fake"
-    fused_attention = True
-
-    def __init__(self, wrong=False):
-        self.wrong = wrong
-        self.built = []
-        self.broken = False
-        self.version = "1"
-
-    def versions(self):
-        return {"fake": self.version}
-
-    def build(self, program, inputs, path):
-        if self.broken:
-            raise RuntimeError("ld: cannot find -lcuda\nand 200 lines more")
-        self.built.append(path.stem)
-        path.write_text(path.stem)
-
-    def load(self, path, inputs):
-        graph = {"frame": FrameGraph, "clip": ClipGraph}[path.read_text()](MODEL)
-        if self.wrong and path.stem == "frame":
-            return lambda image: graph(1.2 * image)
-        return graph
-
-
 @pytest.fixture
 def engines(monkeypatch):
-    fake = FakeEngines()
-    monkeypatch.setitem(prepare.ENGINES, "compile", fake)
-    monkeypatch.setattr(prepare, "export_graphs", lambda model, config, **options: (None, None))
-    monkeypatch.setattr(choice, "_compile_obstacle", lambda device: None)
-    return fake
+    return FakeEngines(monkeypatch)
 
 
 def test_eager_is_the_model_itself():

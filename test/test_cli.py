@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import tiny_config, tiny_model
+from fake_engines import FakeEngines
 from pycocotools import mask as coco_mask
 
 from a2vis_model import load_weights, save_weights
@@ -83,6 +84,23 @@ def test_predict_takes_a_folder_and_can_leave_the_overlay_out(tmp_path, weights)
     assert [p.name for p in output.iterdir()] == ["tracks.json"]
 
 
+def test_an_engine_built_ahead_is_what_predict_runs(tmp_path, weights, video, monkeypatch, capsys):
+    engines = FakeEngines(monkeypatch)
+    given = ["--weights", str(weights), "--engine-cache", str(tmp_path / "engines"), "--size", "120x80"]
+    assert main(["build-engine", *given]) == 0
+    said = capsys.readouterr()
+    assert "building the frame graph (step 2 of 3), about" in said.err
+    assert "compared with eager: passed (10 clips" in said.err
+    assert "is ready in" in said.out
+    assert main(["build-engine", *given]) == 0
+    assert "loading the engine" in capsys.readouterr().err
+    assert main(["predict", str(video), "--output", str(tmp_path / "out"), "--no-overlay", *given]) == 0
+    assert "(auto: its engine is in the cache)" in capsys.readouterr().err
+    assert engines.built == ["frame", "clip"]
+    assert main(["build-engine", *given, "--backend", "eager"]) == 2
+    assert "choose compile or tensorrt" in capsys.readouterr().err
+
+
 def test_info_prints_text_and_json(capsys):
     assert main(["info", "--preset", "r50"]) == 0
     assert "61,034,955" in capsys.readouterr().out
@@ -123,6 +141,9 @@ def test_import_weights_reports_and_writes(tmp_path, capsys):
         (["predict", "{video}", "--preset", "r50"], "no trained weights"),
         (["predict", "{video}", "--weights", "{weights}", "--stride", "9"], "--stride 9"),
         (["predict", "{video}", "--weights", "{weights}", "--device", "tpu"], "--device tpu"),
+        (["predict", "{video}", "--weights", "{weights}", "--size", "480"], "give WIDTHxHEIGHT"),
+        (["predict", "{video}", "--weights", "{weights}", "--precision", "fp16"], "fp16 needs a GPU"),
+        (["predict", "{video}", "--weights", "{weights}", "--backend", "tensorrt"], "NVIDIA GPUs only"),
         (["info", "--preset", "r51"], "unknown preset 'r51'"),
         (["info", "--variant", "x"], "unknown variant 'x'"),
         (["import-weights", "nothing.pth", "--preset", "r50"], "nothing.pth"),

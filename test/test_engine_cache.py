@@ -32,6 +32,7 @@ def cache(tmp_path):
 def test_what_was_kept_is_found_with_a_readable_manifest(cache):
     assert cache.find(KEY) is None
     assert not cache.holds(KEY)
+    assert not cache.root.exists(), "looking leaves no trace"
     directory = store(cache)
     assert cache.find(KEY) == directory
     assert cache.holds(KEY)
@@ -128,9 +129,13 @@ def test_what_others_may_write_is_refused(cache, tmp_path):
         mode = stat.S_IMODE(path.stat().st_mode)
         path.chmod(mode | stat.S_IWOTH)
         with pytest.raises(BackendError, match="others may write"):
-            EngineCache(cache.root).find(KEY)
+            cache.find(KEY)
         path.chmod(mode)
     assert cache.find(KEY) == directory
+    cache.root.chmod(0o777)
+    with pytest.raises(BackendError, match="others may write"), cache.unfinished():
+        pass
+    cache.root.chmod(0o700)
     (directory / "clip.bin").rename(tmp_path / "clip.bin")
     (directory / "clip.bin").symlink_to(tmp_path / "clip.bin")
     with pytest.raises(BackendError, match="it is a link"):
@@ -155,6 +160,7 @@ def test_a_second_builder_takes_the_first_ones_engine(cache):
 
 
 def test_leftovers_of_dead_processes_go(cache):
+    store(cache, {**KEY, "torch": "2.9.0"})
     dead = cache.root / ".unfinished-999999999-x"
     dead.mkdir()
     alive = cache.root / f".unfinished-{os.getpid()}-x"

@@ -85,6 +85,7 @@ def test_the_truth_scores_full_marks(data: Path, weights: Path, tmp_path: Path, 
     assert values["fps"] == pytest.approx(FRAMES / 0.5)
     assert values["parameters"] == sum(parameter.numel() for parameter in tiny_model(tiny_config()).parameters())
     assert set(values["provenance"]["hashes"]) == {"weights", "data"}
+    assert values["provenance"]["backend"] == "eager fp32 on cpu (named)"
     assert "| 100.00 |" in capsys.readouterr().out
     for kind, key in (("mot", "boxes.HOTA"), ("mots", "masks.HOTA")):
         folder = tmp_path / "out" / kind
@@ -192,6 +193,8 @@ def test_data_of_other_classes_are_refused(data: Path, tmp_path: Path, monkeypat
 
 def test_what_cannot_be_used_is_one_error(data: Path, weights: Path, tmp_path: Path) -> None:
     for arguments, message in (
+        (("--weights", str(weights), "--system", "sort", "--backend", "compile"), "sort takes the detector alone"),
+        (("--weights", str(weights), "--backend", "tensorrt"), "NVIDIA GPUs only"),
         (("--weights", str(weights), "--stride", "9"), "--stride 9: choose 1 to 3"),
         (("--weights", str(weights), "--variant", "vita"), "holds the variant a2vis"),
         (("--weights", str(weights), "--top", "0"), "--top 0"),

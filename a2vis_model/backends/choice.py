@@ -61,7 +61,7 @@ def _tensorrt_obstacle(device: torch.device) -> str | None:
         importlib.import_module("torch_tensorrt")
     except Exception as error:  # it may raise anything, where the libraries that it needs are not found
         return (
-            f"torch_tensorrt cannot be imported ({type(error).__name__}: {error}); pip install torch-tensorrt, or for RTX "
-            f"cards torch-tensorrt-rtx, of torch's version ({torch.__version__.partition('+')[0]}), or use compile"
+            f"torch_tensorrt cannot be imported ({type(error).__name__}: {error}); pip install torch-tensorrt, or for "
+            f"RTX cards torch-tensorrt-rtx, of torch's version ({torch.__version__.partition('+')[0]}), or use compile"
         )
     return None

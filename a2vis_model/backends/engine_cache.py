@@ -82,16 +82,11 @@ class EngineCache:
     """A folder of engines.
 
     Args:
-        root: the folder; made, for this user alone, where it is missing.
-
-    Raises:
-        BackendError: if it cannot be trusted.
+        root: the folder; made, for this user alone, when the first engine is built.
     """
 
     def __init__(self, root: Path) -> None:
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.root = root.resolve()
-        _check_owner(self.root)
 
     def holds(self, key: Key) -> bool:
         """Whether there is an engine of a key, or what looks like one."""
@@ -106,6 +101,7 @@ class EngineCache:
         directory = self._directory(key)
         if not directory.is_dir():
             return None
+        _check_owner(self.root)
         _check_owner(directory)
         manifest = _read_manifest(directory)
         differences = _differences(manifest["key"], key)
@@ -125,7 +121,7 @@ class EngineCache:
         """In words, the engines of the same network, backend and precision that do not fit, and why."""
         same = ("weights", "configuration", "backend", "precision")
         found = []
-        for directory in sorted(self.root.iterdir()):
+        for directory in sorted(self.root.glob(f"{key['backend']}-*")):
             try:
                 other = _read_manifest(directory)["key"]
             except BackendError:
@@ -136,7 +132,13 @@ class EngineCache:
 
     @contextmanager
     def unfinished(self) -> Iterator[Path]:
-        """A folder to build in, gone afterwards unless it was kept."""
+        """A folder to build in, gone afterwards unless it was kept.
+
+        Raises:
+            BackendError: if others may write to the cache.
+        """
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _check_owner(self.root)
         for path in self.root.glob(f"{_UNFINISHED}*"):
             if not _alive(path.name.removeprefix(_UNFINISHED).partition("-")[0]):
                 shutil.rmtree(path, ignore_errors=True)

@@ -44,6 +44,11 @@ class Backend:
     gate: GateResult | None
     """How it compares with eager fp32, here and now; None for eager fp32 itself."""
 
+    def __str__(self) -> str:
+        engine = f", engine {self.fingerprint}" if self.fingerprint else ""
+        gate = f"; compared with eager: {self.gate}" if self.gate else ""
+        return f"{self.name} {self.precision} on {self.device}{engine} ({self.reason}){gate}"
+
 
 def prepare_backend(
     model: VideoNetwork,

@@ -57,7 +57,7 @@ class Progress:
             return where
         total = (started - self._start) / done
         left = total - (self._clock() - self._start)
-        return f"{where}, about {spoken(left)} left" if left > 1 else f"{where}, longer than expected"
+        return f"{where}, about {spoken(left)} left" if left >= 0 else f"{where}, longer than expected"
 
 
 def spoken(seconds: float) -> str:

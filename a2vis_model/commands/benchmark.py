@@ -3,14 +3,12 @@
 import argparse
 import dataclasses
 import json
-import sys
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..backends import BACKENDS, PRECISIONS, prepare_backend
 from ..config import ModelConfig, load_config
 from ..errors import A2VISError
 from ..modeling import VideoNetwork, build_model, freeze
@@ -27,7 +25,7 @@ from ..profiling import (
 from ..streaming import StreamingTracker
 from ..tracks import TrackSettings
 from ..weights import load_weights
-from .predict import _device
+from .arguments import add_backend_arguments, backend_from, choose_device, parse_size
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,8 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preset", default="onboard", help="name or YAML file (default: %(default)s)")
     parser.add_argument("--weights", help="weight file to use; without it weights are random, which costs the same")
     parser.add_argument("--size", help="WIDTHxHEIGHT of images, and of the network but for padding (the preset's)")
-    parser.add_argument("--backend", default="auto", choices=BACKENDS, help="(default: %(default)s)")
-    parser.add_argument("--precision", default="fp32", choices=PRECISIONS, help="(default: %(default)s)")
+    add_backend_arguments(parser)
     parser.add_argument("--stride", type=int, default=1, help="frames between clips (default: %(default)s)")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")
     parser.add_argument("--threads", type=int, help="of the CPU (default: PyTorch's choice)")
@@ -60,17 +57,11 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         if args.threads < 1:
             raise A2VISError(f"--threads {args.threads}: choose 1 or more")
         torch.set_num_threads(args.threads)
-    device = _device(args.device)
+    device = choose_device(args.device)
     model, config, video = _network(args)
     if not 1 <= args.stride <= config.clip_length:
         raise A2VISError(f"--stride {args.stride}: choose 1 to {config.clip_length}, the clip length")
-    backend = prepare_backend(
-        freeze(model.to(device)),
-        config,
-        backend=args.backend,
-        precision=args.precision,
-        progress=lambda text: print(text, file=sys.stderr),
-    )
+    backend = backend_from(args, freeze(model.to(device)), config, quiet=False)
     settings = EVERY_SLOT if args.every_slot else TrackSettings()
     network, stride, frames = backend.network, args.stride, args.frames
     times = time_stream(StreamingTracker(network, config, stride=stride, settings=settings), video, frames)
@@ -98,17 +89,10 @@ def _network(args: argparse.Namespace) -> tuple[VideoNetwork, ModelConfig, list[
     else:
         config = load_config(args.preset)
         model = build_model(config)
-    width, height = _size(args.size) if args.size else (config.input_width, config.input_height)
+    width, height = parse_size(args.size) if args.size else (config.input_width, config.input_height)
     config = dataclasses.replace(config, input_width=-(-width // 32) * 32, input_height=-(-height // 32) * 32)
     model.prepare(config.input_height, config.input_width, config.clip_length)
     return model, config, sample_video(height, width)
-
-
-def _size(text: str) -> tuple[int, int]:
-    width, _, height = text.partition("x")
-    if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
-        raise A2VISError(f"--size {text}: give WIDTHxHEIGHT, such as 480x320")
-    return int(width), int(height)
 
 
 def _text(measured: dict[str, Any]) -> str:

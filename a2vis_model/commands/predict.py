@@ -8,7 +8,6 @@ from collections import deque
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -19,6 +18,7 @@ from ..results import TrackCollector
 from ..streaming import FrameResult, StreamingTracker
 from ..video_io import VideoInput, VideoWriter
 from ..weights import load_weights, shipped_weights
+from .arguments import add_backend_arguments, backend_from, choose_device, resize
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,9 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preset", default="onboard", help="whose shipped weights to use (default: %(default)s)")
     parser.add_argument("--weights", help="weight file to use instead; it knows its own preset")
     parser.add_argument("--stride", type=int, default=1, help="frames between clips (default: %(default)s)")
+    parser.add_argument("--size", help="WIDTHxHEIGHT of the network's input (default: as in the weight file)")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")
+    add_backend_arguments(parser)
     parser.add_argument("--no-overlay", action="store_true", help="write tracks.json alone")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.add_argument("--quiet", action="store_true", help="no progress on standard error")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -38,12 +40,14 @@ def run(args: argparse.Namespace) -> int:
     model, config = load_weights(args.weights or shipped_weights(args.preset))
     if args.stride < 1 or args.stride > config.clip_length:
         raise A2VISError(f"--stride {args.stride}: choose 1 to {config.clip_length}, the clip length")
-    model = freeze(model.to(_device(args.device)))
+    if args.size:
+        config = resize(model, config, args.size)
     video = VideoInput.open(args.input)
+    backend = backend_from(args, freeze(model.to(choose_device(args.device))), config, quiet=args.quiet)
     output = Path(args.output)
     output.mkdir(parents=True, exist_ok=True)
     collector = TrackCollector(config.classes)
-    tracker = StreamingTracker(model, config, stride=args.stride)
+    tracker = StreamingTracker(backend.network, config, stride=args.stride)
     waiting: deque[NDArray[np.uint8]] = deque()
     start = time.perf_counter()
     with _writer(video, output, wanted=not args.no_overlay) as writer:
@@ -72,13 +76,3 @@ def _writer(video: VideoInput, output: Path, *, wanted: bool) -> VideoWriter | c
     if not wanted:
         return contextlib.nullcontext()
     return VideoWriter(output / "overlay.mp4", height=video.height, width=video.width, rate=video.rate)
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name not in ("cpu", "cuda"):
-        raise A2VISError(f"--device {name}: choose auto, cpu or cuda")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise A2VISError("--device cuda: this PyTorch finds no usable NVIDIA GPU; use --device cpu")
-    return torch.device(name)

@@ -16,12 +16,14 @@ from ..config import ModelConfig
 from ..data import VideoRecord
 from ..errors import A2VISError
 from ..masks import RegionMask, logits_to_mask
-from ..modeling import VideoNetwork
+from ..modeling import StreamNetwork, VideoNetwork
 from ..preprocessing import FrameTransform
 from .prediction import PredictionSettings, Record, VideoPrediction, frames_of, predict_video
 
 System = Literal["network", "still", "sort", "bytetrack"]
 SYSTEMS: tuple[System, ...] = get_args(System)
+BOX_TRACKERS: tuple[System, ...] = ("sort", "bytetrack")
+"""They take the detector alone."""
 
 LEAST_SCORE = 0.1
 """Detections below this are not shown to the box trackers; ByteTrack makes use of weak ones."""
@@ -30,10 +32,12 @@ STILL_FRAMES = 30
 
 
 def predict_with(
-    system: System, model: VideoNetwork, config: ModelConfig, video: VideoRecord, settings: PredictionSettings
+    system: System, model: StreamNetwork, config: ModelConfig, video: VideoRecord, settings: PredictionSettings
 ) -> VideoPrediction:
     """Run the network itself, or a baseline that is made of it."""
-    if system in ("sort", "bytetrack"):
+    if system in BOX_TRACKERS:
+        if not isinstance(model, VideoNetwork):
+            raise TypeError(f"{system} takes the detector alone; give it the eager network")
         return _track_boxes(system, model, config, video)
     prediction = predict_video(model, config, video, settings)
     if system == "still":

@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import torch
-
+from ..commands.arguments import add_backend_arguments, choose_device, engine_cache
 from ..data import FORMATS
 from ..data.problems import ProblemLog
 from ..errors import A2VISError
 from ..identity import file_hash
 from ..tracks import TrackSettings
-from .baselines import SYSTEMS, System
+from .baselines import BOX_TRACKERS, SYSTEMS, System
 from .files import Comparison, open_comparison
 from .instances import Kind
 from .mot_text import write_mot, write_mots
@@ -47,6 +46,8 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", required=True, metavar="DIR", help="folder for predictions, results and plots")
     parser.add_argument("--export", choices=EXPORTS, action="append", default=[], help="also write this text format")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="(%(default)s)")
+    # Scores are to be the same wherever they are taken, whatever engines are there.
+    add_backend_arguments(parser, "eager")
     add_job_arguments(parser)
     group = parser.add_argument_group("prediction (see docs/evaluation.md)")
     default, life = PredictionSettings(), TrackSettings()
@@ -75,8 +76,7 @@ def check_run_arguments(args: argparse.Namespace) -> None:
     for name, least in (("top", 1), ("stride", 0)):
         if getattr(args, name) < least:
             raise A2VISError(f"--{name} {getattr(args, name)}: choose {least} or more")
-    if args.device == "cuda" and not torch.cuda.is_available():
-        raise A2VISError("--device cuda: this PyTorch finds no usable NVIDIA GPU; use --device cpu")
+    choose_device(args.device)
 
 
 def evaluate(
@@ -88,7 +88,8 @@ def evaluate(
     name: str | None,
 ) -> tuple[Results, int]:
     """Evaluate one system into its folder: its results and the exit status."""
-    cuda = args.device == "cuda" or (args.device == "auto" and torch.cuda.is_available())
+    if system in BOX_TRACKERS and (args.backend, args.precision) != ("eager", "fp32"):
+        raise A2VISError(f"--system {system} takes the detector alone; leave --backend and --precision out")
     try:
         life = TrackSettings(start_score=args.start_score, keep_score=args.keep_score)
     except ValueError as error:
@@ -100,9 +101,12 @@ def evaluate(
         source=source,
         system=system,
         prediction=PredictionSettings(args.output_mode, args.class_score, args.top, args.stride, life),
-        device="cuda" if cuda else "cpu",
+        device=choose_device(args.device).type,
         output=str(output),
         threads=max(cores() // args.jobs, 1),
+        backend=args.backend,
+        precision=args.precision,
+        engine_cache=str(engine_cache(args)),
     )
     config = source.config()
     if args.stride > config.clip_length:
@@ -112,7 +116,7 @@ def evaluate(
     summary = run_evaluation(evaluation, problems, jobs=args.jobs, quiet=args.quiet)
     with quiet_loaders():
         truth, ranked, tracked = (output / file for file in (TRUTH, RANKED, TRACKED))
-        same = args.output_mode != "both" or system in ("sort", "bytetrack")
+        same = args.output_mode != "both" or system in BOX_TRACKERS
         comparison = open_comparison(truth, ranked, None if same else tracked, settings, problems, format="ytvis")
         scores = score_videos(comparison, settings, problems, jobs=args.jobs, quiet=args.quiet)
         results: Results = {
@@ -126,6 +130,7 @@ def evaluate(
             **provenance(weights=None if weights is None else file_hash(weights), data=data_hash([args.data])),
             "configuration": summary.name,
             "system": system,
+            "backend": summary.backend,
             "prediction": vars(evaluation.prediction) | {"tracks": vars(life)},
         }
         reader = frame_reader(open_data(evaluation, config))

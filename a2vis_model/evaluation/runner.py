@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from ..backends import Backend, BackendName, Precision, prepare_backend
 from ..config import ModelConfig, load_config
 from ..data import Dataset, VideoRecord, open_dataset
 from ..data.masks import RleMask
@@ -90,6 +91,9 @@ class Evaluation:
     output: str
     threads: int = 0
     """Of PyTorch in each process; 0 leaves them as they are."""
+    backend: BackendName = "eager"
+    precision: Precision = "fp32"
+    engine_cache: str | None = None
 
     def fingerprint(self) -> str:
         """Changes with anything that changes predictions."""
@@ -104,6 +108,8 @@ class Evaluation:
             "format": self.format,
             "system": self.system,
             "prediction": asdict(self.prediction),
+            "backend": self.backend,
+            "precision": self.precision,
         }
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
@@ -118,12 +124,16 @@ class RunSummary:
     fps: float | None
     """Frames a second of the system alone, in one process."""
     parameters: int
+    backend: str
+    """What computed it."""
 
 
 def run_evaluation(evaluation: Evaluation, problems: ProblemLog, *, jobs: int, quiet: bool) -> RunSummary:
     """Predict every video that is not done yet, and write the truth and the predictions as YouTube-VIS JSON."""
     model, config = evaluation.source.load()
     parameters = sum(parameter.numel() for parameter in model.parameters())
+    # Here first, so that an engine is built once and an obstacle is said before anything is done.
+    backend = str(_backend(evaluation, model, config))
     del model
     with quiet_loaders():
         dataset = _open(evaluation, config, problems)
@@ -140,7 +150,7 @@ def run_evaluation(evaluation: Evaluation, problems: ProblemLog, *, jobs: int, q
                 bar.update()
         categories = {index + 1: name for index, name in enumerate(config.classes)}
         seconds, frames = _assemble(Path(evaluation.output), folder, len(dataset), categories, problems)
-    return RunSummary(config.name, categories, frames / seconds if seconds else None, parameters)
+    return RunSummary(config.name, categories, frames / seconds if seconds else None, parameters, backend)
 
 
 def open_data(evaluation: Evaluation, config: ModelConfig) -> Dataset:
@@ -152,6 +162,16 @@ def _open(evaluation: Evaluation, config: ModelConfig, problems: ProblemLog) -> 
     return open_dataset(evaluation.data, evaluation.format, config.classes, images=evaluation.images, problems=problems)
 
 
+def _backend(evaluation: Evaluation, model: VideoNetwork, config: ModelConfig) -> Backend:
+    return prepare_backend(
+        freeze(model.to(torch.device(evaluation.device))),
+        config,
+        backend=evaluation.backend,
+        precision=evaluation.precision,
+        cache=None if evaluation.engine_cache is None else Path(evaluation.engine_cache),
+    )
+
+
 class _Worker:
     """A loaded network and an opened data set."""
 
@@ -161,7 +181,7 @@ class _Worker:
         self.evaluation = evaluation
         self.folder = folder
         model, self.config = evaluation.source.load()
-        self.model = freeze(model.to(torch.device(evaluation.device)))
+        self.backend = _backend(evaluation, model, self.config)
         self.problems = ProblemLog()
         self.dataset = _open(evaluation, self.config, self.problems)
 
@@ -175,7 +195,7 @@ class _Worker:
             settings = self.evaluation.prediction
             if not settings.stride:
                 settings = replace(settings, stride=self.config.clip_length)
-            prediction = predict_with(self.evaluation.system, self.model, self.config, video, settings)
+            prediction = predict_with(self.evaluation.system, self.backend.network, self.config, video, settings)
         except DataError:
             return list(self.problems)[before:]  # the data set has reported it
         except A2VISError as error:
