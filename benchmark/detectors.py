@@ -11,23 +11,32 @@ import statistics
 import time
 from collections.abc import Callable
 
-import numpy as np
 import torch
 
 from a2vis_model import ModelConfig, StreamingTracker, TrackSettings, build_model, freeze, load_config
 from a2vis_model.modeling import build_detector
 from a2vis_model.modeling.backbones import fold_batch_norms
-
-EVERY_SLOT = TrackSettings(start_score=0, keep_score=0, min_area=1, confirm_frames=1, duplicate_iou=1)
+from a2vis_model.profiling import EVERY_SLOT, sample_video, time_stream
 
 
 def transformers_mask2former(config: ModelConfig) -> torch.nn.Module:
-    """transformers' Mask2Former with the sizes of a preset."""
+    """transformers' Mask2Former with the sizes of a preset, its own separate convolutions and levels aside.
+
+    In place of MobileNetV2, which it cannot take, a ResNet of basic blocks with as many channels and parameters.
+    """
     from transformers import Mask2FormerConfig, Mask2FormerForUniversalSegmentation, ResNetConfig, SwinConfig
 
     stages = ["stage1", "stage2", "stage3", "stage4"]
     if config.backbone.name == "resnet50":
         backbone = ResNetConfig(out_features=stages, downsample_in_bottleneck=False)
+    elif config.backbone.name == "mobilenet_v2":
+        backbone = ResNetConfig(
+            out_features=stages,
+            embedding_size=32,
+            hidden_sizes=[24, 32, 96, 160],
+            depths=[2, 3, 3, 2],
+            layer_type="basic",
+        )
     else:
         swin = config.backbone
         backbone = SwinConfig(
@@ -41,6 +50,13 @@ def transformers_mask2former(config: ModelConfig) -> torch.nn.Module:
     settings = Mask2FormerConfig(
         backbone_config=backbone,
         num_labels=len(config.classes),
+        feature_size=config.dim,
+        mask_feature_size=config.mask_dim,
+        hidden_dim=config.dim,
+        encoder_layers=config.pixel_decoder.layers,
+        encoder_feedforward_dim=config.pixel_decoder.ffn_dim,
+        dim_feedforward=config.frame_decoder.ffn_dim,
+        num_attention_heads=config.heads,
         num_queries=config.frame_decoder.queries,
         decoder_layers=config.frame_decoder.layers + 1,
     )
@@ -86,38 +102,31 @@ def main() -> None:
         size = f"{preset}, {config.input_width}x{config.input_height}"
         image = torch.randn(1, 3, config.input_height, config.input_width)
         functions: dict[str, Callable[[], object]] = {}
-        if config.backbone.name in ("resnet50", "swin"):
-            detector = build_detector(config).eval().requires_grad_(False)
-            detector.prepare(config.input_height, config.input_width)
-            fold_batch_norms(detector)
-            detector.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            theirs = transformers_mask2former(config)
-            functions["transformers Mask2Former"] = lambda theirs=theirs, image=image: theirs(pixel_values=image)
-            functions["our detector"] = lambda detector=detector, image=image: detector.detections(detector(image))
-            report(size, take_turns(functions, args.runs), "transformers Mask2Former")
-            del detector, theirs, functions
+        detector = build_detector(config).eval().requires_grad_(False)
+        detector.prepare(config.input_height, config.input_width)
+        fold_batch_norms(detector)
+        detector.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        theirs = transformers_mask2former(config)
+        millions = [sum(p.numel() for p in network.parameters()) / 1e6 for network in (theirs, detector)]
+        functions[f"transformers Mask2Former, {millions[0]:.1f} M"] = lambda theirs=theirs, image=image: theirs(
+            pixel_values=image
+        )
+        functions[f"our detector, {millions[1]:.1f} M"] = lambda detector=detector, image=image: detector.detections(
+            detector(image)
+        )
+        report(size, take_turns(functions, args.runs), next(iter(functions)))
+        del detector, theirs, functions
         model = freeze(build_model(config))
         print(f"{size}, whole A2VIS from uint8 image to tracks")
         for stride in (1, config.clip_length):
             for label, settings in (("nothing in view", TrackSettings()), ("every slot a track", EVERY_SLOT)):
                 tracker = StreamingTracker(model, config, stride=stride, settings=settings)
-                milliseconds = frame_time(tracker, config, args.runs)
+                video = sample_video(config.input_height, config.input_width)
+                times = time_stream(tracker, video, args.runs * config.clip_length)
                 print(
-                    f"  clip stride {stride}, {label:<20} {milliseconds:9.1f} ms a frame, "
-                    f"{1000 / milliseconds:6.2f} frames a second"
+                    f"  clip stride {stride}, {label:<20} {times.p50_ms:9.1f} ms a frame, "
+                    f"{times.fps:6.2f} frames a second"
                 )
-
-
-def frame_time(tracker: StreamingTracker, config: ModelConfig, clips: int) -> float:
-    """Mean milliseconds of a frame over some clips, after one."""
-    rng = np.random.default_rng(0)
-    image = rng.integers(0, 256, (config.input_height, config.input_width, 3), np.uint8)
-    for _ in range(config.clip_length):
-        tracker.push(image, 0.0)
-    start = time.perf_counter()
-    for _ in range(clips * config.clip_length):
-        tracker.push(image, 0.0)
-    return (time.perf_counter() - start) * 1e3 / (clips * config.clip_length)
 
 
 if __name__ == "__main__":
