@@ -100,6 +100,18 @@ def test_an_engine_that_has_become_wrong_is_refused_and_named(engines, tmp_path)
         prepare_backend(MODEL, CONFIG, backend="compile", cache=tmp_path / "engines")
 
 
+def test_an_engine_that_does_not_load_is_named(engines, tmp_path, monkeypatch):
+    prepare_backend(MODEL, CONFIG, backend="compile", cache=tmp_path / "engines")
+    (directory,) = (tmp_path / "engines").iterdir()
+
+    def load(path, inputs):
+        raise RuntimeError("undefined symbol\nand a trace")
+
+    monkeypatch.setattr(engines, "load", load)
+    with pytest.raises(BackendError, match=f"engine {directory}: RuntimeError: undefined symbol; delete it"):
+        prepare_backend(MODEL, CONFIG, backend="compile", cache=tmp_path / "engines")
+
+
 def test_a_builder_that_fails_is_one_line(engines, tmp_path):
     engines.broken = True
     with pytest.raises(BackendError, match=r"^backend=compile: RuntimeError: ld: cannot find -lcuda; use another"):

@@ -35,7 +35,27 @@ def onboard_config() -> ModelConfig:
     )
 
 
-@pytest.mark.parametrize("make_config", [tiny_config, onboard_config])
+def paper_config(preset: str) -> ModelConfig:
+    """One of the paper's presets at a small size, its layers cut to a few of a kind."""
+    config = load_config(preset, input_height=64, input_width=96)
+    return dataclasses.replace(
+        config,
+        backbone=dataclasses.replace(config.backbone, depths=(2, 2, 2, 2)),
+        pixel_decoder=dataclasses.replace(config.pixel_decoder, layers=1),
+        frame_decoder=dataclasses.replace(config.frame_decoder, layers=3),
+        prototypes=dataclasses.replace(config.prototypes, encoder_layers=1, decoder_layers=1),
+    )
+
+
+def r50_config() -> ModelConfig:
+    return paper_config("r50")
+
+
+def swin_l_config() -> ModelConfig:
+    return paper_config("swin_l")
+
+
+@pytest.mark.parametrize("make_config", [tiny_config, onboard_config, r50_config, swin_l_config])
 def test_exported_graphs_are_static_and_equal_to_eager(make_config):
     config = make_config()
     model = tiny_model(config)
@@ -68,13 +88,20 @@ def test_onnx_equals_eager(make_config, tmp_path):
     paths = export_onnx(model, config, tmp_path)
     inputs = example_inputs(model, config)
     graphs = (FrameGraph(model), ClipGraph(model))
+    found = set()
     for path, graph, arguments, names in zip(paths, graphs, inputs, (FRAME_OUTPUTS, CLIP_OUTPUTS), strict=True):
         exported = onnx.load(path)
         assert next(o.version for o in exported.opset_import if o.domain == "") <= 19
         for node in exported.graph.node:
+            attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
             if node.op_type == "GridSample":
-                mode = next(a.s for a in node.attribute if a.name == "mode")
-                assert mode in (b"bilinear", b"linear")
+                assert attributes["mode"] == b"bilinear"
+                assert attributes.get("padding_mode", b"zeros") == b"zeros"
+                assert attributes.get("align_corners", 0) == 0
+            elif node.op_type == "Resize":
+                assert attributes["mode"] == b"linear"
+                assert attributes["coordinate_transformation_mode"] in (b"half_pixel", b"pytorch_half_pixel")
+            found.add(node.op_type)
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         assert tuple(output.name for output in session.get_outputs()) == names
         feed = {i.name: a.numpy() for i, a in zip(session.get_inputs(), arguments, strict=True)}
@@ -83,6 +110,8 @@ def test_onnx_equals_eager(make_config, tmp_path):
         for name, a, b in zip(names, expected, session.run(None, feed), strict=True):
             scale = max(np.abs(a.numpy().astype(np.float64)).max(), 1e-6)
             assert np.abs(a.numpy().astype(np.float64) - b).max() / scale < 1e-4, name
+    assert "Resize" in found
+    assert ("GridSample" in found) == (config.pixel_decoder.sampling == "grid_sample")
 
 
 def test_only_a2vis_with_samh_in_evaluation_mode_is_exported():

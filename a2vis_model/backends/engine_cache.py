@@ -67,6 +67,7 @@ def engine_key(
         "precision": precision,
         "device": _device_name(model.device),
         "a2vis": __version__,
+        "graphs": _source_hash(),
         "torch": torch.__version__,
         "cuda": str(torch.version.cuda),
         **versions,
@@ -179,6 +180,16 @@ def _weights_hash(model: VideoNetwork) -> str:
         data = tensor.detach().cpu().contiguous()
         digest.update(f"{name} {data.dtype} {list(data.shape)}\n".encode())
         digest.update(data.flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _source_hash() -> str:
+    """SHA-256 of the code that the graphs are traced from."""
+    package = Path(__file__).parent.parent
+    files = [package / "export.py", package / "backends" / "precision.py", *(package / "modeling").rglob("*.py")]
+    digest = hashlib.sha256()
+    for path in sorted(files):
+        digest.update(f"{path.relative_to(package)} {file_hash(path)}\n".encode())
     return digest.hexdigest()
 
 

@@ -150,8 +150,7 @@ def _prepare(
     except BackendError:
         raise
     except Exception as error:
-        first = str(error).strip().partition("\n")[0]
-        raise BackendError(f"backend={name}: {type(error).__name__}: {first}; use another backend") from error
+        raise BackendError(f"backend={name}: {_said(error)}; use another backend") from error
     return Backend(name, precision, model.device, network, reason, fingerprint(key), gate)
 
 
@@ -182,8 +181,8 @@ class _Job:
             self.progress(f"loading the engine {stored}")
             try:
                 return self._load(stored)
-            except BackendError as error:
-                raise BackendError(f"engine {stored}: {error}") from error
+            except Exception as error:
+                raise BackendError(f"engine {stored}: {_said(error)}; delete it and build it again") from error
         for text in cache.near_misses(self.key):
             self.progress(f"not used: {text}")
         with cache.unfinished() as folder:
@@ -213,6 +212,12 @@ class _Job:
 
     def _file(self, folder: Path, graph: str) -> Path:
         return folder / f"{graph}{self.engines.suffix}"
+
+
+def _said(error: Exception) -> str:
+    """An error in one line."""
+    first = str(error).strip().partition("\n")[0]
+    return first if isinstance(error, BackendError) else f"{type(error).__name__}: {first}"
 
 
 def _gate(
