@@ -1,7 +1,9 @@
 """Small configurations that every test can afford."""
 
 import dataclasses
+from collections.abc import Iterator
 
+import psutil
 import pytest
 import torch
 
@@ -49,3 +51,18 @@ def config() -> ModelConfig:
 @pytest.fixture
 def model(config: ModelConfig) -> VideoNetwork:
     return tiny_model(config)
+
+
+@pytest.fixture
+def no_process_is_left_over() -> Iterator[None]:
+    """A node that stays behind would speak to the tests after it."""
+    yield
+    assert not [child.cmdline() for child in psutil.Process().children(recursive=True) if _is_node(child)]
+
+
+def _is_node(process: psutil.Process) -> bool:
+    try:
+        command = " ".join(process.cmdline())
+        return process.status() != psutil.STATUS_ZOMBIE and ("a2vis_" in command or "fake_node" in command)
+    except psutil.NoSuchProcess:
+        return False

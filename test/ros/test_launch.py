@@ -17,6 +17,7 @@ from a2vis_model import ModelConfig, VideoNetwork, save_weights
 
 pytestmark = [
     needs_ros,
+    pytest.mark.usefixtures("no_process_is_left_over"),
     pytest.mark.skipif(
         importlib.util.find_spec("launch_ros") is None,
         reason="launch and launch_ros are not installed: they are on no package index, only on a ROS 2 machine",

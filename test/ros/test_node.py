@@ -14,7 +14,7 @@ from ros_helpers import ROOT, Peer, arguments, image, needs_ros, process
 
 from a2vis_model import ModelConfig, VideoNetwork, save_weights
 
-pytestmark = needs_ros
+pytestmark = [needs_ros, pytest.mark.usefixtures("no_process_is_left_over")]
 
 NODE = "/a2vis"
 EAGER_TRACKS = {"start_score": 0.0, "keep_score": 0.0}
