@@ -62,13 +62,14 @@ def programs(network: str, precision: str) -> dict[str, tuple[torch.export.Expor
     from conftest import tiny_config, tiny_model
 
     from a2vis_model import freeze, load_config
-    from a2vis_model.backends.precision import half_precision
+    from a2vis_model.backends.precision import prepared
+    from a2vis_model.backends.tensorrt import TensorRTEngines
     from a2vis_model.export import example_inputs, export_graphs
 
+    # The small one samples by grid, which converts too; the presets sample as the backend does.
     config = tiny_config() if network == "small" else load_config(network)
-    model = freeze(tiny_model(config))
-    if precision == "fp16":
-        model = half_precision(model)  # type: ignore[arg-type]
+    sampling = None if network == "small" else TensorRTEngines.sampling
+    model = prepared(freeze(tiny_model(config)), precision, sampling)  # type: ignore[arg-type]
     graphs = zip(export_graphs(model, config), example_inputs(model, config), strict=True)
     return dict(zip(("frame", "clip"), graphs, strict=True))
 

@@ -14,6 +14,7 @@ class FakeEngines:
 
     suffix = ".fake"
     fused_attention = True
+    sampling = None
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.wrong = self.broken = False

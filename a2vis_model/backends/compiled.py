@@ -1,11 +1,13 @@
 """Inductor: torch.compile's compiler, ahead of time into native code."""
 
+import warnings
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.export import ExportedProgram
 
+from ..modeling.deformable_attention import Sampling
 from .network import Graph
 
 
@@ -13,6 +15,7 @@ class InductorEngines:
     """AOTInductor packages: native code and weights of a whole graph, for static shapes."""
 
     fused_attention = True
+    sampling: Sampling | None = None
     suffix = ".pt2"
 
     def versions(self) -> dict[str, str]:
@@ -21,7 +24,10 @@ class InductorEngines:
 
     def build(self, program: ExportedProgram, inputs: tuple[Tensor, ...], path: Path) -> None:
         """See `Engines`; the inputs are in the program."""
-        torch._inductor.aoti_compile_and_package(program, package_path=str(path))
+        with warnings.catch_warnings():
+            # Of PyTorch to itself.
+            warnings.simplefilter("ignore", FutureWarning)
+            torch._inductor.aoti_compile_and_package(program, package_path=str(path))
 
     def load(self, path: Path, inputs: tuple[Tensor, ...]) -> Graph:
         """See `Engines`; on a GPU a CUDA graph of it."""

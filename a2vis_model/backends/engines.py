@@ -6,6 +6,7 @@ from typing import Protocol
 from torch import Tensor
 from torch.export import ExportedProgram
 
+from ..modeling.deformable_attention import Sampling
 from .choice import EngineName
 from .compiled import InductorEngines
 from .network import Graph
@@ -19,6 +20,8 @@ class Engines(Protocol):
     """Of engine files."""
     fused_attention: bool
     """See `export_graphs`."""
+    sampling: Sampling | None
+    """How deformable attention must sample; None leaves it as it is configured."""
 
     def versions(self) -> dict[str, str]:
         """Of the software, beside torch and CUDA, that an engine depends on."""

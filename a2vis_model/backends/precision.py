@@ -1,4 +1,4 @@
-"""Networks in fp16, with fp32 where fp16 would be too coarse or overflow."""
+"""Networks as backends need them: in fp16, with fp32 where that would be too coarse, or sampling in another way."""
 
 import copy
 from typing import Any
@@ -6,8 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..modeling import A2VIS
+from ..modeling import A2VIS, DeformableAttention
+from ..modeling.deformable_attention import Sampling
 from ..modeling.prototype_update import PrototypeUpdate
+from .choice import Precision
 
 _ISLANDS = (nn.LayerNorm, nn.GroupNorm, PrototypeUpdate)
 """Computed in fp32: normalisation, and the attention that carries the state from clip to clip."""
@@ -25,6 +27,17 @@ class _Island(nn.Module):
     def forward(self, *inputs: Tensor) -> Tensor:
         result: Tensor = self.module(*(x.float() for x in inputs))
         return result.half()
+
+
+def prepared(model: A2VIS, precision: Precision, sampling: Sampling | None) -> A2VIS:
+    """The network that graphs are made of: at a precision, and sampling as the backend must (None: as configured)."""
+    if precision == "fp32" and sampling is None:
+        return model
+    source = half_precision(model) if precision == "fp16" else copy.deepcopy(model).eval()
+    for module in source.modules():
+        if isinstance(module, DeformableAttention) and sampling is not None:
+            module.sampling = sampling
+    return source
 
 
 def half_precision(model: A2VIS) -> A2VIS:

@@ -18,7 +18,7 @@ from .engine_cache import GRAPHS, EngineCache, Key, engine_key, fingerprint
 from .engines import ENGINES, Engines
 from .network import GraphNetwork
 from .parity import LIMITS, GateResult, compare
-from .precision import half_precision
+from .precision import prepared
 from .progress import Progress, Tell
 
 _EXPORT, _BUILD_FRAME, _BUILD_CLIP = "exporting the graphs", "building the frame graph", "building the clip graph"
@@ -136,8 +136,8 @@ def _prepare(
     if name == "eager" and precision == "fp32":
         return Backend(name, precision, model.device, model.eval(), reason, "", None)
     model = cast(A2VIS, model)
-    source = model if precision == "fp32" else half_precision(model)
     if name == "eager":
+        source = prepared(model, precision, None)
         network = GraphNetwork(model, FrameGraph(source), ClipGraph(source))
         return Backend(
             name, precision, model.device, network, reason, "", _gate(model, network, config, name, precision)
@@ -145,7 +145,7 @@ def _prepare(
     engines = ENGINES[name]
     try:
         key = engine_key(model, config, name, precision, engines.versions())
-        job = _Job(model, source, config, name, precision, engines, key, progress)
+        job = _Job(model, prepared(model, precision, engines.sampling), config, name, precision, engines, key, progress)
         network, gate = job.without_cache() if cache is None else job.with_cache(cache)
     except BackendError:
         raise
@@ -160,7 +160,7 @@ class _Job:
 
     model: A2VIS
     source: A2VIS
-    """Of the engine's precision."""
+    """Of the engine's precision, and sampling as it must."""
     config: ModelConfig
     name: EngineName
     precision: Precision

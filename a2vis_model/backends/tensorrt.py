@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.export import ExportedProgram
 
+from ..modeling.deformable_attention import Sampling
 from .network import Graph
 
 
@@ -22,6 +23,9 @@ class TensorRTEngines:
     """Serialised TensorRT engines of whole graphs, for static shapes."""
 
     fused_attention = False
+    # Deformable attention on TensorRT's own grid sampling is reported silently wrong, in fp32, for versions that this
+    # Torch-TensorRT uses: NVIDIA/TensorRT#4813.
+    sampling: Sampling | None = "gather"
     suffix = ".plan"
 
     def versions(self) -> dict[str, str]:
