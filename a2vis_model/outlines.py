@@ -197,7 +197,8 @@ class MaskRuns:
         self._place = place
         stride = place.image_width + 1
         plane = place.image_height * stride
-        edges = np.sort(mask * np.int64(plane) + position)
+        # Nearly in order as they come, which a stable sort makes use of.
+        edges = np.sort(mask * np.int64(plane) + position, kind="stable")
         # Between two pixels the sign may change to and fro, where pixels are wider than cells: pairs cancel.
         different = np.flatnonzero(np.diff(edges, prepend=-1))
         edges = edges[different[np.diff(different, append=len(edges)) % 2 == 1]]
@@ -222,19 +223,20 @@ class MaskRuns:
         apart[1:-1] = (start[1:] != stop[:-1]) | (which[1:] != which[:-1])
         bounds = np.stack((start, stop), axis=1)[np.stack((apart[:-1], apart[1:]), axis=1)]
         kept = np.append(0, np.cumsum(apart[:-1].astype(np.int64) + apart[1:]))
-        self._from, self._to = kept[segment], kept[last + 1]
-        self._runs = np.diff(bounds, prepend=0)
-        self._runs[self._from] = bounds[self._from]
-        self._rest = self._width * self._height - bounds[self._to - 1]
+        first, end = kept[segment], kept[last + 1]
+        # Each mask's runs go on to the end of its box, unless the last pixel is inside.
+        size = self._width * self._height
+        number = np.arange(len(segment))
+        self._from, self._to = first + number, end + number + (bounds[end - 1] < size)
+        runs = np.diff(np.insert(bounds, end, size), prepend=0)
+        runs[self._from] = bounds[first]
+        self._runs = runs.astype(np.uint32)
 
     def mask(self, index: int) -> RegionMask:
         """The mask of that number; an empty one where it has no edges."""
         place, i = self._place, self._index.get(index)
         if i is None:
             return RegionMask.empty(place.image_height, place.image_width)
-        runs = self._runs[self._from[i] : self._to[i]]
-        if self._rest[i]:
-            runs = np.append(runs, self._rest[i])
         return RegionMask(
             place.image_height,
             place.image_width,
@@ -242,5 +244,5 @@ class MaskRuns:
             int(self._y[i]),
             int(self._width[i]),
             int(self._height[i]),
-            runs.astype(np.uint32),
+            self._runs[self._from[i] : self._to[i]],
         )
