@@ -58,6 +58,17 @@ def shipped_weights(preset: str) -> Path:
     return path
 
 
+def is_weight_file(path: str | Path) -> bool:
+    """Whether a file is one of ours, or may be but is broken, which `load_weights` then says."""
+    if Path(path).suffix != ".safetensors":
+        return False
+    try:
+        with safe_open(path, framework="pt") as file:
+            return str((file.metadata() or {}).get("format", "")).startswith("a2vis/")
+    except (SafetensorError, OSError):
+        return True
+
+
 def read_config(path: str | Path) -> ModelConfig:
     """The configuration inside a weight file."""
     return _read(Path(path), tensors=False)[0]

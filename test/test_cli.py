@@ -131,6 +131,16 @@ def test_import_weights_reports_and_writes(tmp_path, capsys):
     assert load_weights(output)[1].name == "lite"
 
 
+def test_import_weights_halves_a_file_of_ours(tmp_path, weights):
+    output = tmp_path / "half.safetensors"
+    assert main(["import-weights", str(weights), "--half", "--output", str(output)]) == 0
+    assert output.stat().st_size < 0.6 * weights.stat().st_size
+    (model, config), (half, half_config) = load_weights(weights), load_weights(output)
+    assert half_config == config
+    for name, tensor in half.state_dict().items():
+        torch.testing.assert_close(tensor, model.state_dict()[name], rtol=1e-3, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -147,6 +157,8 @@ def test_import_weights_reports_and_writes(tmp_path, capsys):
         (["info", "--preset", "r51"], "unknown preset 'r51'"),
         (["info", "--variant", "x"], "unknown variant 'x'"),
         (["import-weights", "nothing.pth", "--preset", "r50"], "nothing.pth"),
+        (["import-weights", "nothing.pth"], "--preset"),
+        (["import-weights", "{weights}", "--preset", "r50"], "its own network"),
         (["import-weights", "{video}", "--preset", "r50"], "in.mp4"),
     ],
 )

@@ -1,11 +1,13 @@
-"""`a2vis import-weights`: foreign checkpoints become our weight files."""
+"""`a2vis import-weights`: foreign checkpoints become our weight files, and ours smaller ones."""
 
 import argparse
+from pathlib import Path
 
 from ..config import load_config
+from ..errors import A2VISError
 from ..importers import import_checkpoint
 from ..modeling import build_model
-from ..weights import save_weights
+from ..weights import is_weight_file, load_weights, save_weights
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -13,9 +15,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "file",
         help="detectron2 Mask2Former, VITA or GenVIS (.pth, .pkl), transformers Mask2Former (.safetensors), or a "
-        "backbone: torchvision ResNet-50, Microsoft or timm Swin, EfficientNet-Lite0, MobileNetV2",
+        "backbone: torchvision ResNet-50, Microsoft or timm Swin, EfficientNet-Lite0, MobileNetV2; or a file of ours, "
+        "to store it anew",
     )
-    parser.add_argument("--preset", required=True, help="network to load it into: a name or a YAML file")
+    parser.add_argument("--preset", help="network to load it into: a name or a YAML file; ours know theirs")
     parser.add_argument("--variant", default="a2vis", help="variant of the network (default: %(default)s)")
     parser.add_argument("--output", required=True, help="weight file to write (.safetensors)")
     parser.add_argument("--half", action="store_true", help="store fp16")
@@ -23,10 +26,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Convert, print what was loaded and what was not, and write the file."""
-    config = load_config(args.preset, args.variant)
-    model = build_model(config)
-    report = import_checkpoint(model, args.file)
-    print(report.summary())
-    save_weights(args.output, model, config, half=args.half, notes=f"imported from {args.file}")
+    if is_weight_file(args.file):
+        if args.preset is not None:
+            raise A2VISError(f"--preset {args.preset}: {args.file} is a weight file of ours and knows its own network")
+        model, config = load_weights(args.file)
+    elif args.preset is None:
+        raise A2VISError(f"{args.file}: does not say which network it is for; add --preset")
+    else:
+        config = load_config(args.preset, args.variant)
+        model = build_model(config)
+        print(import_checkpoint(model, args.file).summary())
+    save_weights(args.output, model, config, half=args.half, notes=f"imported from {Path(args.file).name}")
     print(f"wrote {args.output}")
     return 0

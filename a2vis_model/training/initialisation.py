@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 
 from ..importers import import_checkpoint
 from ..modeling import A2VIS, VideoNetwork
 from ..modeling.a2vis import PrototypeNetwork
-from ..weights import load_weights
+from ..weights import is_weight_file, load_weights
 
 
 def initialise(model: VideoNetwork, path: Path) -> str:
@@ -19,7 +18,7 @@ def initialise(model: VideoNetwork, path: Path) -> str:
     Returns:
         what was done, for people.
     """
-    if not _is_ours(path):
+    if not is_weight_file(path):
         return import_checkpoint(model, path).summary()
     source, config = load_weights(path)
     own, other = model.state_dict(), source.state_dict()
@@ -45,13 +44,3 @@ def warm_start(model: VideoNetwork) -> None:
     model.prototypes.class_head.load_state_dict(detector.frame_decoder.class_head.state_dict())
     if isinstance(model, A2VIS) and model.samh is not None and model.samh.features.residual:
         model.samh.mask_embed.load_state_dict(detector.frame_decoder.mask_head.state_dict())
-
-
-def _is_ours(path: Path) -> bool:
-    if path.suffix != ".safetensors":
-        return False
-    try:
-        with safe_open(path, framework="pt") as file:
-            return str((file.metadata() or {}).get("format", "")).startswith("a2vis/")
-    except (SafetensorError, OSError):
-        return True  # `load_weights` says what is wrong with it
