@@ -2,6 +2,7 @@
 
 import sys
 import time
+from pathlib import Path
 
 from scripted_tracker import ScriptedTracker
 
@@ -31,10 +32,11 @@ class CostlyTracker(ScriptedTracker):
 
 
 def load(request: ModelRequest, progress: Progress) -> LoadedModel:
-    """Takes a second for each frame of the warm-up, as if it built an engine."""
-    for second in range(request.warmup_frames):
-        progress(f"building engine {second + 1} of {request.warmup_frames}")
-        time.sleep(1.0)
+    """Made at once; with an `engine_cache`, as if an engine was built until that path exists."""
+    if request.engine_cache:
+        progress("building an engine")
+        while not Path(request.engine_cache).exists():
+            time.sleep(0.05)
     return LoadedModel(CostlyTracker(), 4, "fake", "nothing", "fake/cpu", ("thing",), engine="0123abcd")
 
 
