@@ -28,7 +28,7 @@ class TrackState(enum.IntEnum):
 class TrackSettings:
     """Thresholds of a track's life. Scores are probabilities, times are frames."""
 
-    start_score: float = 0.5
+    start_score: float = 0.7
     """A free slot starts a track at this score and above."""
     keep_score: float = 0.25
     """A track is present in a frame at this score and above."""
@@ -40,8 +40,8 @@ class TrackSettings:
     """A track hidden for longer than this ends."""
     max_lost_frames: int = 30
     """A track lost for longer than this ends."""
-    duplicate_iou: float = 0.7
-    """A new track whose mask overlaps a live one's by this much is the same object and does not start."""
+    duplicate_iou: float = 0.5
+    """Of tracks whose visible masks overlap by more than this the oldest is the object; others end or do not start."""
 
     def __post_init__(self) -> None:
         for name in ("start_score", "keep_score", "duplicate_iou"):
@@ -163,6 +163,8 @@ class TrackManager:
             if visible[slot]:
                 track.class_id = int(observation.classes[slot])
             self._advance(track, visible=bool(visible[slot]), placed=bool(amodal[slot]))
+        if observation.visible_area is not None:  # amodal masks of two objects may well be the same
+            self._end_duplicates(observation.overlap, visible)
         self._start_tracks(observation, visible)
         current = self.tracks
         self._tracks = {t.slot: t for t in current if t.state is not TrackState.ENDED}
@@ -197,6 +199,17 @@ class TrackManager:
         else:
             track.state = TrackState.OCCLUDED if placed else TrackState.LOST
 
+    def _end_duplicates(self, overlap: NDArray[np.float32], visible: NDArray[np.bool_]) -> None:
+        """End the younger of tracks that show the same pixels: a pixel shows one object."""
+        seen: list[int] = []
+        for track in self.tracks:
+            if track.state is TrackState.ENDED or not visible[track.slot]:
+                continue
+            if (overlap[track.slot, seen] > self.settings.duplicate_iou).any():
+                track.state = TrackState.ENDED
+            else:
+                seen.append(track.slot)
+
     def _start_tracks(self, observation: SlotObservation, visible: NDArray[np.bool_]) -> None:
         settings = self.settings
         candidates = np.flatnonzero(visible & (observation.scores >= settings.start_score))
@@ -204,7 +217,7 @@ class TrackManager:
             if slot in self._tracks:
                 continue
             live = [s for s, track in self._tracks.items() if track.state is not TrackState.ENDED]
-            if (observation.overlap[slot, live] >= settings.duplicate_iou).any():
+            if (observation.overlap[slot, live] > settings.duplicate_iou).any():
                 continue
             self._tracks[slot] = Track(
                 track_id=self._next_id,

@@ -104,7 +104,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
         "duplicate_iou",
         _TRACKS.duplicate_iou,
-        "overlap with a live track from which a new one does not start",
+        "overlap of visible masks above which two tracks are one object and the younger ends",
         0.0,
         1.0,
         dynamic=True,

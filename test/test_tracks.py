@@ -105,6 +105,30 @@ def test_a_second_slot_on_the_same_object_starts_no_track():
     assert [t.slot for t in manager.update(both)] == [0], "the track that was there"
 
 
+def test_of_tracks_that_come_to_show_the_same_the_oldest_stays():
+    def frame(iou, **changes):
+        overlap = np.eye(Q, dtype=np.float32)
+        overlap[0, 1] = overlap[1, 0] = iou
+        seen = observe({0: 0.9, 1: 0.95}, {0: 500, 1: 500}, {0: 600, 1: 600}, overlap=overlap)
+        return SlotObservation(**{**seen.__dict__, **changes})
+
+    manager = TrackManager(SETTINGS)
+    assert states(manager, [SEEN, frame(0.0), frame(0.5), frame(0.6), frame(0.6)]) == [
+        [(1, "TENTATIVE")],
+        [(1, "VISIBLE"), (2, "TENTATIVE")],
+        [(1, "VISIBLE"), (2, "VISIBLE")],
+        [(1, "VISIBLE"), (2, "ENDED")],
+        [(1, "VISIBLE")],
+    ]
+    # The amodal masks of two objects may well be the same, and so may those of a hidden one and of what hides it.
+    manager = TrackManager(SETTINGS)
+    amodal = [frame(iou, visible_area=None) for iou in (0.0, 0.8)]
+    assert [state for _, state in states(manager, amodal)[1]] == ["VISIBLE", "VISIBLE"]
+    manager = TrackManager(SETTINGS)
+    hidden = frame(0.8, visible_area=np.array([500, 0, 0, 0]))
+    assert states(manager, [frame(0.0), frame(0.0), hidden])[2] == [(1, "OCCLUDED"), (2, "VISIBLE")]
+
+
 def test_the_class_is_that_of_the_last_visible_frame():
     manager = TrackManager(SETTINGS)
     manager.update(observe({0: 0.9}, {0: 500}, {0: 500}, {0: 2}))
