@@ -10,15 +10,14 @@ drop accounting and the metrics against the rendered truth.
 import argparse
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
@@ -45,6 +44,7 @@ from .mask_codec import decode_box
 from .mask_messages import mask_from_message
 from .messages import image_of
 from .msg import HiddenObjectArray, Mask, TrackedInstance, TrackedInstanceArray
+from .programs import running
 from .replay_evaluate import tracks_in
 from .to_bag import write_bag
 
@@ -175,20 +175,8 @@ def _live(output: Path, weights: str, frames: int, speed: float) -> dict[str, st
     return values
 
 
-@contextmanager
-def _process(log: Any, module: str, *args: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A module of ours as a process, interrupted at the end of the block."""
-    running = subprocess.Popen([sys.executable, "-m", f"a2vis_ros.{module}", *args], stdout=log, stderr=log)
-    try:
-        yield running
-    finally:
-        if running.poll() is None:
-            running.send_signal(signal.SIGINT)
-        try:
-            running.wait(30)
-        except subprocess.TimeoutExpired:
-            running.kill()
-            running.wait()
+def _process(log: BinaryIO, module: str, *args: str) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    return running([sys.executable, "-m", f"a2vis_ros.{module}", *args], log)
 
 
 def _wait(executor: SingleThreadedExecutor, what: str, done: Any, timeout_s: float) -> None:

@@ -91,7 +91,7 @@ def test_timing_leaves_no_hooks_behind():
 
 def test_the_tracker_needs_no_pycocotools():
     code = "import sys; sys.modules['pycocotools'] = None; import a2vis_model, a2vis_model.profiling"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_the_gpu_script_measures_what_is_missing_and_counts_right(tmp_path):

@@ -2,7 +2,6 @@
 
 import importlib.util
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from a2vis_ros.programs import running
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -66,18 +67,8 @@ def process(module: str, *args: str, log: Path | None = None) -> Iterator[subpro
     paths = [str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     command = [sys.executable, "-m", module, *args]
-    with open(log or os.devnull, "ab") as output:
-        running = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
-        try:
-            yield running
-        finally:
-            if running.poll() is None:
-                running.send_signal(signal.SIGINT)
-            try:
-                running.wait(20)
-            except subprocess.TimeoutExpired:
-                running.kill()
-                running.wait()
+    with open(log or os.devnull, "ab") as output, running(command, output, cwd=ROOT, env=environment) as program:
+        yield program
 
 
 class Peer:

@@ -1,9 +1,8 @@
-"""The messages themselves: masks, tracks and images into them and back, and how long that takes."""
+"""The messages themselves: masks, tracks and images into them and back."""
 
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -89,28 +88,6 @@ def test_images_go_out_without_padding_in_little_endian(dtype: type) -> None:
     np.testing.assert_array_equal(decode_rgb(image)[..., 0], np.arange(24).reshape(4, 6)[:, ::2])
 
 
-def test_twenty_masks_of_each_kind_are_encoded_in_milliseconds() -> None:
-    from std_msgs.msg import Header
-
-    from a2vis_ros.messages import result_message
-
-    rows, columns = np.mgrid[:720, :1280]
-    tracks = []
-    for i in range(20):
-        blob = (rows - 300) ** 2 + (columns - 100 - 50 * i) ** 2 < (90 + 5 * np.sin(rows / 7)) ** 2
-        whole = RegionMask.crop(blob, x=0, y=0, image_height=720, image_width=1280)
-        part = RegionMask.crop(blob & (rows > 280), x=0, y=0, image_height=720, image_width=1280)
-        tracks.append(instance(i + 1, visible=part, amodal=whole))
-    result = FrameResult(0, 0.0, 0, 720, 1280, tuple(tracks))
-    times = []
-    for _ in range(20):
-        start = time.perf_counter()
-        result_message(result, Header(), "")
-        times.append(time.perf_counter() - start)
-    # Assigning arrays to fields takes half a second; the limit leaves room for a busy machine.
-    assert min(times) < 0.03
-
-
 def test_a_planner_gets_messages_and_monitor_without_torch() -> None:
     code = "import sys, a2vis_ros.occlusion_monitor, a2vis_ros.msg; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
@@ -150,4 +127,4 @@ def test_the_header_only_decoder(tmp_path: Path) -> None:
         ],
         check=True,
     )
-    subprocess.run([str(program)], check=True)
+    assert subprocess.run([str(program)], check=False).returncode == 0
