@@ -9,8 +9,10 @@ from torch import Tensor
 
 from .masks import LOGIT_STRIDE, RegionMask
 from .modeling import ClipPrediction
-from .outlines import Limits, MaskRuns, PixelGrid, trace
+from .outlines import Limits, PixelGrid, trace
+from .parts import large_parts
 from .preprocessing import Placement
+from .runs import MaskRuns, Segments
 from .tracks import SlotObservation
 from .transfer import fetch, upload
 
@@ -44,7 +46,12 @@ class FrameReader:
         self._limits = limits
 
     def read(
-        self, prediction: ClipPrediction, frame: int, place: Placement, least_scores: NDArray[np.float32]
+        self,
+        prediction: ClipPrediction,
+        frame: int,
+        place: Placement,
+        least_scores: NDArray[np.float32],
+        least_part: float = 0.0,
     ) -> FrameObservation:
         """Bring frame `frame` of a clip to the host.
 
@@ -53,12 +60,13 @@ class FrameReader:
             frame: index along T.
             place: where the frame's image lies in the input.
             least_scores: [Q], slots with a lower score get no masks.
+            least_part: parts of a mask smaller than this share of its largest are left out, see `large_parts`.
         """
         least = upload(torch.from_numpy(least_scores), prediction.classes.device)
         while True:
             packed = fetch(pack(prediction, frame, place, least, self._limits)).numpy()
             if self._limits is None or (packed[:3] <= self._limits).all():
-                return _unpack(packed, prediction, place)
+                return _unpack(packed, prediction, place, least_part)
             needed = (1 << (found - 1).bit_length() for found in packed[:3].tolist())
             self._limits = Limits(*map(max, self._limits, needed))
 
@@ -87,7 +95,9 @@ def pack(
     return torch.cat([_as_int32(part).flatten() for part in parts])
 
 
-def _unpack(packed: NDArray[np.int32], prediction: ClipPrediction, place: Placement) -> FrameObservation:
+def _unpack(
+    packed: NDArray[np.int32], prediction: ClipPrediction, place: Placement, least_part: float
+) -> FrameObservation:
     q = prediction.classes.shape[1]
     kinds = [masks is not None for masks in (prediction.visible, prediction.amodal)]
     sizes = (3, q, q, q, q * sum(kinds), q * q)
@@ -102,7 +112,10 @@ def _unpack(packed: NDArray[np.int32], prediction: ClipPrediction, place: Placem
         amodal_area=next(areas) if kinds[1] else None,
         overlap=overlap.view(np.float32).reshape(q, q),
     )
-    return FrameObservation(slots, MaskRuns(mask, position, place))
+    segments = Segments.between(mask, position, place)
+    if least_part:
+        segments = segments.choose(large_parts(segments, place, q if all(kinds) else None, least_part))
+    return FrameObservation(slots, MaskRuns(segments, place))
 
 
 def _as_int32(values: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 Bilinear interpolation between four cells of one sign keeps that sign. Between two cells of different signs a row of
 pixels changes its sign once, since both terms of `a * (1 - f) + b * f` then fall or rise together, in floating point
 too. So a mask is known from the quads of cells whose signs are mixed: for each row of pixels through such a quad, the
-column where the sign changes. Sorted, these columns are the run lengths.
+column where the sign changes. Sorted, these columns are the run lengths (`runs.py`).
 
 The device part has static shapes where it is given limits: nothing of it waits for a GPU. Each multiplication and each
 addition is an operation of its own, so that no device joins them, and CPU, GPU and `masks.logits_to_mask` agree in
@@ -17,10 +17,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
-from .masks import LOGIT_STRIDE, PixelAxis, RegionMask
+from .masks import LOGIT_STRIDE, PixelAxis
 from .preprocessing import Placement
 from .transfer import upload
 
@@ -183,66 +182,3 @@ def _split(index: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """index // size and index % size."""
     quotient = index.div(size, rounding_mode="floor")
     return quotient, index - quotient * size
-
-
-class MaskRuns:
-    """Masks from their edges.
-
-    Args:
-        mask, position: of all edges, as in `Edges`, on the host.
-        place: where the image lies in the input.
-    """
-
-    def __init__(self, mask: NDArray[np.int32], position: NDArray[np.int32], place: Placement) -> None:
-        self._place = place
-        stride = place.image_width + 1
-        plane = place.image_height * stride
-        # Nearly in order as they come, which a stable sort makes use of.
-        edges = np.sort(mask * np.int64(plane) + position, kind="stable")
-        # Between two pixels the sign may change to and fro, where pixels are wider than cells: pairs cancel.
-        different = np.flatnonzero(np.diff(edges, prepend=-1))
-        edges = edges[different[np.diff(different, append=len(edges)) % 2 == 1]]
-        start, stop = edges[::2], edges[1::2]
-        owner = start // plane
-        row, left = np.divmod(start - owner * plane, stride)
-        right = left + (stop - start)
-        # From here one entry a mask, of those that have any pixel.
-        segment = np.flatnonzero(np.diff(owner, prepend=-1))
-        self._index = {int(m): i for i, m in enumerate(owner[segment])}
-        if not self._index:
-            return
-        last = np.append(segment[1:], len(owner)) - 1
-        self._x, self._y = np.minimum.reduceat(left, segment), row[segment]
-        self._width = np.maximum.reduceat(right, segment) - self._x
-        self._height = row[last] - self._y + 1
-        # Segments that meet, from the right end of a row to the left one of the next, are one run.
-        which = np.repeat(np.arange(len(segment)), last - segment + 1)
-        line = (row - self._y[which]) * self._width[which] - self._x[which]
-        start, stop = line + left, line + right
-        apart = np.ones(len(owner) + 1, np.bool_)
-        apart[1:-1] = (start[1:] != stop[:-1]) | (which[1:] != which[:-1])
-        bounds = np.stack((start, stop), axis=1)[np.stack((apart[:-1], apart[1:]), axis=1)]
-        kept = np.append(0, np.cumsum(apart[:-1].astype(np.int64) + apart[1:]))
-        first, end = kept[segment], kept[last + 1]
-        # Each mask's runs go on to the end of its box, unless the last pixel is inside.
-        size = self._width * self._height
-        number = np.arange(len(segment))
-        self._from, self._to = first + number, end + number + (bounds[end - 1] < size)
-        runs = np.diff(np.insert(bounds, end, size), prepend=0)
-        runs[self._from] = bounds[first]
-        self._runs = runs.astype(np.uint32)
-
-    def mask(self, index: int) -> RegionMask:
-        """The mask of that number; an empty one where it has no edges."""
-        place, i = self._place, self._index.get(index)
-        if i is None:
-            return RegionMask.empty(place.image_height, place.image_width)
-        return RegionMask(
-            place.image_height,
-            place.image_width,
-            int(self._x[i]),
-            int(self._y[i]),
-            int(self._width[i]),
-            int(self._height[i]),
-            self._runs[self._from[i] : self._to[i]],
-        )

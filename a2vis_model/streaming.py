@@ -142,11 +142,12 @@ class StreamingTracker:
         if not self._offline:
             window = [window[0]] * (self.config.clip_length - len(window)) + window
         prediction, self._state = self._model.step(concatenate(window), self._state)
+        least_part = self._manager.settings.least_part
         results = []
         ended: list[int] = []
         for i, frame in enumerate(self._pending):
             place, least_scores = frame.place, self._manager.least_scores(self._model.slots)
-            observation = self._reader.read(prediction, i - len(self._pending), place, least_scores)
+            observation = self._reader.read(prediction, i - len(self._pending), place, least_scores, least_part)
             tracks = self._manager.update(observation.slots)
             instances = tuple(self._instance(track, *observation.masks(track.slot)) for track in tracks)
             ended += [track.slot for track in tracks if track.state is TrackState.ENDED]

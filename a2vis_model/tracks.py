@@ -42,9 +42,11 @@ class TrackSettings:
     """A track lost for longer than this ends."""
     duplicate_iou: float = 0.5
     """Of tracks whose visible masks overlap by more than this the oldest is the object; others end or do not start."""
+    least_part: float = 0.25
+    """Connected parts of a mask smaller than this share of its largest are taken for specks and left out."""
 
     def __post_init__(self) -> None:
-        for name in ("start_score", "keep_score", "duplicate_iou"):
+        for name in ("start_score", "keep_score", "duplicate_iou", "least_part"):
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise ValueError(f"{name}={value} is not in [0, 1]")

@@ -110,6 +110,14 @@ PARAMETERS: tuple[Parameter, ...] = (
         dynamic=True,
     ),
     Parameter(
+        "least_part",
+        _TRACKS.least_part,
+        "connected parts of a mask smaller than this share of its largest are left out as specks",
+        0.0,
+        1.0,
+        dynamic=True,
+    ),
+    Parameter(
         "overlay_max_width", 960, "overlay images are scaled down to this width, in pixels", 16, 8192, dynamic=True
     ),
     Parameter(

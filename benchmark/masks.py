@@ -10,6 +10,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -17,8 +18,10 @@ import torch
 from a2vis_model.masks import logits_to_mask
 from a2vis_model.modeling import ClipPrediction
 from a2vis_model.observations import FrameReader
-from a2vis_model.outlines import Limits, MaskRuns, PixelGrid, trace
+from a2vis_model.outlines import Limits, PixelGrid, trace
 from a2vis_model.preprocessing import Placement
+from a2vis_model.runs import MaskRuns, Segments
+from a2vis_model.tracks import TrackSettings
 from a2vis_model.transfer import fetch
 
 OBJECTS = 20
@@ -91,22 +94,28 @@ def main() -> None:
             edges = trace(logits, wanted, grid, limits)
             packed = fetch(torch.cat((edges.found, edges.mask, edges.position))).numpy()
             mask, position = packed[3:].reshape(2, -1)[:, : packed[2]]
-            runs = MaskRuns(mask, position, place)
+            runs = MaskRuns(Segments.between(mask, position, place), place)
             for number in range(len(logits)):
                 runs.mask(number)
 
         def whole_frame(
+            least_part: float = 0.0,
             reader: FrameReader = reader,
             prediction: ClipPrediction = prediction,
             place: Placement = place,
             least: np.ndarray = least,
         ) -> None:
-            read = reader.read(prediction, 0, place, least)
+            read = reader.read(prediction, 0, place, least, least_part)
             for slot in range(OBJECTS):
                 read.masks(slot)
 
         print(f"input {width}x{height}")
-        functions = {"one by one": one_by_one, "all at once": at_once, "all at once, areas, overlaps": whole_frame}
+        functions = {
+            "one by one": one_by_one,
+            "all at once": at_once,
+            "all at once, areas, overlaps": whole_frame,
+            "the same without specks": partial(whole_frame, TrackSettings().least_part),
+        }
         for name, times in take_turns(functions, args.runs).items():
             walls, processors = zip(*times, strict=True)
             print(

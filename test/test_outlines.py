@@ -11,8 +11,9 @@ from a2vis_model import StreamingTracker, TrackSettings, observations
 from a2vis_model.masks import RegionMask, logits_to_mask
 from a2vis_model.modeling import ClipPrediction
 from a2vis_model.observations import FrameReader, pack
-from a2vis_model.outlines import Limits, MaskRuns, PixelGrid, trace
+from a2vis_model.outlines import Limits, PixelGrid, trace
 from a2vis_model.preprocessing import Placement
+from a2vis_model.runs import MaskRuns, Segments
 
 PLENTY = Limits(2**10, 2**13, 2**16)
 OPEN = TrackSettings(start_score=0.0, keep_score=0.0, min_area=1, confirm_frames=1)
@@ -35,7 +36,7 @@ def traced(logits, place, limits=None, wanted=None):
     edges = trace(logits, wanted, PixelGrid.of(*logits.shape[1:], place, logits.device), limits)
     assert limits is None or all(found <= limit for found, limit in zip(edges.found, limits, strict=True))
     count = int(edges.found[2])
-    runs = MaskRuns(edges.mask[:count].numpy(), edges.position[:count].numpy(), place)
+    runs = MaskRuns(Segments.between(edges.mask[:count].numpy(), edges.position[:count].numpy(), place), place)
     return [runs.mask(i) for i in range(len(logits))]
 
 

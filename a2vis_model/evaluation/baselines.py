@@ -15,8 +15,10 @@ import torch
 from ..config import ModelConfig
 from ..data import VideoRecord
 from ..errors import A2VISError
-from ..masks import RegionMask, logits_to_mask
-from ..modeling import StreamNetwork, VideoNetwork
+from ..masks import RegionMask
+from ..modeling import ClipPrediction, StreamNetwork, VideoNetwork
+from ..observations import FrameReader
+from ..outlines import Limits
 from ..preprocessing import FrameTransform
 from .prediction import PredictionSettings, Record, VideoPrediction, frames_of, predict_video
 
@@ -38,7 +40,7 @@ def predict_with(
     if system in BOX_TRACKERS:
         if not isinstance(model, VideoNetwork):
             raise TypeError(f"{system} takes the detector alone; give it the eager network")
-        return _track_boxes(system, model, config, video)
+        return _track_boxes(system, model, config, video, settings)
     prediction = predict_video(model, config, video, settings)
     if system == "still":
         prediction.ranked = [stand_still(record) for record in prediction.ranked]
@@ -57,12 +59,15 @@ def stand_still(record: Record) -> Record:
     return {**guessed, "amodal_segmentations": amodal}
 
 
-def _track_boxes(system: System, model: VideoNetwork, config: ModelConfig, video: VideoRecord) -> VideoPrediction:
+def _track_boxes(
+    system: System, model: VideoNetwork, config: ModelConfig, video: VideoRecord, settings: PredictionSettings
+) -> VideoPrediction:
     """The detector's objects in single frames, joined by their boxes: amodal ones where it was trained on those."""
     follow = _box_tracker(system)
     device = next(model.parameters()).device
     transform = FrameTransform(input_height=config.input_height, input_width=config.input_width)
     key = "amodal_segmentations" if config.supervision == "amodal" else "segmentations"
+    reader = FrameReader(None if device.type == "cpu" else Limits())
     tracks: dict[int, dict[str, Any]] = {}
     seconds = 0.0
     for t, image in enumerate(frames_of(video)):
@@ -70,12 +75,14 @@ def _track_boxes(system: System, model: VideoNetwork, config: ModelConfig, video
         pixels, place = transform(image)
         with torch.inference_mode():
             found = model.detector.detections(model.detector(pixels.to(device)[None]))
-        probability = found.classes[0].float().softmax(dim=-1)[:, :-1]
-        scores, classes = (part.cpu().numpy() for part in probability.max(dim=-1))
+        prediction = ClipPrediction(found.classes, found.masks[:, None], None)
+        least = np.full(found.masks.shape[1], LEAST_SCORE, np.float32)
+        frame = reader.read(prediction, 0, place, least, settings.tracks.least_part)
+        scores, classes = frame.slots.scores, frame.slots.classes
         masks: list[tuple[int, RegionMask]] = []
-        for query in np.flatnonzero(scores >= LEAST_SCORE).tolist():
-            mask = logits_to_mask(found.masks[0, query].float().cpu().numpy(), place)
-            if mask.area:
+        for query in range(len(scores)):
+            mask, _ = frame.masks(query)
+            if mask is not None and mask.area:
                 masks.append((query, mask))
         for index, track_id in follow([mask for _, mask in masks], scores[[query for query, _ in masks]]):
             query, mask = masks[index]

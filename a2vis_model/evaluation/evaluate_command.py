@@ -57,6 +57,13 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--stride", type=int, default=0, help="frames between the stream's clips (the clip length)")
     group.add_argument("--start-score", type=float, default=life.start_score, help="of a track (%(default)s)")
     group.add_argument("--keep-score", type=float, default=life.keep_score, help="of a track (%(default)s)")
+    group.add_argument(
+        "--least-part",
+        type=float,
+        default=life.least_part,
+        metavar="SHARE",
+        help="of a mask's largest part; smaller parts are left out (%(default)s)",
+    )
     add_settings(parser)
 
 
@@ -91,7 +98,7 @@ def evaluate(
     if system in BOX_TRACKERS and (args.backend, args.precision) != ("eager", "fp32"):
         raise A2VISError(f"--system {system} takes the detector alone; leave --backend and --precision out")
     try:
-        life = TrackSettings(start_score=args.start_score, keep_score=args.keep_score)
+        life = TrackSettings(start_score=args.start_score, keep_score=args.keep_score, least_part=args.least_part)
     except ValueError as error:
         raise A2VISError(str(error)) from error
     evaluation = Evaluation(

@@ -15,8 +15,9 @@ from torch import Tensor
 from ..config import ModelConfig
 from ..data import VideoRecord
 from ..errors import A2VISError
-from ..masks import RegionMask, logits_to_mask
 from ..modeling import ClipPrediction, ClipState, FrameFeatures, StreamNetwork, concatenate
+from ..observations import FrameReader
+from ..outlines import Limits
 from ..preprocessing import FrameTransform, Placement
 from ..results import TrackCollector
 from ..streaming import OFFLINE_FRAMES, StreamingTracker
@@ -140,6 +141,7 @@ class RankedSlots:
         offline = config.association in ("offline", "joint")
         self._offline = offline
         self._clip = OFFLINE_FRAMES if offline else config.clip_length
+        self._reader = FrameReader(None if model.device.type == "cpu" else Limits())
         self._waiting: list[tuple[FrameFeatures, Placement]] = []
         self._state: ClipState | None = None
         self._probabilities: list[NDArray[np.float32]] = []
@@ -190,22 +192,22 @@ class RankedSlots:
         state = self._model.initial_state() if self._state is None else self._state
         prediction, self._state = self._model.step(concatenate(window), state)
         self._probabilities.append(prediction.classes[0].float().softmax(dim=-1)[:, :-1].cpu().numpy())
-        for kind, logits in _logits(prediction).items():
-            for t, (_, place) in enumerate(self._waiting):
-                self._masks[kind].append({} if logits is None else self._frame(kind, logits[t], place))
+        for t, (_, place) in enumerate(self._waiting):
+            self._take(prediction, t, place)
         self._waiting.clear()
 
-    def _frame(self, kind: Kind, logits: Tensor, place: Placement) -> dict[int, Record]:
-        """The masks of one frame by slot, from logits [Q, h, w]."""
-        inside = logits > 0
-        sums = (logits.sigmoid() * inside).sum(dim=(1, 2)), inside.sum(dim=(1, 2))
-        self._confidence[kind] += torch.stack([part.double() for part in sums]).cpu().numpy()
-        found: dict[int, Record] = {}
-        for slot in torch.nonzero(sums[1])[:, 0].tolist():
-            mask: RegionMask = logits_to_mask(logits[slot].cpu().numpy(), place)
-            if mask.area:
-                found[slot] = mask.coco_rle()
-        return found
+    def _take(self, prediction: ClipPrediction, t: int, place: Placement) -> None:
+        """The masks of all slots in frame `t` of a clip, and how sure the network is of them."""
+        everything = np.zeros(self._model.slots, np.float32)
+        frame = self._reader.read(prediction, t, place, everything, self._settings.tracks.least_part)
+        masks = [frame.masks(slot) for slot in range(self._model.slots)]
+        for column, (kind, logits) in enumerate(_logits(prediction, t).items()):
+            found = {slot: mask.coco_rle() for slot, pair in enumerate(masks) if (mask := pair[column]) and mask.area}
+            self._masks[kind].append(found)
+            if logits is not None:
+                inside = logits > 0
+                sums = (logits.sigmoid() * inside).sum(dim=(1, 2)), inside.sum(dim=(1, 2))
+                self._confidence[kind] += torch.stack([part.double() for part in sums]).cpu().numpy()
 
     def _mean(self, kind: Kind, slot: int) -> float:
         """Mean probability inside a slot's masks of the whole video; 0 without any."""
@@ -227,10 +229,10 @@ class _FeatureTap:
         return self.latest
 
 
-def _logits(prediction: ClipPrediction) -> dict[Kind, Tensor | None]:
-    """Mask logits [T, Q, h, w]; the amodal mask contains the visible one."""
-    visible = None if prediction.visible is None else prediction.visible[0].float()
-    amodal = None if prediction.amodal is None else prediction.amodal[0].float()
+def _logits(prediction: ClipPrediction, t: int) -> dict[Kind, Tensor | None]:
+    """Mask logits [Q, h, w] of frame `t`; the amodal mask contains the visible one."""
+    visible = None if prediction.visible is None else prediction.visible[0, t].float()
+    amodal = None if prediction.amodal is None else prediction.amodal[0, t].float()
     if visible is not None and amodal is not None:
         amodal = torch.maximum(amodal, visible)
     return {"visible": visible, "amodal": amodal}
