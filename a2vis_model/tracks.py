@@ -28,9 +28,9 @@ class TrackState(enum.IntEnum):
 class TrackSettings:
     """Thresholds of a track's life. Scores are probabilities, times are frames."""
 
-    start_score: float = 0.7
+    start_score: float = 0.8
     """A free slot starts a track at this score and above."""
-    keep_score: float = 0.25
+    keep_score: float = 0.5
     """A track is present in a frame at this score and above."""
     min_area: int = 16
     """Input pixels a mask needs to count."""

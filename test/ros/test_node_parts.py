@@ -55,7 +55,7 @@ def test_every_parameter_is_described_and_its_default_allowed() -> None:
         ({"policy": "fastest"}, "policy='fastest' is none of latest, every_frame"),
         ({"start_score": math.nan}, "start_score=nan"),
         ({"start_score": 1.5}, "start_score=1.5"),
-        ({"keep_score": 0.9}, "keep_score=0.9 is over start_score=0.7"),
+        ({"keep_score": 0.9}, "keep_score=0.9 is over start_score=0.8"),
         ({"age_warn_s": 5.0}, "age_warn_s=5"),
         ({"stride": "2"}, "give a int"),
         ({"stride": True}, "is a bool"),
