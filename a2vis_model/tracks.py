@@ -40,7 +40,7 @@ class TrackSettings:
     """A track hidden for longer than this ends."""
     max_lost_frames: int = 30
     """A track lost for longer than this ends."""
-    duplicate_iou: float = 0.5
+    duplicate_iou: float = 0.3
     """Of tracks whose visible masks overlap by more than this the oldest is the object; others end or do not start."""
     least_part: float = 0.25
     """Connected parts of a mask smaller than this share of its largest are taken for specks and left out."""

@@ -6,7 +6,9 @@ import pytest
 from a2vis_model.tracks import SlotObservation, TrackManager, TrackSettings, TrackState
 
 Q = 4
-SETTINGS = TrackSettings(start_score=0.7, keep_score=0.25, confirm_frames=2, max_occluded_frames=5, max_lost_frames=3)
+SETTINGS = TrackSettings(
+    start_score=0.7, keep_score=0.25, confirm_frames=2, max_occluded_frames=5, max_lost_frames=3, duplicate_iou=0.5
+)
 
 
 def observe(scores=None, visible=None, amodal=None, classes=None, overlap=None):
