@@ -9,7 +9,6 @@ which a process of its own scores, plots included. Its memory is that of all its
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -55,12 +54,11 @@ def main() -> None:
         wall = time.perf_counter() - start
         if scoring.returncode:
             raise SystemExit(f"a2vis score ended with status {scoring.returncode}")
-        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
         size = sum((folder / file).stat().st_size for file in ("truth.json", "predictions.json"))
     print(
         f"{args.clips} clips of {args.frames} frames, {objects} objects, {PREDICTIONS} predictions a clip, "
         f"{size / 1e9:.2f} GB of JSON, {args.jobs} jobs: {wall:.0f} s on the clock, "
-        f"{usage.ru_utime + usage.ru_stime:.0f} s of CPU time, {peak / 2**20:.0f} MiB at the most"
+        f"{peak / 2**20:.0f} MiB at the most"
     )
 
 
