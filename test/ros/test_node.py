@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,7 +48,8 @@ class Running:
         self._log = log
         self.lifecycle = peer.lifecycle(name)
         self.tracks = peer.listen(TrackedInstanceArray, f"{name}/tracks")
-        self._statuses = peer.listen(DiagnosticArray, "/diagnostics")
+        self._statuses: list[tuple[int, dict[str, str]]] = []
+        peer.node.create_subscription(DiagnosticArray, "/diagnostics", self._hear, 100)
 
     def log(self) -> str:
         return self._log.read_text(encoding="utf-8", errors="replace")
@@ -70,16 +72,21 @@ class Running:
 
     def heard(self) -> dict[str, str]:
         """The last status; empty before the first."""
-        mine = f"{self.name[1:]}: tracking"
-        status = next((s for array in reversed(self._statuses) for s in array.status if s.name == mine), None)
-        if status is None:
-            return {}
-        return {"message": status.message, "level": str(status.level[0])} | {v.key: v.value for v in status.values}
+        return self._statuses[-1][1] if self._statuses else {}
 
     def diagnostics(self) -> dict[str, str]:
-        """The next status."""
-        self._statuses.clear()
-        return self.peer.until(self.heard)
+        """A status of how things stand now, or later."""
+        now = time.time_ns()
+        # The first that was sent from now on may have been written before.
+        self.peer.until(lambda: sum(sent > now for sent, _ in self._statuses) > 1)
+        return self.heard()
+
+    def _hear(self, array: Any, info: dict[str, int]) -> None:
+        for status in array.status:
+            if status.name == f"{self.name[1:]}: tracking":
+                values = {"message": status.message, "level": str(status.level[0])}
+                values |= {item.key: item.value for item in status.values}
+                self._statuses.append((info["source_timestamp"], values))
 
     def books(self) -> dict[str, int]:
         """received, processed, in_flight and dropped by cause, once all is at rest."""
@@ -397,21 +404,27 @@ def test_two_cameras_by_two_nodes_in_namespaces(peer: Peer, tmp_path: Path, weig
         assert (len(left.tracks), len(right.tracks)) == (1, 2)
 
 
+def simulate_time(peer: Peer, seconds: int) -> None:
+    """Have the clock of every node that uses simulated time stand there."""
+    from rosgraph_msgs.msg import Clock
+
+    clock = peer.node.create_publisher(Clock, "/clock", 10)
+    peer.until(clock.get_subscription_count)
+    now = Clock()
+    now.clock.sec = seconds
+    for _ in range(5):
+        clock.publish(now)
+        peer.spin(0.1)
+
+
 def test_compressed_images_and_simulated_time(peer: Peer, tmp_path: Path, weights: str) -> None:
     import cv2
-    from rosgraph_msgs.msg import Clock
     from sensor_msgs.msg import CompressedImage
 
     with running(peer, tmp_path, weights=weights, transport="compressed", use_sim_time=True) as node:
         node.start()
-        clock = peer.node.create_publisher(Clock, "/clock", 10)
+        simulate_time(peer, 100)
         camera = node.publisher("/image/compressed", CompressedImage)
-        peer.until(clock.get_subscription_count)
-        now = Clock()
-        now.clock.sec = 100
-        for _ in range(5):
-            clock.publish(now)
-            peer.spin(0.1)
         for quality in (90, 91):
             picture = np.random.default_rng(quality).integers(0, 256, (48, 64, 3), np.uint8)
             message = CompressedImage(header=image(99.75).header, format="jpeg")
@@ -454,7 +467,6 @@ def test_a_slow_model_gives_up_clips_then_pictures(peer: Peer, tmp_path: Path) -
 
 def test_steps_are_taken_by_the_ages_and_taken_back(peer: Peer, tmp_path: Path) -> None:
     """By a clock that stands still and images that are as old as the test wants them, one at a time."""
-    from rosgraph_msgs.msg import Clock
     from sensor_msgs.msg import Image
 
     from a2vis_ros.degradation import PATIENCE, SETTLING, WINDOW
@@ -462,18 +474,13 @@ def test_steps_are_taken_by_the_ages_and_taken_back(peer: Peer, tmp_path: Path) 
     values = {"policy": "latest", "age_budget_s": 0.1, "use_sim_time": True}
     with running(peer, tmp_path, module="fake_node", **values) as node:
         node.start()
-        clock = peer.node.create_publisher(Clock, "/clock", 10)
+        simulate_time(peer, 100)
         camera = node.publisher()
         overlays = peer.listen(Image, "/a2vis/overlay")
         ids = peer.listen(Image, "/a2vis/visible_ids")
-        peer.until(clock.get_subscription_count)
-        now = Clock()
-        now.clock.sec = 100
-        for _ in range(5):
-            clock.publish(now)
-            peer.spin(0.1)
 
-        def answer(age_s: float, images: int) -> str:
+        def answer(age_s: float, images: int, said: str) -> None:
+            """Have so many results of that age. What is said after the last of them stays said: no pace matters."""
             for _ in range(images):
                 count = len(node.tracks)
                 message = image(100 - age_s, (10, 10))
@@ -481,26 +488,26 @@ def test_steps_are_taken_by_the_ages_and_taken_back(peer: Peer, tmp_path: Path) 
                 camera.publish(message)
                 peer.until(lambda count=count: len(node.tracks) > count)
             assert node.tracks[-1].timings.age_ms == pytest.approx(age_s * 1000)
-            return node.diagnostics()["degradation"]
+            peer.until(lambda: node.heard().get("degradation", "") == said)
 
-        assert answer(0.05, 2) == "nothing given up, age_budget_s is 0.1"
-        peer.until(lambda: overlays and ids)
-        assert answer(0.5, WINDOW - 2).startswith("a clip every 2 frames instead of 1 to keep")
+        def drawn(age_s: float) -> list[bool]:
+            stamp = image(100 - age_s, (10, 10)).header.stamp
+            return [any(picture.header.stamp == stamp for picture in pictures) for pictures in (overlays, ids)]
+
+        budget = "to keep age_budget_s=0.1"
+        answer(0.05, 2, "nothing given up, age_budget_s is 0.1")
+        answer(0.5, WINDOW - 2, f"a clip every 2 frames instead of 1 {budget}")
         # The larger stride has helped.
-        assert answer(0.3, SETTLING + WINDOW).startswith("a clip every 4 frames instead of 1 to keep")
-        said = answer(0.2, SETTLING + WINDOW)
-        assert said == "a clip every 4 frames instead of 1, no overlay and no ID image to keep age_budget_s=0.1"
-        peer.spin(0.3)
-        overlays.clear()
-        ids.clear()
-        assert answer(0.2, SETTLING + WINDOW).endswith("nothing is left to give up")
-        peer.spin(0.3)
-        assert not overlays
-        assert not ids
-        said = answer(0.01, PATIENCE * WINDOW)
-        assert said == "a clip every 4 frames instead of 1 to keep age_budget_s=0.1"
-        answer(0.01, 1)
-        peer.until(lambda: overlays and ids)
+        answer(0.3, SETTLING + WINDOW, f"a clip every 4 frames instead of 1 {budget}")
+        nothing = f"a clip every 4 frames instead of 1, no overlay and no ID image {budget}"
+        answer(0.2, SETTLING + WINDOW, nothing)
+        answer(0.19, SETTLING + WINDOW, f"{nothing}; still too old, and nothing is left to give up")
+        answer(0.01, PATIENCE * WINDOW - 1, nothing)
+        answer(0.02, 1, f"a clip every 4 frames instead of 1 {budget}")
+        # A topic keeps its order: with the last picture, all before it have come.
+        peer.until(lambda: all(drawn(0.02)))
+        assert [all(drawn(age_s)) for age_s in (0.05, 0.5, 0.3, 0.2)] == [True] * 4
+        assert [any(drawn(age_s)) for age_s in (0.19, 0.01)] == [False] * 2
 
 
 def test_a_replay_gives_nothing_up(peer: Peer, tmp_path: Path) -> None:
