@@ -45,6 +45,11 @@ class FrameReader:
     def __init__(self, limits: Limits | None) -> None:
         self._limits = limits
 
+    @classmethod
+    def on(cls, device: torch.device) -> "FrameReader":
+        """For predictions on a device."""
+        return cls(None if device.type == "cpu" else Limits())
+
     def read(
         self,
         prediction: ClipPrediction,

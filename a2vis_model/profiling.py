@@ -19,7 +19,6 @@ from torch import nn
 from .config import ModelConfig
 from .modeling import FrameFeatures, StreamNetwork, concatenate
 from .observations import FrameReader
-from .outlines import Limits
 from .preprocessing import FrameTransform
 from .streaming import StreamingTracker
 from .tracks import TrackManager, TrackSettings
@@ -168,7 +167,7 @@ def time_parts(
     """
     device = network.device
     transform = FrameTransform(input_height=config.input_height, input_width=config.input_width, device=device)
-    reader, manager = FrameReader(None if device.type == "cpu" else Limits()), TrackManager(settings)
+    reader, manager = FrameReader.on(device), TrackManager(settings)
     window: deque[FrameFeatures] = deque(maxlen=config.clip_length)
     state = network.initial_state()
     times = PartTimes(device)

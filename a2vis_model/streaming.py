@@ -13,7 +13,6 @@ from .config import ModelConfig
 from .masks import RegionMask
 from .modeling import ClipState, FrameFeatures, StreamNetwork, concatenate
 from .observations import FrameReader
-from .outlines import Limits
 from .preprocessing import FrameTransform, Placement
 from .tracks import Track, TrackedInstance, TrackManager, TrackSettings, TrackState
 from .transfer import upload
@@ -79,7 +78,7 @@ class StreamingTracker:
         self._transform = FrameTransform(
             input_height=config.input_height, input_width=config.input_width, device=self._device
         )
-        self._reader = FrameReader(None if self._device.type == "cpu" else Limits())
+        self._reader = FrameReader.on(self._device)
         self._manager = TrackManager(settings or TrackSettings())
         self._window: deque[FrameFeatures] = deque(maxlen=None if self._offline else config.clip_length)
         self._pending: list[_PendingFrame] = []

@@ -190,7 +190,7 @@ def mask_times(device: torch.device, size: tuple[int, int], frames: int) -> dict
     visible, amodal = blob_logits(height // 4, width // 4)
     host = ClipPrediction(torch.zeros(1, len(visible), 25), visible[None, None], amodal[None, None])
     there = ClipPrediction(*(tensor.to(device) for tensor in host if tensor is not None))
-    reader, least = FrameReader(None if device.type == "cpu" else Limits()), np.zeros(len(visible), np.float32)
+    reader, least = FrameReader.on(device), np.zeros(len(visible), np.float32)
     times = []
     for _ in range(frames + 5):
         synchronise(device)

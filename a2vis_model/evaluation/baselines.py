@@ -18,7 +18,6 @@ from ..errors import A2VISError
 from ..masks import RegionMask
 from ..modeling import ClipPrediction, StreamNetwork, VideoNetwork
 from ..observations import FrameReader
-from ..outlines import Limits
 from ..preprocessing import FrameTransform
 from .prediction import PredictionSettings, Record, VideoPrediction, frames_of, predict_video
 
@@ -67,7 +66,7 @@ def _track_boxes(
     device = next(model.parameters()).device
     transform = FrameTransform(input_height=config.input_height, input_width=config.input_width)
     key = "amodal_segmentations" if config.supervision == "amodal" else "segmentations"
-    reader = FrameReader(None if device.type == "cpu" else Limits())
+    reader = FrameReader.on(device)
     tracks: dict[int, dict[str, Any]] = {}
     seconds = 0.0
     for t, image in enumerate(frames_of(video)):

@@ -17,7 +17,6 @@ from ..data import VideoRecord
 from ..errors import A2VISError
 from ..modeling import ClipPrediction, ClipState, FrameFeatures, StreamNetwork, concatenate
 from ..observations import FrameReader
-from ..outlines import Limits
 from ..preprocessing import FrameTransform, Placement
 from ..results import TrackCollector
 from ..streaming import OFFLINE_FRAMES, StreamingTracker
@@ -141,7 +140,7 @@ class RankedSlots:
         offline = config.association in ("offline", "joint")
         self._offline = offline
         self._clip = OFFLINE_FRAMES if offline else config.clip_length
-        self._reader = FrameReader(None if model.device.type == "cpu" else Limits())
+        self._reader = FrameReader.on(model.device)
         self._waiting: list[tuple[FrameFeatures, Placement]] = []
         self._state: ClipState | None = None
         self._probabilities: list[NDArray[np.float32]] = []
