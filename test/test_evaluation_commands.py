@@ -8,12 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from conftest import tiny_config, tiny_model
 from dataset_files import LENGTH, two_objects, write_fishbowl, write_sailvos, write_sailvos_json, write_ytvis
 from evaluation_data import read_json, run_command
+from pycocotools import mask as mask_tools
 
 from a2vis_model.config import ModelConfig
 from a2vis_model.data import open_fishbowl
@@ -310,6 +312,36 @@ def test_box_trackers_join_detections(system: Any, monkeypatch: Any, data: Path)
         present = [mask is not None for mask in record["amodal_segmentations"]]
         assert sum(present) >= FRAMES - 3
         assert not any(record["segmentations"])
+
+
+@pytest.mark.parametrize(
+    ("system", "variant", "kind"), [("a2vis", "a2vis", ""), ("sort", "mask2former-amodal", "amodal_")]
+)
+def test_no_system_is_judged_with_specks(system: Any, variant: str, kind: str, data: Path) -> None:
+    """Random networks leave specks on every object."""
+    if system == "sort":
+        pytest.importorskip("trackers", reason="the box trackers come from the package 'trackers'")
+    config = tiny_config(variant)
+    model, video = tiny_model(config), open_fishbowl(data, config.classes)[0]
+
+    def smallest_share(least_part: float) -> tuple[float, float]:
+        """The smallest part of any mask, as a share of the mask's largest: of ranked slots, and of tracks."""
+        eager = TrackSettings(start_score=0, keep_score=0, min_area=1, least_part=least_part)
+        found = predict_with(system, model, config, video, PredictionSettings(top=1000, tracks=eager))
+        shares = []
+        for records in (found.ranked, found.tracked):
+            masks = [mask for record in records for mask in record[f"{kind}segmentations"] if mask is not None]
+            assert len(masks) > 5
+            shares.append(min(_smallest_part(mask_tools.decode(mask)) for mask in masks))
+        return shares[0], shares[1]
+
+    assert max(smallest_share(0.0)) < 0.05
+    assert min(smallest_share(0.3)) >= 0.3
+
+
+def _smallest_part(mask: Any) -> float:
+    areas = cv2.connectedComponentsWithStats(mask, connectivity=8)[2][1:, cv2.CC_STAT_AREA]
+    return float(areas.min() / areas.max())
 
 
 def test_what_is_hidden_stands_still() -> None:

@@ -128,6 +128,27 @@ def test_the_numbers_of_a_frame_survive_the_copy():
             assert_same(mask, wanted if score >= 0.5 else RegionMask.empty(100, 144))
 
 
+def specky(kinds=2):
+    """Two slots: a block of 6x6 cells, and a cell far from it."""
+    masks = torch.full((1, 3, 2, 16, 24), -2.0)
+    masks[..., 2:8, 2:8] = masks[..., 13:14, 20:21] = 2.0
+    classes = torch.tensor([[[5.0, 0, 0], [5.0, 0, 0]]])
+    return ClipPrediction(classes, masks, masks.clone() if kinds == 2 else None)
+
+
+@pytest.mark.parametrize("kinds", [1, 2])
+def test_specks_are_left_out_where_that_is_asked_for(kinds):
+    least = np.zeros(2, np.float32)
+    everything = FrameReader(None).read(specky(kinds), 1, PLACE, least)
+    clean = FrameReader(None).read(specky(kinds), 1, PLACE, least, 0.25)
+    for slot in range(2):
+        for speckled, mask in zip(everything.masks(slot)[:kinds], clean.masks(slot)[:kinds], strict=True):
+            assert speckled.width > 100
+            assert 30 < mask.width < 50
+            assert 0 < mask.area < speckled.area
+            assert not (mask.full() & ~speckled.full()).any()
+
+
 def test_on_a_gpu_nothing_of_a_frame_depends_on_data_before_the_copy():
     """A meta tensor has a shape and no content: what would wait for content raises."""
     given, least = prediction(device="meta", dtype=torch.float16), torch.zeros(8, device="meta")
