@@ -73,9 +73,9 @@ class ClipGraph(nn.Module):
 
 
 def example_inputs(model: VideoNetwork, config: ModelConfig) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """Random inputs of both graphs, of the configuration's sizes, on the model's device."""
+    """Random inputs of both graphs on the model's device, of the configuration's sizes and laid out as in a stream."""
     device = next(model.parameters()).device
-    image = torch.randn(1, 3, config.input_height, config.input_width, device=device)
+    image = torch.randn(1, config.input_height, config.input_width, 3, device=device).permute(0, 3, 1, 2)
     with torch.no_grad():
         frame = FrameGraph(model)(image)
         state = model.initial_state()

@@ -16,8 +16,19 @@ def file_hash(path: str | Path) -> str:
 
 def processor_name() -> str:
     """Name of the CPU, such as "AMD EPYC"."""
+    return _processor("model name") or platform.processor() or platform.machine()
+
+
+def processor_features() -> str:
+    """16 hexadecimal digits that stand for the CPU's instruction sets: processors of one name may differ in them."""
+    features = _processor("flags") or _processor("Features") or platform.machine()
+    return hashlib.sha256(" ".join(sorted(features.split())).encode()).hexdigest()[:16]
+
+
+def _processor(field: str) -> str:
+    """Of the first processor, as Linux tells; empty where it does not."""
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
     except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.partition(":")[0].strip() == field), "")

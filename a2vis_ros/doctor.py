@@ -116,7 +116,7 @@ def check_backends(path: str, preset: str, cache: Path) -> list[Finding]:
             if obstacle is not None:
                 findings.append(Finding("note", f"{about}, {precision}", obstacle))
                 continue
-            key = engine_key(model, config, name, precision, engines.versions())
+            key = engine_key(model, config, name, precision, engines.requirements())
             findings.append(_engine(f"{about}, {precision}", cache, key))
     return findings
 

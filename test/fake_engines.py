@@ -25,7 +25,7 @@ class FakeEngines:
         monkeypatch.setattr(choice, "_compile_obstacle", lambda device: None)
         monkeypatch.setattr(prepare, "export_graphs", lambda model, *_, **__: (FrameGraph(model), ClipGraph(model)))
 
-    def versions(self):
+    def requirements(self):
         return {"fake": self.version}
 
     def build(self, program, inputs, path):

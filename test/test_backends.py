@@ -2,8 +2,11 @@
 
 import dataclasses
 import importlib.util
+import os
+import re
 import shutil
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -11,7 +14,7 @@ import torch
 from conftest import tiny_config, tiny_model
 from fake_engines import FakeEngines
 
-from a2vis_model import StreamingTracker, TrackSettings, freeze
+from a2vis_model import StreamingTracker, TrackSettings, freeze, load_config
 from a2vis_model.backends import choice, prepare, prepare_backend
 from a2vis_model.backends.progress import Progress, spoken
 from a2vis_model.errors import BackendError
@@ -37,20 +40,21 @@ def test_a_compiled_network_tracks_as_the_model_does(engines, tmp_path):
     backend = prepare_backend(MODEL, CONFIG, backend="compile", cache=tmp_path / "engines")
     assert backend.gate.passed
     assert len(backend.fingerprint) == 16
+    expected = story(MODEL, CONFIG)
+    assert story(backend.network, CONFIG) == expected
+    assert any(expected)
+
+
+def story(network, config):
+    """What tracking says of noise, and of its first image again after a reset."""
     images = np.random.default_rng(0).integers(0, 256, (8, 50, 70, 3), np.uint8)
     # Thresholds that open tracks with random weights, and end some, so that slots are used again.
     settings = TrackSettings(start_score=0.0, keep_score=0.0, duplicate_iou=1.0, max_lost_frames=1)
-    stories = []
-    for network in (MODEL, backend.network):
-        tracker = StreamingTracker(network, CONFIG, settings=settings)
-        results = [result for image in images for result in tracker.push(image, 0.0)]
-        tracker.reset()
-        results += tracker.push(images[0], 0.0)
-        stories.append(
-            [[(i.track_id, i.state, i.score, i.amodal.area) for i in result.instances] for result in results]
-        )
-    assert stories[0] == stories[1]
-    assert any(stories[0])
+    tracker = StreamingTracker(network, config, settings=settings)
+    results = [result for image in images for result in tracker.push(image, 0.0)]
+    tracker.reset()
+    results += tracker.push(images[0], 0.0)
+    return [[(i.track_id, i.state, round(i.score, 3), i.amodal.area) for i in r.instances] for r in results]
 
 
 def test_an_engine_is_built_once(engines, tmp_path):
@@ -209,19 +213,37 @@ def test_progress_says_how_long_it_takes():
 
 
 @COMPILER
-def test_inductor_compiles_loads_and_keeps_its_outputs(tmp_path):
+def test_inductor_tracks_as_eager_does(tmp_path):
+    """The whole of a small network, through the compiler itself."""
+    config = load_config("onboard", input_height=64, input_width=96)
+    config = dataclasses.replace(
+        config,
+        pixel_decoder=dataclasses.replace(config.pixel_decoder, layers=1),
+        frame_decoder=dataclasses.replace(config.frame_decoder, layers=1),
+        prototypes=dataclasses.replace(config.prototypes, encoder_layers=1, decoder_layers=1),
+    )
+    model = freeze(tiny_model(config))
+    backend = prepare_backend(model, config, backend="compile", cache=tmp_path)
+    assert backend.gate.logits < 1e-4
+    expected = story(model, config)
+    assert any(expected)
+    assert story(backend.network, config) == expected
+
+
+@COMPILER
+def test_inductor_loads_keeps_its_outputs_and_reads_inputs_of_any_layout(tmp_path):
     engines = prepare.ENGINES["compile"]
 
     class Small(torch.nn.Module):
         def __init__(self):
             super().__init__()
-            self.layer = torch.nn.Linear(4, 3)
+            self.layer = torch.nn.Conv2d(3, 4, 3)
 
         def forward(self, x, state):
             return self.layer(x).relu(), state + x.sum()
 
     graph = Small().eval()
-    inputs = (torch.randn(2, 4), torch.zeros(1))
+    inputs = (torch.randn(1, 3, 6, 5), torch.zeros(1))
     with torch.no_grad():
         engines.build(torch.export.export(graph, inputs), inputs, tmp_path / "frame.pt2")
     run = engines.load(tmp_path / "frame.pt2", inputs)
@@ -229,10 +251,35 @@ def test_inductor_compiles_loads_and_keeps_its_outputs(tmp_path):
     with torch.inference_mode():
         first = run(*inputs)
         kept = [tensor.clone() for tensor in first]
-        run(torch.randn(2, 4), first[1])
+        channels_last = torch.randn(1, 6, 5, 3).permute(0, 3, 1, 2)
+        second = run(channels_last, first[1])
         for result, before, expected in zip(first, kept, graph(*inputs), strict=True):
             torch.testing.assert_close(result, before, atol=0, rtol=0)
             torch.testing.assert_close(result, expected)
+        for result, expected in zip(second, graph(channels_last, first[1]), strict=True):
+            torch.testing.assert_close(result, expected)
+        for wrong in (torch.randn(1, 3, 5, 6), inputs[0].double()):
+            with pytest.raises(ValueError, match=r"an input is torch.*, the engine was built for torch.float32 \[1, 3"):
+                run(wrong, inputs[1])
+
+
+@COMPILER
+def test_inductor_compiles_the_number_of_threads_in(tmp_path):
+    """Without it, code overruns its memory where it is run with more threads than there were processors."""
+    engines = prepare.ENGINES["compile"]
+    graph = torch.nn.GroupNorm(1, 8).eval()
+    inputs = (torch.randn(1, 8, 256, 256),)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(os.cpu_count() or 1)
+    try:
+        engines.build(torch.export.export(graph, inputs), inputs, tmp_path / "frame.pt2")
+        required = engines.requirements()["threads"]
+    finally:
+        torch.set_num_threads(threads)
+    with zipfile.ZipFile(tmp_path / "frame.pt2") as package:
+        code = "".join(package.read(name).decode() for name in package.namelist() if name.endswith(".cpp"))
+    found = set(re.findall("#pragma omp parallel(.*)", code))
+    assert found == ({f" num_threads({required})"} if required != "1" else set())
 
 
 def test_the_gate_holds_for_eager_fp16_too(monkeypatch):

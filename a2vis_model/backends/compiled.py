@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.export import ExportedProgram
 
+from ..identity import processor_features
 from ..modeling.deformable_attention import Sampling
 from .network import Graph
 
@@ -18,16 +19,18 @@ class InductorEngines:
     sampling: Sampling | None = None
     suffix = ".pt2"
 
-    def versions(self) -> dict[str, str]:
-        """Nothing beside torch."""
-        return {}
+    def requirements(self) -> dict[str, str]:
+        """The processor's instructions, and the number of threads, which is compiled in."""
+        return {"processor": processor_features(), "threads": str(torch.get_num_threads())}
 
     def build(self, program: ExportedProgram, inputs: tuple[Tensor, ...], path: Path) -> None:
         """See `Engines`; the inputs are in the program."""
         with warnings.catch_warnings():
             # Of PyTorch to itself.
             warnings.simplefilter("ignore", FutureWarning)
-            torch._inductor.aoti_compile_and_package(program, package_path=str(path))
+            # Left to itself, code for as many threads as there are processors overruns its memory with more.
+            options = {"cpp.threads": torch.get_num_threads()}
+            torch._inductor.aoti_compile_and_package(program, package_path=str(path), inductor_configs=options)
 
     def load(self, path: Path, inputs: tuple[Tensor, ...]) -> Graph:
         """See `Engines`; on a GPU a CUDA graph of it."""
@@ -35,9 +38,20 @@ class InductorEngines:
         package = torch._inductor.aoti_load_package(str(path), run_single_threaded=True)
 
         def run(*arguments: Tensor) -> tuple[Tensor, ...]:
-            return tuple(package(*arguments))
+            return tuple(package(*(_laid_out(x, like) for x, like in zip(arguments, inputs, strict=True))))
 
         return CudaGraph(run, inputs) if inputs[0].device.type == "cuda" else run
+
+
+def _laid_out(tensor: Tensor, like: Tensor) -> Tensor:
+    """The tensor with the strides of another: the compiled code takes those for granted and checks nothing."""
+    if (tensor.shape, tensor.dtype) != (like.shape, like.dtype):
+        raise ValueError(
+            f"an input is {tensor.dtype} {list(tensor.shape)}, the engine was built for {like.dtype} {list(like.shape)}"
+        )
+    if all(n == 1 or a == b for n, a, b in zip(tensor.shape, tensor.stride(), like.stride(), strict=True)):
+        return tensor
+    return torch.empty_strided(like.shape, like.stride(), dtype=like.dtype, device=like.device).copy_(tensor)
 
 
 class CudaGraph:

@@ -45,7 +45,7 @@ def default_cache() -> Path:
 
 
 def engine_key(
-    model: VideoNetwork, config: ModelConfig, backend: EngineName, precision: Precision, versions: dict[str, str]
+    model: VideoNetwork, config: ModelConfig, backend: EngineName, precision: Precision, requirements: dict[str, str]
 ) -> Key:
     """What an engine of this network would depend on, here and now.
 
@@ -53,7 +53,7 @@ def engine_key(
         model: the network, on the device the engine is for.
         config: its configuration; shapes follow from it.
         backend, precision: of the engine.
-        versions: of the software that builds and runs it.
+        requirements: of the `Engines` that build and run it.
     """
     from .. import __version__
 
@@ -70,7 +70,7 @@ def engine_key(
         "graphs": _source_hash(),
         "torch": torch.__version__,
         "cuda": str(torch.version.cuda),
-        **versions,
+        **requirements,
     }
 
 
@@ -184,9 +184,10 @@ def _weights_hash(model: VideoNetwork) -> str:
 
 
 def _source_hash() -> str:
-    """SHA-256 of the code that the graphs are traced from."""
+    """SHA-256 of the code that the graphs are traced from and built by."""
     package = Path(__file__).parent.parent
-    files = [package / "export.py", package / "backends" / "precision.py", *(package / "modeling").rglob("*.py")]
+    builders = [package / "backends" / name for name in ("compiled.py", "precision.py", "tensorrt.py")]
+    files = [package / "export.py", *builders, *(package / "modeling").rglob("*.py")]
     digest = hashlib.sha256()
     for path in sorted(files):
         digest.update(f"{path.relative_to(package)} {file_hash(path)}\n".encode())

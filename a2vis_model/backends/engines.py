@@ -23,8 +23,8 @@ class Engines(Protocol):
     sampling: Sampling | None
     """How deformable attention must sample; None leaves it as it is configured."""
 
-    def versions(self) -> dict[str, str]:
-        """Of the software, beside torch and CUDA, that an engine depends on."""
+    def requirements(self) -> dict[str, str]:
+        """What an engine depends on here and now, by name, beside torch, CUDA, the device and the graphs."""
 
     def build(self, program: ExportedProgram, inputs: tuple[Tensor, ...], path: Path) -> None:
         """Compile a graph with static shapes and write the engine into a file."""

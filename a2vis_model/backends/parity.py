@@ -8,12 +8,15 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import cv2
+import numpy as np
 import torch
-import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..config import ModelConfig
 from ..modeling import ClipPrediction, FrameFeatures, StreamNetwork, concatenate
+from ..preprocessing import PIXEL_MEAN, PIXEL_STD, FrameTransform
 from .choice import Precision
 
 CLIPS = 10
@@ -114,12 +117,16 @@ class _Stream:
 
     def __init__(self, network: StreamNetwork, config: ModelConfig) -> None:
         self.network = network
+        self.transform = FrameTransform(
+            input_height=config.input_height, input_width=config.input_width, device=network.device
+        )
         self.window: deque[FrameFeatures] = deque(maxlen=config.clip_length)
         self.state = network.initial_state()
 
-    def push(self, image: Tensor) -> ClipPrediction | None:
-        """Take an image [1, 1, 3, H, W]; the clip it completes, decoded, or None while there is none."""
-        self.window.append(self.network.extract(image.to(self.network.device)))
+    def push(self, image: NDArray[np.uint8]) -> ClipPrediction | None:
+        """Take an image [H, W, 3]; the clip it completes, decoded, or None while there is none."""
+        pixels, _ = self.transform(image)
+        self.window.append(self.network.extract(pixels[None, None]))
         if len(self.window) < (self.window.maxlen or 0):
             return None
         prediction, self.state = self.network.step(concatenate(list(self.window)), self.state)
@@ -160,20 +167,21 @@ def _logits(prediction: ClipPrediction) -> tuple[Tensor, Tensor]:
     return prediction.visible, prediction.amodal
 
 
-def _video(config: ModelConfig) -> Iterator[Tensor]:
-    """A fixed video of normalised images [1, 1, 3, H, W]: plain rectangles drift over a smooth background.
+def _video(config: ModelConfig) -> Iterator[NDArray[np.uint8]]:
+    """A fixed video of images [H, W, 3] of the network's size: plain rectangles drift over a smooth background.
 
     Smooth, because in noise the sign of a mask logit is noise too.
     """
     height, width = config.input_height, config.input_width
-    random = torch.Generator().manual_seed(0)
-    background = F.interpolate(torch.randn(1, 3, 4, 6, generator=random), size=(height, width), mode="bilinear")
-    colours = 1.5 * torch.randn(4, 3, 1, 1, generator=random)
-    places = torch.rand(4, 2, generator=random)
-    speeds = 0.04 * torch.rand(4, 2, generator=random) - 0.02
+    random = np.random.default_rng(0)
+    coarse = random.normal(PIXEL_MEAN, PIXEL_STD, (4, 6, 3)).clip(0, 255).astype(np.uint8)
+    background = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
+    colours = random.normal(PIXEL_MEAN, 1.5 * np.array(PIXEL_STD), (4, 3)).clip(0, 255).astype(np.uint8)
+    places = random.random((4, 2))
+    speeds = random.uniform(-0.02, 0.02, (4, 2))
     for t in range(config.clip_length + CLIPS - 1):
-        image = background.clone()
+        image = background.copy()
         for colour, place in zip(colours, places + t * speeds, strict=True):
-            top, left = (int(x * size) for x, size in zip(place.remainder(0.7), (height, width), strict=True))
-            image[0, :, top : top + height // 4, left : left + width // 5] = colour
-        yield image[None]
+            top, left = (int(x * size) for x, size in zip(place % 0.7, (height, width), strict=True))
+            image[top : top + height // 4, left : left + width // 5] = colour
+        yield image

@@ -105,7 +105,7 @@ def _automatic(
     names: tuple[EngineName, ...] = ("tensorrt", "compile")
     possible: list[EngineName] = [name for name in names if backend_obstacle(model, name) is None]
     for name in possible:
-        if cache is not None and cache.holds(engine_key(model, config, name, precision, ENGINES[name].versions())):
+        if cache is not None and cache.holds(engine_key(model, config, name, precision, ENGINES[name].requirements())):
             yield name, "its engine is in the cache"
     on_gpu = model.device.type == "cuda"
     if on_gpu and "compile" in possible:
@@ -144,7 +144,7 @@ def _prepare(
         )
     engines = ENGINES[name]
     try:
-        key = engine_key(model, config, name, precision, engines.versions())
+        key = engine_key(model, config, name, precision, engines.requirements())
         job = _Job(model, prepared(model, precision, engines.sampling), config, name, precision, engines, key, progress)
         network, gate = job.without_cache() if cache is None else job.with_cache(cache)
     except BackendError:

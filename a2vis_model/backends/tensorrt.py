@@ -28,8 +28,8 @@ class TensorRTEngines:
     sampling: Sampling | None = "gather"
     suffix = ".plan"
 
-    def versions(self) -> dict[str, str]:
-        """Of Torch-TensorRT and TensorRT."""
+    def requirements(self) -> dict[str, str]:
+        """The versions of Torch-TensorRT and TensorRT."""
         torch_tensorrt, tensorrt = _modules()
         return {
             "torch_tensorrt": str(torch_tensorrt.__version__),
@@ -56,7 +56,8 @@ def convert(program: ExportedProgram, inputs: tuple[Tensor, ...]) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         engine: bytes = torch_tensorrt.dynamo.convert_exported_program_to_serialized_trt_engine(
             program,
-            arg_inputs=list(inputs),
+            # It would take tensors of another layout for inputs of another format.
+            arg_inputs=[tensor.contiguous() for tensor in inputs],
             require_full_compilation=True,
             min_block_size=1,
             # Its own converter takes every bias for a causal mask.
