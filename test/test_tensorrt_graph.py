@@ -1,5 +1,6 @@
 """How engines of TensorRT are given their tensors, with a TensorRT that is made up: this needs no GPU."""
 
+import contextlib
 import types
 
 import pytest
@@ -47,8 +48,18 @@ class FakeContext:
         self.addresses[name] = address
 
     def execute_async_v3(self, stream):
-        assert stream == 77
+        FakeStream.story.append(f"run on {stream}")
         return FakeContext.status
+
+
+class FakeStream:
+    story: list
+
+    def __init__(self, cuda_stream):
+        self.cuda_stream = cuda_stream
+
+    def wait_stream(self, other):
+        FakeStream.story.append(f"{self.cuda_stream} waits for {other.cuda_stream}")
 
 
 def fake_tensorrt(engine):
@@ -60,9 +71,16 @@ def fake_tensorrt(engine):
     )
 
 
+@pytest.fixture(autouse=True)
+def streams(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: FakeStream(0))
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: FakeStream(77))
+    monkeypatch.setattr(torch.cuda, "device", contextlib.nullcontext)
+    FakeStream.story = []
+
+
 @pytest.fixture
-def graph(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: types.SimpleNamespace(cuda_stream=77))
+def graph():
     return TensorRTGraph(fake_tensorrt(FakeEngine()), b"engine", torch.device("cpu"))
 
 
@@ -71,6 +89,7 @@ def test_tensors_are_given_in_the_graphs_order(graph):
     results = graph(image, seen)
     assert [tuple(result.shape) for result in results] == [(i,) for i in range(11)], "output10 comes after output9"
     assert {result.dtype for result in results} == {torch.float32}
+    assert FakeStream.story == ["77 waits for 0", "run on 77", "0 waits for 77"], "never on the default stream"
     addresses = FakeContext.last.addresses
     assert addresses["image"] == image.data_ptr()
     assert addresses["seen"] == seen.data_ptr()

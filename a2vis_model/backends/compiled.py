@@ -35,12 +35,14 @@ class InductorEngines:
     def load(self, path: Path, inputs: tuple[Tensor, ...]) -> Graph:
         """See `Engines`; on a GPU a CUDA graph of it."""
         # One thread at a time runs a network; with locks in it, it could not be captured.
-        package = torch._inductor.aoti_load_package(str(path), run_single_threaded=True)
+        device = inputs[0].device
+        index = -1 if device.index is None else device.index
+        package = torch._inductor.aoti_load_package(str(path), run_single_threaded=True, device_index=index)
 
         def run(*arguments: Tensor) -> tuple[Tensor, ...]:
             return tuple(package(*(_laid_out(x, like) for x, like in zip(arguments, inputs, strict=True))))
 
-        return CudaGraph(run, inputs) if inputs[0].device.type == "cuda" else run
+        return CudaGraph(run, inputs) if device.type == "cuda" else run
 
 
 def _laid_out(tensor: Tensor, like: Tensor) -> Tensor:
@@ -64,15 +66,16 @@ class CudaGraph:
 
     def __init__(self, graph: Graph, inputs: tuple[Tensor, ...]) -> None:
         self._inputs = tuple(tensor.clone() for tensor in inputs)
-        stream = torch.cuda.Stream(inputs[0].device)
-        stream.wait_stream(torch.cuda.current_stream(inputs[0].device))
-        # What is set up in a first run cannot be captured.
-        with torch.cuda.stream(stream), torch.no_grad():
-            graph(*self._inputs)
-        torch.cuda.current_stream(inputs[0].device).wait_stream(stream)
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph), torch.no_grad():
-            self._outputs = graph(*self._inputs)
+        with torch.cuda.device(inputs[0].device), torch.no_grad():
+            stream = torch.cuda.Stream()
+            stream.wait_stream(torch.cuda.current_stream())
+            # What is set up in a first run cannot be captured.
+            with torch.cuda.stream(stream):
+                graph(*self._inputs)
+            torch.cuda.current_stream().wait_stream(stream)
+            with torch.cuda.graph(self._graph):
+                self._outputs = graph(*self._inputs)
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         for kept, given in zip(self._inputs, inputs, strict=True):

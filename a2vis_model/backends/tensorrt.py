@@ -79,11 +79,14 @@ class TensorRTGraph:
 
     def __init__(self, tensorrt: Any, engine: bytes, device: torch.device) -> None:
         self._device = device
-        self._runtime = tensorrt.Runtime(tensorrt.Logger(tensorrt.Logger.WARNING))
-        self._engine = self._runtime.deserialize_cuda_engine(engine)
-        if self._engine is None:
-            raise RuntimeError("TensorRT cannot load this engine; its messages on standard error say why")
-        self._context = self._engine.create_execution_context()
+        # On the default stream TensorRT would wait for the device.
+        self._stream = torch.cuda.Stream(device)
+        with torch.cuda.device(device):
+            self._runtime = tensorrt.Runtime(tensorrt.Logger(tensorrt.Logger.WARNING))
+            self._engine = self._runtime.deserialize_cuda_engine(engine)
+            if self._engine is None:
+                raise RuntimeError("TensorRT cannot load this engine; its messages on standard error say why")
+            self._context = self._engine.create_execution_context()
         names = [self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)]
         types = {
             tensorrt.DataType.FLOAT: torch.float32,
@@ -106,8 +109,13 @@ class TensorRTGraph:
             if tuple(tensor.shape) != self._shapes[name]:
                 raise ValueError(f"{name} is {list(tensor.shape)}, the engine was built for {list(self._shapes[name])}")
             self._context.set_tensor_address(name, tensor.data_ptr())
-        stream = torch.cuda.current_stream(self._device)
-        if not self._context.execute_async_v3(stream.cuda_stream):
+        current = torch.cuda.current_stream(self._device)
+        self._stream.wait_stream(current)
+        with torch.cuda.device(self._device):
+            done = self._context.execute_async_v3(self._stream.cuda_stream)
+        # So nothing takes the inputs' memory too early either: it is the current stream's.
+        current.wait_stream(self._stream)
+        if not done:
             raise RuntimeError("TensorRT could not run the engine; its messages on standard error say why")
         return results
 
