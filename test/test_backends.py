@@ -13,6 +13,7 @@ import pytest
 import torch
 from conftest import tiny_config, tiny_model
 from fake_engines import FakeEngines
+from torch.utils import cpp_extension
 
 from a2vis_model import StreamingTracker, TrackSettings, freeze, load_config
 from a2vis_model.backends import choice, prepare, prepare_backend
@@ -183,6 +184,18 @@ def test_missing_software_is_named_with_how_to_get_it(monkeypatch):
     assert "pip install torch-tensorrt" in obstacle
     monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/g++")
     assert "Triton" in choice._compile_obstacle(gpu)
+
+
+def test_on_a_gpu_the_compiler_needs_the_toolkit(monkeypatch, tmp_path):
+    monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/g++")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
+    gpu = torch.device("cuda")
+    for home in (None, str(tmp_path)):
+        monkeypatch.setattr(cpp_extension, "CUDA_HOME", home)
+        assert f"no CUDA toolkit is found (CUDA_HOME: {home})" in choice._compile_obstacle(gpu)
+    (tmp_path / "include").mkdir()
+    (tmp_path / "include" / "cuda.h").touch()
+    assert choice._compile_obstacle(gpu) is None
 
 
 def test_a_compiled_network_takes_one_frame_at_a_time(engines):

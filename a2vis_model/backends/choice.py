@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import os
 import shutil
+from pathlib import Path
 from typing import Literal, get_args
 
 import torch
@@ -51,6 +52,15 @@ def _compile_obstacle(device: torch.device) -> str | None:
         return f"no C++ compiler {compiler!r} is found; install one (Debian, Ubuntu: apt install g++), or use eager"
     if device.type == "cuda" and importlib.util.find_spec("triton") is None:
         return "this PyTorch has no Triton; install the CUDA wheel of torch, which brings it, or use eager"
+    if device.type == "cuda":
+        # Not before: with a toolkit but without a GPU it warns at import.
+        from torch.utils.cpp_extension import CUDA_HOME
+
+        if CUDA_HOME is None or not (Path(CUDA_HOME) / "include" / "cuda.h").is_file():
+            return (
+                f"no CUDA toolkit is found (CUDA_HOME: {CUDA_HOME}) and the compiler needs its headers; install that "
+                f"of CUDA {torch.version.cuda} and set CUDA_HOME to its folder, or use eager"
+            )
     return None
 
 
