@@ -88,6 +88,8 @@ def _network(args: argparse.Namespace) -> tuple[VideoNetwork, ModelConfig, list[
         model, config = load_weights(args.weights)
     else:
         config = load_config(args.preset)
+        # The same in every run, so that an engine is built once.
+        torch.manual_seed(0)
         model = build_model(config)
     width, height = parse_size(args.size) if args.size else (config.input_width, config.input_height)
     config = dataclasses.replace(config, input_width=-(-width // 32) * 32, input_height=-(-height // 32) * 32)
