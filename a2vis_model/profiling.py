@@ -196,9 +196,13 @@ def time_parts(
 
 
 def memory_mib(device: torch.device) -> float:
-    """The most memory taken since the process began: of the GPU by PyTorch, or of the host by the process."""
+    """Memory in use on the GPU, by all that runs there, or the most the process has had of the host's.
+
+    What CUDA graphs and TensorRT hold is not in PyTorch's own count.
+    """
     if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
+        free, total = torch.cuda.mem_get_info(device)
+        return (total - free) / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 

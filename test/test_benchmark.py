@@ -1,6 +1,8 @@
 """`a2vis benchmark`, and the accounting of time by part."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 import time
@@ -96,7 +98,17 @@ def test_the_tracker_needs_no_pycocotools():
 
 def test_the_gpu_script_measures_what_is_missing_and_counts_right(tmp_path):
     script = Path(__file__).parent.parent / "benchmark" / "gpu.py"
-    command = [sys.executable, str(script), "--device", "cpu", "--quick", "--output", str(tmp_path)]
+    command = [
+        sys.executable,
+        str(script),
+        "--device",
+        "cpu",
+        "--quick",
+        "--backends",
+        "eager",
+        "--output",
+        str(tmp_path),
+    ]
     first = subprocess.run([*command, "--only", "roofline", "masks"], check=True, capture_output=True, text=True).stdout
     results = json.loads((tmp_path / "results.json").read_text())
     assert not [name for name in results if name.startswith("failed")]
@@ -111,3 +123,24 @@ def test_the_gpu_script_measures_what_is_missing_and_counts_right(tmp_path):
     again = subprocess.run([*command, "--only", "roofline", "times"], check=True, capture_output=True, text=True).stdout
     assert "  roofline/onboard" not in again
     assert "  times/onboard/96x64/eager/fp32/3" in again
+    results["device"] = "another"
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    other = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert other.returncode == 2
+    assert "holds results of another; give another folder" in other.stderr
+
+
+def test_the_gpu_script_tries_what_fails_once(tmp_path):
+    script = Path(__file__).parent.parent / "benchmark" / "gpu.py"
+    command = [sys.executable, str(script), "--device", "cpu", "--quick", "--output", str(tmp_path)]
+    environment = {**os.environ, "CXX": shutil.which("false") or "false"}
+    ended = subprocess.run(
+        [*command, "--backends", "compile", "--only", "parity", "times"],
+        env=environment,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert len([name for name in results if name.startswith("failed/")]) == 3
+    assert ended.stdout.count("exporting the graphs") == 1
