@@ -65,7 +65,9 @@ PARAMETERS: tuple[Parameter, ...] = (
         "latest: the newest image alone, for a bounded age; every_frame: all of them, for replay",
         choices=POLICIES,
     ),
-    Parameter("queue_size", 30, "images that may wait under every_frame; also the depth of its subscription", 1, 10000),
+    Parameter(
+        "queue_size", 30, "images that may wait in the node under every_frame; more wait in its subscription", 1, 10000
+    ),
     Parameter(
         "queue_patience_s", 10.0, "seconds that every_frame waits for room in a full queue before dropping", 0.0, 3600.0
     ),

@@ -20,12 +20,13 @@ _REMEDIES = {
 }
 
 
-def image_qos(policy: str, queue_size: int) -> QoSProfile:
-    """Of the image subscription: best effort for a live camera, reliable for replay."""
+def image_qos(policy: str) -> QoSProfile:
+    """Of the image subscription: best effort for a live camera; for replay reliable, and nothing is overwritten."""
     if policy == "latest":
         # Best effort takes from any publisher. More than one, because images arrive in bursts.
         return _profile(ReliabilityPolicy.BEST_EFFORT, 3)
-    return _profile(ReliabilityPolicy.RELIABLE, queue_size)
+    # With KEEP_LAST of any depth a reader overwrites what the node has not taken yet, and tells nobody.
+    return QoSProfile(history=HistoryPolicy.KEEP_ALL, reliability=ReliabilityPolicy.RELIABLE)
 
 
 def result_qos() -> QoSProfile:

@@ -105,7 +105,7 @@ class ImageStream:
             self._image_type,
             self._topic,
             self._take,
-            qos.image_qos(settings["policy"], settings["queue_size"]),
+            qos.image_qos(settings["policy"]),
             event_callbacks=SubscriptionEventCallbacks(
                 incompatible_qos=self._on_incompatible_publisher, message_lost=self._on_lost
             ),

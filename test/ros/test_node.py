@@ -510,6 +510,21 @@ def test_steps_are_taken_by_the_ages_and_taken_back(peer: Peer, tmp_path: Path) 
         assert [any(drawn(age_s)) for age_s in (0.19, 0.01)] == [False] * 2
 
 
+@pytest.mark.parametrize("depth", [1000, 10])
+def test_a_replay_loses_nothing_to_a_slow_model(peer: Peer, tmp_path: Path, depth: int) -> None:
+    """The queue is full from the start, and most images wait in the subscription."""
+    with running(peer, tmp_path, module="fake_node", queue_size=5) as node:
+        node.start()
+        camera = node.publisher(qos=depth)
+        sent = []
+        for _ in range(60):
+            sent.append(cost(peer, 50, divided=False))
+            camera.publish(sent[-1])
+            peer.spin(0.01)
+        assert [message.header for message in node.results(60)] == [message.header for message in sent]
+        assert node.books() == {"received": 60, "processed": 60}
+
+
 def test_a_replay_gives_nothing_up(peer: Peer, tmp_path: Path) -> None:
     with running(peer, tmp_path, module="fake_node", age_budget_s=0.001) as node:
         node.start()
