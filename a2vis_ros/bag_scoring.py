@@ -2,10 +2,11 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from a2vis_model import A2VISError
 from a2vis_model.data import ProblemLog
 from a2vis_model.evaluation import ScoreSettings, open_comparison, results_of, score_videos
 from a2vis_model.evaluation.report import markdown
@@ -14,8 +15,9 @@ from .coco_masks import to_coco
 from .mask_messages import mask_from_message
 from .msg import TrackedInstance, TrackedInstanceArray
 
-_Key = tuple[int, int, int]
-"""Stamp of a frame in seconds and nanoseconds, and how often it came before: a bag may loop."""
+_Key = tuple[int, int, int, int]
+"""Stamp of a frame in seconds and nanoseconds, how often time had run backwards before it, for a bag may loop, and how
+often the stamp had come since."""
 _GONE = (TrackedInstance.LOST, TrackedInstance.ENDED)
 
 
@@ -24,18 +26,24 @@ class _TrackTable:
 
     def __init__(self, arrays: Iterable[TrackedInstanceArray], frames: dict[_Key, int]) -> None:
         self.entries: dict[tuple[int, int], dict[str, Any]] = {}
+        self.messages = 0
+        self.frames: set[int] = set()
+        """Those that a message speaks of, if only to say that nothing is there."""
         for frame, array in _keyed(arrays):
+            self.messages += 1
             time = frames.get(frame)
             if time is None:
                 continue
+            self.frames.add(time)
             for instance in array.instances:
                 # IDs of different epochs are different tracks.
                 key = (array.epoch, instance.track_id)
                 blank: list[Any] = [None] * len(frames)
                 entry = self.entries.setdefault(
-                    key, {"classes": [], "scores": [], "visible": list(blank), "amodal": list(blank), "believed": False}
+                    key, {"votes": {}, "scores": [], "visible": list(blank), "amodal": list(blank), "believed": False}
                 )
-                entry["classes"].append(instance.class_name)
+                votes = entry["votes"]
+                votes[instance.class_name] = votes.get(instance.class_name, 0.0) + instance.score
                 entry["scores"].append(instance.score)
                 entry["believed"] |= instance.state == TrackedInstance.VISIBLE
                 if instance.state in _GONE:
@@ -46,16 +54,16 @@ class _TrackTable:
                         entry[kind][time] = to_coco(mask_from_message(mask), array.height, array.width)
 
     def records(self, categories: dict[str, int]) -> list[dict[str, Any]]:
-        """One a track that was believed at least once, in the YouTube-VIS layout."""
+        """One a track that was believed at least once, in the YouTube-VIS layout; made as `a2vis evaluate` makes it."""
         records = []
         for number, entry in enumerate((e for e in self.entries.values() if e["believed"]), 1):
-            names = entry["classes"]
+            votes = entry["votes"]
             records.append(
                 {
                     "id": number,
                     "track_id": number,
                     "video_id": 1,
-                    "category_id": categories[max(set(names), key=lambda name: (names.count(name), name))],
+                    "category_id": categories[max(votes, key=votes.__getitem__)],
                     "score": sum(entry["scores"]) / len(entry["scores"]),
                     "iscrowd": 0,
                     "segmentations": entry["visible"],
@@ -67,26 +75,38 @@ class _TrackTable:
     @property
     def class_names(self) -> set[str]:
         """All that were said."""
-        return {name for entry in self.entries.values() for name in entry["classes"]}
+        return {name for entry in self.entries.values() for name in entry["votes"]}
 
 
 def score(
-    tracks: Iterable[TrackedInstanceArray], truth: Iterable[TrackedInstanceArray], folder: Path
+    tracks: Iterable[TrackedInstanceArray],
+    truth: Iterable[TrackedInstanceArray],
+    classes: Sequence[str],
+    folder: Path,
 ) -> tuple[dict[str, Any], str]:
     """Compare tracks with ground truth by the stamps of their images.
 
     Args:
-        tracks: what the node said.
+        tracks: what the node said. In a frame of which it said nothing, it found nothing.
         truth: what is so; its frames are the video.
+        classes: that the model knows, in its order; others that are named follow them.
         folder: receives ground_truth.json and results.json, which `a2vis score` takes too, and metrics.json.
 
     Returns:
-        the metrics by their keys, and tables of them in Markdown.
+        the metrics of `a2vis evaluate` by their keys and `frames_without_result`, and tables of them in Markdown.
+
+    Raises:
+        A2VISError: if no track is of an image that the ground truth knows.
     """
     truth = list(truth)
     frames = {frame: index for index, (frame, _) in enumerate(_keyed(truth))}
     expected, found = _TrackTable(truth, frames), _TrackTable(tracks, frames)
-    names = sorted(expected.class_names | found.class_names)
+    if found.messages and not found.frames:
+        raise A2VISError(
+            f"none of {found.messages} results has the stamp of an image in the ground truth; they are of another run, "
+            "or the images were stamped anew"
+        )
+    names = [*classes, *sorted((expected.class_names | found.class_names) - set(classes))]
     categories = {name: number for number, name in enumerate(names, 1)}
     video = {"id": 1, "length": len(frames), "height": truth[0].height, "width": truth[0].width}
     document = {
@@ -101,14 +121,21 @@ def score(
     settings, problems = ScoreSettings(), ProblemLog(strict=True)
     comparison = open_comparison(*paths, None, settings, problems)
     scores = score_videos(comparison, settings, problems, quiet=True)
-    results = {"name": "bag", **results_of(scores, comparison.scope, settings, comparison.categories)}
+    results: dict[str, Any] = {"name": "bag", "frames_without_result": len(frames) - len(found.frames)}
+    results |= results_of(scores, comparison.scope, settings, comparison.categories)
     (folder / "metrics.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     return results, markdown([results])
 
 
 def _keyed(arrays: Iterable[TrackedInstanceArray]) -> Iterator[tuple[_Key, TrackedInstanceArray]]:
     seen: Counter[tuple[int, int]] = Counter()
+    jumps, last = 0, (0, 0)
     for array in arrays:
         stamp = array.header.stamp.sec, array.header.stamp.nanosec
-        yield (*stamp, seen[stamp]), array
+        if stamp < last:
+            # Only the frames since are counted: a frame that has no result must not take one of another loop.
+            jumps += 1
+            seen.clear()
+        yield (*stamp, jumps, seen[stamp]), array
         seen[stamp] += 1
+        last = stamp

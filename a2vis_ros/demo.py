@@ -35,7 +35,6 @@ from a2vis_model.video_io import VideoWriter
 
 from . import bags
 from .bag_recorder import HIDDEN
-from .bag_scoring import score
 from .bags import BagReader
 from .footage import Footage
 from .image_decoding import Pixels, decode_rgb
@@ -45,7 +44,7 @@ from .mask_messages import mask_from_message
 from .messages import image_of
 from .msg import HiddenObjectArray, Mask, TrackedInstance, TrackedInstanceArray
 from .programs import running
-from .replay_evaluate import tracks_in
+from .replay_evaluate import score_bags, tracks_in
 from .to_bag import write_bag
 
 _PROFILE = Path("config") / "fastdds_large_image.xml"
@@ -100,7 +99,7 @@ def run(output: Path, weights: str, *, world: Any, seed: int, frames: int, speed
     _pictures(output, tracks)
     print(f"\n{track_table(tracks)}")
     print(f"\n{_hidden_summary(output / 'recorded')}")
-    _, metrics = score(tracks, tracks_in(output / "input", bags.GROUND_TRUTH), output / "metrics")
+    _, metrics = score_bags(output / "recorded", bags.TRACKS, output / "input", output / "metrics")
     print(f"\nagainst the rendered truth, with {weights}:\n\n{metrics}")
     print(
         f"wrote {output / 'overlay.mp4'}, {output / 'contact_sheet.png'}, {output / 'recorded'}, {output / 'metrics'}"

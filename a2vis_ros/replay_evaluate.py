@@ -1,4 +1,7 @@
-"""`replay_evaluate`: a bag through the node's own pipeline in lock step, no frame lost; scored where it holds truth."""
+"""`replay_evaluate`: a bag through the node's own pipeline in lock step, no frame lost; scored where it holds truth.
+
+Or nothing is run, and what a live node said is scored (`--results`).
+"""
 
 import argparse
 import math
@@ -14,13 +17,13 @@ from a2vis_model import A2VISError
 
 from . import bags
 from .bag_scoring import score
-from .bags import STORAGES, BagReader, BagWriter, type_name
+from .bags import STORAGES, BagError, BagReader, BagWriter, type_name
 from .frame_queue import Ledger, LedgerEntry
 from .image_decoding import ImageError
 from .intake import FrameIntake
 from .messages import class_names_message, image_of, stamp_of, tracks_message
 from .models import LoadedModel, load_model
-from .msg import TrackedInstanceArray
+from .msg import ClassNames, TrackedInstanceArray
 from .parameters import PARAMETERS, ParameterError, Settings
 from .pipeline import FramePipeline, ProcessedFrame
 
@@ -76,12 +79,30 @@ def tracks_in(path: str | Path, topic: str) -> list[TrackedInstanceArray]:
         return [message for _, message in bag.messages(TrackedInstanceArray, topic)]
 
 
+def score_bags(results: str | Path, topic: str, truth: str | Path, folder: Path) -> tuple[dict[str, Any], str]:
+    """Score the results on a topic of one bag against the ground truth in another, or the same; see `score`.
+
+    The model's classes are those said beside the results, on `class_names`.
+    """
+    with BagReader(results) as bag:
+        names = [message for _, message in bag.messages(ClassNames, f"{topic.rpartition('/')[0]}/class_names")]
+    classes = names[-1].names if names else ()
+    return score(tracks_in(results, topic), tracks_in(truth, bags.GROUND_TRUTH), classes, folder)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The program; returns the exit status."""
     parser = argparse.ArgumentParser(prog="replay_evaluate", description=(__doc__ or "").partition(": ")[2])
-    parser.add_argument("bag", help="bag with images")
+    parser.add_argument("bag", help="bag with images, with ground truth, or both")
     parser.add_argument("output", help="folder for the bag `results` and, with ground truth, the metrics")
-    parser.add_argument("--topic", help="of the images (the only one there is)")
+    parser.add_argument(
+        "--topic", help=f"of the images (the only one there is); with --results, of these ({bags.TRACKS})"
+    )
+    parser.add_argument(
+        "--results",
+        metavar="BAG",
+        help="run nothing: score the results that were recorded here against the ground truth in the first bag",
+    )
     parser.add_argument("--storage", choices=STORAGES, default="mcap", help="format of the result bag (%(default)s)")
     group = parser.add_argument_group("parameters of the node")
     for parameter in PARAMETERS:
@@ -94,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
     args = parser.parse_args(arguments)
     try:
-        return _run(args)
+        return _run(args) if args.results is None else _score_recorded(args)
     except (A2VISError, ParameterError, OSError) as error:
         print(f"replay_evaluate: {error}", file=sys.stderr)
         return 2
@@ -118,9 +139,24 @@ def _run(args: argparse.Namespace) -> int:
     print(f"{entry}; {seconds:.1f} s, {entry.processed / seconds:.1f} frames a second; wrote {output / 'results'}")
     if has_truth:
         results = output / "results"
-        _, table = score(tracks_in(results, bags.TRACKS), tracks_in(results, bags.GROUND_TRUTH), output)
-        print(table)
+        _print_scores(*score_bags(results, bags.TRACKS, results, output))
     return 0
+
+
+def _score_recorded(args: argparse.Namespace) -> int:
+    topic = args.topic or bags.TRACKS
+    for path, needed in ((args.bag, bags.GROUND_TRUTH), (args.results, topic)):
+        with BagReader(path) as bag:
+            if not bag.count(needed):
+                there = ", ".join(sorted(bag.topics)) or "nothing"
+                raise BagError(f"{path}: nothing on {needed}; the bag has {there}")
+    _print_scores(*score_bags(args.results, topic, args.bag, Path(args.output)))
+    return 0
+
+
+def _print_scores(results: dict[str, Any], table: str) -> None:
+    print(f"{results['frames_without_result']} of {results['frames']} frames have no result; nothing was found in them")
+    print(table)
 
 
 if __name__ == "__main__":

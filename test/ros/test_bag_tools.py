@@ -32,8 +32,8 @@ def clip(tmp_path: Path) -> Path:
     return folder
 
 
-def run(module: str, *args: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", f"a2vis_ros.{module}", *map(str, args)]
+def run(module: str, *args: object, package: str = "a2vis_ros") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", f"{package}.{module}", *map(str, args)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
 
 
@@ -149,6 +149,115 @@ def test_live_and_offline_give_the_same_messages(tmp_path: Path, clip: Path, wei
     assert [m.epoch for m in live] == [0] * 12 + [1] * 12
     assert any(m.instances for m in live)
     assert [without_timings(m) for m in live] == [without_timings(m) for m in replayed]
+    scored = run("replay_evaluate", tmp_path / "bag", tmp_path / "scored", "--results", tmp_path / "live")
+    assert "0 of 24 frames have no result" in scored.stdout, scored.stderr
+    assert metrics(tmp_path / "scored") == metrics(tmp_path / "offline")
+
+
+def metrics(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "metrics.json").read_text())
+    return found
+
+
+def test_a_clip_scores_the_same_directly_and_through_a_bag(tmp_path: Path) -> None:
+    """With the network that is shipped: a random one finds nothing that average precision counts."""
+    folder = tmp_path / "clips" / "00000"
+    write_clip(render_clip(world="aquarium", seed=8, frames=24, height=128, width=192), folder)
+    common = ("--preset", "onboard", "--device", "cpu", "--stride", "2", "--start-score", "0.7", "--keep-score", "0.3")
+    quietly = ("--output-mode", "stream", "--jobs", "1", "--quiet", "--no-plots")
+    direct = ("--data", tmp_path / "clips", "--output", tmp_path / "direct")
+    for done in (
+        run("cli", "evaluate", *direct, *common, *quietly, package="a2vis_model"),
+        run("to_bag", folder, tmp_path / "bag"),
+        run("replay_evaluate", tmp_path / "bag", tmp_path / "out", *common, "--backend", "eager"),
+    ):
+        assert done.returncode == 0, done.stderr
+    expected = json.loads((tmp_path / "direct" / "results.json").read_text())
+    found = metrics(tmp_path / "out")
+    assert found.pop("frames_without_result") == 0
+    assert expected.keys() - found.keys() == {"fps", "parameters", "provenance", "settings"}
+    assert found.keys() <= expected.keys()
+    del found["name"]
+    assert found == {
+        key: value if value is None else pytest.approx(value, abs=1e-9)
+        for key, value in expected.items()
+        if key in found
+    }
+    assert all(found[key] > 0 for key in ("visible.AP", "amodal.AP", "boxes.HOTA", "visible_boxes.HOTA"))
+
+
+def test_frames_that_a_live_run_dropped_are_frames_without_a_find(tmp_path: Path, clip: Path) -> None:
+    from a2vis_ros import bags
+    from a2vis_ros.bags import BagWriter
+    from a2vis_ros.footage import Footage
+    from a2vis_ros.replay_evaluate import tracks_in
+    from a2vis_ros.to_bag import write_bag
+
+    write_bag(Footage.open(clip), tmp_path / "bag", loops=2)
+    dropped = {0, 1, 2, 3, 4, 19, 20}
+    for name, left_out in (("whole", set()), ("live", dropped)):
+        with BagWriter(tmp_path / name, "mcap") as bag:
+            for index, message in enumerate(tracks_in(tmp_path / "bag", bags.GROUND_TRUTH)):
+                # A node begins an epoch with every loop.
+                message.epoch = index // 12
+                if index not in left_out:
+                    bag.write("/left/a2vis/tracks", message, index)
+        done = run(
+            "replay_evaluate",
+            tmp_path / "bag",
+            tmp_path / f"{name}-scores",
+            "--results",
+            tmp_path / name,
+            "--topic",
+            "/left/a2vis/tracks",
+        )
+        assert done.returncode == 0, done.stderr
+        assert f"{len(left_out)} of 24 frames have no result" in done.stdout
+    whole, live = metrics(tmp_path / "whole-scores"), metrics(tmp_path / "live-scores")
+    assert (whole["frames_without_result"], live["frames_without_result"]) == (0, 7)
+    assert live["frames"] == 24
+    for key in ("visible.AP", "amodal.AP", "boxes.HOTA", "boxes.MOTA"):
+        assert live[key] < whole[key], key
+    assert live["boxes.FN"] > whole["boxes.FN"]
+    # Each result is at its own frame, and none has slipped into the other loop.
+    found = json.loads((tmp_path / "live-scores" / "results.json").read_text())
+    told = {t for entry in found for t, mask in enumerate(entry["segmentations"]) if mask}
+    assert told == set(range(24)) - dropped
+    assert live["boxes.FP"] == 0
+
+
+def test_a_track_is_scored_as_the_class_that_was_likeliest(tmp_path: Path, clip: Path) -> None:
+    """As `a2vis evaluate` decides it: by the scores, not by how often each class was said."""
+    from a2vis_ros import bags
+    from a2vis_ros.bag_scoring import score
+    from a2vis_ros.footage import Footage
+    from a2vis_ros.replay_evaluate import tracks_in
+    from a2vis_ros.to_bag import write_bag
+
+    write_bag(Footage.open(clip), tmp_path / "bag")
+    truth, tracks = (tracks_in(tmp_path / "bag", bags.GROUND_TRUTH) for _ in range(2))
+    for message in tracks:
+        for instance in message.instances:
+            instance.score, instance.class_name = (0.9, "seldom") if message.frame_index < 2 else (0.1, "often")
+    score(tracks, truth, ("often", "seldom"), tmp_path / "scores")
+    names = json.loads((tmp_path / "scores" / "ground_truth.json").read_text())["categories"]
+    assert [category["name"] for category in names[:2]] == ["often", "seldom"]
+    first = json.loads((tmp_path / "scores" / "results.json").read_text())[0]
+    assert first["category_id"] == 2
+
+
+def test_results_that_are_not_of_the_ground_truth_are_refused(tmp_path: Path, clip: Path) -> None:
+    from a2vis_ros.footage import Footage
+    from a2vis_ros.to_bag import write_bag
+
+    write_bag(Footage.open(clip), tmp_path / "bag")
+    write_bag(Footage.open(clip), tmp_path / "later", start_s=100.0)
+    given = ("replay_evaluate", tmp_path / "bag", tmp_path / "out", "--results", tmp_path / "later")
+    for topic, words in (("/ground_truth", "none of 12 results has the stamp"), ("/a2vis/tracks", "nothing on")):
+        done = run(*given, "--topic", topic)
+        assert done.returncode == 2
+        assert words in done.stderr
+        assert "Traceback" not in done.stderr
 
 
 def test_loops_offline_have_no_memory_of_each_other(tmp_path: Path, clip: Path, weights: str) -> None:
@@ -192,13 +301,13 @@ def test_the_truth_scores_perfectly_against_itself(tmp_path: Path, clip: Path) -
 
     write_bag(Footage.open(clip), tmp_path / "bag")
     truth = tracks_in(tmp_path / "bag", bags.GROUND_TRUTH)
-    results, table = score(truth, truth, tmp_path / "scores")
+    results, table = score(truth, truth, (), tmp_path / "scores")
     assert results["amodal.AP"] == results["visible.AP"] == pytest.approx(1.0)
     assert results["frames"] == 12
     assert "Amodal" in table
     for message in truth[6:]:
         message.instances = []
-    worse, _ = score(truth, tracks_in(tmp_path / "bag", bags.GROUND_TRUTH), tmp_path / "worse")
+    worse, _ = score(truth, tracks_in(tmp_path / "bag", bags.GROUND_TRUTH), (), tmp_path / "worse")
     assert worse["amodal.AP"] < 0.9
 
 
