@@ -82,22 +82,34 @@ class FramePipeline:
         self._clip: int | None = None
         self._last_sequence = 0
 
-    def process(self, frame: Frame) -> list[ProcessedFrame]:
-        """Take the next frame.
+    def enter(self, frame: Frame) -> list[ProcessedFrame]:
+        """Begin a new epoch where the frame is of another clip than the one before. To be called before `process`: what
+        is returned can be handed on whatever becomes of the frame.
 
         Returns:
-            the frames now decided, oldest first: with a stride often none, at a break those of the clip before too.
+            the frames of the clip before that waited for it to fill, oldest first.
+
+        Raises:
+            Exception: whatever went wrong in the model. Those frames are dropped; the new epoch begins all the same.
+        """
+        before, self._clip = self._clip, frame.clip
+        if before is None or frame.clip == before:
+            return []
+        done = self.flush()
+        self.restart(frame.broken_by)
+        return done
+
+    def process(self, frame: Frame) -> list[ProcessedFrame]:
+        """Take the next frame, whose clip has been entered.
+
+        Returns:
+            the frames now decided, oldest first: with a stride often none.
 
         Raises:
             ImageError: the image turned out to be broken; it is dropped, and the next may come.
             Exception: whatever went wrong in the model. The frame and those open with it are dropped, and a new epoch
                 begins with the next.
         """
-        done: list[ProcessedFrame] = []
-        if self._clip is not None and frame.clip != self._clip:
-            done += self.flush()
-            self.restart(frame.broken_by)
-        self._clip = frame.clip
         start = time.monotonic()
         try:
             image = decode_rgb(frame.image)
@@ -111,7 +123,7 @@ class FramePipeline:
         except Exception:
             self._fail()
             raise
-        return done + self._close(results, pushed)
+        return self._close(results, pushed)
 
     def flush(self) -> list[ProcessedFrame]:
         """Decide the frames that wait for their clip to fill, as at the end of a video."""

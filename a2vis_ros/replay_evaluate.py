@@ -63,6 +63,7 @@ def replay(source: BagReader, topic: str, target: BagWriter, settings: Settings,
             target.write(bags.CLASS_NAMES, class_names_message(model.name, model.classes), bag_time)
         try:
             frame = intake.accept(stamp_of(message.header), message.header.frame_id, image_of(message))
+            write(pipeline.enter(frame))
             write(pipeline.process(frame))
         except ImageError as error:
             print(f"image {count}: dropped: {error}", file=sys.stderr)

@@ -60,6 +60,8 @@ class Worker:
             # Behind the taking: what was asked for before a frame came is done before it.
             self._attempt(self._serve)
             if frame is not None:
+                # Each for itself: neither takes the other's results or its frame along when it fails.
+                self._attempt(partial(self._enter, frame))
                 self._attempt(partial(self._work, frame))
         self._attempt(self._serve)
         self._attempt(lambda: self._hand_on(self._pipeline.flush()))
@@ -69,6 +71,9 @@ class Worker:
             requests, self._requests = self._requests, []
         for action in requests:
             action(self._pipeline)
+
+    def _enter(self, frame: Frame) -> None:
+        self._hand_on(self._pipeline.enter(frame))
 
     def _work(self, frame: Frame) -> None:
         self._hand_on(self._pipeline.process(frame))

@@ -22,6 +22,9 @@ def grey(value: int = 0, side: int = 2) -> RawImage:
     return RawImage(side, side, "mono8", False, side, memoryview(bytes([value]) * side * side))
 
 
+BROKEN = EncodedImage("png", memoryview(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\2\0\0\0\2"))
+
+
 class Line:
     """Intake, pipeline and books, as the node puts them together."""
 
@@ -37,7 +40,8 @@ class Line:
         return self.intake.accept(stamp, "camera", grey() if image is None else image)
 
     def push(self, seconds: float, image: Image | None = None) -> list[ProcessedFrame]:
-        return self.pipeline.process(self.frame(seconds, image))
+        frame = self.frame(seconds, image)
+        return self.pipeline.enter(frame) + self.pipeline.process(frame)
 
 
 def test_every_frame_gets_its_own_result() -> None:
@@ -95,9 +99,8 @@ def test_bad_images_between_good_ones_are_counted_as_dropped() -> None:
     for _ in range(2):
         with pytest.raises(ImageError):
             line.push(1.1, RawImage(5, 5, "mono8", False, 5, memoryview(b"")))
-    broken = EncodedImage("png", memoryview(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\2\0\0\0\2"))
     with pytest.raises(ImageError):
-        line.push(1.2, broken)
+        line.push(1.2, BROKEN)
     assert line.push(1.3)[0].dropped_since_last == 3
     entry = line.ledger.read()
     assert entry.dropped == {"truncated image": 2, "broken image": 1}
@@ -114,6 +117,46 @@ def test_a_failing_model_costs_its_frames_and_an_epoch() -> None:
     assert line.tracker.epoch == 1
     line.push(1.2)
     assert len(line.push(1.3)) == 2
+
+
+@pytest.mark.parametrize("image", [BROKEN, grey(66)], ids=["a broken image", "a failing model"])
+def test_the_clip_before_a_break_is_handed_on_whatever_comes_behind_it(image: Image) -> None:
+    line = Line(stride=3)
+    queue = FrameQueue(policy="every_frame", capacity=100, patience_s=5, ledger=line.ledger)
+    published: list[ProcessedFrame] = []
+    worker = Worker(queue, line.pipeline, published.append, lambda text: None)
+    # All of it waits when the worker starts.
+    for seconds, content in ((1.0, grey()), (1.1, grey()), (9.0, image), (9.1, grey())):
+        queue.put(line.frame(seconds, content))
+    worker.start()
+    deadline = time.monotonic() + 10
+    while len(queue) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    worker.stop()
+    assert [(p.frame.sequence, p.result.epoch) for p in published] == [(1, 0), (2, 0), (4, line.tracker.epoch)]
+    entry = line.ledger.read()
+    assert (entry.processed, entry.in_flight, sum(entry.dropped.values())) == (3, 0, 1)
+
+
+def test_a_clip_that_cannot_be_finished_costs_its_own_frames_and_one_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = Line(stride=3)
+    line.push(1.0)
+    frame = line.frame(9.0)
+
+    def fail() -> None:
+        raise RuntimeError("out of memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(line.tracker, "flush", fail)
+        with pytest.raises(RuntimeError, match="out of memory"):
+            line.pipeline.enter(frame)
+    line.pipeline.process(frame)
+    line.push(9.1)
+    done = line.push(9.2)
+    assert [(p.frame.sequence, p.result.epoch) for p in done] == [(2, 1), (3, 1), (4, 1)]
+    assert line.reasons == ["processing failed"]
+    entry = line.ledger.read()
+    assert (entry.processed, entry.in_flight, entry.dropped) == (3, 0, {FAILED: 1})
 
 
 def test_restart_drops_the_open_frames() -> None:
