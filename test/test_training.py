@@ -447,9 +447,9 @@ def assert_equal_batches(a: Batch, b: Batch) -> None:
 @pytest.mark.parametrize("workers", [0, 2])
 def test_batch_depends_on_its_step_alone(workers: int) -> None:
     def batches(steps: range, workers: int, rank: int = 0, size: int = 1, batch: int = 2) -> list[Batch]:
-        return list(
-            load_batches(dataset(3), steps, batch=batch, rank=rank, world_size=size, workers=workers, device=CPU)
-        )
+        loading = load_batches(dataset(3), steps, batch=batch, rank=rank, world_size=size, workers=workers, device=CPU)
+        with loading as loaded:
+            return list(loaded)
 
     whole = batches(range(4), 0)
     for a, b in zip(whole[2:], batches(range(2, 4), workers), strict=True):
@@ -464,6 +464,15 @@ def test_broken_videos_are_drawn_again_and_nothing_else_is_an_error() -> None:
     assert len(dataset(3, sources=[VideoList([broken, moving_squares()])])[0].classes)
     with pytest.raises(A2VISError, match=r"cannot be used.*cannot be decoded.*check-data"):
         dataset(3, sources=[VideoList([broken])])[0]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_errors_of_loader_processes_are_one_line(workers: int) -> None:
+    data = dataset(3, sources=[VideoList([dataclasses.replace(moving_squares(), broken=True)])])
+    loading = load_batches(data, range(2), batch=2, rank=0, world_size=1, workers=workers, device=CPU)
+    with loading as batches, pytest.raises(A2VISError, match=r"^20 videos in a row cannot be used; .*check-data'$"):
+        next(batches)
+    assert not multiprocessing.active_children()
 
 
 # ---------------------------------------------------------------------------------------------------- objectives
@@ -697,6 +706,19 @@ def test_interrupted_run_goes_on_bit_for_bit(finished: Trainer, tmp_path: Path, 
     assert_same_state(again.checkpoint, finished.checkpoint)
 
 
+def test_an_error_ends_the_loader_processes_too(tmp_path: Path) -> None:
+    code = f"""
+from pathlib import Path
+from test_training import Trainer
+def fail(model):
+    raise RuntimeError("nobody expects this")
+Trainer(Path({str(tmp_path)!r})).run(validate=fail, workers=1)
+"""
+    (result,) = run_python(code, processes=1)
+    assert result.returncode == 1
+    assert result.stderr.strip().endswith("RuntimeError: nobody expects this")
+
+
 def test_run_pauses_when_its_time_is_up(tmp_path: Path) -> None:
     trainer = Trainer(tmp_path)
     assert not trainer.run(max_minutes=0.0)
@@ -758,8 +780,8 @@ def test_nan_stops_before_it_spreads_and_leaves_the_batch(tmp_path: Path) -> Non
         trainer.run(resume=True)
     assert trainer.checkpoint.step == 1
     content = torch.load(tmp_path / "bad_batch_2_0.pt", weights_only=True)
-    expected = next(load_batches(dataset(6), range(1, 2), batch=2, rank=0, world_size=1, workers=0, device=CPU))
-    assert torch.equal(content["images"], expected.images)
+    with load_batches(dataset(6), range(1, 2), batch=2, rank=0, world_size=1, workers=0, device=CPU) as batches:
+        assert torch.equal(content["images"], next(batches).images)
     assert math.isnan(content["losses"]["class"])
 
 
@@ -871,9 +893,13 @@ def run_python(code: str, *, processes: int) -> list[subprocess.CompletedProcess
         for rank in range(processes)
     ]
     results = []
-    for process in started:
-        out, errors = process.communicate(timeout=120)
-        results.append(subprocess.CompletedProcess([], process.returncode, out, errors))
+    try:
+        for process in started:
+            out, errors = process.communicate(timeout=120)
+            results.append(subprocess.CompletedProcess([], process.returncode, out, errors))
+    finally:
+        for process in started:
+            process.kill()
     return results
 
 

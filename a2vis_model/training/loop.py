@@ -105,7 +105,7 @@ def train(
             Checkpoint(step, config_to_dict(model_config), asdict(config), *states, best).save(path)
             save_weights(run.output / LAST, model, model_config, notes=f"{config.stage} stage, step {step}")
 
-    batches = load_batches(
+    loading = load_batches(
         data,
         range(start, config.steps),
         batch=config.batch // distributed.world_size(),
@@ -116,7 +116,7 @@ def train(
     )
     saved_at = time.monotonic()
     step = start
-    with StopSignals() as stop, Monitor(run.output, start, config.steps) as monitor:
+    with loading as batches, StopSignals() as stop, Monitor(run.output, start, config.steps) as monitor:
         for step, batch in enumerate(batches, start + 1):
             _seed(config.seed, step)
             set_mode(model)
@@ -152,8 +152,8 @@ def train(
             if now - saved_at > 60 * run.checkpoint_minutes:
                 save(step)
                 saved_at = now
-    if step > start:
-        save(step)
+        if step > start:
+            save(step)
     return step >= config.steps
 
 

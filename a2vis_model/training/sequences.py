@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import cv2
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from ..data.problems import DataError
 from ..errors import A2VISError
@@ -76,6 +78,7 @@ def draw_frames(length: int, count: int, reach: int, rng: np.random.Generator) -
     return np.sort(np.append(others + (others >= reference), reference))
 
 
+@contextmanager
 def load_batches(
     dataset: SequenceDataset,
     steps: range,
@@ -85,18 +88,58 @@ def load_batches(
     world_size: int,
     workers: int,
     device: torch.device,
-) -> Iterator[Batch]:
-    """The batches of these steps, `batch` sequences each for every process, read ahead by `workers` processes."""
+) -> Iterator[Iterator[Batch]]:
+    """The batches of these steps, `batch` sequences each for every process, read ahead by `workers` processes, which
+    end with the block.
+
+    Raises:
+        A2VISError: from the batches, what `dataset` raised.
+    """
     first = [(step * world_size + rank) * batch for step in steps]
     loader = DataLoader(
-        dataset,
+        _Attempts(dataset),
         batch_sampler=[list(range(start, start + batch)) for start in first],
-        collate_fn=Batch.collate,
+        collate_fn=_collate,
         num_workers=workers,
         worker_init_fn=_start_worker,
         pin_memory=device.type == "cuda",
     )
-    return iter(loader)
+    loaded = iter(loader)
+    try:
+        yield map(_batch, loaded)
+    finally:
+        # The traceback of an error keeps the loader alive, and at its end Python would wait for ever for workers that
+        # ignore SIGTERM. The loader has no public way to end them.
+        if isinstance(loaded, _MultiProcessingDataLoaderIter):
+            loaded._shutdown_workers()
+
+
+@dataclass(frozen=True)
+class _Attempts(Dataset[TrainingSample | A2VISError]):
+    """Sequences, and errors as values: what a worker raises arrives as the text of its traceback."""
+
+    sequences: SequenceDataset
+
+    def __getitem__(self, index: int) -> TrainingSample | A2VISError:
+        try:
+            return self.sequences[index]
+        except A2VISError as error:
+            return error
+
+
+def _collate(attempts: Sequence[TrainingSample | A2VISError]) -> Batch | A2VISError:
+    samples = []
+    for attempt in attempts:
+        if isinstance(attempt, A2VISError):
+            return attempt
+        samples.append(attempt)
+    return Batch.collate(samples)
+
+
+def _batch(loaded: Batch | A2VISError) -> Batch:
+    if isinstance(loaded, A2VISError):
+        raise loaded
+    return loaded
 
 
 def _start_worker(_number: int) -> None:
