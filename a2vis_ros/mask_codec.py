@@ -5,6 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+MAX_PIXELS = 2**28
+"""Of a mask's box, 16384 x 16384: a few damaged bytes can name one that no memory holds."""
+
 
 class MaskError(ValueError):
     """A mask whose runs, box and image do not fit each other."""
@@ -37,12 +40,17 @@ class RunLengthMask:
         return int(self.counts[1::2].sum(dtype=np.int64))
 
     def check(self) -> None:
-        """Raises MaskError unless the runs fill the box."""
+        """Raises MaskError unless the runs fill the box, and its pixels can be held."""
         total, pixels = int(self.counts.sum(dtype=np.int64)), self.width * self.height
         if min(self.x, self.y, self.width, self.height) < 0 or total != pixels:
             raise MaskError(
                 f"the mask's runs cover {total} pixels, its box of {self.width}x{self.height} has {pixels}; "
                 "it was cut short or written by something else"
+            )
+        if pixels > MAX_PIXELS:
+            raise MaskError(
+                f"the mask's box of {self.width}x{self.height} has more than {MAX_PIXELS} pixels; it was damaged, or "
+                "is of a larger image than can be handled"
             )
 
 

@@ -110,8 +110,12 @@ def _reach(footprint: RunLengthMask, grow_px: float, region: Region) -> int:
     x1, y1 = min(right, region.x + region.width), min(bottom, region.y + region.height)
     if not footprint.counts.size or x0 >= x1 or y0 >= y1:
         return 0
-    pixels = np.pad(decode_box(footprint).astype(np.uint8), grow)
+    # What is further from the region than it grows cannot reach it.
+    row, column = max(y0 - grow - footprint.y, 0), max(x0 - grow - footprint.x, 0)
+    near = decode_box(footprint)[row : y1 + grow - footprint.y, column : x1 + grow - footprint.x]
+    pixels = np.pad(near.astype(np.uint8), grow)
     if grow:
         side = 2 * grow + 1
         pixels = np.asarray(cv2.dilate(pixels, np.ones((side, side), np.uint8)), np.uint8)
+    top, left = top + row, left + column
     return int(np.count_nonzero(pixels[y0 - top : y1 - top, x0 - left : x1 - left]))

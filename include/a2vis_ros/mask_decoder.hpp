@@ -15,7 +15,11 @@
 namespace a2vis_ros
 {
 
-/// Throws std::invalid_argument unless the runs fill the mask's box exactly and make up its area.
+/// Pixels that a mask's box may have, 16384 x 16384: a few damaged bytes can name one that no memory holds.
+constexpr std::uint64_t max_pixels = std::uint64_t{1} << 28;
+
+/// Throws std::invalid_argument unless the runs fill the mask's box exactly and make up its area, and the box has no more
+/// than max_pixels.
 inline void check_mask(const msg::Mask & mask)
 {
   const auto pixels = static_cast<std::uint64_t>(mask.roi.width) * mask.roi.height;
@@ -29,6 +33,11 @@ inline void check_mask(const msg::Mask & mask)
     throw std::invalid_argument(
             "the mask's runs cover " + std::to_string(total) + " pixels, its box of " +
             std::to_string(mask.roi.width) + "x" + std::to_string(mask.roi.height) + " has " + std::to_string(pixels));
+  }
+  if (pixels > max_pixels) {
+    throw std::invalid_argument(
+            "the mask's box of " + std::to_string(mask.roi.width) + "x" + std::to_string(mask.roi.height) +
+            " has more than " + std::to_string(max_pixels) + " pixels");
   }
   if (area != mask.area) {
     throw std::invalid_argument(

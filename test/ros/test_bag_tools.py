@@ -396,6 +396,13 @@ def test_the_monitor_tells_what_is_hidden(tmp_path: Path) -> None:
             track.amodal = mask_to_message(encode_image(picture))
         return TrackedInstanceArray(header=image(seconds).header, height=48, width=64, instances=[track])
 
+    # A message that was damaged: 4,000,000 x 4,000,000 pixels, and runs that fill them.
+    damaged = tracks(0.9, TrackedInstance.OCCLUDED, 0)
+    box = damaged.instances[0].amodal
+    box.roi.width = box.roi.height = 4_000_000
+    full, rest = divmod(4_000_000**2, 2**32 - 1)
+    box.counts = [2**32 - 1, 0] * full + [rest]
+
     peer = Peer()
     with process("a2vis_ros.occlusion_monitor", *arguments(region=[40, 0, 10, 48], margin_px=2.0)):
         hidden = peer.listen(HiddenObjectArray, "/occlusion_monitor/hidden")
@@ -403,6 +410,7 @@ def test_the_monitor_tells_what_is_hidden(tmp_path: Path) -> None:
         peer.until(publisher.get_subscription_count)
         peer.until(lambda: peer.node.count_publishers("/occlusion_monitor/hidden"))
         peer.spin(0.5)
+        publisher.publish(damaged)
         publisher.publish(tracks(1.0, TrackedInstance.VISIBLE, 0))
         publisher.publish(tracks(1.5, TrackedInstance.OCCLUDED, 15))
         publisher.publish(tracks(2.0, TrackedInstance.LOST, 30, placed=False))

@@ -84,6 +84,15 @@ def test_runs_whose_sum_overflows_are_refused() -> None:
         decode_box(RunLengthMask(0, 0, 2, 2, np.array([2**32 - 1, 4, 1], np.uint32)))
 
 
+def test_a_box_that_no_memory_holds_is_refused() -> None:
+    """Its runs fill it: only the size can give it away."""
+    side, longest = 4_000_000, 2**32 - 1
+    full, rest = divmod(side * side, longest)
+    counts = np.array([longest, 0] * full + [rest], np.uint32)
+    with pytest.raises(MaskError, match="4000000x4000000 has more than"):
+        RunLengthMask(0, 0, side, side, counts).check()
+
+
 def test_a_box_outside_the_image_is_refused() -> None:
     mask = RunLengthMask(3, 0, 2, 2, np.array([0, 4], np.uint32))
     assert decode_image(mask, 2, 5).sum() == 4

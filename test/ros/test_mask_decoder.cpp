@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <fstream>
 #include <sstream>
@@ -90,6 +91,23 @@ TEST(MaskDecoder, RunsThatDoNotFillTheBoxAreRefused)
   // 2^32 + 4 in all: a sum in 32 bits would come out right.
   mask.counts = {4294967295u, 4, 1};
   EXPECT_THROW(a2vis_ros::decode_box(mask), std::invalid_argument);
+}
+
+TEST(MaskDecoder, ABoxThatNoMemoryHoldsIsRefused)
+{
+  // 4,000,000 x 4,000,000 pixels, all outside, and the runs fill the box.
+  auto mask = two_by_two();
+  mask.roi.width = mask.roi.height = 4000000;
+  mask.area = 0;
+  mask.counts.clear();
+  for (std::uint64_t left = 16000000000000; left > 0; ) {
+    const auto run = static_cast<std::uint32_t>(std::min<std::uint64_t>(left, 4294967295u));
+    mask.counts.insert(mask.counts.end(), {run, 0});
+    left -= run;
+  }
+  EXPECT_THROW(a2vis_ros::decode_box(mask), std::invalid_argument);
+  EXPECT_THROW(
+    a2vis_ros::for_each_pixel(mask, [](std::uint32_t, std::uint32_t) {}), std::invalid_argument);
 }
 
 TEST(MaskDecoder, AWrongAreaIsRefused)

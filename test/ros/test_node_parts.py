@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import yaml
@@ -204,6 +205,23 @@ def test_hidden_objects_are_told_from_seen_ones_and_by_their_reach() -> None:
     assert [(h.track_id, h.seconds) for h in hidden] == [(1, 0.5), (2, 0.5)]
     # Track 2 ends at column 18; two pixels on it covers one column of the region, eight rows high.
     assert [h.reachable for h in hidden] == [6 * 8, 8]
+
+
+def test_reach_is_what_the_grown_footprint_covers_of_the_region() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        picture = np.zeros((60, 80), np.bool_)
+        y, x = rng.integers(0, 50), rng.integers(0, 60)
+        picture[y : y + 10, x : x + 20] = rng.random((10, 20)) < 0.05
+        margin = int(rng.integers(0, 12))
+        region = Region(*map(int, (rng.integers(0, 70), rng.integers(0, 50), *rng.integers(1, 40, 2))))
+        memory = OcclusionMemory(margin_px=margin, growth_px_s=0)
+        hidden = memory.update(0, 1.0, [seen(1, encode_image(picture))], region)
+        # Room on all sides for a region that leaves the image.
+        grown = cv2.dilate(np.pad(picture, 50).astype(np.uint8), np.ones((2 * margin + 1,) * 2, np.uint8))
+        rows = slice(region.y + 50, region.y + region.height + 50)
+        covered = int(grown[rows, region.x + 50 : region.x + region.width + 50].sum())
+        assert [h.reachable for h in hidden] == ([covered] if covered else [])
 
 
 def test_reach_grows_with_the_time_hidden() -> None:
