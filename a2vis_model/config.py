@@ -5,6 +5,8 @@ Sizes live here and nowhere else; the parts of the network take them as argument
 """
 
 import dataclasses
+import math
+import reprlib
 import types
 import typing
 from collections.abc import Mapping
@@ -21,6 +23,26 @@ Supervision = Literal["visible", "amodal", "both"]
 
 _VARIANTS_FILE = "variants.yaml"
 
+# What no network comes near, so that a broken or malicious file is refused before anything is allocated for it.
+_LAYERS = 64
+_CHANNELS = 2048
+_HIDDEN = 16_384
+_QUERIES = 4096
+_FRAMES = 1024
+_PIXELS = 4096
+_CLASSES = 10_000
+_STAGES = 4  # of a backbone
+_SAMH_STRIDES = (4, 8)
+
+
+def _check_ranges(config: object, where: str = "", **ranges: tuple[int, int]) -> None:
+    """Raise ConfigError for a field that is, or of which an entry is, outside its range, ends included."""
+    for key, (least, most) in ranges.items():
+        value = getattr(config, key)
+        entries = value if isinstance(value, tuple) else (value,)
+        if not all(least <= entry <= most for entry in entries):
+            raise ConfigError(f"{where}{key}={reprlib.repr(value)}; choose {least} to {most}")
+
 
 @dataclass(frozen=True, kw_only=True)
 class BackboneConfig:
@@ -32,6 +54,23 @@ class BackboneConfig:
     heads: tuple[int, ...] = (6, 12, 24, 48)
     window: int = 12
     drop_path_rate: float = 0.3
+
+    def __post_init__(self) -> None:
+        _check_ranges(
+            self, "backbone.", embed_dim=(1, _CHANNELS // 2), depths=(1, _LAYERS), heads=(1, _CHANNELS), window=(1, 32)
+        )
+        for key in ("depths", "heads"):
+            count = len(getattr(self, key))
+            if count != _STAGES:
+                raise ConfigError(f"backbone.{key} has {count} entries; give one for each of {_STAGES} stages")
+        for stage, heads in enumerate(self.heads):
+            channels = self.embed_dim << stage
+            if channels % heads:
+                raise ConfigError(
+                    f"backbone.heads={self.heads}: {heads} is no divisor of its stage's {channels} channels"
+                )
+        if not 0 <= self.drop_path_rate < 1:
+            raise ConfigError(f"backbone.drop_path_rate={self.drop_path_rate}; choose 0 or more, below 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +85,17 @@ class PixelDecoderConfig:
     separable: bool = False
     sampling: Literal["grid_sample", "gather"] = "grid_sample"
 
+    def __post_init__(self) -> None:
+        _check_ranges(
+            self,
+            "pixel_decoder.",
+            layers=(1, _LAYERS),
+            points=(1, 32),
+            ffn_dim=(1, _HIDDEN),
+            attended=(1, _STAGES - 1),
+            groups=(1, _CHANNELS),
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class FrameDecoderConfig:
@@ -54,6 +104,9 @@ class FrameDecoderConfig:
     queries: int = 100
     layers: int = 9
     ffn_dim: int = 2048
+
+    def __post_init__(self) -> None:
+        _check_ranges(self, "frame_decoder.", queries=(1, _QUERIES), layers=(1, _LAYERS), ffn_dim=(1, _HIDDEN))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +119,18 @@ class PrototypesConfig:
     ffn_dim: int = 2048
     window: int = 0
     memory: int = 128
+
+    def __post_init__(self) -> None:
+        _check_ranges(
+            self,
+            "prototypes.",
+            count=(1, _QUERIES),
+            encoder_layers=(1, _LAYERS),
+            decoder_layers=(1, _LAYERS),
+            ffn_dim=(1, _HIDDEN),
+            window=(0, _FRAMES),
+            memory=(1, _FRAMES),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +145,16 @@ class SamhConfig:
     feature_stride: int = 4
     key_stride: int = 4
     residual: bool = False
+
+    def __post_init__(self) -> None:
+        _check_ranges(self, "samh.", layers=(1, _LAYERS), conv_layers=(2, _LAYERS))
+        for key in ("feature_stride", "key_stride"):
+            if getattr(self, key) not in _SAMH_STRIDES:
+                raise ConfigError(f"samh.{key}={getattr(self, key)}; choose {' or '.join(map(str, _SAMH_STRIDES))}")
+        if self.key_stride < self.feature_stride:
+            raise ConfigError(
+                f"samh.key_stride={self.key_stride}; choose samh.feature_stride={self.feature_stride} or more"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,20 +183,32 @@ class ModelConfig:
     samh: SamhConfig = field(default_factory=SamhConfig)
 
     def __post_init__(self) -> None:
+        _check_ranges(
+            self,
+            input_height=(32, _PIXELS),
+            input_width=(32, _PIXELS),
+            dim=(4, _CHANNELS),
+            mask_dim=(4, _CHANNELS),
+            heads=(1, _CHANNELS),
+            clip_length=(1, _FRAMES),
+        )
         for key in ("input_height", "input_width"):
             size = getattr(self, key)
-            if size <= 0 or size % 32:
-                raise ConfigError(f"{key}={size} is not a positive multiple of 32; choose e.g. 320")
+            if size % 32:
+                raise ConfigError(f"{key}={size} is not a multiple of 32; choose e.g. 320")
+        unit = math.lcm(4, 2 * self.heads)  # sines and cosines of x and y; heads of even size
         for key in ("dim", "mask_dim"):
             size = getattr(self, key)
-            if size <= 0 or size % (2 * self.heads):
-                raise ConfigError(f"{key}={size} is not a positive multiple of twice heads={self.heads}")
+            if size % unit:
+                raise ConfigError(f"{key}={size} is not a multiple of 4 and of twice heads={self.heads}, so of {unit}")
         if self.dim % self.pixel_decoder.groups:
-            raise ConfigError(f"dim={self.dim} is not a multiple of groups={self.pixel_decoder.groups}")
-        if self.clip_length < 1:
-            raise ConfigError(f"clip_length={self.clip_length}; a clip has one frame or more")
-        if not self.classes or len(set(self.classes)) != len(self.classes):
-            raise ConfigError(f"classes={self.classes} must be one or more different names")
+            raise ConfigError(f"dim={self.dim} is not a multiple of pixel_decoder.groups={self.pixel_decoder.groups}")
+        if self.association in ("cosine", "index") and self.clip_length != 1:
+            raise ConfigError(
+                f"clip_length={self.clip_length}; association={self.association!r} takes clips of 1 frame"
+            )
+        if not 1 <= len(self.classes) <= _CLASSES or len(set(self.classes)) != len(self.classes):
+            raise ConfigError(f"classes={reprlib.repr(self.classes)} must be 1 to {_CLASSES} different names")
         with_samh = self.association == "global" and self.samh.enabled
         if (self.supervision == "both") != with_samh:
             raise ConfigError(
@@ -202,7 +289,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; give an existing configuration file") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except Exception as error:  # A number, date or tag can fail in its reader with any error.
         raise ConfigError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: expected keys and values, found {type(values).__name__}")
@@ -222,7 +309,7 @@ T = TypeVar("T")
 
 def _build(cls: type[T], values: Any, where: str) -> T:
     if not isinstance(values, Mapping):
-        raise ConfigError(f"{where or 'configuration'}: expected keys and values, found {values!r}")
+        raise ConfigError(f"{where or 'configuration'}: expected keys and values, found {reprlib.repr(values)}")
     fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     hints = typing.get_type_hints(cls)
     for key in values:
@@ -242,16 +329,19 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     origin = typing.get_origin(hint)
     if origin is Literal:
         if value not in typing.get_args(hint):
-            raise ConfigError(f"{where}={value!r}; choose one of {', '.join(map(str, typing.get_args(hint)))}")
+            choices = ", ".join(map(str, typing.get_args(hint)))
+            raise ConfigError(f"{where}={reprlib.repr(value)}; choose one of {choices}")
         return value
     if origin is tuple:
         item = typing.get_args(hint)[0]
         if not isinstance(value, list | tuple):
-            raise ConfigError(f"{where}={value!r}; expected a list of {item.__name__}")
+            raise ConfigError(f"{where}={reprlib.repr(value)}; expected a list of {item.__name__}")
         return tuple(_convert(item, entry, where) for entry in value)
     accepted: Any = (int, float) if hint is float else hint
     if isinstance(accepted, types.UnionType) or not isinstance(value, accepted):
-        raise ConfigError(f"{where}={value!r}; expected {hint.__name__}")
+        raise ConfigError(f"{where}={reprlib.repr(value)}; expected {hint.__name__}")
     if hint is int and isinstance(value, bool):
         raise ConfigError(f"{where}={value!r}; expected int")
+    if isinstance(value, int) and abs(value) >> 63:
+        raise ConfigError(f"{where} is a number of more than 64 bits; choose a smaller one")
     return hint(value)

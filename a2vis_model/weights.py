@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from .config import ModelConfig, config_from_dict, config_to_dict
-from .errors import CheckpointError, ConfigError
+from .errors import CheckpointError
 from .modeling import VideoNetwork, build_model
 
 _FORMAT = "a2vis/1"
@@ -82,7 +82,13 @@ def load_weights(path: str | Path) -> tuple[VideoNetwork, ModelConfig]:
     """
     path = Path(path)
     config, tensors = _read(path, tensors=True)
-    model = build_model(config)
+    try:
+        model = build_model(config)
+    except RuntimeError as error:  # out of memory, too
+        reason = str(error).partition("\n")[0]
+        raise CheckpointError(
+            f"{path}: its network cannot be built here ({reason}); is there memory for it?"
+        ) from error
     expected = model.state_dict()
     missing, unknown = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
     if missing or unknown:
@@ -91,14 +97,16 @@ def load_weights(path: str | Path) -> tuple[VideoNetwork, ModelConfig]:
             f"{path}: {what} ({len(missing)} missing, {len(unknown)} unknown); written by another version? "
             "Export it again"
         )
+    values = {}
     for name, tensor in tensors.items():
         if tensor.shape != expected[name].shape:
             raise CheckpointError(
                 f"{path}: {name} is {list(tensor.shape)}, its configuration says {list(expected[name].shape)}"
             )
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+        values[name] = tensor.to(expected[name].dtype)
+        if not torch.isfinite(values[name]).all():
             raise CheckpointError(f"{path}: {name} holds NaN or infinity; use an earlier checkpoint")
-    model.load_state_dict({name: tensor.to(expected[name].dtype) for name, tensor in tensors.items()})
+    model.load_state_dict(values)
     return model, config
 
 
@@ -107,15 +115,19 @@ def _read(path: Path, *, tensors: bool) -> tuple[ModelConfig, dict[str, torch.Te
         raise CheckpointError(f"{path}: no such file; give a .safetensors file")
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("format") != _FORMAT:
-                raise CheckpointError(f"{path}: not an A2VIS weight file; convert it with 'a2vis import-weights' first")
-            config = config_from_dict(json.loads(metadata["config"]))
+            config = _config(path, file.metadata() or {})
             content = {name: file.get_tensor(name) for name in file.keys()} if tensors else {}  # noqa: SIM118
     except SafetensorError as error:
         raise CheckpointError(f"{path}: truncated or not a safetensors file ({error})") from error
-    except (KeyError, json.JSONDecodeError, ConfigError) as error:
-        raise CheckpointError(f"{path}: its configuration is unusable ({error})") from error
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error})") from error
     return config, content
+
+
+def _config(path: Path, metadata: dict[str, str]) -> ModelConfig:
+    if metadata.get("format") != _FORMAT:
+        raise CheckpointError(f"{path}: not an A2VIS weight file; convert it with 'a2vis import-weights' first")
+    try:
+        return config_from_dict(json.loads(metadata["config"]))
+    except (KeyError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: its configuration is unusable ({error}); export it again") from error

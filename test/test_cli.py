@@ -115,6 +115,22 @@ def test_info_prints_text_and_json(capsys):
     assert description["features"]["mask_features"] == [1, 3, 256, 80, 120]
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("dim: 128", "dim: 128\nheads: 0"), "heads=0"),
+        (("attended: 2", "attended: 9"), "pixel_decoder.attended=9"),
+        (("feature_stride: 8", "feature_stride: 8\n  conv_layers: 1"), "samh.conv_layers=1"),
+    ],
+)
+def test_info_names_what_a_preset_has_out_of_range(tmp_path, change, message, capsys):
+    preset = tmp_path / "mine.yaml"
+    onboard = Path(__file__).parent.parent / "config" / "presets" / "onboard.yaml"
+    preset.write_text(onboard.read_text().replace(*change))
+    assert main(["info", "--preset", str(preset)]) == 2
+    assert message in capsys.readouterr().err
+
+
 def test_onboard_costs_about_4_gflop_a_frame(capsys):
     assert main(["info", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["gflop"]["per_frame_stride_1"] < 4.1

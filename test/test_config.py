@@ -57,11 +57,44 @@ def _lists(value):
         ({"backbone": {"name": "vgg"}}, "backbone.name='vgg'"),
         ({"supervision": "visible"}, "supervision='visible'"),
         ({"pixel_decoder": {"groups": 7}}, "groups=7"),
+        ({"heads": 0}, "heads=0; choose 1 to"),
+        ({"dim": 2, "heads": 1}, "dim=2; choose 4 to"),
+        ({"dim": 48, "heads": 5}, "dim=48 is not a multiple of 4 and of twice heads=5, so of 20"),
+        ({"dim": 1 << 40}, "dim=1099511627776; choose 4 to 2048"),
+        ({"dim": 1 << 70}, "dim is a number of more than 64 bits"),
+        ({"input_width": 1 << 20}, "input_width=1048576; choose 32 to"),
+        ({"clip_length": 1 << 20}, "clip_length=1048576"),
+        ({"supervision": "visible", "association": "cosine"}, "clip_length=3; association='cosine'"),
+        ({"classes": [str(number) for number in range(10_001)]}, "1 to 10000 different names"),
+        ({"backbone": {"depths": [2, 2]}}, "backbone.depths has 2 entries"),
+        ({"backbone": {"depths": [2, 2, 0, 2]}}, "backbone.depths=.*choose 1 to"),
+        ({"backbone": {"heads": [6, 12, 24, 47]}}, "backbone.heads=.*47 is no divisor of its stage's 1536"),
+        ({"backbone": {"heads": [6, 12, 24, 0]}}, "backbone.heads=.*choose 1 to"),
+        ({"backbone": {"window": 1000}}, "backbone.window=1000"),
+        ({"backbone": {"drop_path_rate": 1.5}}, "backbone.drop_path_rate=1.5"),
+        ({"backbone": {"drop_path_rate": float("nan")}}, "backbone.drop_path_rate=nan"),
+        ({"backbone": {"drop_path_rate": 10**400}}, "backbone.drop_path_rate is a number of more than 64 bits"),
+        ({"pixel_decoder": {"groups": 0}}, "pixel_decoder.groups=0"),
+        ({"pixel_decoder": {"attended": 9}}, "pixel_decoder.attended=9; choose 1 to 3"),
+        ({"frame_decoder": {"layers": 1 << 20}}, "frame_decoder.layers=1048576"),
+        ({"prototypes": {"count": -5}}, "prototypes.count=-5; choose 1 to"),
+        ({"prototypes": {"window": -1}}, "prototypes.window=-1; choose 0 to"),
+        ({"samh": {"conv_layers": 1}}, "samh.conv_layers=1; choose 2 to"),
+        ({"samh": {"feature_stride": 5}}, "samh.feature_stride=5; choose 4 or 8"),
+        ({"samh": {"feature_stride": 8, "key_stride": 4}}, "samh.key_stride=4; choose samh.feature_stride=8 or more"),
     ],
 )
 def test_bad_values_are_named(change, message):
     with pytest.raises(ConfigError, match=message):
         load_config("onboard", **change)
+
+
+@pytest.mark.parametrize("text", ["a: 2001-99-99", "a: !!bool x", "[" * 10_000, "a: " + "9" * 5000], ids=len)
+def test_what_breaks_the_reader_of_a_preset_is_one_error(tmp_path, text):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match="not valid YAML"):
+        load_config(str(path))
 
 
 def test_unknown_names_list_the_known():

@@ -8,6 +8,7 @@ from conftest import tiny_config, tiny_model
 from safetensors.torch import load_file, save_file
 
 from a2vis_model import CheckpointError, load_weights, save_weights, shipped_weights
+from a2vis_model.config import config_to_dict
 from a2vis_model.weights import read_config
 
 
@@ -103,6 +104,11 @@ def test_foreign_and_inconsistent_files_are_refused(saved, tmp_path):
         (lambda t: {**t, "extra": torch.zeros(1)}, "unknown 'extra'"),
         (lambda t: {**t, "global_prototypes": torch.zeros(3, 32)}, "global_prototypes is"),
         (lambda t: {**t, "global_prototypes": torch.full((10, 32), torch.nan)}, "NaN"),
+        (lambda t: {**t, "global_prototypes": torch.full((10, 32), 1e300, dtype=torch.float64)}, "NaN or infinity"),
+        (
+            lambda t: {**t, "global_prototypes": torch.full((10, 32), torch.nan).to(torch.float8_e4m3fn)},
+            "NaN",
+        ),
     ],
 )
 def test_wrong_tensors_are_named(saved, change, message):
@@ -111,10 +117,28 @@ def test_wrong_tensors_are_named(saved, change, message):
         load_weights(saved)
 
 
-@pytest.mark.parametrize("text", ["{", "{}", json.dumps({"name": "x", "layers": 4})])
+@pytest.mark.parametrize(
+    "text", ["{", "{}", json.dumps({"name": "x", "layers": 4}), "[" * 100_000, "9" * 5000], ids=len
+)
 def test_an_unusable_configuration_is_named(saved, text):
     rewrite(saved, config=text)
     with pytest.raises(CheckpointError, match="configuration is unusable"):
+        load_weights(saved)
+
+
+def test_a_configuration_out_of_range_is_named_before_anything_is_built(saved, config):
+    rewrite(saved, config=json.dumps({**config_to_dict(config), "heads": 0}))
+    for read in (load_weights, read_config):
+        with pytest.raises(CheckpointError, match=r"tiny.safetensors: its configuration is unusable \(heads=0"):
+            read(saved)
+
+
+def test_a_network_too_large_for_the_memory_is_one_error(saved, monkeypatch):
+    def full(_):
+        raise RuntimeError("can't allocate memory: you tried to allocate 9 bytes\nframe #0: c10::alloc_cpu")
+
+    monkeypatch.setattr("a2vis_model.weights.build_model", full)
+    with pytest.raises(CheckpointError, match=r"allocate 9 bytes\); is there memory for it\?$"):
         load_weights(saved)
 
 
