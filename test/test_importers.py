@@ -264,8 +264,11 @@ def test_names_a_missing_file_a_folder_and_an_unknown_extension(tmp_path: Path) 
     ("content", "message"),
     [
         ({"a": torch.ones(1), "notes": "hello", "b": 3}, "notes, b is not a tensor"),
-        ({"a": torch.ones(1), 4: torch.ones(1)}, "4 is not a tensor under a name"),
+        ({"a": torch.ones(1), 4: torch.ones(1)}, "4 is not a tensor of real numbers under a name"),
         ({"a": torch.ones(1), "sparse": torch.eye(2).to_sparse()}, "sparse is not a tensor"),
+        ({"waves": torch.ones(1, dtype=torch.complex64)}, "waves is not a tensor of real numbers"),
+        ({"meta": torch.ones(1, device="meta")}, "meta is not a tensor"),
+        ({"model": {"w": torch.zeros(1).expand(2**42)}}, "w repeats the same few values; save contiguous"),
         ({"model": {}}, "found nothing"),
         ([torch.ones(1)], "found a list"),
         (torch.ones(1), "found a Tensor"),
@@ -279,6 +282,19 @@ def test_names_what_is_no_usable_tensor(content: Any, message: str, tmp_path: Pa
     path = tmp_path / "weights.pth"
     torch.save(content, path)
     with pytest.raises(CheckpointError, match=re.escape(str(path)) + f": .*{message}"):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize("extension", ["pth", "pkl"])
+def test_a_file_that_contains_itself_is_refused(extension: str, tmp_path: Path) -> None:
+    content: dict[str, Any] = {}
+    content["model"] = content
+    path = tmp_path / f"weights.{extension}"
+    if extension == "pkl":
+        path.write_bytes(pickle.dumps(content))
+    else:
+        torch.save(content, path)
+    with pytest.raises(CheckpointError, match="model is not a tensor"):
         read_checkpoint(path)
 
 
@@ -649,6 +665,59 @@ def test_other_shapes_are_skipped_with_their_reason(tmp_path: Path) -> None:
     assert f"loaded {len(report.loaded)}" in summary
     assert "skipped 1: shape (4, 4, 3, 3) does not fit (8, 8, 3, 3) (layer1.0.conv2.weight)" in summary
     assert "missing 1: stages.0" in summary
+
+
+@pytest.mark.parametrize(
+    ("ours", "shape"),
+    [
+        ("frame_decoder.class_head.weight", (0, 32)),
+        ("frame_decoder.class_head.weight", ()),
+        ("frame_decoder.class_head.bias", ()),
+        ("backbone.stages.0.blocks.0.attention.bias_table", (0, 2)),
+    ],
+)
+def test_shapes_that_nothing_can_be_made_of_are_skipped(ours: str, shape: tuple[int, ...], tmp_path: Path) -> None:
+    """The model's part stays as it was, and the rest of the file is loaded."""
+    source, model = build_detector(tiny_config()), build_detector(tiny_config())
+    randomise(source)
+    state = foreign({f"detector.{k}": v for k, v in source.state_dict().items()}, GENVIS)
+    before = model.state_dict()[ours].clone()
+    (theirs,) = foreign({f"detector.{ours}": source.state_dict()[ours]}, GENVIS)
+    state[theirs] = torch.zeros(shape)
+    report = import_checkpoint(model, save(state, tmp_path / "w.safetensors"))
+    assert theirs in dict(report.skipped)
+    assert ours in report.missing
+    assert torch.equal(model.state_dict()[ours], before)
+    assert len(report.loaded) > 100
+
+
+@pytest.mark.parametrize("name", ["_conv_stem.weight", "_bn0.running_mean"])
+def test_a_stem_of_another_shape_is_skipped(name: str, tmp_path: Path) -> None:
+    state = _lite0()
+    state[name] = torch.ones(5)
+    report = import_checkpoint(EfficientNetLite0(), save(state, tmp_path / "w.safetensors"))
+    assert "does not fit" in dict(report.skipped)[name]
+
+
+def test_a_stem_in_half_precision_is_renormalised_too(tmp_path: Path) -> None:
+    model, half = EfficientNetLite0(), EfficientNetLite0()
+    state = _lite0()
+    report = import_checkpoint(model, save(state, tmp_path / "w.safetensors"))
+    assert len(report.loaded) == len(state) - 1
+    import_checkpoint(half, save({key: value.half() for key, value in state.items()}, tmp_path / "h.safetensors"))
+    for name in report.loaded:
+        torch.testing.assert_close(half.state_dict()[name], model.state_dict()[name], rtol=2e-3, atol=2e-3)
+
+
+def _lite0() -> State:
+    """The stem in the names of efficientnet-lite-pytorch, and what else shows its format."""
+    stem = EfficientNetLite0().state_dict()
+    leaves = ("weight", "bias", "running_mean", "running_var")
+    return {
+        "_conv_stem.weight": stem["stem.conv.weight"].clone().normal_(),
+        **{f"_bn0.{leaf}": stem[f"stem.norm.{leaf}"].clone().uniform_(0.5, 2.0) for leaf in leaves},
+        "_blocks.15._project_conv.weight": torch.zeros(1),
+    }
 
 
 def test_a_file_with_nothing_that_fits_leaves_the_model_alone(tmp_path: Path) -> None:

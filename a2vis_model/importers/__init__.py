@@ -67,6 +67,9 @@ def _renormalise(tensors: dict[str, tuple[str, Tensor]], mean: float, std: float
     if not all(name in tensors for name in names):
         return
     (weight_name, weight), (mean_name, running_mean) = (tensors[name] for name in names)
+    if weight.dim() != 4 or weight.shape[1] != len(PIXEL_STD) or running_mean.shape != weight.shape[:1]:
+        return  # of another architecture; what does not fit the model will be skipped
+    weight = weight.float()
     scale = torch.tensor(PIXEL_STD) / std
     shift = (torch.tensor(PIXEL_MEAN) - mean) / std
     tensors[names[0]] = weight_name, weight * scale[:, None, None]
@@ -92,7 +95,7 @@ def _fit(own: Mapping[str, Tensor], translation: Translation, report: ImportRepo
             values[name] = _resized_bias_table(value, target.shape[0])
             report.adapted.append((name, "position biases resized to another window"))
             housed.add(foreign)
-        elif ".class_head." in name and value.shape[1:] == target.shape[1:]:
+        elif ".class_head." in name and value.shape[:1] > (0,) and value.shape[1:] == target.shape[1:]:
             # Other classes mean nothing here, but "no object", the last row, is the same everywhere.
             values[name] = torch.cat([target[:-1], value[-1:].to(target)])
             report.adapted.append((name, f"{len(value) - 1} other classes, not {len(target) - 1}: no-object row alone"))
@@ -105,7 +108,7 @@ def _fit(own: Mapping[str, Tensor], translation: Translation, report: ImportRepo
 
 
 def _is_resizable(table: Tensor, target: Tensor) -> bool:
-    square = table.dim() == 2 and round(len(table) ** 0.5) ** 2 == len(table)
+    square = table.dim() == 2 and round(len(table) ** 0.5) ** 2 == len(table) > 0
     return square and table.shape[1] == target.shape[1]
 
 

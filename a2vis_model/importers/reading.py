@@ -16,6 +16,7 @@ from torch import Tensor
 from ..errors import CheckpointError
 
 _WRAPPERS = ("model", "state_dict")
+_DEPTH = 4  # of wrappers; a file may contain itself
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
@@ -26,8 +27,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
             zoo. Weights may lie under "model" or "state_dict", beside optimiser state and the like.
 
     Raises:
-        CheckpointError: the file is missing, broken, of another kind, asks for code to be run, or holds
-            something else than finite tensors under names.
+        CheckpointError: the file is missing, broken, of another kind, asks for code to be run, holds
+            something else than finite tensors under names, or tensors larger than the file's content.
     """
     path = Path(path)
     if not path.is_file():
@@ -73,11 +74,10 @@ def _read_pickle(path: Path) -> Any:
 
 
 def _unwrapped(content: Any) -> Any:
-    while isinstance(content, Mapping):
-        inner = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), None)
-        if inner is None:
+    for _ in range(_DEPTH):
+        if not isinstance(content, Mapping):
             break
-        content = inner
+        content = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), content)
     return content
 
 
@@ -91,7 +91,13 @@ def _checked(content: Any, path: Path) -> dict[str, Tensor]:
     foreign = [str(name) for name, value in tensors.items() if not (isinstance(name, str) and _usable(value))]
     if foreign:
         raise CheckpointError(
-            f"{path}: {_some(foreign)} is not a tensor under a name; save the weights alone, as .safetensors"
+            f"{path}: {_some(foreign)} is not a tensor of real numbers under a name; save the weights alone, as "
+            ".safetensors"
+        )
+    swollen = [name for name, value in tensors.items() if _bytes(value) > value.untyped_storage().nbytes()]
+    if swollen:
+        raise CheckpointError(
+            f"{path}: {_some(swollen)} repeats the same few values; save contiguous tensors, which hold all of theirs"
         )
     broken = [name for name, value in tensors.items() if not value.float().isfinite().all()]
     if broken:
@@ -100,7 +106,14 @@ def _checked(content: Any, path: Path) -> dict[str, Tensor]:
 
 
 def _usable(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.layout == torch.strided and value.device.type == "cpu"
+    """Whether a value is a plain tensor of real numbers."""
+    if not isinstance(value, Tensor) or value.layout != torch.strided or value.device.type != "cpu":
+        return False
+    return not (value.is_quantized or value.is_complex() or value.is_nested)
+
+
+def _bytes(value: Tensor) -> int:
+    return value.numel() * value.element_size()
 
 
 def _some(names: list[str]) -> str:
