@@ -6,6 +6,7 @@ import json
 import math
 import multiprocessing
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -871,6 +872,37 @@ def test_validation_measures_what_the_variant_predicts(variant: str) -> None:
     assert len(validate_frames(model, config, [moving_squares()], frames=3)) == 1
 
 
+@pytest.mark.parametrize("variant", ["a2vis", "vita", "mask2former-vis"])
+def test_validation_of_videos_shorter_than_asked_for(variant: str) -> None:
+    config = tiny_config(variant)
+    model = tiny_model(config)
+    short = moving_squares(config.clip_length - 1)
+    scores = validate_videos(model, config, [short], frames=36)
+    if variant == "a2vis":  # the last frame again, until there is a clip
+        indices = [*range(short.length), short.length - 1]
+        longer = MemoryVideo(
+            short.frames[indices], short.visible[:, indices], short.amodal[:, indices], short.class_ids
+        )  # type: ignore[index]
+        assert scores == validate_videos(model, config, [longer], frames=36)
+        assert validate_videos(model, config, [moving_squares()], frames=1)
+    else:
+        assert scores == validate_videos(model, config, [short], frames=short.length)
+
+
+@pytest.mark.parametrize("validate", [validate_frames, validate_videos])
+def test_validation_leaves_broken_videos_out(
+    validate: Callable[..., dict[str, float]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tiny_config()
+    model = tiny_model(config)
+    sound, broken = moving_squares(), dataclasses.replace(moving_squares(), broken=True)
+    scores = validate(model, config, [broken, sound], frames=6)
+    assert "left out: video.mp4: frame 0: cannot be decoded" in capsys.readouterr().err
+    assert scores == validate(model, config, [sound], frames=6)
+    with pytest.raises(A2VISError, match=r"no video of --validation can be used \(video.mp4: .*check-data"):
+        validate(model, config, [broken], frames=6)
+
+
 # ---------------------------------------------------------------------------------------------------- processes
 
 
@@ -962,6 +994,20 @@ def test_command_trains_both_stages(files: Path, tmp_path: Path, capsys: pytest.
     trained = load_weights(frame / LAST)[0].detector.state_dict()
     assert all(torch.equal(value, trained[name]) for name, value in model.detector.state_dict().items())
     assert (video / BEST).is_file()
+
+
+def test_command_leaves_broken_videos_out_of_the_validation(
+    files: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = shutil.copytree(files / "clips", tmp_path / "data")
+    (data / "00000" / "video.mp4").write_bytes(b"broken")
+    options = ["--stage", "frame", "--steps", "1", "--validation", str(data)]
+    assert command(files, tmp_path / "run", *options) == 0
+    assert (tmp_path / "run" / BEST).is_file()
+    assert f"{data}/00000/video.mp4: video: cannot be read" in caplog.text
+    (data / "00001" / "video.mp4").unlink()
+    assert command(files, tmp_path / "other", *options) == 2
+    assert f"--validation {data}: no video can be used; run 'a2vis check-data'" in capsys.readouterr().err
 
 
 def test_command_renders_while_training(files: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -11,6 +12,7 @@ from typing import get_args
 import torch
 
 from ..config import ModelConfig, load_config, preset_names, variant_names
+from ..data.problems import DataError
 from ..errors import A2VISError, ConfigError
 from ..modeling import VideoNetwork, build_model
 from . import distributed
@@ -182,7 +184,12 @@ def _validation(args: argparse.Namespace, model: ModelConfig, config: TrainingCo
     if args.validation is None or distributed.rank():
         return None
     source = _open(args.validation, model, config, args.validation_frames, 0.0)
-    videos: list[Video] = [source[i] for i in range(min(len(source), _VALIDATION_VIDEOS))]
+    videos: list[Video] = []
+    for index in range(min(len(source), _VALIDATION_VIDEOS)):
+        with suppress(DataError):  # logged by the data set, which leaves the video out
+            videos.append(source[index])
+    if not videos:
+        raise A2VISError(f"--validation {args.validation}: no video can be used; run 'a2vis check-data' on it")
     frames = args.validation_frames
 
     def validate(network: VideoNetwork) -> dict[str, float]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,8 +11,11 @@ import torch
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
+from tqdm import tqdm
 
 from ..config import ModelConfig
+from ..data.problems import DataError
+from ..errors import A2VISError
 from ..modeling import ClipPrediction, VideoNetwork
 from .augmentation import Augmentation, TrainingSample, augment
 from .batch import Batch, MaskKind
@@ -73,17 +77,23 @@ class MaskTubes:
 def validate_frames(
     model: VideoNetwork, config: ModelConfig, videos: Iterable[Video], *, frames: int
 ) -> dict[str, float]:
-    """Quality of the detector on `frames` frames of each video, spread over its length."""
+    """Quality of the detector on `frames` frames of each video, spread over its length.
+
+    Broken videos are left out, here and in `validate_videos`; that none is sound is an A2VISError.
+    """
     model.eval()
     quality, kind = PanopticQuality(), mask_kind(config)
-    for video in videos:
-        spread = np.unique(np.linspace(0, video.length - 1, frames).round().astype(int))
-        for index in spread.tolist():
-            batch = _load(video, [index], config).to(_device(model))
-            found = model.detector.detections(model.detector(batch.normalised().flatten(0, 1)))
-            tubes = MaskTubes()
-            tubes.add(found.masks, batch.targets(kind).cells[0])
-            quality.add(tubes, _classes(found.classes[0]), batch.classes[0])
+
+    def spread(length: int) -> list[list[int]]:
+        indices = np.unique(np.linspace(0, length - 1, frames).round().astype(int))
+        return [[index] for index in indices.tolist()]
+
+    for loaded in _sound(videos, spread, config):
+        batch = loaded.to(_device(model))
+        found = model.detector.detections(model.detector(batch.normalised().flatten(0, 1)))
+        tubes = MaskTubes()
+        tubes.add(found.masks, batch.targets(kind).cells[0])
+        quality.add(tubes, _classes(found.classes[0]), batch.classes[0])
     return {kind: quality.value}
 
 
@@ -91,12 +101,23 @@ def validate_frames(
 def validate_videos(
     model: VideoNetwork, config: ModelConfig, videos: Iterable[Video], *, frames: int
 ) -> dict[str, float]:
-    """Quality of tracks in the first `frames` frames of each video, clip after clip as the paper runs them."""
+    """Quality of tracks in the first `frames` frames of each video, clip after clip as the paper runs them.
+
+    Of a video, or of `frames`, shorter than a clip the last frame is repeated.
+    """
     model.eval()
     qualities: dict[str, PanopticQuality] = {}
-    length = frames if config.association in ("offline", "joint") else config.clip_length
-    for video in videos:
-        batch = _load(video, range(min(frames, video.length) // length * length), config).to(_device(model))
+    at_once = config.association in ("offline", "joint")
+
+    def whole_clips(available: int) -> list[list[int]]:
+        count = min(frames, available)
+        if not at_once:
+            count = max(count // config.clip_length, 1) * config.clip_length
+        return [[min(index, available - 1) for index in range(count)]]
+
+    for loaded in _sound(videos, whole_clips, config):
+        batch = loaded.to(_device(model))
+        length = batch.images.shape[1] if at_once else config.clip_length
         tubes: dict[str, MaskTubes] = {}
         prediction: ClipPrediction | None = None
         state = model.initial_state()
@@ -115,6 +136,22 @@ def validate_videos(
             assert prediction is not None
             qualities.setdefault(name, PanopticQuality()).add(tube, _classes(prediction.classes[0]), batch.classes[0])
     return {name: quality.value for name, quality in qualities.items()}
+
+
+def _sound(videos: Iterable[Video], choose: Callable[[int], list[list[int]]], config: ModelConfig) -> Iterator[Batch]:
+    """The batches of every video that is not broken: of each list of frames that `choose` makes of its length."""
+    sound, reason = False, "there is none"
+    for video in videos:
+        try:
+            batches = [_load(video, indices, config) for indices in choose(video.length)]
+        except DataError as error:
+            reason = str(error)
+            tqdm.write(f"validation: a video is left out: {error}", file=sys.stderr)
+            continue
+        sound = True
+        yield from batches
+    if not sound:
+        raise A2VISError(f"no video of --validation can be used ({reason}); run 'a2vis check-data' on it")
 
 
 def _load(video: Video, indices: Sequence[int], config: ModelConfig) -> Batch:
