@@ -18,6 +18,8 @@ from .models import GpuMemory, LoadedModel
 
 WINDOW_S = 5.0
 """Rates are of this many seconds."""
+EVENTS_KEPT = 1000
+"""Rates are of no more events than these, however many come at once or bear the same time."""
 AGES_KEPT = 300
 """Age percentiles are of this many results."""
 
@@ -33,7 +35,7 @@ class RateMeter:
 
     def __init__(self, window_s: float = WINDOW_S) -> None:
         self._window_s = window_s
-        self._times: deque[float] = deque()
+        self._times: deque[float] = deque(maxlen=EVENTS_KEPT)
         self._lock = threading.Lock()
 
     def count(self, now: float) -> None:
@@ -73,10 +75,11 @@ class StreamStatistics:
         self._lock = threading.Lock()
 
     def arrive(self, now: float, stamp_s: float) -> None:
-        """An image has come; `now` by the monotonic clock, `stamp_s` from its header."""
+        """An image has come; `now` by the monotonic clock, `stamp_s` from its header, 0 where it has none."""
         self.last_arrival = now
         self.arrivals.count(now)
-        self.stamps.count(stamp_s)
+        if stamp_s:
+            self.stamps.count(stamp_s)
 
     def publish(self, age_s: float, states: Sequence[str]) -> None:
         """A result has gone out, with the states of its tracks; its age is NaN where it has none."""

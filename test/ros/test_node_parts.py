@@ -17,7 +17,7 @@ from scripted_tracker import ScriptedTracker, instance
 from a2vis_model import FrameResult, RegionMask, TrackSettings, TrackState
 from a2vis_model.render import render_clip, write_clip
 from a2vis_ros import pictures
-from a2vis_ros.diagnostics import Level, NodeStatus, RateMeter, StreamStatistics, report
+from a2vis_ros.diagnostics import EVENTS_KEPT, Level, NodeStatus, RateMeter, StreamStatistics, report
 from a2vis_ros.footage import Footage
 from a2vis_ros.frame_queue import LedgerEntry
 from a2vis_ros.mask_codec import RunLengthMask, encode_image
@@ -158,6 +158,26 @@ def test_rates_forget_what_is_long_ago_and_survive_time_running_backwards() -> N
     meter.count(50.0)
     meter.count(50.5)
     assert meter.rate() == pytest.approx(2)
+
+
+def test_rates_keep_a_bounded_number_of_events() -> None:
+    meter = RateMeter(window_s=2.0)
+    for i in range(5000):
+        meter.count(100 + i / 10_000)
+    assert len(meter._times) == EVENTS_KEPT
+    assert meter.rate() == pytest.approx(10_000)
+    for _ in range(5000):
+        meter.count(101.0)
+    assert len(meter._times) == EVENTS_KEPT
+    assert meter.rate() == 0
+
+
+def test_images_without_stamps_have_no_rate_by_stamps() -> None:
+    statistics = StreamStatistics()
+    for i in range(30):
+        statistics.arrive(i / 30, 0.0 if i % 2 else 10 + i / 30)
+    assert statistics.arrivals.rate() == pytest.approx(30)
+    assert statistics.stamps.rate() == pytest.approx(15)
 
 
 def test_the_id_image_holds_visible_tracks_alone() -> None:
