@@ -31,12 +31,22 @@ class EpochGuard:
     def __init__(self, max_gap_s: float) -> None:
         self.max_gap_s = max_gap_s
         self.repeated_stamps = 0
-        """Frames with the stamp of the frame before."""
+        """Frames whose stamp is not later than the stamp before: the same, or an earlier one."""
         self._last: FrameKey | None = None
+        self._last_stamp: Stamp | None = None
+        """The last that was set."""
 
     def check(self, key: FrameKey) -> str | None:
-        """Take the next frame; why it begins a new epoch, or None. Frames without a stamp have no time to compare."""
+        """Take the next frame; why it begins a new epoch, or None. Frames without a stamp have no time to compare; the
+        stamps before and behind them are compared with each other."""
         last, self._last = self._last, key
+        before = self._last_stamp
+        gap = 0.0
+        if key.stamp.is_set:
+            self._last_stamp = key.stamp
+            if before is not None:
+                gap = (key.stamp.nanoseconds - before.nanoseconds) * 1e-9
+                self.repeated_stamps += gap <= 0
         if last is None:
             return None
         if (key.height, key.width) != (last.height, last.width):
@@ -45,16 +55,13 @@ class EpochGuard:
             return f"the encoding changed from {last.kind!r} to {key.kind!r}"
         if key.frame_id != last.frame_id:
             return f"frame_id changed from {last.frame_id!r} to {key.frame_id!r}"
-        if not (key.stamp.is_set and last.stamp.is_set):
-            return None
-        gap = (key.stamp.nanoseconds - last.stamp.nanoseconds) * 1e-9
-        self.repeated_stamps += gap == 0
         if gap < 0:
             return f"time ran backwards by {-gap:.3f} s"
         if gap > self.max_gap_s:
-            return f"no image for {gap:.3f} s, more than max_gap_s={self.max_gap_s:g}"
+            what = "image" if last.stamp.is_set else "image with a stamp"
+            return f"no {what} for {gap:.3f} s, more than max_gap_s={self.max_gap_s:g}"
         return None
 
     def forget(self) -> None:
         """Compare the next frame with nothing."""
-        self._last = None
+        self._last = self._last_stamp = None

@@ -63,6 +63,23 @@ def test_images_without_stamps_are_one_stream_and_counted() -> None:
     assert intake.unstamped == 3
 
 
+def test_images_without_stamps_hide_no_jump_in_time() -> None:
+    guard = EpochGuard(0.5)
+    reasons = [guard.check(key(t)) for t in (10.0, 0.0, 5.0, 0.0, 300.0, 0.0, 300.1)]
+    assert [bool(reason) for reason in reasons] == [False, False, True, False, True, False, False]
+    assert reasons[2] == "time ran backwards by 5.000 s"
+    assert reasons[4] == "no image with a stamp for 295.000 s, more than max_gap_s=0.5"
+
+
+def test_stamps_that_do_not_increase_are_counted() -> None:
+    guard = EpochGuard(0.5)
+    for t in (10.0, 9.0, 8.0, 8.0, 0.0, 8.1):
+        guard.check(key(t))
+    assert guard.repeated_stamps == 3
+    guard.check(key(8.1, frame_id="other"))
+    assert guard.repeated_stamps == 4
+
+
 @pytest.mark.parametrize("stamp", [Stamp(1, 10**9), Stamp(1, 2**32 - 1), Stamp(-1, 0)])
 def test_impossible_stamps_are_dropped_and_counted(stamp: Stamp) -> None:
     ledger = Ledger()
