@@ -64,7 +64,7 @@ from a2vis_model.training.objectives import set_cost, set_losses, track_losses
 from a2vis_model.training.optimisation import build_optimiser, select_trainable, set_mode
 from a2vis_model.training.predictions import SetPrediction, TrackPrediction, clip_of, predict_clips
 from a2vis_model.training.sequences import draw_frames, load_batches
-from a2vis_model.training.sources import Video
+from a2vis_model.training.sources import Video, open_source
 from a2vis_model.training.validation import MaskTubes, PanopticQuality
 
 HEIGHT, WIDTH = 64, 96
@@ -1010,6 +1010,27 @@ def test_command_leaves_broken_videos_out_of_the_validation(
     assert f"--validation {data}: no video can be used; run 'a2vis check-data'" in capsys.readouterr().err
 
 
+def test_command_refuses_data_without_the_networks_classes(
+    files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--stage", "frame", "--steps", "1"]
+    assert command(files, tmp_path, *options, "--classes", "person,truck") == 2
+    message = "clips: holds none of the network's classes person, truck; give --classes some of its own: "
+    assert message in (error := capsys.readouterr().err)
+    assert "FishA" in error
+    assert command(files, tmp_path, *options, "--validation", "render:robot") == 2
+    assert "render:robot: holds none of" in capsys.readouterr().err
+
+
+def test_clips_may_hold_classes_that_they_do_not_declare(tmp_path: Path) -> None:
+    clip = render_clip(world="robot", seed=0, frames=2, height=HEIGHT, width=WIDTH)
+    write_clip(clip, tmp_path / "00000")
+    name = clip.objects[0].class_name
+    assert len(open_source(str(tmp_path), [name], frames=1, seed=0, gigabytes=0)) == 1
+    with pytest.raises(A2VISError, match=f"classes SmallFishA; .*{name}"):
+        open_source(str(tmp_path), ["SmallFishA"], frames=1, seed=0, gigabytes=0)
+
+
 def test_command_renders_while_training(files: Path, tmp_path: Path) -> None:
     options = ["--stage", "joint", "--steps", "1", "--reach", "2", "--data", "render:aquarium=2", str(files / "clips")]
     assert command(files, tmp_path, *options, "--variant", "genvis-online") == 0
@@ -1020,6 +1041,7 @@ def test_command_renders_while_training(files: Path, tmp_path: Path) -> None:
     [
         (["--data", "render:moon"], "choose one of render:aquarium"),
         (["--data", "/nowhere"], "/nowhere"),
+        (["--data", "render:robot"], "render:robot: holds none of the network's classes SmallFishA, "),
         (["--data", "render:robot=-1"], "give a number above 0"),
         (["--steps", "0"], "steps=0; choose 1 or more"),
         (["--init", "/nowhere.safetensors"], "/nowhere.safetensors"),

@@ -51,7 +51,8 @@ class AnnotationFile(Dataset):
         super().__init__(file, problems)
         document = self._checked(read_json(file) if document is None else document)
         categories = dict(self._categories(document))
-        self.classes = tuple(classes) if classes else tuple(dict.fromkeys(categories.values()))
+        self._declared = tuple(dict.fromkeys(categories.values()))
+        self.classes = tuple(classes) if classes else self._declared
         self._class_ids = {
             category: self.classes.index(name) if name in self.classes else None
             for category, name in categories.items()
@@ -62,6 +63,9 @@ class AnnotationFile(Dataset):
         self.has_amodal = not self._amodal_keys.isdisjoint(self._keys)
         self._packed: list[bytes] | None = _pack(entries)
         self._images = Path(images) if images else _find_images(Path(file), entries[0].files[0] if entries else "")
+
+    def class_names(self) -> Iterator[str]:
+        return iter(self._declared)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_packed": None}

@@ -49,4 +49,8 @@ class Dataset(ABC):
             yield video
 
     @abstractmethod
+    def class_names(self) -> Iterator[str]:
+        """The classes of the objects in the files, also of those left out; names may come more than once."""
+
+    @abstractmethod
     def _read(self, index: int) -> VideoRecord: ...

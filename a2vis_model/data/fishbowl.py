@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import reprlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,10 +64,7 @@ def found_classes(path: str | Path) -> tuple[str, ...]:
     layout = find_layout(path)
     if layout is None:
         return ()
-    pattern = re.compile(r'"type_name":\s*"([^"\\]+)"')  # far quicker than to parse all the masks around it
-    files = layout.clips.glob("*/objects.json")
-    found = {name for file in files for name in pattern.findall(file.read_text("utf-8", "replace"))}
-    return (*FISHBOWL_CLASSES, *sorted(found.difference(FISHBOWL_CLASSES)))
+    return (*FISHBOWL_CLASSES, *sorted(set(_named_classes(layout)).difference(FISHBOWL_CLASSES)))
 
 
 class FishbowlDataset(Dataset):
@@ -89,6 +86,9 @@ class FishbowlDataset(Dataset):
         self._layout = layout
         self._objects = _unmerged_objects(layout.objects)
         self.has_amodal = bool(self._objects) or any(_object_folders(layout.clips / name) for name in self.names)
+
+    def class_names(self) -> Iterator[str]:
+        return _named_classes(self._layout)
 
     def _read(self, index: int) -> VideoRecord:
         name = self.names[index]
@@ -163,6 +163,13 @@ def _declared_classes(clips: Path) -> tuple[str, ...]:
                 raise DataError(DataProblem(str(file), "file", "is not a list of class names"))
             return tuple(names)
     return ()
+
+
+def _named_classes(layout: Layout) -> Iterator[str]:
+    """What the objects of the clips are, object after object, read as it is asked for."""
+    pattern = re.compile(r'"type_name":\s*"([^"\\]+)"')  # far quicker than to parse all the masks around it
+    for file in layout.clips.glob("*/objects.json"):
+        yield from pattern.findall(file.read_text("utf-8", "replace"))
 
 
 def _numbered_images(folder: Path) -> list[str]:

@@ -63,8 +63,11 @@ class SailvosFolders(Dataset):
         super().__init__(path, problems)
         scenes = scene_folders(path)
         self.names = [scene.name for scene in scenes]
-        labels = {label for scene in scenes for _, label, _ in _object_folders(scene) if label}
-        self.classes = tuple(classes) if classes else tuple(sorted(labels))
+        self._labels = {label for scene in scenes for _, label, _ in _object_folders(scene) if label}
+        self.classes = tuple(classes) if classes else tuple(sorted(self._labels))
+
+    def class_names(self) -> Iterator[str]:
+        return iter(self._labels)
 
     def _read(self, index: int) -> VideoRecord:
         scene = Path(self.path, self.names[index])

@@ -8,13 +8,14 @@ world.
 `SyntheticClips` feeds training without touching the disk; `write_clip` writes FISHBOWL's layout.
 """
 
-from .classes import CLASS_NAMES
+from .classes import CLASS_NAMES, WORLD_CLASSES
 from .clip import RenderedClip, RenderedObject
 from .fishbowl_writer import write_clip
 from .worlds import SyntheticClips, World, clip_seed, render_clip
 
 __all__ = [
     "CLASS_NAMES",
+    "WORLD_CLASSES",
     "RenderedClip",
     "RenderedObject",
     "SyntheticClips",

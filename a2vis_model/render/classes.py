@@ -15,3 +15,5 @@ CLASS_NAMES: tuple[str, ...] = (
 )
 FISH_NAMES: tuple[str, ...] = CLASS_NAMES[:5]
 BODY_NAMES: tuple[str, ...] = CLASS_NAMES[5:]
+WORLD_CLASSES = {"aquarium": FISH_NAMES, "robot": BODY_NAMES, "mixed": CLASS_NAMES}
+"""What each world shows."""

@@ -156,8 +156,8 @@ def _open_data(args: argparse.Namespace, model: ModelConfig, config: TrainingCon
     sources, weights = [], []
     for text in args.data:
         path, equals, weight = text.rpartition("=")
-        sources.append(_open(path if equals else text, model, config, length, args.cache_gb / len(args.data)))
         weights.append(_weight(text, weight) if equals else 1.0)
+        sources.append(_open(path if equals else text, model, config, length, args.cache_gb / len(args.data)))
     return SequenceDataset(
         sources=sources,
         weights=weights,

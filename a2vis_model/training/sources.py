@@ -17,7 +17,7 @@ from ..data.frames import Frames, FrameSource
 from ..data.problems import DataError, DataProblem
 from ..data.video import Sample, VideoRecord
 from ..errors import A2VISError
-from ..render import RenderedClip, SyntheticClips, World
+from ..render import WORLD_CLASSES, RenderedClip, SyntheticClips, World
 from ..render import rle as rle_masks
 
 RENDER_PREFIX = "render:"
@@ -55,13 +55,28 @@ def open_source(text: str, classes: Sequence[str], *, frames: int, seed: int, gi
         frames: length of rendered clips.
         seed: the series of rendered clips.
         gigabytes: memory for decoded videos of a data set.
+
+    Raises:
+        A2VISError: it cannot be read, or holds none of the classes.
     """
     if not text.startswith(RENDER_PREFIX):
-        return CachedSource(open_dataset(text, classes=classes), gigabytes)
+        dataset = open_dataset(text, classes=classes)
+        if not any(name in classes for name in dataset.class_names()):
+            raise _strange_classes(text, classes, sorted(set(dataset.class_names())))
+        return CachedSource(dataset, gigabytes)
     world = text.removeprefix(RENDER_PREFIX)
     if world not in get_args(World):
         raise A2VISError(f"--data {text}: choose one of {', '.join(RENDER_PREFIX + w for w in get_args(World))}")
+    if set(classes).isdisjoint(WORLD_CLASSES[world]):
+        raise _strange_classes(text, classes, WORLD_CLASSES[world])
     return RenderedSource(cast(World, world), classes, frames=frames, seed=seed)
+
+
+def _strange_classes(text: str, wanted: Sequence[str], found: Sequence[str]) -> A2VISError:
+    return A2VISError(
+        f"{text}: holds none of the network's classes {', '.join(wanted)}; give --classes some of its own: "
+        f"{', '.join(found) or 'it has none'}"
+    )
 
 
 class RenderedSource:
