@@ -126,7 +126,10 @@ class VideoWriter:
 def _video_stream(path: Path, container: av.container.InputContainer) -> av.VideoStream:
     if not container.streams.video:
         raise VideoError(f"{path}: holds no video stream")
-    return container.streams.video[0]
+    stream = container.streams.video[0]
+    if stream.codec_context is None:
+        raise VideoError(f"{path}: in a codec that cannot be decoded here; convert it to H.264")
+    return stream
 
 
 def _images(folder: Path) -> list[Path]:

@@ -85,6 +85,14 @@ def test_unreadable_inputs_are_named(tmp_path):
         VideoInput.open(tmp_path / "folder")
 
 
+def test_an_unknown_codec_is_named(tmp_path):
+    path = tmp_path / "v.mp4"
+    write_video(path)
+    path.write_bytes(path.read_bytes().replace(b"avc1", b"xxxx"))
+    with pytest.raises(VideoError, match=r"v\.mp4: in a codec that cannot be decoded here; convert it"):
+        VideoInput.open(path)
+
+
 def test_a_truncated_video_says_so(tmp_path):
     path = tmp_path / "v.mp4"
     write_video(path, count=40)

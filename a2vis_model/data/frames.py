@@ -187,7 +187,10 @@ def _opened(path: str) -> Iterator[tuple[InputContainer, VideoStream]]:
         with av.open(path, options={"protocol_whitelist": "file"}, metadata_errors="ignore") as container:
             if not container.streams.video:
                 raise _video_error(path, "holds no video")
-            yield container, container.streams.video[0]
+            stream = container.streams.video[0]
+            if stream.codec_context is None:
+                raise _video_error(path, "is in a codec that cannot be decoded here: convert it to H.264")
+            yield container, stream
     except av.FFmpegError as error:
         raise _video_error(path, f"cannot be read: {error.strerror}") from error
 
