@@ -218,7 +218,8 @@ def test_broken_video_files_are_named(tmp_path: Path) -> None:
     source = VideoFile.probe(str(whole))
     (tmp_path / "cut.mp4").write_bytes(whole.read_bytes()[:-200])
     (tmp_path / "text.mp4").write_text("#EXTM3U\n#EXTINF:1,\nvideo.mp4\n")
-    for name in ("cut.mp4", "text.mp4", "missing.mp4"):
+    (tmp_path / "codec.mp4").write_bytes(whole.read_bytes().replace(b"avc1", b"xxxx"))
+    for name in ("cut.mp4", "text.mp4", "missing.mp4", "codec.mp4"):
         with pytest.raises(DataError, match=rf"{name}: video: "):
             VideoFile.probe(str(tmp_path / name))
     write_video(whole, LENGTH - 1)
@@ -695,6 +696,41 @@ def test_faults_of_sailvos_folders_are_named(tmp_path: Path, truth: Truth) -> No
         dataset = open_sailvos(tmp_path)
         dataset[0].load([2, t])
         assert_named(dataset, maps, f"object 3: visible mask of frame {t}: .*00000{t}.npy {why}")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"\x93NUM", b"PK\x03\x04"),  # poses as a zip file
+        (b"(24, 32), }", b"(24, 32(,  "),
+        (b"'shape'", b"      5"),
+    ],
+)
+def test_damaged_maps_of_sailvos_are_named(tmp_path: Path, truth: Truth, old: bytes, new: bytes) -> None:
+    file = write_sailvos(tmp_path, truth) / "a_scene" / "visible" / "000003.npy"
+    content = file.read_bytes()
+    assert old in content
+    file.write_bytes(content.replace(old, new))
+    dataset = open_sailvos(tmp_path)
+    survey(dataset.videos())
+    assert_named(dataset, file.parent, "object 3: visible mask of frame 3: .*000003.npy cannot be read")
+
+
+@pytest.mark.parametrize("write", [write_ytvis, write_sailvos_json, write_coco])
+def test_file_names_that_no_file_can_have_are_named(tmp_path: Path, truth: Truth, write: Any) -> None:
+    file = write(tmp_path, truth)
+    endless = "n" * 5000 + ".png"
+
+    def rename(document: Any) -> None:
+        for image in document.get("images", ()):
+            image["file_name"] = endless
+        for video in document["videos"] if "images" not in document else ():
+            video["file_names"][0] = endless
+
+    edit(file, rename)
+    dataset = open_dataset(file)
+    survey(dataset.videos())
+    assert any(re.search("n{5000}.* frame 0: cannot be read: File name too long", text) for text in messages(dataset))
 
 
 COCO_FAULTS = [

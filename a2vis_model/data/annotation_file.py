@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import re
 import reprlib
@@ -162,7 +163,8 @@ def _find_images(file: Path, first: str) -> Path:
     split = re.sub("^(instances|annotations)_", "", file.stem)
     for root in (file.parent, file.parent.parent):
         for name in (split, f"{split}/JPEGImages", "JPEGImages", "images", "."):
-            if first and (root / name / first).is_file():
+            # Path.is_file() raises for names that no file can have.
+            if first and os.path.isfile(root / name / first):
                 return root / name
     return file.parent
 

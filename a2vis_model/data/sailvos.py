@@ -146,7 +146,7 @@ class _ImageMask:
 def _label_map(path: str) -> NDArray[Any]:
     try:
         return _load_labels(path, os.stat(path).st_mtime_ns)
-    except (OSError, ValueError, EOFError, MemoryError) as error:  # the header of a broken file may promise anything
+    except Exception as error:  # a broken file can fail anywhere in numpy's readers, also of headers and zip files
         raise RecordError(f"{path} cannot be read: {error}") from error
 
 
@@ -226,7 +226,7 @@ class SailvosFile(AnnotationFile):
             return self._images / scene / folder / (stem + (suffix or own))
 
         choices = [(folder, suffix) for folder in ("", "images") for suffix in ("", ".bmp", ".png", ".jpg")]
-        there = next((choice for choice in choices if path(entry.files[0], *choice).is_file()), choices[0])
+        there = next((choice for choice in choices if os.path.isfile(path(entry.files[0], *choice))), choices[0])
         return [path(file, *there) for file in entry.files]
 
     def _tracks(self, entry: Entry) -> Iterator[ObjectTrack]:
