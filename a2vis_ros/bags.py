@@ -133,7 +133,8 @@ class BagReader:
         try:
             for connection, time_ns, data in self._reader.messages(connections):
                 yield connection.topic, time_ns, bytes(data)
-        except (ReaderError, OSError) as error:
+        except Exception as error:
+            # Of many kinds: rosbags passes on SQLite's own, and what its reading of MCAP stumbles over.
             raise BagError(f"{self.path}: broken in the middle ({error}); record it again") from error
 
     def messages(self, message_type: type, topic: str) -> Iterator[tuple[int, Any]]:

@@ -105,6 +105,24 @@ def test_what_cannot_be_made_into_a_bag_or_read_is_said(tmp_path: Path, clip: Pa
         assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+def test_a_bag_that_is_damaged_inside_is_said(tmp_path: Path, storage: Any) -> None:
+    """Its beginning and its end are whole, so that it opens."""
+    from sensor_msgs.msg import Image
+
+    from a2vis_ros.bags import BagError, BagReader, BagWriter
+
+    with BagWriter(tmp_path / "bag", storage) as bag:
+        for i in range(40):
+            bag.write("/image", image(i, seed=i), i)
+    (file,) = (path for path in (tmp_path / "bag").iterdir() if path.suffix != ".yaml")
+    content = bytearray(file.read_bytes())
+    content[40_000:60_000] = bytes([255]) * 20_000
+    file.write_bytes(content)
+    with BagReader(tmp_path / "bag") as damaged, pytest.raises(BagError, match="broken in the middle"):
+        list(damaged.messages(Image, "/image"))
+
+
 @pytest.mark.parametrize("stride", [1, 2])
 def test_live_and_offline_give_the_same_messages(tmp_path: Path, clip: Path, weights: str, stride: int) -> None:
     """A bag played twice over DDS into the node, recorded by the recorder; and the same bag offline."""
