@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -22,6 +23,7 @@ from .loop import BEST, CHECKPOINT, LAST, Run, Validate, train
 from .losses import PointSampling
 from .objectives import LossSettings
 from .optimisation import OptimiserSettings, Stage
+from .ranges import check_at_least
 from .sequences import SequenceDataset
 from .sources import Video, VideoSource, cores, open_source
 from .validation import validate_frames, validate_videos
@@ -90,6 +92,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train; 0 when all steps are done, 3 when the run stopped before and can go on."""
+    check_at_least(0, args, "cache_gb")
+    check_at_least(1, args, "validation_frames")
     device = _device(args.device)
     sitting = Run(
         output=args.output,
@@ -204,7 +208,7 @@ def _weight(text: str, weight: str) -> float:
         value = float(weight)
     except ValueError:
         value = 0.0
-    if not value > 0:
+    if not 0 < value < math.inf:
         raise A2VISError(f"--data {text}: {weight!r} is not a weight; give a number above 0, such as 0.25")
     return value
 

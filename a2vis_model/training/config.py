@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..config import ModelConfig
-from ..errors import ConfigError
 from .augmentation import Augmentation
 from .batch import MaskKind
 from .objectives import LossSettings
 from .optimisation import OptimiserSettings, Stage
+from .ranges import check_at_least
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
@@ -37,11 +37,8 @@ class TrainingConfig:
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch", "clips"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}={getattr(self, name)}; choose 1 or more")
-        if self.reach < 0:
-            raise ConfigError(f"reach={self.reach}; choose 0 or more frames")
+        check_at_least(1, self, "steps", "batch", "clips")
+        check_at_least(0, self, "reach", "seed")
 
     def clips_of(self, model: ModelConfig) -> int:
         """Clips of a sequence of this network."""

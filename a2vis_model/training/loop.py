@@ -24,6 +24,7 @@ from .config import TrainingConfig, differences, mask_kind
 from .monitor import Monitor, StopSignals
 from .objectives import FrameObjective, VideoObjective
 from .optimisation import build_optimiser, select_trainable, set_learning_rate, set_mode
+from .ranges import check_at_least
 from .sequences import SequenceDataset, load_batches
 
 CHECKPOINT = "checkpoint.pt"
@@ -48,6 +49,12 @@ class Run:
     checkpoint_minutes: float = 10.0
     validate_every: int = 1000
     """Steps."""
+
+    def __post_init__(self) -> None:
+        check_at_least(0, self, "workers", "checkpoint_minutes")
+        check_at_least(1, self, "validate_every")
+        if self.max_minutes is not None:
+            check_at_least(0, self, "max_minutes")
 
 
 def train(

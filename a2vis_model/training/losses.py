@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .ranges import check_at_least
+
 
 @dataclass(frozen=True)
 class PointSampling:
@@ -20,6 +22,9 @@ class PointSampling:
     points: int = 4096
     oversample: float = 3.0
     importance: float = 0.75
+
+    def __post_init__(self) -> None:
+        check_at_least(1, self, "points")
 
 
 def class_loss(logits: Tensor, labels: Tensor, groups: int, no_object: float) -> Tensor:

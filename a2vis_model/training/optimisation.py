@@ -11,6 +11,7 @@ from torch.optim import AdamW
 
 from ..errors import ConfigError
 from ..modeling import FrameQueryTracker, Mask2FormerVIS, VideoNetwork
+from .ranges import check_at_least
 
 Stage = Literal["frame", "video", "joint"]
 
@@ -31,6 +32,11 @@ class OptimiserSettings:
     """Down to a tenth at `decay_at`, or along a cosine to zero, which suits short runs."""
     decay_at: float = 0.7
     """Share of all steps."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.learning_rate < math.inf:
+            raise ConfigError(f"learning_rate={self.learning_rate}; choose a number above 0, such as 1e-4")
+        check_at_least(0, self, "backbone_factor", "warmup")
 
     def factor(self, step: int, steps: int) -> float:
         """The learning rate at a step of `steps`, as a share of its full value."""
