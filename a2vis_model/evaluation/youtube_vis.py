@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 import reprlib
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -243,7 +243,9 @@ def _video(value: Any) -> VideoInfo:
 
 
 def _score(value: Any) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+    # The comparison is exact, also for whole numbers that no float can hold, and false for NaN.
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not (number and abs(value) <= sys.float_info.max):
         raise RecordError(f"score is {reprlib.repr(value)}, not a finite number")
     return float(value)
 
