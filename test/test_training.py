@@ -659,6 +659,7 @@ class Trainer:
             dataset(self.config.frames_of(self.model_config)),
             validate,
             Run(**values),  # type: ignore[arg-type]
+            origin={"data": ["squares"], "validation": None},
             resume=resume,
         )
 
@@ -744,6 +745,22 @@ def test_runs_are_not_mixed_up(finished: Trainer) -> None:
         other.run(resume=True)
 
 
+def test_runs_on_other_data_are_not_mixed_up(
+    finished: Trainer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved = finished.checkpoint
+    assert saved.origin == {"data": ["squares"], "validation": None}
+    dataclasses.replace(saved, origin={"data": ["circles"], "validation": "v"}).save(tmp_path / CHECKPOINT)
+    with pytest.raises(CheckpointError, match=r"belongs to a run with another data, validation; give the same"):
+        Trainer(tmp_path).run(resume=True)
+    content = torch.load(finished.output / CHECKPOINT, weights_only=True)
+    del content["origin"]  # as earlier versions wrote it
+    torch.save(content, tmp_path / CHECKPOINT)
+    capsys.readouterr()
+    assert Trainer(tmp_path).run(resume=True)
+    assert f"{tmp_path / CHECKPOINT}: of an earlier version, which did not note its data" in capsys.readouterr().err
+
+
 def test_best_weights_are_kept(tmp_path: Path) -> None:
     trainer = Trainer(tmp_path)
     scores = iter([0.1, 0.5, 0.3, 0.2])
@@ -802,13 +819,13 @@ def test_checkpoint_is_replaced_whole_or_not_at_all(
     assert Checkpoint.load(path).step == 4
 
 
-@pytest.mark.parametrize("content", [b"", b"nonsense", None])
-def test_unusable_checkpoint_is_named(tmp_path: Path, content: bytes | None) -> None:
+@pytest.mark.parametrize("content", [b"", b"nonsense", {"model": {}}, {"format": "a2vis-training/1"}])
+def test_unusable_checkpoint_is_named(tmp_path: Path, content: bytes | dict[str, object]) -> None:
     path = tmp_path / CHECKPOINT
-    if content is None:
-        torch.save({"model": {}}, path)
-    else:
+    if isinstance(content, bytes):
         path.write_bytes(content)
+    else:
+        torch.save(content, path)
     with pytest.raises(CheckpointError, match=str(path)):
         Checkpoint.load(path)
 
@@ -988,7 +1005,12 @@ def test_command_trains_both_stages(files: Path, tmp_path: Path, capsys: pytest.
     start = ["--init", str(frame / LAST), "--warm-start"]
     assert command(files, video, "--stage", "video", "--steps", "2", *start, "--max-minutes", "0") == 3
     assert "--resume goes on" in capsys.readouterr().out
-    assert command(files, video, "--stage", "video", "--steps", "2", *start, "--resume", *validation) == 0
+    again = ["--stage", "video", "--steps", "2", *start, "--resume"]
+    assert command(files, video, *again, *validation) == 2
+    assert "another validation, validation_frames" in capsys.readouterr().err
+    shutil.rmtree(video)
+    assert command(files, video, *again, *validation, "--max-minutes", "0") == 3
+    assert command(files, video, *again, *validation) == 0
     model, config = load_weights(video / LAST)
     assert config.name == "tiny"
     trained = load_weights(frame / LAST)[0].detector.state_dict()
@@ -1136,7 +1158,7 @@ def test_a_tiny_network_learns_four_clips_by_heart(tmp_path: Path) -> None:
         augmentation=Augmentation.none(),
     )
     torch.set_flush_denormal(True)
-    assert train(model, config, method, data, None, Run(output=tmp_path, device=CPU), resume=False)
+    assert train(model, config, method, data, None, Run(output=tmp_path, device=CPU), origin={}, resume=False)
     model.eval()
     results = [follow(model, config, video) for video in videos]
     assert np.mean([iou for ious, _ in results for iou in ious]) > 0.9

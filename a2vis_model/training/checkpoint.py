@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ class Checkpoint:
     """Steps done."""
     model_config: dict[str, Any]
     training_config: dict[str, Any]
+    origin: dict[str, Any] | None
+    """What the data were opened from, see `train`; None in checkpoints of versions that did not note it."""
     model: dict[str, torch.Tensor]
     optimiser: dict[str, Any]
     scaler: dict[str, Any]
@@ -54,4 +56,8 @@ class Checkpoint:
             raise CheckpointError(f"{path}: broken, or not a checkpoint ({reason}); delete it to start anew") from error
         if not isinstance(content, dict) or content.pop("format", None) != _FORMAT:
             raise CheckpointError(f"{path}: not a checkpoint of this program's training")
+        content.setdefault("origin", None)
+        if wrong := content.keys() ^ {field.name for field in fields(cls)}:
+            names = ", ".join(sorted(map(str, wrong)))
+            raise CheckpointError(f"{path}: broken, or of another version ({names}); delete it to start anew")
         return cls(**content)

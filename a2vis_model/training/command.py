@@ -117,7 +117,8 @@ def run(args: argparse.Namespace) -> int:
         data = _open_data(args, model_config, config)
         args.output.mkdir(parents=True, exist_ok=True)
         validate = _validation(args, model_config, config)
-        finished = train(model, model_config, config, data, validate, sitting, resume=args.resume)
+        origin = {name: getattr(args, name) for name in ("data", "validation", "validation_frames")}
+        finished = train(model, model_config, config, data, validate, sitting, origin=origin, resume=args.resume)
         if distributed.rank() == 0:
             print(f"done: {args.output / LAST}" if finished else "stopped; the same command with --resume goes on")
         # `torchrun` takes any other status than 0 for a failure.

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch.nn.utils import clip_grad_norm_
+from tqdm import tqdm
 
 from ..config import ModelConfig, config_to_dict
 from ..errors import A2VISError, CheckpointError
@@ -65,6 +68,7 @@ def train(
     validate: Validate | None,
     run: Run,
     *,
+    origin: dict[str, Any],
     resume: bool,
 ) -> bool:
     """Train a network in place, or go on with a run that was stopped.
@@ -77,6 +81,8 @@ def train(
         validate: measures the network; the mean of what it returns decides which weights are best. Of several
             processes only the first is given one.
         run: where and how long.
+        origin: names and plain values that say what `data` and `validate` were made of; a run that goes on must have
+            the same.
         resume: go on from the checkpoint in `run.output`, if there is one.
 
     Returns:
@@ -99,7 +105,7 @@ def train(
         if not resume:
             raise A2VISError(f"{run.output} holds a run already; add --resume to go on, or choose another --output")
         saved = Checkpoint.load(path)
-        _check_same_run(saved, model_config, config, path)
+        _check_same_run(saved, model_config, config, origin, path)
         model.load_state_dict(saved.model)
         optimiser.load_state_dict(saved.optimiser)
         scaler.load_state_dict(saved.scaler)
@@ -109,7 +115,7 @@ def train(
     def save(step: int) -> None:
         if distributed.rank() == 0:
             states = (model.state_dict(), optimiser.state_dict(), scaler.state_dict())
-            Checkpoint(step, config_to_dict(model_config), asdict(config), *states, best).save(path)
+            Checkpoint(step, config_to_dict(model_config), asdict(config), origin, *states, best).save(path)
             save_weights(run.output / LAST, model, model_config, notes=f"{config.stage} stage, step {step}")
 
     loading = load_batches(
@@ -183,9 +189,16 @@ def make_objective(
     )
 
 
-def _check_same_run(saved: Checkpoint, model_config: ModelConfig, config: TrainingConfig, path: Path) -> None:
+def _check_same_run(
+    saved: Checkpoint, model_config: ModelConfig, config: TrainingConfig, origin: dict[str, Any], path: Path
+) -> None:
     changed = differences(asdict(config), saved.training_config)
     changed += differences(config_to_dict(model_config), saved.model_config)
+    if saved.origin is not None:
+        changed += differences(origin, saved.origin)
+    elif distributed.rank() == 0:
+        text = "of an earlier version, which did not note its data; make sure that they are the same"
+        tqdm.write(f"{path}: {text}", file=sys.stderr)
     if changed:
         raise CheckpointError(
             f"{path}: belongs to a run with another {', '.join(changed)}; give the same options, or another --output"
