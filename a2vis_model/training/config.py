@@ -18,7 +18,8 @@ Precision = Literal["fp32", "bf16", "fp16"]
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """A run. Two runs with equal values, data and start give equal weights, interrupted or not."""
+    """A run. Two runs with equal values, data and start give equal weights, interrupted or not; on a GPU nearly so,
+    where PyTorch's backward passes of grid_sample and bilinear interpolation sum in no fixed order."""
 
     stage: Stage
     """"frame": the detector on single images. "video": all that follows it, the detector frozen, as the paper
