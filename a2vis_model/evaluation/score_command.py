@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from pathlib import Path
 
+from ..cpu import cores
 from ..data.problems import DataError, ProblemLog
 from ..errors import A2VISError
 from .files import TRACK_FORMATS, Comparison, open_comparison
@@ -99,8 +99,3 @@ def print_problems(problems: ProblemLog, scores: list[VideoScore]) -> int:
 def check_jobs(jobs: int) -> None:
     if jobs < 1:
         raise A2VISError(f"--jobs {jobs}: choose 1 or more")
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -16,6 +15,7 @@ from typing import get_args
 import cv2
 from tqdm import tqdm
 
+from ..cpu import cores
 from ..errors import A2VISError
 from .fishbowl_writer import remove_partial_clips, write_clip
 from .worlds import World, check_arguments, clip_seed, render_clip
@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--world", choices=get_args(World), default="mixed", help="what to render (mixed)")
     parser.add_argument("--frames", type=int, default=128, help="frames a clip (128)")
     parser.add_argument("--size", type=parse_size, default=(480, 320), metavar="WxH", help="pixels (480x320)")
-    parser.add_argument("--workers", type=int, default=_cores(), help="processes (as many as there are cores)")
+    parser.add_argument("--workers", type=int, default=cores(), help="processes (as many as there are cores)")
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -127,8 +127,3 @@ def _work(jobs: list[_Job], workers: int) -> Iterator[None]:
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

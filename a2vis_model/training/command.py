@@ -13,6 +13,7 @@ from typing import get_args
 import torch
 
 from ..config import ModelConfig, load_config, preset_names, variant_names
+from ..cpu import cores
 from ..data.problems import DataError
 from ..errors import A2VISError, ConfigError
 from ..modeling import VideoNetwork, build_model
@@ -25,7 +26,7 @@ from .objectives import LossSettings
 from .optimisation import OptimiserSettings, Stage
 from .ranges import check_at_least
 from .sequences import SequenceDataset
-from .sources import Video, VideoSource, cores, open_source
+from .sources import Video, VideoSource, open_source
 from .validation import validate_frames, validate_videos
 
 # Mask2Former's rate for detectors, VITA's and GenVIS's for what follows them.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from typing import Protocol, cast, get_args
 import numpy as np
 from tqdm import tqdm
 
+from ..cpu import cores
 from ..data.dataset import Dataset
 from ..data.formats import open_dataset
 from ..data.frames import Frames, FrameSource
@@ -188,8 +188,3 @@ class CachedSource:
             return None, 0  # a broken video is reported, and skipped when it is drawn
         source = MemoryFrames(height=video.height, width=video.width, length=video.length, pixels=pixels)
         return replace(video, source=source), pixels.nbytes
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
