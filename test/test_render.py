@@ -10,6 +10,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from clip_statistics import areas_of_clip, areas_of_folder, longest_hidden, measure
 from pycocotools import mask as coco
 
 from a2vis_model.errors import A2VISError
@@ -33,7 +34,6 @@ from a2vis_model.render.motion import Ride
 from a2vis_model.render.raster import Patch, Tone, rasterise
 from a2vis_model.render.sensor import frame_times
 from a2vis_model.render.species import SPECIES
-from a2vis_model.render.statistics import areas_of_clip, areas_of_folder, longest_hidden, measure
 from a2vis_model.render.texture import Texture, plain
 
 WORLDS = ("aquarium", "robot")

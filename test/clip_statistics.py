@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from . import rle
-from .clip import RenderedClip
+from a2vis_model.render import RenderedClip, rle
 
 Areas = Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]]
 """Of one clip: the visible and the amodal pixels per frame ``[T]`` of every object."""
