@@ -31,6 +31,7 @@ from a2vis_model.weights import read_config, shipped_weights
 
 from .image_decoding import ImageError, image_kind, image_size
 from .messages import image_of, stamp_of
+from .spinning import end
 
 Verdict = Literal["ok", "note", "warning", "error"]
 
@@ -255,7 +256,7 @@ def check_topic(topic: str, seconds: float) -> list[Finding]:
         return [*findings, *check_stream(arrivals, seconds), *check_transport(size, reliable=False)]
     finally:
         node.destroy_node()
-        rclpy.try_shutdown()
+        end()
 
 
 def _similar(node: Node) -> str:

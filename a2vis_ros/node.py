@@ -10,11 +10,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-import rclpy
 from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.callback_groups import ReentrantCallbackGroup
-from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleNodeMixin, LifecycleState, TransitionCallbackReturn
@@ -26,6 +24,7 @@ from a2vis_model import A2VISError
 from .models import Loader, load_model
 from .parameters import PARAMETERS, Parameter, ParameterError, Settings
 from .preparation import Preparation
+from .spinning import begin, spin
 from .stream import ImageStream
 
 RCLError = rclpy_implementation.RCLError
@@ -52,7 +51,10 @@ class A2visNode(LifecycleNode):
         self._service_change_state.callback = self._serve_transition
         self._load = load
         self._preparing: Settings | None = None
+        # Referenced to the end, see `spinning.end`.
+        self._second_executor = SingleThreadedExecutor(context=self.context)
         self.interrupted = False
+        """Whether a thread still makes a model that nobody waits for any more."""
         for parameter in PARAMETERS:
             self.declare_parameter(parameter.name, parameter.default, _descriptor(parameter))
         self._stream: ImageStream | None = None
@@ -90,7 +92,8 @@ class A2visNode(LifecycleNode):
         except (A2VISError, ParameterError, OSError) as error:
             self.get_logger().error(f"cannot {name}: {error}")
         except ExternalShutdownException:
-            self.interrupted = True
+            # Told to stop, and ROS has ended already: there is no log any more.
+            pass
         except Exception:
             self.get_logger().error(f"cannot {name}:\n{traceback.format_exc()}")
         else:
@@ -101,10 +104,13 @@ class A2visNode(LifecycleNode):
 
     def _configure(self) -> None:
         self._preparing = Settings.check(self._values())
+        preparation = Preparation(self, self._second_executor, self._preparing, self._load)
         try:
-            model = Preparation(self, self._preparing, self._load).run()
+            model = preparation.run()
         finally:
             self._preparing = None
+            # Whatever has ended it: SIGINT raises KeyboardInterrupt, SIGTERM ExternalShutdownException.
+            self.interrupted = not preparation.done
         self.get_logger().info(
             f"loaded {model.name} from {model.source}: {len(model.classes)} classes, {model.load_s:.1f} s to load, "
             f"{model.warmup_s:.1f} s to warm up; runs on {model.backend}: {model.reason}"
@@ -178,22 +184,10 @@ def _descriptor(parameter: Parameter) -> ParameterDescriptor:
 
 def run(load: Loader = load_model, arguments: Sequence[str] | None = None) -> int:
     """Run a node with this model until it is told to stop; returns the exit status."""
-    rclpy.init(args=None if arguments is None else list(arguments))
-    try:
-        node = A2visNode(load)
-    except ParameterException as error:
-        print(f"a2vis_node: {error}; see config/a2vis.yaml", file=sys.stderr)
-        rclpy.try_shutdown()
+    node = begin("a2vis_node", partial(A2visNode, load), arguments, "see config/a2vis.yaml")
+    if node is None:
         return 2
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    try:
-        executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    finally:
-        node.close()
-        rclpy.try_shutdown()
+    spin(node, node.close)
     if node.interrupted:
         # A thread is building an engine. It cannot be stopped, and an ordinary end would wait for it or crash in it.
         sys.stdout.flush()

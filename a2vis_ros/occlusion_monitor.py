@@ -6,9 +6,7 @@ A planner's side of the messages: needs NumPy, OpenCV and `a2vis_ros.msg`, no to
 import sys
 from collections.abc import Sequence
 
-import rclpy
 from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import RegionOfInterest
@@ -17,6 +15,7 @@ from .mask_codec import MaskError
 from .mask_messages import mask_from_message, mask_to_message
 from .msg import HiddenObject, HiddenObjectArray, TrackedInstance, TrackedInstanceArray
 from .occlusion_memory import OcclusionMemory, Region, Sighting
+from .spinning import begin, spin
 
 _SEEN = (TrackedInstance.TENTATIVE, TrackedInstance.VISIBLE)
 
@@ -87,20 +86,10 @@ class OcclusionMonitor(Node):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The program; returns the exit status."""
-    rclpy.init(args=None if arguments is None else list(arguments))
-    try:
-        node = OcclusionMonitor()
-    except (ValueError, rclpy.exceptions.ParameterException) as error:
-        print(f"occlusion_monitor: {error}", file=sys.stderr)
-        rclpy.try_shutdown()
+    node = begin("occlusion_monitor", OcclusionMonitor, arguments, "see docs/ros.md")
+    if node is None:
         return 2
-    try:
-        rclpy.spin(node)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    finally:
-        node.destroy_node()
-        rclpy.try_shutdown()
+    spin(node, node.destroy_node)
     return 0
 
 

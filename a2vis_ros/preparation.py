@@ -25,32 +25,40 @@ class Preparation:
 
     Args:
         node: goes on being served meanwhile. The caller's callback is in a reentrant group, the node's others are not.
+        executor: serves it meanwhile; nobody else may spin it.
         settings: what to make.
         load: makes it.
     """
 
-    def __init__(self, node: Node, settings: Settings, load: Loader) -> None:
+    def __init__(self, node: Node, executor: SingleThreadedExecutor, settings: Settings, load: Loader) -> None:
         self._node = node
+        self._executor = executor
         self._settings = settings
         self._load = load
         self._doing = "starting"
         self._since = time.monotonic()
         self._made: Future[LoadedModel] = Future()
 
+    @property
+    def done(self) -> bool:
+        """Whether the thread is at its end, with a model or an error."""
+        return self._made.done()
+
     def run(self) -> LoadedModel:
         """Return the model once it is ready.
 
         Raises:
             A2VISError: it cannot be had.
-            ExternalShutdownException: the program is told to stop. The thread then still runs, which nothing can stop.
+            ExternalShutdownException, KeyboardInterrupt: the program is told to stop. The thread then still runs, which
+                nothing can stop.
         """
         status = StatusPublisher(self._node, "", self._settings["diagnostics_period_s"], self._report)
         # A daemon, as the program must be able to end while it builds.
         threading.Thread(target=self._make, name="a2vis preparation", daemon=True).start()
-        usual, own = self._node.executor, SingleThreadedExecutor(context=self._node.context)
+        usual, own = self._node.executor, self._executor
         self._node.executor = own
         try:
-            while not self._made.done():
+            while not self.done:
                 own.spin_once(_POLL_S)
         finally:
             own.remove_node(self._node)

@@ -348,6 +348,8 @@ def test_the_program_ends_at_once_while_an_engine_is_built(peer: Peer, tmp_path:
         request.transition.id = Transition.TRANSITION_CONFIGURE
         client.call_async(request)
         peer.until(lambda: "building an engine" in log.read_text())
+        # It is in the midst of it then.
+        peer.spin(0.5)
         program.send_signal(told)
         assert program.wait(60) == 0
     assert "Traceback" not in log.read_text()
