@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,20 @@ import numpy as np
 import pytest
 import torch
 from conftest import tiny_config, tiny_model
-from dataset_files import LENGTH, two_objects, write_fishbowl, write_sailvos, write_sailvos_json, write_ytvis
+from dataset_files import (
+    LENGTH,
+    two_objects,
+    write_fishbowl,
+    write_sailvos,
+    write_sailvos_json,
+    write_unmerged,
+    write_ytvis,
+)
 from evaluation_data import read_json, run_command
 from pycocotools import mask as mask_tools
 
 from a2vis_model.config import ModelConfig
-from a2vis_model.data import open_fishbowl
+from a2vis_model.data import FISHBOWL_CLASSES, open_fishbowl
 from a2vis_model.errors import A2VISError
 from a2vis_model.evaluation import ablate_command, evaluate_command, runner, score_command
 from a2vis_model.evaluation.baselines import predict_with, stand_still
@@ -157,6 +166,88 @@ def test_an_interrupted_run_goes_on(data: Path, weights: Path, tmp_path: Path, m
     assert len(asked) == 3
     assert evaluate(data, tmp_path, "--weights", str(weights), "--no-plots", "--top", "3") == 0
     assert len(asked) == 5
+
+
+def test_a_run_goes_on_with_the_same_data_alone(data: Path, weights: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(runner, "predict_with", oracle)
+    clips, output = tmp_path / "clips", tmp_path / "out"
+    shutil.copytree(data, clips)
+    hashes = []
+
+    def evaluated() -> dict[str, Any]:
+        assert evaluate(clips, output, "--weights", str(weights), "--no-plots") == 0
+        hashes.append(read_json(output / "results.json")["provenance"]["hashes"]["data"])
+        return read_json(output / "ground_truth.json")
+
+    def names(truth: dict[str, Any]) -> list[str]:
+        return [video["file_names"][0].split("/")[0] for video in truth["videos"]]
+
+    before = evaluated()
+    assert names(before) == ["00001", "00002"]
+    # A clip that takes the number of another.
+    shutil.copytree(data / "00002", clips / "00000")
+    assert names(evaluated()) == ["00000", "00001", "00002"]
+    # An annotation that changes.
+    shutil.rmtree(clips / "00000")
+    file = clips / "00001" / "objects.json"
+    objects = read_json(file)
+    changed = next(name for name in FISHBOWL_CLASSES if name != objects[0]["type_name"])
+    file.write_text(json.dumps([{**objects[0], "type_name": changed}, *objects[1:]]))
+    after = evaluated()
+    assert names(after) == ["00001", "00002"]
+    old, new = (truth["annotations"][0]["category_id"] for truth in (before, after))
+    assert new == FISHBOWL_CLASSES.index(changed) + 1 != old
+    assert len(set(hashes)) == 3
+
+
+def test_masks_beside_the_split_and_images_elsewhere_are_data_too(
+    weights: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    asked: list[str] = []
+
+    def counted(*arguments: Any) -> VideoPrediction:
+        asked.append(arguments[3].name)
+        return oracle(*arguments)
+
+    monkeypatch.setattr(runner, "predict_with", counted)
+    common = ("--weights", str(weights), "--no-plots")
+    clips = write_unmerged(tmp_path / "fish", two_objects())
+    masks = next((clips / "train_objects").glob("*/objects.json"))
+    for change, expected in (("", 1), ("", 1), ("\n", 2)):
+        masks.write_text(masks.read_text() + change)
+        assert evaluate(clips / "train", tmp_path / "beside", *common) == 0
+        assert len(asked) == expected
+    asked.clear()
+    file = write_ytvis(tmp_path / "data", two_objects())
+    other = tmp_path / "other"
+    shutil.copytree(tmp_path / "data" / "train" / "JPEGImages", other)
+    for images, expected in ((), 1), (("--images", str(other)), 2), (("--images", str(other)), 2):
+        assert evaluate(file, tmp_path / "elsewhere", *common, *images) == 0
+        assert len(asked) == expected
+
+
+def test_a_file_of_another_video_is_refused(data: Path, weights: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(runner, "predict_with", oracle)
+    assert evaluate(data, tmp_path, "--weights", str(weights), "--no-plots") == 0
+    (folder,) = tmp_path.glob("videos-*")
+    shutil.copy(folder / "000001.json", folder / "000002.json")
+    with pytest.raises(A2VISError, match=r"000002\.json: is of the video 00001, not 00002; delete it and run again"):
+        evaluate(data, tmp_path, "--weights", str(weights), "--no-plots")
+
+
+def test_speed_is_of_videos_timed_alike(data: Path, weights: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    """The oracle says that it took half a second a video."""
+    monkeypatch.setattr(runner, "predict_with", oracle)
+    common = ("--weights", str(weights), "--no-plots")
+    assert evaluate(data, tmp_path, *common) == 0
+    assert read_json(tmp_path / "results.json")["fps"] == 2 * FRAMES
+    assert evaluate(data, tmp_path, *common, "--jobs", "2") == 0
+    assert read_json(tmp_path / "results.json")["fps"] is None
+    (folder,) = tmp_path.glob("videos-*")
+    (folder / "000002.json").unlink()
+    monkeypatch.setattr(runner, "predict_with", lambda *arguments: replace(oracle(*arguments), seconds=0.1))
+    assert evaluate(data, tmp_path, *common, "--jobs", "2") == 0
+    assert read_json(tmp_path / "results.json")["fps"] == pytest.approx(10 * FRAMES)
 
 
 def test_a_broken_clip_is_named_and_left_out(

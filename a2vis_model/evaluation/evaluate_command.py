@@ -17,7 +17,7 @@ from .instances import Kind
 from .mot_text import write_mot, write_mots
 from .occlusion import start_when_seen
 from .prediction import CLASS_SCORES, OUTPUT_MODES, PredictionSettings
-from .provenance import data_hash, provenance
+from .provenance import provenance
 from .report import markdown
 from .runner import RANKED, TRACKED, TRUTH, Evaluation, ModelSource, frame_reader, open_data, run_evaluation
 from .score_command import add_job_arguments, check_jobs, cores, print_problems, write_results
@@ -110,6 +110,7 @@ def evaluate(
         prediction=PredictionSettings(args.output_mode, args.class_score, args.top, args.stride, life),
         device=choose_device(args.device).type,
         output=str(output),
+        jobs=args.jobs,
         threads=max(cores() // args.jobs, 1),
         backend=args.backend,
         precision=args.precision,
@@ -120,7 +121,7 @@ def evaluate(
         raise A2VISError(f"--stride {args.stride}: choose 1 to {config.clip_length}, the clip length of {config.name}")
     output.mkdir(parents=True, exist_ok=True)
     problems = ProblemLog()
-    summary = run_evaluation(evaluation, problems, jobs=args.jobs, quiet=args.quiet)
+    summary = run_evaluation(evaluation, problems, quiet=args.quiet)
     with quiet_loaders():
         truth, ranked, tracked = (output / file for file in (TRUTH, RANKED, TRACKED))
         same = args.output_mode != "both" or system in BOX_TRACKERS
@@ -134,7 +135,7 @@ def evaluate(
         }
         weights = source.file
         results["provenance"] = {
-            **provenance(weights=None if weights is None else file_hash(weights), data=data_hash([args.data])),
+            **provenance(weights=None if weights is None else file_hash(weights), data=summary.data),
             "configuration": summary.name,
             "system": system,
             "backend": summary.backend,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,17 +17,19 @@ from tqdm import tqdm
 from ..backends import Backend, BackendName, Precision, prepare_backend
 from ..config import ModelConfig, load_config
 from ..data import Dataset, VideoRecord, open_dataset
+from ..data.fishbowl import find_layout
 from ..data.masks import RleMask
 from ..data.problems import DataError, DataProblem, ProblemLog, RecordError
 from ..data.video import MaskTrack
 from ..errors import A2VISError
-from ..identity import file_hash
+from ..identity import file_hash, processor_name
 from ..modeling import VideoNetwork, build_model, freeze
 from ..weights import load_weights, read_config, shipped_weights
 from .baselines import System, predict_with
 from .instances import Rle, Track, VideoInfo
 from .plots import FrameReader, Image
 from .prediction import PredictionSettings
+from .provenance import data_hash
 from .run_lengths import encode
 from .scoring import quiet_loaders, worker_pool
 from .youtube_vis import ground_truth_document, ground_truth_record, write_json
@@ -89,14 +91,28 @@ class Evaluation:
     prediction: PredictionSettings
     device: str
     output: str
+    jobs: int = 1
+    """Processes that share the videos."""
     threads: int = 0
     """Of PyTorch in each process; 0 leaves them as they are."""
     backend: BackendName = "eager"
     precision: Precision = "fp32"
     engine_cache: str | None = None
 
-    def fingerprint(self) -> str:
-        """Changes with anything that changes predictions."""
+    def data_hash(self) -> str:
+        """Of the data set, with the folders that un-merged FISHBOWL has beside the one that is named."""
+        root = Path(self.data)
+        layout = find_layout(root) if self.format in ("auto", "fishbowl") else None
+        beside = () if layout is None else (layout.objects, layout.frames)
+        return data_hash([root, *(path for path in beside if path and not path.is_relative_to(root))])
+
+    def fingerprint(self, data: str, computed_by: str) -> str:
+        """Changes with anything that changes predictions or the truth.
+
+        Args:
+            data: see `data_hash`.
+            computed_by: backend, precision and device, as chosen.
+        """
         from .. import __version__
 
         file = self.source.file
@@ -104,14 +120,18 @@ class Evaluation:
             "version": __version__,
             "weights": None if file is None else file_hash(file),
             "source": asdict(self.source) if file is None else None,
-            "data": str(Path(self.data).resolve()),
+            "data": data,
+            "images": None if self.images is None else [str(Path(self.images).resolve()), data_hash([self.images])],
             "format": self.format,
             "system": self.system,
             "prediction": asdict(self.prediction),
-            "backend": self.backend,
-            "precision": self.precision,
+            "computed by": computed_by,
         }
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+
+    def pace(self) -> str:
+        """What speed depends on and predictions do not."""
+        return f"{processor_name()}, {self.jobs} jobs of {self.threads} threads"
 
 
 @dataclass
@@ -122,35 +142,39 @@ class RunSummary:
     """Of the network's configuration."""
     categories: dict[int, str]
     fps: float | None
-    """Frames a second of the system alone, in one process."""
+    """Frames a second of the system alone, in one process; None where no video was timed as this run would."""
     parameters: int
     backend: str
     """What computed it."""
+    data: str
+    """Hash of the data, as they were when the run began."""
 
 
-def run_evaluation(evaluation: Evaluation, problems: ProblemLog, *, jobs: int, quiet: bool) -> RunSummary:
+def run_evaluation(evaluation: Evaluation, problems: ProblemLog, *, quiet: bool) -> RunSummary:
     """Predict every video that is not done yet, and write the truth and the predictions as YouTube-VIS JSON."""
     model, config = evaluation.source.load()
     parameters = sum(parameter.numel() for parameter in model.parameters())
     # Here first, so that an engine is built once and an obstacle is said before anything is done.
-    backend = str(_backend(evaluation, model, config))
-    del model
+    backend = _backend(evaluation, model, config)
+    described, computed_by = str(backend), f"{backend.name} {backend.precision} on {backend.device}"
+    del model, backend
     with quiet_loaders():
         dataset = _open(evaluation, config, problems)
-        folder = Path(evaluation.output) / f"videos-{evaluation.fingerprint()[:12]}"
+        data = evaluation.data_hash()
+        folder = Path(evaluation.output) / f"videos-{evaluation.fingerprint(data, computed_by)[:12]}"
         folder.mkdir(parents=True, exist_ok=True)
         missing = [index for index in range(len(dataset)) if not _part(folder, index).is_file()]
         bar = tqdm(
             total=len(dataset), initial=len(dataset) - len(missing), unit="video", desc=config.name, disable=quiet
         )
         with bar:
-            for reported in _run(evaluation, folder, missing, min(jobs, len(missing))):
+            for reported in _run(evaluation, folder, missing):
                 for problem in reported:
                     problems.report(problem)
                 bar.update()
         categories = {index + 1: name for index, name in enumerate(config.classes)}
-        seconds, frames = _assemble(Path(evaluation.output), folder, len(dataset), categories, problems)
-    return RunSummary(config.name, categories, frames / seconds if seconds else None, parameters, backend)
+        seconds, frames = _assemble(evaluation, folder, dataset.names, categories, problems)
+    return RunSummary(config.name, categories, frames / seconds if seconds else None, parameters, described, data)
 
 
 def open_data(evaluation: Evaluation, config: ModelConfig) -> Dataset:
@@ -208,6 +232,7 @@ class _Worker:
             "tracked": [{"video_id": info.video_id, **record} for record in prediction.tracked],
             "seconds": prediction.seconds,
             "frames": prediction.frames,
+            "pace": self.evaluation.pace(),
             "problems": [vars(problem) for problem in list(self.problems)[before:]],
         }
         write_json(_part(self.folder, index), content)
@@ -256,9 +281,10 @@ def _work(index: int) -> list[DataProblem]:
         return _worker.run(index)
 
 
-def _run(evaluation: Evaluation, folder: Path, indices: list[int], jobs: int) -> Iterator[list[DataProblem]]:
+def _run(evaluation: Evaluation, folder: Path, indices: list[int]) -> Iterator[list[DataProblem]]:
     if not indices:
         return
+    jobs = min(evaluation.jobs, len(indices))
     if jobs <= 1:
         worker = _Worker(evaluation, folder)
         for index in indices:
@@ -273,23 +299,27 @@ def _part(folder: Path, index: int) -> Path:
 
 
 def _assemble(
-    output: Path, folder: Path, count: int, categories: dict[int, str], problems: ProblemLog
+    evaluation: Evaluation, folder: Path, names: Sequence[str], categories: dict[int, str], problems: ProblemLog
 ) -> tuple[float, int]:
-    """Join the files of the videos into three, reading one at a time: seconds and frames of all."""
+    """Join the files of the videos into three, reading one at a time: seconds and frames of those timed alike."""
+    output, pace = Path(evaluation.output), evaluation.pace()
     infos: list[VideoInfo] = []
     seconds, frames = 0.0, 0
-    parts = [_part(folder, index) for index in range(count) if _part(folder, index).is_file()]
+    parts = {_part(folder, index): name for index, name in enumerate(names) if _part(folder, index).is_file()}
     with ExitStack() as stack:
         files = {
             key: stack.enter_context(open(output / f".{name}.part", "w", encoding="utf-8"))
             for key, name in _FILES.items()
         }
         separators = {key: '{"annotations": [' if key == _TRUTH_KEY else "[" for key in _FILES}
-        for part in parts:
+        for part, name in parts.items():
             content = _read_part(part)
             infos.append(VideoInfo(**content["video"]))
-            seconds += content["seconds"]
-            frames += content["frames"]
+            if infos[-1].name != name:
+                raise A2VISError(f"{part}: is of the video {infos[-1].name}, not {name}; delete it and run again")
+            if content["pace"] == pace:
+                seconds += content["seconds"]
+                frames += content["frames"]
             for problem in content["problems"]:
                 problems.report(DataProblem(**problem))
             for key, file in files.items():
