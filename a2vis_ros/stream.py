@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
@@ -13,7 +13,7 @@ from rclpy.qos import QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
-from std_srvs.srv import Trigger
+from std_srvs.srv import SetBool, Trigger
 
 from . import messages, pictures, qos
 from .degradation import Degradation
@@ -61,7 +61,8 @@ class ImageStream:
         self._queue: FrameQueue | None = None
         self._worker: Worker | None = None
         self._subscription: Subscription | None = None
-        self._activations = 0
+        self._state: Literal["inactive", "active", "disabled"] = "inactive"
+        self._starts = 0
         self._active_since = 0.0
         self._last_error = ""
         self._clock_differs = False
@@ -81,10 +82,11 @@ class ImageStream:
         self._class_names = node.create_publisher(ClassNames, "~/class_names", qos.latched_qos())
         self._class_names.publish(messages.class_names_message(model.name, model.classes))
         self._reset_service = node.create_service(Trigger, "~/reset", self._serve_reset)
+        self._enable_service = node.create_service(SetBool, "~/enable", self._serve_enable)
         self._status = StatusPublisher(node, self._topic, settings["diagnostics_period_s"], self._report_status)
 
-    def start(self) -> None:
-        """Start the worker, then subscribe."""
+    def start(self, reason: str = "the node was activated again") -> None:
+        """Start the worker, then subscribe. From the second time on an epoch begins, for this reason."""
         settings, node = self._settings, self._node
         self._queue = FrameQueue(
             policy=settings["policy"],
@@ -94,10 +96,10 @@ class ImageStream:
         )
         self._worker = Worker(self._queue, self._pipeline, self._publish, self._report)
         self._begin_budget()
-        if self._activations:
+        if self._starts:
             self._intake.guard.forget()
-            self._worker.request(lambda pipeline: pipeline.restart("the node was activated again"))
-        self._activations += 1
+            self._worker.request(lambda pipeline: pipeline.restart(reason))
+        self._starts += 1
         self._active_since = time.monotonic()
         self._last_error = ""
         self._worker.start()
@@ -111,10 +113,12 @@ class ImageStream:
             ),
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
+        self._state = "active"
         self._log.info(f"subscribed to {self._topic}, policy {settings['policy']}")
 
-    def stop(self) -> None:
+    def stop(self, state: Literal["inactive", "disabled"] = "inactive") -> None:
         """Unsubscribe, finish the open clip and end the worker."""
+        self._state = state
         if self._subscription is not None:
             self._node.destroy_subscription(self._subscription)
             self._subscription = None
@@ -129,6 +133,7 @@ class ImageStream:
         self.stop()
         node = self._node
         self._status.close()
+        node.destroy_service(self._enable_service)
         node.destroy_service(self._reset_service)
         node.destroy_publisher(self._class_names)
         for managed in (self._detections, self._visible_ids, self._overlay, self._tracks):
@@ -231,7 +236,7 @@ class ImageStream:
             self._log.warning(silence, throttle_duration_sec=30.0)
         settings = self._settings
         status = NodeStatus(
-            state="active" if self._worker is not None else "inactive",
+            state=self._state,
             model=self._model,
             gpu_memory=gpu_memory(self._model.device),
             policy=settings["policy"],
@@ -258,9 +263,24 @@ class ImageStream:
 
     def _serve_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         response.success = self._worker is not None
-        response.message = "a new epoch begins" if response.success else "the node is not active; nothing to reset"
+        response.message = "a new epoch begins" if response.success else "no images are taken; nothing to reset"
         if self._worker is not None:
             self._worker.request(lambda pipeline: pipeline.restart("requested by ~/reset"))
+        return response
+
+    def _serve_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        """Stop and start without a transition. Whoever activates the node enables it."""
+        response.success = self._state != "inactive"
+        if not response.success:
+            response.message = "the node is not active; activate it, which enables it too"
+        elif request.data == (self._state == "active"):
+            response.message = f"it is {self._state} already"
+        elif request.data:
+            self.start("enabled again by ~/enable")
+            response.message = "images are taken again, and a new epoch begins"
+        else:
+            self.stop("disabled")
+            response.message = "no images are taken until ~/enable is called with true"
         return response
 
     def _publisher(self, message_type: Any, topic: str, profile: QoSProfile) -> LifecyclePublisher:

@@ -369,6 +369,44 @@ def test_transitions_that_cannot_be_now_are_refused(peer: Peer, tmp_path: Path) 
         assert node.lifecycle.state() == "active"
 
 
+def test_it_is_disabled_and_enabled_without_a_transition(peer: Peer, tmp_path: Path) -> None:
+    from std_srvs.srv import SetBool
+
+    with running(peer, tmp_path, module="fake_node") as node:
+
+        def enable(data: bool) -> tuple[bool, str]:
+            answer = peer.call(SetBool, "/a2vis/enable", SetBool.Request(data=data))
+            return answer.success, answer.message
+
+        node.lifecycle.change("configure")
+        assert enable(False) == (False, "the node is not active; activate it, which enables it too")
+        node.lifecycle.change("activate")
+        camera = node.publisher()
+        camera.publish(cost(peer, 0, divided=False))
+        node.results(1)
+        assert enable(True) == (True, "it is active already")
+        assert enable(False)[0]
+        assert node.lifecycle.state() == "active"
+        status = node.diagnostics()
+        assert (status["state"], status["message"]) == ("disabled", "disabled; no images are taken")
+        peer.until(lambda: not camera.get_subscription_count())
+        camera.publish(cost(peer, 0, divided=False))
+        peer.spin(0.5)
+        assert len(node.tracks) == 1
+        assert enable(True)[0]
+        peer.until(camera.get_subscription_count)
+        peer.spin(0.3)
+        camera.publish(cost(peer, 0, divided=False))
+        assert [m.epoch for m in node.results(2)] == [0, 1]
+        assert node.diagnostics()["epoch_reason"] == "enabled again by ~/enable"
+        assert node.books() == {"received": 2, "processed": 2}
+        # Activating enables.
+        enable(False)
+        for transition in ("deactivate", "activate"):
+            node.lifecycle.change(transition)
+        assert node.diagnostics()["state"] == "active"
+
+
 def test_mismatched_qos_and_silence_are_said_in_words(peer: Peer, tmp_path: Path, weights: str) -> None:
     from rclpy.qos import QoSProfile, ReliabilityPolicy
     from sensor_msgs.msg import Image
