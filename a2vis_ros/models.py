@@ -1,5 +1,6 @@
 """Loading and warming up what the pipeline runs. No ROS."""
 
+import gc
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -122,6 +123,14 @@ def load_model(request: ModelRequest, progress: Progress) -> LoadedModel:
         load_s=loaded - start,
         warmup_s=time.monotonic() - loaded,
     )
+
+
+def free_memory() -> None:
+    """Give back what models that nobody holds any more have taken, on the GPU too."""
+    # Callbacks and what they belong to are in reference cycles, which Python would break some other day.
+    gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
 
 
 def gpu_memory(device: str) -> GpuMemory | None:

@@ -21,7 +21,7 @@ from rclpy.parameter import Parameter as RosParameter
 
 from a2vis_model import A2VISError
 
-from .models import Loader, load_model
+from .models import Loader, free_memory, load_model
 from .parameters import PARAMETERS, Parameter, ParameterError, Settings
 from .preparation import Preparation
 from .spinning import begin, spin
@@ -135,6 +135,7 @@ class A2visNode(LifecycleNode):
         if self._stream is not None:
             self._stream.close()
             self._stream = None
+        free_memory()
 
     def _serve_transition(self, request: ChangeState.Request, response: ChangeState.Response) -> ChangeState.Response:
         """A transition that the state does not allow is refused; rclpy would let it end the program."""

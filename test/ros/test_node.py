@@ -1,9 +1,11 @@
 """The node in a process of its own, over DDS, through its public interface alone."""
 
+import gc
 import signal
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -405,6 +407,33 @@ def test_it_is_disabled_and_enabled_without_a_transition(peer: Peer, tmp_path: P
         for transition in ("deactivate", "activate"):
             node.lifecycle.change(transition)
         assert node.diagnostics()["state"] == "active"
+
+
+def test_cleanup_lets_go_of_the_model(peer: Peer) -> None:
+    """In this process, and without help by a collection that happens to come."""
+    import fake_node
+
+    from a2vis_ros.models import LoadedModel, ModelRequest, Progress
+    from a2vis_ros.node import A2visNode
+
+    trackers: list[weakref.ref[Any]] = []
+
+    def load(request: ModelRequest, progress: Progress) -> LoadedModel:
+        model = fake_node.load(request, progress)
+        trackers.append(weakref.ref(model.tracker))
+        return model
+
+    node = A2visNode(load, context=peer.context)
+    peer.executor.add_node(node)
+    gc.disable()
+    try:
+        for _ in range(3):
+            for transition in ("configure", "activate", "deactivate", "cleanup"):
+                assert getattr(node, f"trigger_{transition}")().name == "SUCCESS"
+        assert [tracker() for tracker in trackers] == [None] * 3
+    finally:
+        gc.enable()
+        node.close()
 
 
 def test_mismatched_qos_and_silence_are_said_in_words(peer: Peer, tmp_path: Path, weights: str) -> None:
