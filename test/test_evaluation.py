@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import reprlib
 from pathlib import Path
 from typing import Any
 
@@ -307,7 +308,9 @@ DAMAGE: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize(("key", "value"), [(key, value) for key, values in DAMAGE.items() for value in values])
+@pytest.mark.parametrize(
+    ("key", "value"), [(key, value) for key, values in DAMAGE.items() for value in values], ids=reprlib.repr
+)
 def test_a_broken_result_is_named_and_left_out(tmp_path: Path, key: str, value: Any, capsys: Any) -> None:
     truth, results = write_files(tmp_path, videos(1, LENGTH), [[track(1, 1, STILL)]], [[track(5, 1, STILL)]])
     record = {**read_json(results)[0], "track_id": 6, key: value}
