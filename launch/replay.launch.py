@@ -5,10 +5,17 @@ ros2 launch a2vis_ros replay.launch.py bag:=/path/to/bag image:=/camera/image_ra
 
 from pathlib import Path
 
-from launch.actions import DeclareLaunchArgument, ExecuteProcess, IncludeLaunchDescription, Shutdown
+from launch.actions import (
+    DeclareLaunchArgument,
+    ExecuteProcess,
+    IncludeLaunchDescription,
+    RegisterEventHandler,
+    Shutdown,
+)
 from launch.conditions import IfCondition, UnlessCondition
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
+from launch_ros.event_handlers import OnStateTransition
 
 from launch import LaunchDescription
 
@@ -20,7 +27,9 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument("bag", description="folder of the bag"),
         DeclareLaunchArgument("image", default_value="/image", description="topic of the images in the bag"),
         DeclareLaunchArgument("rate", default_value="1.0", description="speed of the bag, 1.0 is its own"),
-        DeclareLaunchArgument("start_delay", default_value="10.0", description="seconds until the bag starts"),
+        DeclareLaunchArgument(
+            "start_delay", default_value="2.0", description="seconds for player and node to find each other"
+        ),
         DeclareLaunchArgument("loop", default_value="false", choices=both, description="play the bag again and again"),
         DeclareLaunchArgument("weights", default_value="", description="path of a weight file"),
         DeclareLaunchArgument("region", default_value="[0, 0, 0, 0]", description="the monitor's region, in pixels"),
@@ -38,7 +47,6 @@ def generate_launch_description() -> LaunchDescription:
             "monitor": "true",
         }.items(),
     )
-    # The model takes its time to load; a bag that plays before is lost.
     command = ["ros2", "bag", "play", LaunchConfiguration("bag"), "--clock", "--disable-keyboard-controls"]
     command += ["--rate", LaunchConfiguration("rate"), "--delay", LaunchConfiguration("start_delay")]
     once = ExecuteProcess(
@@ -50,4 +58,7 @@ def generate_launch_description() -> LaunchDescription:
     again = ExecuteProcess(
         cmd=[*command, "--loop"], condition=IfCondition(LaunchConfiguration("loop")), output="screen"
     )
-    return LaunchDescription([*arguments, a2vis, once, again])
+    # Images from before are lost, and configuring takes its time, minutes where an engine is built. The only node that
+    # has states is ours. Once, as a process cannot be started twice: whoever activates again plays the bag himself.
+    play = OnStateTransition(goal_state="active", entities=[once, again], handle_once=True)
+    return LaunchDescription([*arguments, RegisterEventHandler(play), a2vis])

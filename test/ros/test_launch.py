@@ -68,7 +68,7 @@ def launched(file: str, log: Path, **arguments: object) -> Iterator[None]:
                 raise
 
 
-@pytest.mark.parametrize("file", ["a2vis.launch.py", "replay.launch.py"])
+@pytest.mark.parametrize("file", ["a2vis.launch.py", "replay.launch.py", "two_cameras.launch.py"])
 def test_every_argument_is_described(file: str) -> None:
     from launch.actions import DeclareLaunchArgument
 
@@ -116,4 +116,47 @@ def test_a_camera_with_its_monitor_in_a_namespace(
             camera.publish(image(1.0))
             peer.until(lambda: tracks and hidden)
             assert hidden[0].region.width == 10
+    peer.close()
+
+
+@needs_install
+def test_two_cameras(tmp_path: Path, model: VideoNetwork, config: ModelConfig) -> None:
+    save_weights(tmp_path / "w.safetensors", model, config)
+    peer = Peer()
+    with launched(
+        "two_cameras.launch.py", tmp_path / "log", weights=tmp_path / "w.safetensors", right_image="/other/image_raw"
+    ):
+        for node, topic in (("/left/a2vis", "/left/image"), ("/right/a2vis", "/other/image_raw")):
+            life = peer.lifecycle(node)
+            peer.until(lambda life=life: life.state() == "active", 60)
+            peer.until(lambda topic=topic: peer.node.count_subscribers(topic) == 1)
+    peer.close()
+
+
+@needs_install
+def test_the_bag_plays_once_the_node_is_active(
+    tmp_path: Path, model: VideoNetwork, config: ModelConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_weights(tmp_path / "w.safetensors", model, config)
+    played = tmp_path / "played"
+    player = tmp_path / "ros2"
+    player.write_text(f'#!/bin/sh\necho "$@" >> {played}\nexec sleep 60\n', encoding="utf-8")
+    player.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    peer = Peer()
+    with launched(
+        "replay.launch.py", tmp_path / "log", weights=tmp_path / "w.safetensors", bag="/a/bag", autostart="false"
+    ):
+        life = peer.lifecycle("/a2vis")
+        life.change("configure")
+        peer.spin(3.0)
+        assert not played.exists()
+        # And once only.
+        for transition in ("activate", "deactivate", "activate"):
+            life.change(transition)
+            peer.until(played.exists)
+        peer.spin(1.0)
+        assert played.read_text(encoding="utf-8").startswith("bag play /a/bag --clock ")
+        assert len(played.read_text(encoding="utf-8").splitlines()) == 1
+    assert "Traceback" not in (tmp_path / "log").read_text(encoding="utf-8")
     peer.close()

@@ -1,0 +1,44 @@
+"""Two cameras: a node for each, in a namespace of its own. An example to copy from.
+
+ros2 launch a2vis_ros two_cameras.launch.py left_image:=/left/image_raw right_image:=/right/image_raw
+"""
+
+from pathlib import Path
+
+from launch.actions import DeclareLaunchArgument, GroupAction, IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration
+
+from launch import LaunchDescription
+
+
+def generate_launch_description() -> LaunchDescription:
+    """a2vis.launch.py twice. Each node has a model of its own, and takes its memory."""
+    sides = [
+        DeclareLaunchArgument(f"{side}_{what}", default_value=default, description=f"the {side} camera's {description}")
+        for side in ("left", "right")
+        for what, default, description in (
+            ("namespace", side, "namespace"),
+            ("image", "image", "topic of images; a relative one is in its namespace"),
+        )
+    ]
+    both = {
+        "weights": ("", "path of a weight file; empty for the one that comes with the preset"),
+        "preset": ("onboard", "whose shipped weights to use when weights is empty"),
+        "device": ("auto", "auto, cpu, cuda or cuda:N"),
+        "backend": ("auto", "what computes the network: auto, eager, compile or tensorrt"),
+        "autostart": ("true", "configure and activate at once; false for a lifecycle manager"),
+        "monitor": ("false", "start an occlusion monitor for each too"),
+    }
+    shared = [
+        DeclareLaunchArgument(name, default_value=value, description=text) for name, (value, text) in both.items()
+    ]
+
+    def camera(side: str) -> GroupAction:
+        source = PythonLaunchDescriptionSource(str(Path(__file__).resolve().with_name("a2vis.launch.py")))
+        given = {name: LaunchConfiguration(name) for name in both}
+        given |= {name: LaunchConfiguration(f"{side}_{name}") for name in ("namespace", "image")}
+        # In a group, as what is given to one is not for the other.
+        return GroupAction([IncludeLaunchDescription(source, launch_arguments=given.items())])
+
+    return LaunchDescription([*sides, *shared, camera("left"), camera("right")])
