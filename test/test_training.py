@@ -1010,7 +1010,8 @@ def test_command_trains_both_stages(files: Path, tmp_path: Path, capsys: pytest.
     assert "another validation, validation_frames" in capsys.readouterr().err
     shutil.rmtree(video)
     assert command(files, video, *again, *validation, "--max-minutes", "0") == 3
-    assert command(files, video, *again, *validation) == 0
+    elsewhere = shutil.copytree(files, tmp_path / "elsewhere")
+    assert command(elsewhere, video, *again, *validation) == 0
     model, config = load_weights(video / LAST)
     assert config.name == "tiny"
     trained = load_weights(frame / LAST)[0].detector.state_dict()

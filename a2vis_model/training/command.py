@@ -118,7 +118,12 @@ def run(args: argparse.Namespace) -> int:
         data = _open_data(args, model_config, config)
         args.output.mkdir(parents=True, exist_ok=True)
         validate = _validation(args, model_config, config)
-        origin = {name: getattr(args, name) for name in ("data", "validation", "validation_frames")}
+        # By name alone: on another machine the same data may lie elsewhere.
+        origin = {
+            "data": [Path(text).name for text in args.data],
+            "validation": args.validation and Path(args.validation).name,
+            "validation_frames": args.validation_frames,
+        }
         finished = train(model, model_config, config, data, validate, sitting, origin=origin, resume=args.resume)
         if distributed.rank() == 0:
             print(f"done: {args.output / LAST}" if finished else "stopped; the same command with --resume goes on")
