@@ -132,6 +132,7 @@ def test_the_doctor_knows_the_transport(monkeypatch: pytest.MonkeyPatch, tmp_pat
 def test_the_doctor_looks_into_the_engine_cache(tmp_path: Path, model: VideoNetwork, config: ModelConfig) -> None:
     from a2vis_model.backends import GateResult
     from a2vis_model.backends.engine_cache import EngineCache, engine_key
+    from a2vis_model.backends.engines import ENGINES
     from a2vis_ros.doctor import Finding, check_backends
 
     weights, cache = tmp_path / "w.safetensors", tmp_path / "engines"
@@ -146,7 +147,8 @@ def test_the_doctor_looks_into_the_engine_cache(tmp_path: Path, model: VideoNetw
     engines = EngineCache(cache)
     missing = found()["backend compile, fp32"]
     assert (missing.verdict, "build-engine" in missing.fix) == ("note", True)
-    key = engine_key(freeze(load_weights(weights)[0]), config, "compile", "fp32", {})
+    requirements = ENGINES["compile"].requirements()
+    key = engine_key(freeze(load_weights(weights)[0]), config, "compile", "fp32", requirements)
     with engines.unfinished() as folder:
         for name in ("frame.pt2", "clip.pt2"):
             (folder / name).write_bytes(b"code")
