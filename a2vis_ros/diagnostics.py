@@ -117,7 +117,7 @@ class NodeStatus:
     waiting: int
     """Frames in the queue."""
     unstamped: int
-    repeated_stamps: int
+    non_increasing_stamps: int
     silence: str
     """Why there may be no images; empty where some come."""
     age_warn_s: float
@@ -165,7 +165,7 @@ def report(status: NodeStatus, statistics: StreamStatistics, now: float) -> Repo
         ("total_dropped_frames", str(sum(ledger.dropped.values()))),
         *((f"dropped: {cause}", str(number)) for cause, number in sorted(ledger.dropped.items())),
         ("lost_in_transport", str(statistics.transport_lost)),
-        ("num_non_increasing_msg", str(status.repeated_stamps)),
+        ("num_non_increasing_msg", str(status.non_increasing_stamps)),
         ("num_unstamped_msg", str(status.unstamped)),
         ("epoch", str(statistics.epoch)),
         ("epoch_reason", statistics.epoch_reason),

@@ -30,7 +30,7 @@ class EpochGuard:
 
     def __init__(self, max_gap_s: float) -> None:
         self.max_gap_s = max_gap_s
-        self.repeated_stamps = 0
+        self.non_increasing_stamps = 0
         """Frames whose stamp is not later than the stamp before: the same, or an earlier one."""
         self._last: FrameKey | None = None
         self._last_stamp: Stamp | None = None
@@ -46,7 +46,7 @@ class EpochGuard:
             self._last_stamp = key.stamp
             if before is not None:
                 gap = (key.stamp.nanoseconds - before.nanoseconds) * 1e-9
-                self.repeated_stamps += gap <= 0
+                self.non_increasing_stamps += gap <= 0
         if last is None:
             return None
         if (key.height, key.width) != (last.height, last.width):

@@ -243,7 +243,7 @@ class ImageStream:
             ledger=self._ledger.read(),
             waiting=0 if self._queue is None else len(self._queue),
             unstamped=self._intake.unstamped,
-            repeated_stamps=self._intake.guard.repeated_stamps,
+            non_increasing_stamps=self._intake.guard.non_increasing_stamps,
             silence=silence,
             age_warn_s=settings["age_warn_s"],
             age_error_s=settings["age_error_s"],

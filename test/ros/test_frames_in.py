@@ -75,9 +75,9 @@ def test_stamps_that_do_not_increase_are_counted() -> None:
     guard = EpochGuard(0.5)
     for t in (10.0, 9.0, 8.0, 8.0, 0.0, 8.1):
         guard.check(key(t))
-    assert guard.repeated_stamps == 3
+    assert guard.non_increasing_stamps == 3
     guard.check(key(8.1, frame_id="other"))
-    assert guard.repeated_stamps == 4
+    assert guard.non_increasing_stamps == 4
 
 
 @pytest.mark.parametrize("stamp", [Stamp(1, 10**9), Stamp(1, 2**32 - 1), Stamp(-1, 0)])

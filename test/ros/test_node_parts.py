@@ -90,7 +90,7 @@ def status(**changes: object) -> NodeStatus:
         "ledger": LedgerEntry(10, 7, 1, {"superseded": 2}),
         "waiting": 1,
         "unstamped": 0,
-        "repeated_stamps": 0,
+        "non_increasing_stamps": 0,
         "silence": "",
         "age_warn_s": 0.3,
         "age_error_s": 1.0,
