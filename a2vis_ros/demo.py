@@ -45,6 +45,7 @@ from .messages import image_of
 from .msg import HiddenObjectArray, Mask, TrackedInstance, TrackedInstanceArray
 from .programs import running
 from .replay_evaluate import score_bags, tracks_in
+from .spinning import end
 from .to_bag import write_bag
 
 _PROFILE = Path("config") / "fastdds_large_image.xml"
@@ -139,7 +140,7 @@ def _live(output: Path, weights: str, frames: int, speed: float) -> dict[str, st
         ros += ["-p", f"{name}:={value}"]
     rclpy.init(args=[])
     with ExitStack() as stack:
-        stack.callback(rclpy.try_shutdown)
+        stack.callback(end)
         log = stack.enter_context(open(output / "log.txt", "wb"))
         peer = Node("demo")
         stack.callback(peer.destroy_node)
