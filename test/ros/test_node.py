@@ -433,7 +433,11 @@ def test_cleanup_lets_go_of_the_model(peer: Peer) -> None:
         assert [tracker() for tracker in trackers] == [None] * 3
     finally:
         gc.enable()
+        # Whole, so that its services do not answer for the node of another test.
+        peer.executor.remove_node(node)
         node.close()
+        del node
+        gc.collect()
 
 
 def test_mismatched_qos_and_silence_are_said_in_words(peer: Peer, tmp_path: Path, weights: str) -> None:
