@@ -115,6 +115,18 @@ class Peer:
         while time.monotonic() < deadline:
             self.executor.spin_once(timeout_sec=0.02)
 
+    def have_an_engine_built(self, log: Path) -> None:
+        """Configure the `fake_node`, which writes the log; returns while it builds."""
+        from lifecycle_msgs.msg import Transition
+        from lifecycle_msgs.srv import ChangeState
+
+        client = self.node.create_client(ChangeState, "/a2vis/change_state")
+        assert client.wait_for_service(20)
+        request = ChangeState.Request()
+        request.transition.id = Transition.TRANSITION_CONFIGURE
+        client.call_async(request)
+        self.until(lambda: "building an engine" in log.read_text())
+
     def call(self, service_type: Any, name: str, request: Any) -> Any:
         client = self.node.create_client(service_type, name)
         assert client.wait_for_service(20)

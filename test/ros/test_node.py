@@ -339,17 +339,9 @@ def test_services_answer_while_an_engine_is_built(peer: Peer, tmp_path: Path) ->
 
 @pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM])
 def test_the_program_ends_at_once_while_an_engine_is_built(peer: Peer, tmp_path: Path, told: signal.Signals) -> None:
-    from lifecycle_msgs.msg import Transition
-    from lifecycle_msgs.srv import ChangeState
-
     log = tmp_path / "log"
     with process("fake_node", *arguments(engine_cache=str(tmp_path / "never")), log=log) as program:
-        client = peer.node.create_client(ChangeState, "/a2vis/change_state")
-        assert client.wait_for_service(20)
-        request = ChangeState.Request()
-        request.transition.id = Transition.TRANSITION_CONFIGURE
-        client.call_async(request)
-        peer.until(lambda: "building an engine" in log.read_text())
+        peer.have_an_engine_built(log)
         # It is in the midst of it then.
         peer.spin(0.5)
         program.send_signal(told)

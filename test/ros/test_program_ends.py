@@ -44,8 +44,6 @@ def test_a_program_outlives_its_thread_of_signals(
     peer: Peer, tmp_path: Path, program: str, told: signal.Signals
 ) -> None:
     """It must neither wait for ever nor free what that thread still uses."""
-    from lifecycle_msgs.msg import Transition
-    from lifecycle_msgs.srv import ChangeState
     from rcl_interfaces.srv import GetParameters
 
     module, _, building = program.partition(" that ")
@@ -53,12 +51,7 @@ def test_a_program_outlives_its_thread_of_signals(
     given = arguments(engine_cache=str(tmp_path / "never")) if building else []
     with process(module, *given, log=log) as started:
         if building:
-            client = peer.node.create_client(ChangeState, "/a2vis/change_state")
-            assert client.wait_for_service(20)
-            request = ChangeState.Request()
-            request.transition.id = Transition.TRANSITION_CONFIGURE
-            client.call_async(request)
-            peer.until(lambda: "building an engine" in log.read_text())
+            peer.have_an_engine_built(log)
         else:
             name = "/a2vis" if module == "fake_node" else "/occlusion_monitor"
             peer.call(GetParameters, f"{name}/get_parameters", GetParameters.Request())
