@@ -14,6 +14,7 @@ COMMANDS = {
     "info": ("commands.info", "print a network's parameters, GFLOP per frame and feature sizes"),
     "benchmark": ("commands.benchmark", "time a network here, and its parts, from image to masks"),
     "evaluate": ("evaluation.evaluate_command", "run a network or a baseline over a data set and score it"),
+    "evaluate-images": ("evaluation.images_command", "score a network's frame detector on single images, as COCO does"),
     "score": ("evaluation.score_command", "score anybody's tracks against the truth; no model, no GPU"),
     "ablate": ("evaluation.ablate_command", "evaluate several systems into one table"),
     "train": ("training.command", "train a network, in as many sittings as it takes"),
