@@ -7,6 +7,9 @@ for result in tracker.push(image, timestamp):
         print(instance.track_id, instance.class_name, instance.occlusion)
 """
 
+from . import openmp as openmp  # before torch
+
+# isort: split
 from .config import ModelConfig, load_config, preset_names, variant_names
 from .errors import A2VISError, CheckpointError, ConfigError, VideoError
 from .masks import RegionMask

@@ -10,7 +10,7 @@ publication, of every result. `null` is a model that costs nothing and tracks 20
 and the transport's. `transport` counts the images that a best-effort subscription gets, with and without our profile.
 """
 
-from . import openmp as openmp  # before torch
+from a2vis_model import openmp as openmp  # before torch
 
 # isort: split
 import argparse

@@ -3,6 +3,9 @@
 ros2 run a2vis_ros doctor --topic /camera/image_raw
 """
 
+from a2vis_model import openmp as openmp  # before torch
+
+# isort: split
 import argparse
 import importlib.util
 import os
