@@ -14,7 +14,7 @@ setup(
     python_requires=">=3.10",
     packages=[*find_packages(include=["a2vis_model", "a2vis_model.*"]), "a2vis_model.presets"],
     package_dir={"a2vis_model.presets": "config/presets"},
-    package_data={"a2vis_model.presets": ["*.yaml"], "a2vis_model": ["py.typed", "checkpoints/*.safetensors"]},
+    package_data={"a2vis_model.presets": ["*.yaml"], "a2vis_model": ["py.typed", "checkpoints/*"]},
     install_requires=[
         "av>=12",
         "matplotlib>=3.8",
