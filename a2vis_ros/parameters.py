@@ -46,9 +46,7 @@ class Parameter:
 _TRACKS = TrackSettings()
 
 PARAMETERS: tuple[Parameter, ...] = (
-    Parameter(
-        "weights", DEFAULT_WEIGHTS, "what runs: name of weights that ship, see `a2vis weights`, or path of a file"
-    ),
+    Parameter("weights", DEFAULT_WEIGHTS, "name of weights that ship, see `a2vis weights`, or path of a weight file"),
     Parameter("device", "auto", "where to compute: auto (CUDA if there is a GPU, else the CPU), cpu, cuda or cuda:N"),
     Parameter("backend", "auto", "what computes the network; auto takes the fastest at hand", choices=BACKENDS),
     Parameter("precision", "fp32", "of the network; fp16 needs a GPU", choices=PRECISIONS),

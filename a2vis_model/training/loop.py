@@ -112,7 +112,7 @@ def train(
         if not resume:
             raise A2VISError(f"{run.output} holds a run already; add --resume to go on, or choose another --output")
         saved = Checkpoint.load(path)
-        _check_same_run(saved, model_config, config, origin, path)
+        check_same_run(saved, model_config, config, origin, path)
         model.load_state_dict(saved.model)
         optimiser.load_state_dict(saved.optimiser)
         scaler.load_state_dict(saved.scaler)
@@ -215,9 +215,10 @@ def make_objective(
     )
 
 
-def _check_same_run(
+def check_same_run(
     saved: Checkpoint, model_config: ModelConfig, config: TrainingConfig, origin: dict[str, Any], path: Path
 ) -> None:
+    """Raise CheckpointError where a checkpoint belongs to a run with other options; see `train`."""
     # Checkpoints of earlier versions know of no averaged weights.
     changed = differences(asdict(config), {"average": 0.0, **saved.training_config})
     changed += differences(config_to_dict(model_config), saved.model_config)
