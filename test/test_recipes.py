@@ -3,7 +3,7 @@
 import json
 import shlex
 import subprocess
-from argparse import Namespace
+from argparse import ArgumentParser
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -183,7 +183,9 @@ def test_what_is_wrong_on_the_command_line_is_one_line(
 
 def test_each_set_of_weights_that_ships_has_a_recipe_that_makes_its_network(tmp_path: Path) -> None:
     assert recipe_names() == sorted(shipped_weights())
-    machine = Namespace(max_minutes=None, checkpoint_minutes=10.0, device="cpu", workers=0, cache_gb=1.0)
+    parser = ArgumentParser()
+    command.add_arguments(parser)
+    machine = parser.parse_args([])
     for name in recipe_names():
         made = load_recipe(name)
         assert all(made.roots.values())
