@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import tiny_config, tiny_model
 from safetensors import safe_open
 from test_training import Trainer
-from torch import nn
 
 from a2vis_model import ConfigError, VideoNetwork, load_weights
-from a2vis_model.training.averaging import averaged
+from a2vis_model.training.averaging import AveragedNetwork
 from a2vis_model.training.loop import AVERAGE, BEST, LAST
 from a2vis_model.training.optimisation import OptimiserSettings
 
@@ -24,18 +24,21 @@ def notes(path: Path) -> str:
 
 @torch.no_grad()
 def test_the_average_is_exponential_and_soon_forgets_the_start() -> None:
-    model = nn.BatchNorm1d(2)
-    average = averaged(model, 0.35)
-    expected = model.weight.clone()
+    model = tiny_model(tiny_config())
+    average = AveragedNetwork(model, 0.35)
+    weight, statistic = "detector.frame_decoder.class_head.bias", "probe"
+    model.register_buffer(statistic, torch.zeros(1))
+    average.module.register_buffer(statistic, torch.zeros(1))
+    expected = 0.0
     for n, value in enumerate((1.0, 5.0, -2.0, 7.0, 3.0)):
-        model.weight.fill_(value)
-        model.running_mean.fill_(value)  # type: ignore[union-attr]
+        model.get_parameter(weight).fill_(value)
+        model.get_buffer(statistic).fill_(value)
         average.update_parameters(model)
         decay = min(0.35, (1 + n) / (10 + n)) if n else 0.0
         expected = decay * expected + (1 - decay) * value
-        torch.testing.assert_close(average.module.weight, expected)
-    assert average.module.running_mean.tolist() == [3.0, 3.0]  # statistics are those of the last step
-    assert model.weight.tolist() == [3.0, 3.0]
+        torch.testing.assert_close(average.module.get_parameter(weight)[0].item(), expected)
+    assert average.module.get_buffer(statistic).item() == 3.0  # statistics are not averaged
+    assert model.get_parameter(weight)[0].item() == 3.0
 
 
 def test_an_interrupted_run_goes_on_with_its_average(tmp_path: Path) -> None:

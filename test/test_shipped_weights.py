@@ -101,3 +101,17 @@ def test_a_broken_index_is_one_error(package: Path, content: str | None) -> None
     with pytest.raises(CheckpointError, match=r"index.yaml: missing or broken \(.*reinstall the package") as caught:
         load_weights("tiny")
     assert "\n" not in str(caught.value)
+
+
+def test_the_node_runs_the_default_and_the_demo_what_knows_its_fish(monkeypatch: pytest.MonkeyPatch) -> None:
+    parameters = pytest.importorskip("a2vis_ros.parameters")
+    assert parameters.Settings.defaults().model.weights == DEFAULT_WEIGHTS
+    pytest.importorskip("rclpy")
+    pytest.importorskip("a2vis_ros.msg")
+    from a2vis_ros import demo
+
+    ran = []
+    monkeypatch.setattr(demo, "run", lambda _output, weights, *, world, **_rest: ran.append((world, weights)))
+    assert demo.main([]) == 0
+    assert ran == [("aquarium", "onboard-fishbowl")]
+    assert demo.main(["--weights", "onboard-fishpond"]) == 2

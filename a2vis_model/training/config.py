@@ -35,7 +35,7 @@ class TrainingConfig:
     seed: int = 0
     precision: Precision = "fp32"
     average: float = 0.0
-    """Decay of the averaged weights that are kept beside the raw ones, see `averaged`; 0 keeps none."""
+    """Decay of the averaged weights that are kept beside the raw ones, see `AveragedNetwork`; 0 keeps none."""
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
     losses: LossSettings = field(default_factory=LossSettings)
     augmentation: Augmentation = field(default_factory=Augmentation)

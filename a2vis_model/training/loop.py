@@ -21,7 +21,7 @@ from ..errors import A2VISError, CheckpointError
 from ..modeling import VideoNetwork
 from ..weights import save_weights
 from . import distributed
-from .averaging import averaged
+from .averaging import AveragedNetwork
 from .batch import Batch
 from .checkpoint import Checkpoint
 from .config import TrainingConfig, differences, mask_kind
@@ -106,7 +106,7 @@ def train(
     scaler = torch.amp.GradScaler(run.device.type, enabled=config.precision == "fp16")
     objective = make_objective(model, model_config, config, run.device)
     path = run.output / CHECKPOINT
-    average = averaged(model, config.average) if config.average else None
+    average = AveragedNetwork(model, config.average) if config.average else None
     start, best = 0, float("-inf")
     if path.exists():
         if not resume:
