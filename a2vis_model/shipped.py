@@ -61,7 +61,7 @@ def find_weights(weights: str | Path) -> Path:
         if path.parent == _FOLDER:
             raise CheckpointError(f"{path}: missing, though it comes with the package; reinstall it")
         raise CheckpointError(
-            f"{str(weights) or repr('')}: no such file; give a .safetensors file or the name of weights that ship: "
+            f"{str(weights) or repr('')}: no such file; give a weight file or the name of weights that ship: "
             f"{', '.join(names)}"
         )
     return path

@@ -295,7 +295,7 @@ def test_what_cannot_be_used_is_one_error(data: Path, weights: Path, tmp_path: P
         (("--weights", str(tmp_path / "none.safetensors")), "no such file"),
         (
             ("--weights", "r50"),
-            "r50: no such file; give a .safetensors file or the name of weights that ship: onboard, ",
+            "r50: no such file; give a weight file or the name of weights that ship: onboard, ",
         ),
         (("--preset", "r50", "--variant", "vita"), "--preset r50: weights know their own; add --untrained"),
     ):

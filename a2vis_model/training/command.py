@@ -18,6 +18,7 @@ from ..cpu import cores
 from ..data.problems import DataError
 from ..errors import A2VISError, ConfigError
 from ..modeling import VideoNetwork, build_model
+from ..shipped import find_weights
 from ..weights import load_weights, save_weights
 from . import distributed
 from .allocator import keep_memory
@@ -162,18 +163,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _train(args: argparse.Namespace, device: torch.device, began: float) -> bool:
     """One run; whether it is finished."""
-    check_at_least(0, args, "cache_gb")
-    check_at_least(1, args, "validation_frames")
-    sitting = Run(
-        output=args.output,
-        device=device,
-        workers=args.workers,
-        max_minutes=args.max_minutes,
-        began=began,
-        checkpoint_minutes=args.checkpoint_minutes,
-        validate_every=args.validate_every,
-        stop_at=args.stop_at,
-    )
+    sitting = _sitting(args, device, began)
     model_config = _model_config(args)
     config = training_config(args)
     if config.batch % distributed.world_size():
@@ -188,11 +178,29 @@ def _train(args: argparse.Namespace, device: torch.device, began: float) -> bool
     return train(model, model_config, config, data, validate, sitting, origin=_origin(args), resume=args.resume)
 
 
+def _sitting(args: argparse.Namespace, device: torch.device, began: float) -> Run:
+    check_at_least(0, args, "cache_gb")
+    check_at_least(1, args, "validation_frames")
+    return Run(
+        output=args.output,
+        device=device,
+        workers=args.workers,
+        max_minutes=args.max_minutes,
+        began=began,
+        checkpoint_minutes=args.checkpoint_minutes,
+        validate_every=args.validate_every,
+        stop_at=args.stop_at,
+    )
+
+
 def _follow(recipe: Recipe, args: argparse.Namespace, output: Path, device: torch.device, began: float) -> bool:
     """The stages of a recipe that are not done yet, each as the run that it is; whether all are finished."""
     roots = parse_roots(args.root, recipe)
     check_roots(roots, recipe)
     runs = [_stage_run(recipe, number, roots, output, args) for number in range(len(recipe.stages))]
+    for stage, stage_args in zip(recipe.stages, runs, strict=True):
+        _sitting(stage_args, device, began)
+        _check_files(stage_args, init=not stage.follows)
     for number, (stage, stage_args) in enumerate(zip(recipe.stages, runs, strict=True), start=1):
         done = _is_done(stage_args)
         if distributed.rank() == 0:
@@ -231,6 +239,16 @@ def _stage_run(
             setattr(args, name, getattr(machine, name))
     args.resume = True
     return args
+
+
+def _check_files(args: argparse.Namespace, *, init: bool) -> None:
+    """Raise A2VISError for data, and if asked for a start, that are not there, rather than when their stage comes."""
+    if init and args.init is not None:
+        find_weights(args.init)
+    for text in (*(text.rpartition("=")[0] or text for text in args.data), args.validation):
+        # What is made on the fly has a colon after its kind.
+        if text is not None and ":" not in text and not Path(text).exists():
+            raise ConfigError(f"{text}: no such file or folder; is it where --root says?")
 
 
 def _is_done(args: argparse.Namespace) -> bool:
