@@ -11,6 +11,7 @@ from .errors import A2VISError
 COMMANDS = {
     "predict": ("commands.predict", "track the objects of a video file or a folder of frames"),
     "build-engine": ("commands.build_engine", "compile a network ahead of time, for a start in seconds"),
+    "weights": ("commands.weights", "list the weights that come with the package"),
     "info": ("commands.info", "print a network's parameters, GFLOP per frame and feature sizes"),
     "benchmark": ("commands.benchmark", "time a network here, and its parts, from image to masks"),
     "evaluate": ("evaluation.evaluate_command", "run a network or a baseline over a data set and score it"),

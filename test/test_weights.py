@@ -7,7 +7,7 @@ import torch
 from conftest import tiny_config, tiny_model
 from safetensors.torch import load_file, save_file
 
-from a2vis_model import CheckpointError, load_weights, save_weights, shipped_weights
+from a2vis_model import CheckpointError, load_weights, save_weights
 from a2vis_model.config import config_to_dict
 from a2vis_model.weights import read_config
 
@@ -140,8 +140,3 @@ def test_a_network_too_large_for_the_memory_is_one_error(saved, monkeypatch):
     monkeypatch.setattr("a2vis_model.weights.build_model", full)
     with pytest.raises(CheckpointError, match=r"allocate 9 bytes\); is there memory for it\?$"):
         load_weights(saved)
-
-
-def test_presets_without_shipped_weights_say_so():
-    with pytest.raises(CheckpointError, match=r"'r50'.*--weights"):
-        shipped_weights("r50")

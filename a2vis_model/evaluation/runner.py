@@ -24,7 +24,8 @@ from ..data.video import MaskTrack
 from ..errors import A2VISError
 from ..identity import file_hash, processor_name
 from ..modeling import VideoNetwork, build_model, freeze
-from ..weights import load_weights, read_config, shipped_weights
+from ..shipped import DEFAULT_WEIGHTS, find_weights
+from ..weights import load_weights, read_config
 from .baselines import System, predict_with
 from .instances import Rle, Track, VideoInfo
 from .plots import FrameReader, Image
@@ -42,21 +43,19 @@ _FILES = {"ranked": RANKED, "tracked": TRACKED, _TRUTH_KEY: TRUTH}  # by their k
 
 @dataclass(frozen=True)
 class ModelSource:
-    """Where the network comes from: a weight file, a preset's shipped weights, or a preset without training."""
+    """Where the network comes from: weights, or a preset without training."""
 
-    weights: str | None = None
+    weights: str | None = DEFAULT_WEIGHTS
+    """Name of a set that ships, or a file; None for a network without training."""
     preset: str = "onboard"
+    """Of the network without training."""
     variant: str | None = None
-    untrained: bool = False
+    """Of the network without training; with weights, what they must hold."""
 
     @property
     def file(self) -> Path | None:
         """The weight file; None for a network without training."""
-        if self.untrained:
-            return None
-        if self.weights is not None:
-            return Path(self.weights)
-        return shipped_weights(self.preset if self.variant in (None, "a2vis") else f"{self.preset}-{self.variant}")
+        return None if self.weights is None else find_weights(self.weights)
 
     def config(self) -> ModelConfig:
         """The network's configuration."""

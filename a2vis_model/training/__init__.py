@@ -2,7 +2,7 @@
 
 The parts, in the order of a step: `sources` and `sequences` draw frames, `augmentation` changes them, `batch` stacks
 them, `objectives` run the network (`predictions`), decide who answers for what (`matching`) and add up `losses`;
-`loop` does the rest. `command` is `a2vis train`.
+`loop` does the rest, and keeps their average (`averaging`). `command` is `a2vis train`, of one run or of a `recipe`.
 """
 
 from .augmentation import Augmentation, TrainingSample, augment

@@ -9,15 +9,21 @@ import torch
 from ..importers import import_checkpoint
 from ..modeling import A2VIS, VideoNetwork
 from ..modeling.a2vis import PrototypeNetwork
+from ..shipped import find_weights
 from ..weights import is_weight_file, load_weights
 
 
-def initialise(model: VideoNetwork, path: Path) -> str:
+def initialise(model: VideoNetwork, weights: str | Path) -> str:
     """Load whatever fits of a weight file: one of ours, also of another variant, or one `import_checkpoint` knows.
+
+    Args:
+        model: what is started, changed in place.
+        weights: a file, or the name of a set that comes with the package.
 
     Returns:
         what was done, for people.
     """
+    path = find_weights(weights)
     if not is_weight_file(path):
         return import_checkpoint(model, path).summary()
     source, config = load_weights(path)
