@@ -53,4 +53,8 @@ class Dataset(ABC):
         """The classes of the objects in the files, also of those left out; names may come more than once."""
 
     @abstractmethod
+    def video_classes(self) -> Iterator[frozenset[int]]:
+        """The classes, by their places in `classes`, of the objects of each video, found without decoding a mask."""
+
+    @abstractmethod
     def _read(self, index: int) -> VideoRecord: ...
