@@ -56,11 +56,11 @@ class AmodalCocoFile(AnnotationFile):
                 labels = self._labels(image)
                 yield number, Entry(str(number), side(image, "height"), side(image, "width"), files, labels), 0
 
-    def _classes_in(self, entry: Entry) -> frozenset[int]:
+    def _contents(self, entry: Entry) -> dict[int, float]:
         thing = self._class_ids.get(THING)
         if thing is not None and any("regions" in annotation for _, annotation in entry.annotations):
-            return frozenset({thing})
-        return super()._classes_in(entry)
+            return {thing: 1.0}
+        return super()._contents(entry)
 
     def _tracks(self, entry: Entry) -> Iterator[ObjectTrack]:
         regions = 0

@@ -69,15 +69,15 @@ class AnnotationFile(Dataset):
         self._keys = {key for entry in entries for _, annotation in entry.annotations for key in annotation}
         self._amodal_by_default = not self._amodal_keys.isdisjoint(self._keys)
         self.has_amodal = any(map(self._has_amodal, entries)) if entries else self._amodal_by_default
-        self._found = [self._classes_in(entry) for entry in entries]
+        self._video_classes = [self._contents(entry) for entry in entries]
         self._packed: list[bytes] | None = _pack(entries)
         self._images = Path(images) if images else _find_images(Path(file), entries[0].files[0] if entries else "")
 
     def class_names(self) -> Iterator[str]:
         return iter(self._declared)
 
-    def video_classes(self) -> Iterator[frozenset[int]]:
-        return iter(self._found)
+    def video_classes(self) -> Iterator[Mapping[int, float]]:
+        return iter(self._video_classes)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_packed": None}
@@ -137,10 +137,17 @@ class AnnotationFile(Dataset):
             raise RecordError(f"unknown class: category_id {category}")
         return self._class_ids[category]
 
-    def _classes_in(self, entry: Entry) -> frozenset[int]:
-        categories = {annotation.get("category_id") for _, annotation in entry.annotations}
-        found = {self._class_ids.get(category) for category in categories if isinstance(category, int)}
-        return frozenset(class_id for class_id in found if class_id is not None)
+    def _contents(self, entry: Entry) -> dict[int, float]:
+        """The classes of a video's objects and the share of the image that the smallest of each covers."""
+        contents: dict[int, float] = {}
+        for _, annotation in entry.annotations:
+            category, area = annotation.get("category_id"), annotation.get("area")
+            class_id = self._class_ids.get(category) if isinstance(category, int) else None
+            if class_id is not None:
+                # What is not a number above zero is not known.
+                share = area / (entry.height * entry.width) if isinstance(area, int | float) and area > 0 else 1.0
+                contents[class_id] = min(contents.get(class_id, 1.0), share)
+        return contents
 
     def _listed(self, document: Annotation, key: str) -> list[Any]:
         """A list of the document; a file without ground truth has no annotations."""

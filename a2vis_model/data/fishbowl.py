@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import reprlib
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,10 +90,10 @@ class FishbowlDataset(Dataset):
     def class_names(self) -> Iterator[str]:
         return _named_classes(self._layout)
 
-    def video_classes(self) -> Iterator[frozenset[int]]:
+    def video_classes(self) -> Iterator[Mapping[int, float]]:
         for name in self.names:
             found = set(_classes_in(self._layout.clips / name / "objects.json"))
-            yield frozenset(self.classes.index(class_name) for class_name in found.intersection(self.classes))
+            yield {self.classes.index(class_name): 1.0 for class_name in found.intersection(self.classes)}
 
     def _read(self, index: int) -> VideoRecord:
         name = self.names[index]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -71,10 +71,10 @@ class SailvosFolders(Dataset):
     def class_names(self) -> Iterator[str]:
         return iter(self._labels)
 
-    def video_classes(self) -> Iterator[frozenset[int]]:
+    def video_classes(self) -> Iterator[Mapping[int, float]]:
         for name in self.names:
             labels = {label for _, label, _ in _object_folders(Path(self.path, name))}
-            yield frozenset(self.classes.index(label) for label in labels.intersection(self.classes))
+            yield {self.classes.index(label): 1.0 for label in labels.intersection(self.classes)}
 
     def _read(self, index: int) -> VideoRecord:
         scene = Path(self.path, self.names[index])

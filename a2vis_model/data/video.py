@@ -140,6 +140,11 @@ class VideoRecord:
         """uint8 [n, H, W, 3] RGB; raises DataError when one cannot be read."""
         return self.source.read(indices)
 
+    def frames_with(self, class_id: int) -> NDArray[np.int64]:
+        """The frames that have a visible mask of an object of this class; not decoded, a mask may turn out empty."""
+        tracks = [track.visible.masks for track in self.tracks if track.class_id == class_id]
+        return np.array([t for t in range(self.length) if any(masks[t] is not None for masks in tracks)], np.int64)
+
     def first_visible(self, track: ObjectTrack) -> int:
         """The first frame in which the object is seen; the length of the video when it never is."""
         return track.first_visible
