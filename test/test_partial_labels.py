@@ -454,6 +454,11 @@ def test_every_video_of_a_class_is_as_likely() -> None:
         assert {number for number, focus in drawn if focus.class_id == 1} == {0}
         assert all(focus.resize == bool(resized) for _, focus in drawn)
     assert EvenDraws.of([{}, {}], small_share=0.01) is None
+    few = EvenDraws.of([{0: 0.001}, *[{0: 1.0}] * 99], small_share=0.01)
+    assert few is not None
+    assert (
+        20 <= sum(few.draw(1.0, rng)[0] == 0 for _ in range(600)) <= 50
+    )  # 6 %: the only small one is not all there is
 
 
 def test_a_frame_that_shows_the_class_is_drawn_from_a_long_video(tmp_path: Path) -> None:

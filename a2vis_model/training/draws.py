@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 SMALL_SIDE, MEDIUM_SIDE = 32, 96
 """COCO's sizes: an object is small below the first and medium below the second, squared, in pixels."""
 
+_PREFERENCE = 5
+"""How much more often at most a video with a small object is drawn, so that the few there are do not become too many."""
+
 Numbers = NDArray[np.int64]
 
 
@@ -65,11 +68,13 @@ class EvenDraws:
         """The number of a video and what it was drawn for.
 
         Args:
-            resized: probability that it is drawn to be resized; it then holds a small object of the class, if any does.
+            resized: probability that it is drawn to be resized; it is then preferably one with a small object of the
+                class.
             rng: random numbers.
         """
         class_id, numbers = self.videos[int(rng.integers(len(self.videos)))]
         resize = bool(rng.random() < resized)
-        if resize:
-            numbers = self.small.get(class_id, numbers)
+        small = self.small.get(class_id, numbers)
+        if resize and rng.random() < _PREFERENCE * len(small) / len(numbers):
+            numbers = small
         return int(numbers[rng.integers(len(numbers))]), Focus(class_id, resize)
