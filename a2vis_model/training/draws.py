@@ -14,7 +14,7 @@ SMALL_SIDE, MEDIUM_SIDE = 32, 96
 """COCO's sizes: an object is small below the first and medium below the second, squared, in pixels."""
 
 _PREFERENCE = 5
-"""How much more often at most a video with a small object is drawn, so that the few there are do not become too many."""
+"""How much more often at most a video with a small object is drawn: where there are few, they would become too many."""
 
 Numbers = NDArray[np.int64]
 
