@@ -20,12 +20,14 @@ from test_training import (
     HEIGHT,
     WIDTH,
     MemoryVideo,
+    VideoList,
     command,
     files,
     moving_squares,
     training,
 )
 
+from a2vis_model import ConfigError
 from a2vis_model.cli import main
 from a2vis_model.data import DataError, open_dataset
 from a2vis_model.data.labels import LabelRules
@@ -35,7 +37,9 @@ from a2vis_model.training import (
     LossSettings,
     PointSampling,
     SequenceDataset,
+    TrainingSample,
     augment,
+    copy_paste,
     make_objective,
     validate_frames,
     validate_videos,
@@ -416,7 +420,7 @@ def drawn_from(file: Path, **changes: Any) -> SequenceDataset:
         "reach": 0,
         "height": HEIGHT,
         "width": WIDTH,
-        "augmentation": dataclasses.replace(Augmentation(), resized=0.0),
+        "augmentation": dataclasses.replace(Augmentation(), resized=0.0, copy_paste=0.0),
         "seed": 3,
     }
     return SequenceDataset(**{**values, **changes})
@@ -492,6 +496,84 @@ def test_objects_are_resized_to_medium_and_in_view(side: int) -> None:
         least = 2 * 4 * side  # at twice the size at which the picture fits
         assert plain.visible[0, 0].sum() >= (min(least, 256) - 3) ** 2
     assert side == 60 or max(sides) - min(sides) > 20
+
+
+# ---------------------------------------------------------------------------------------------------- copy-paste
+
+
+def boxes(*spans: tuple[int, int, int, int], grey: int, frames: int = 1) -> TrainingSample:
+    """Objects of class 0, 1, ... in rectangles (top, left, bottom, right) of a 16x16 picture, visible masks alone."""
+    visible = np.zeros((frames, len(spans), 16, 16), np.bool_)
+    for n, (top, left, bottom, right) in enumerate(spans):
+        visible[:, n, top:bottom, left:right] = True
+    images = np.full((frames, 16, 16, 3), grey, np.uint8)
+    return TrainingSample(
+        images, visible, visible.copy(), np.arange(len(spans)), amodal_known=False, labelled=np.array([True, False])
+    )
+
+
+def test_pasted_objects_cover_and_what_they_cover_stays_known() -> None:
+    below, above = boxes((2, 2, 10, 10), (12, 12, 15, 15), grey=50), boxes((6, 6, 14, 11), grey=200)
+    above = dataclasses.replace(above, labelled=np.array([True, True]))
+    out = copy_paste(below, above, np.random.default_rng(0))
+    cover = above.visible[0, 0]
+    assert (out.images[0][cover] == 200).all()
+    assert (out.images[0][~cover] == 50).all()
+    assert out.classes.tolist() == [0, 1, 0]
+    assert np.array_equal(out.visible[0, 0], below.visible[0, 0] & ~cover)
+    assert np.array_equal(out.visible[0, 1], below.visible[0, 1])
+    assert np.array_equal(out.visible[0, 2], cover)
+    assert out.visible[0].sum(axis=0).max() == 1
+    assert np.array_equal(out.amodal[0, 0], below.visible[0, 0])  # as it was seen before
+    assert out.labelled is not None
+    assert out.labelled.tolist() == [True, False]  # what the picture below does not label is still in it
+    targets = Batch.collate([out]).targets("amodal")
+    assert targets.unknown is not None
+    unknown = targets.unknown[0, 0] & ~targets.pixels[0, 0]
+    assert not unknown[0][torch.from_numpy(below.visible[0, 0])].any()  # under the paste too
+    assert torch.equal(unknown[2], torch.from_numpy(out.visible[0, :2].any(axis=0) & ~cover))
+    rest = torch.from_numpy(cover & ~below.visible[0, 0])
+    assert unknown[0][rest].all()  # it may go on behind what was pasted beside it
+
+
+def test_an_object_that_is_nearly_covered_is_left_out() -> None:
+    below = boxes((0, 0, 10, 10), (0, 12, 4, 14), grey=50)
+    for bottom, kept in ((9, [0, 1, 0]), (10, [1, 0])):
+        above = boxes((0, 0, bottom, 10), grey=200)
+        assert copy_paste(below, above, np.random.default_rng(0)).classes.tolist() == kept
+    moving = boxes((0, 0, 10, 10), grey=200, frames=2)
+    moving.visible[0, 0] = False  # it comes in the second frame
+    out = copy_paste(boxes((0, 0, 10, 10), grey=50, frames=2), moving, np.random.default_rng(0))
+    assert out.classes.tolist() == [0, 0]
+    assert out.visible[:, 0].any(axis=(1, 2)).tolist() == [True, False]
+    assert out.amodal[:, 0].sum(axis=(1, 2)).tolist() == [100, 100]  # hidden, and known
+    assert out.amodal[:, 1].any(axis=(1, 2)).tolist() == [False, True]
+    first = boxes((0, 0, 10, 10), grey=200, frames=2)
+    first.visible[1, 0] = False  # it leaves what it hides
+    out = copy_paste(boxes((0, 0, 10, 10), grey=50, frames=2), first, np.random.default_rng(0))
+    assert out.amodal[:, 0].any(axis=(1, 2)).tolist() == [False, True]  # paper 3.1: not before it is first visible
+
+
+def test_what_touches_a_pasted_object_comes_with_it() -> None:
+    """What hides a part of an object must not stay behind: the cut would look like its edge."""
+    above = boxes((2, 2, 6, 6), (6, 2, 9, 6), (2, 11, 5, 14), grey=200)
+    pasted = {tuple(copy_paste(boxes(grey=50), above, np.random.default_rng(s)).classes.tolist()) for s in range(30)}
+    assert pasted == {(0, 1), (2,), (0, 1, 2)}
+    nothing = boxes(grey=200)
+    below = boxes((2, 2, 10, 10), grey=50)
+    assert copy_paste(below, nothing, np.random.default_rng(0)) is below
+
+
+def test_photographs_are_pasted_and_videos_are_not(tmp_path: Path) -> None:
+    always = dataclasses.replace(Augmentation.none(), copy_paste=1.0)
+    file = write_photographs(tmp_path, [{"boxes": [(1, 5, 5, 40, 30)]}, {"boxes": [(2, 20, 20, 30, 50)]}])
+    data = drawn_from(file, augmentation=always, frames=2)
+    assert {len(data[index].classes) for index in range(10)} == {1, 2}  # one, where it is covered
+    assert np.array_equal(data[1].visible, data[1].visible)
+    videos = dataclasses.replace(data, sources=[VideoList([moving_squares()])])
+    assert all(len(videos[index].classes) == 2 for index in range(4))
+    with pytest.raises(ConfigError, match=r"copy_paste=1\.5; choose 0 to 1"):
+        Augmentation(copy_paste=1.5)
 
 
 # ---------------------------------------------------------------------------------------------------- command

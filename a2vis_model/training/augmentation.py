@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..data.video import Sample
 from ..preprocessing import PIXEL_MEAN, Placement
 from .draws import MEDIUM_SIDE, SMALL_SIDE, Focus
+from .ranges import check_share
 
 Bytes = NDArray[np.uint8]
 Masks = NDArray[np.bool_]
@@ -37,11 +38,25 @@ class Augmentation:
     """Largest change of saturation, as a share."""
     resized: float = 0.5
     """Probability that a photograph is scaled so that the object it is drawn for becomes of medium size."""
+    copy_paste: float = 0.5
+    """Probability that objects of another photograph of the same source are pasted onto one."""
+
+    def __post_init__(self) -> None:
+        check_share(self, "flip", "resized", "copy_paste")
 
     @classmethod
     def none(cls) -> Augmentation:
         """The frames as inference sees them."""
-        return cls(scale=(1.0, 1.0), travel=0.0, flip=0.0, brightness=0.0, contrast=0.0, saturation=0.0, resized=0.0)
+        return cls(
+            scale=(1.0, 1.0),
+            travel=0.0,
+            flip=0.0,
+            brightness=0.0,
+            contrast=0.0,
+            saturation=0.0,
+            resized=0.0,
+            copy_paste=0.0,
+        )
 
 
 @dataclass(frozen=True)

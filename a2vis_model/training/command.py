@@ -19,6 +19,7 @@ from ..data.problems import DataError
 from ..errors import A2VISError, ConfigError
 from ..modeling import VideoNetwork, build_model
 from . import distributed
+from .augmentation import Augmentation
 from .config import Precision, TrainingConfig
 from .initialisation import initialise, warm_start
 from .loop import BEST, CHECKPOINT, LAST, Run, Validate, train
@@ -33,6 +34,7 @@ from .validation import validate_frames, validate_videos
 # Mask2Former's rate for detectors, VITA's and GenVIS's for what follows them.
 _LEARNING_RATES: dict[Stage, float] = {"frame": 1e-4, "video": 5e-5, "joint": 1e-4}
 _OPTIMISER = OptimiserSettings()
+_AUGMENTATION = Augmentation()
 _VALIDATION_VIDEOS = 32
 
 
@@ -88,6 +90,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("even", "plain"),
         default="even",
         help="of a data set's videos: every class as often as any other, or every video (%(default)s)",
+    )
+    add(
+        "--resized",
+        type=float,
+        default=_AUGMENTATION.resized,
+        help="share of evenly drawn photographs that are scaled to bring an object, a small one if any, to medium size "
+        "(%(default)s)",
+    )
+    add(
+        "--copy-paste",
+        type=float,
+        default=_AUGMENTATION.copy_paste,
+        help="share of photographs onto which objects of another are pasted (%(default)s)",
     )
     add("--learning-rate", type=float, help="1e-4; in the video stage 5e-5")
     add("--backbone-factor", type=float, default=_OPTIMISER.backbone_factor, help="on its rate (%(default)s)")
@@ -164,6 +179,7 @@ def training_config(args: argparse.Namespace) -> TrainingConfig:
             schedule=args.schedule,
             warmup=args.warmup,
         ),
+        augmentation=replace(_AUGMENTATION, resized=args.resized, copy_paste=args.copy_paste),
         losses=LossSettings(sampling=replace(PointSampling(), points=args.points)),
     )
 

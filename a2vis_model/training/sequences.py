@@ -18,6 +18,7 @@ from ..data.problems import DataError
 from ..errors import A2VISError
 from .augmentation import Augmentation, TrainingSample, augment
 from .batch import Batch
+from .copy_paste import copy_paste
 from .draws import SMALL_SIDE, EvenDraws, Focus
 from .sources import ClassifiedSource, VideoSource
 
@@ -78,6 +79,15 @@ class SequenceDataset(Dataset[TrainingSample]):
     def _draw(self, rng: np.random.Generator) -> TrainingSample:
         share = np.asarray(self.weights) / np.sum(self.weights)
         number = int(rng.choice(len(self.sources), p=share))
+        sample, still = self._draw_from(number, rng)
+        if still and rng.random() < self.augmentation.copy_paste:
+            other, still = self._draw_from(number, rng)
+            if still:
+                sample = copy_paste(sample, other, rng)
+        return sample
+
+    def _draw_from(self, number: int, rng: np.random.Generator) -> tuple[TrainingSample, bool]:
+        """A sequence of one of the sources, and whether it is made of a still picture."""
         source, draws = self.sources[number], self.draws[number]
         focus: Focus | None = None
         reference: int | None = None
@@ -88,11 +98,19 @@ class SequenceDataset(Dataset[TrainingSample]):
             video = source[video_number]
             if len(holding := video.frames_with(focus.class_id)):
                 reference = int(holding[rng.integers(len(holding))])
+        still = video.length == 1
         indices = draw_frames(video.length, self.frames, self.reach, rng, reference)
         sample = video.load(indices.tolist(), seen_only=True)
         # In a video things move: what is looked at in one frame may have left in the next.
-        focus = focus if video.length == 1 else None
-        return augment(sample, self.augmentation, height=self.height, width=self.width, rng=rng, focus=focus)
+        changed = augment(
+            sample,
+            self.augmentation,
+            height=self.height,
+            width=self.width,
+            rng=rng,
+            focus=focus if still else None,
+        )
+        return changed, still
 
 
 def draw_frames(
