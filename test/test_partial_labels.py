@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import evaluation_data
 import numpy as np
 import pytest
 import torch
 from conftest import tiny_config, tiny_model
 from dataset_files import rle
+from evaluation_data import track
 from test_training import (
     CPU,
     FEW_POINTS,
@@ -31,6 +33,10 @@ from a2vis_model import ConfigError
 from a2vis_model.cli import main
 from a2vis_model.data import DataError, open_dataset
 from a2vis_model.data.labels import LabelRules
+from a2vis_model.data.problems import ProblemLog
+from a2vis_model.evaluation import runner
+from a2vis_model.evaluation.prediction import VideoPrediction
+from a2vis_model.evaluation.youtube_vis import YtvisGroundTruth
 from a2vis_model.training import (
     Augmentation,
     Batch,
@@ -53,6 +59,7 @@ from a2vis_model.training.objectives import set_cost, set_losses, track_cost, tr
 from a2vis_model.training.predictions import SetPrediction, TrackPrediction
 from a2vis_model.training.sources import CachedSource, open_source
 from a2vis_model.training.validation import MaskTubes, PanopticQuality
+from a2vis_model.weights import save_weights
 
 __all__ = ["files"]  # a fixture
 
@@ -574,6 +581,58 @@ def test_photographs_are_pasted_and_videos_are_not(tmp_path: Path) -> None:
     assert all(len(videos[index].classes) == 2 for index in range(4))
     with pytest.raises(ConfigError, match=r"copy_paste=1\.5; choose 0 to 1"):
         Augmentation(copy_paste=1.5)
+
+
+# ---------------------------------------------------------------------------------------------------- evaluation
+
+
+def test_predictions_of_a_class_that_a_video_does_not_label_do_not_count(tmp_path: Path) -> None:
+    here, there = [(4.0, 4.0, 12.0, 12.0)] * 3, [(40.0, 20.0, 12.0, 12.0)] * 3
+    first, second = evaluation_data.videos(2, length=3)
+    truth = [[track(1, 1, here), track(2, 2, there)], [track(1, 1, here)]]
+    # The dog of the second video is not in the truth, and both videos have a dog that is none.
+    found = [
+        [track(1, 1, here), track(2, 2, there, score=0.5), track(3, 2, here, score=0.3)],
+        [track(1, 1, here), track(2, 2, there), track(3, 2, here, score=0.9)],
+    ]
+
+    def scores(name: str, *labelled: tuple[int, ...] | None) -> dict[str, Any]:
+        infos = [dataclasses.replace(v, labelled=ids) for v, ids in zip((first, second), labelled, strict=True)]
+        return dict(evaluation_data.score(*evaluation_data.write_files(tmp_path / name, infos, truth, found)))
+
+    punished, excused = scores("all", None, None), scores("some", None, (1, 3))
+    assert punished["boxes.FP"] == 9
+    assert excused["boxes.FP"] == 3  # of the video that labels dogs
+    assert excused["boxes.TP"] == punished["boxes.TP"] == 9
+    assert punished["classes.dog.visible.AP"] < excused["classes.dog.visible.AP"] == pytest.approx(1)
+    assert excused["classes.cat.visible.AP"] == pytest.approx(1)
+    nothing = scores("wrong", (2,), (2,))
+    assert nothing["boxes.TP"] == 9  # what is labelled all the same is found
+    document = json.loads((tmp_path / "some" / "truth.json").read_text())
+    assert [video.get("labelled") for video in document["videos"]] == [None, ["cat", "never there"]]
+    document["videos"][1]["labelled"] = ["bird"]
+    (tmp_path / "bird.json").write_text(json.dumps(document))
+    problems = ProblemLog()
+    assert len(YtvisGroundTruth(tmp_path / "bird.json", problems).videos) == 1
+    assert "video 2: labelled: unknown class 'bird'; the classes are cat, dog, never there" in str(next(iter(problems)))
+
+
+def test_evaluation_knows_what_a_picture_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = write_photographs(tmp_path, [{"boxes": [(1, 5, 5, 20, 10)]}] * 2)
+    (tmp_path / "given.yaml").write_text("- files: p1*\n  labelled: [person]\n")
+    config = tiny_config(classes=CLASSES)
+    save_weights(tmp_path / "weights.safetensors", tiny_model(config), config)
+    monkeypatch.setattr(runner, "predict_with", lambda *_: VideoPrediction([], [], 0.5, 1))
+    options = ["--weights", str(tmp_path / "weights.safetensors"), "--quiet", "--jobs", "1", "--device", "cpu"]
+    hashes = []
+    for labels in ([], ["--labels", str(tmp_path / "given.yaml")]):
+        output = tmp_path / f"out{len(labels)}"
+        assert main(["evaluate", "--data", str(file), "--output", str(output), *labels, *options]) == 0
+        document = json.loads((output / "ground_truth.json").read_text())
+        assert document["videos"][0].get("labelled") == (["person"] if labels else None)
+        assert "labelled" not in document["videos"][1]
+        hashes.append(json.loads((output / "results.json").read_text())["provenance"]["hashes"]["data"])
+    assert hashes[0] != hashes[1]
 
 
 # ---------------------------------------------------------------------------------------------------- command
