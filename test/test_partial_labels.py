@@ -4,7 +4,7 @@ import dataclasses
 import json
 import pickle
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +43,12 @@ from a2vis_model.training import (
     LossSettings,
     PointSampling,
     SequenceDataset,
+    Targets,
     TrainingSample,
     augment,
     copy_paste,
     make_objective,
+    objectives,
     validate_frames,
     validate_videos,
 )
@@ -375,16 +377,36 @@ def test_detectors_of_amodal_masks_leave_the_unknown_alone() -> None:
     ("variant", "stage"),
     [("a2vis", "frame"), ("a2vis", "video"), ("a2vis", "joint"), ("minvis-amodal", "frame"), ("vita-amodal", "video")],
 )
-def test_photographs_and_clips_train_together(variant: str, stage: str) -> None:
+def test_photographs_and_clips_train_together(monkeypatch: pytest.MonkeyPatch, variant: str, stage: str) -> None:
+    """All losses of a step are told what is known."""
+    told: dict[str, list[Targets]] = {"class": [], "mask": []}
+
+    def listen(kind: str, function: Callable[..., Any], place: int) -> Callable[..., Any]:
+        return lambda *args: (told[kind].append(args[place]), function(*args))[1]
+
+    monkeypatch.setattr(objectives, "_class_loss", listen("class", objectives._class_loss, 1))
+    monkeypatch.setattr(objectives, "_mask_losses", listen("mask", objectives._mask_losses, 2))
     model_config = tiny_config(variant)
     model = tiny_model(model_config)
     config = training(stage)
-    batch = sequences(
-        [photograph(), moving_squares()], config.frames_of(model_config), [True, False, False, True, True]
-    )
+    labelled = [True, False, False, True, True]
+    batch = sequences([photograph(), moving_squares()], config.frames_of(model_config), labelled)
     losses = make_objective(model, model_config, config, CPU)(batch)
     assert all(torch.isfinite(loss) and loss > 0 for loss in losses.values())
     sum(losses.values()).backward()  # type: ignore[union-attr]
+    for targets in told["class"]:
+        assert targets.labelled is not None
+        half = len(targets.labelled) // 2
+        assert targets.labelled[:half].tolist() == [labelled] * half
+        assert targets.labelled[half:].all()
+    amodal = [targets for targets in told["mask"] if targets.unknown is not None]
+    assert len(amodal) == sum(name.endswith("_mask") for name in losses if "amodal" in (variant + name))
+    for targets in amodal:
+        assert targets.unknown is not None
+        assert targets.unknown.shape == (*targets.pixels.shape[:2], HEIGHT, WIDTH)
+        half = len(targets.unknown) // 2
+        assert targets.unknown[:half].any()
+        assert not targets.unknown[half:].any()
 
 
 def test_validation_counts_what_is_known() -> None:
