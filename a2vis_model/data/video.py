@@ -102,6 +102,7 @@ class Sample:
     class_ids: NDArray[np.int64]  # [N]
     object_ids: NDArray[np.int64]  # [N], unique in the video
     first_visible: NDArray[np.int64]  # [N], in the whole video; its length for an object that is never seen
+    labelled: NDArray[np.bool_] | None = None  # [K], the classes whose every object is in it; None for all
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,7 @@ class VideoRecord:
     tracks: tuple[ObjectTrack, ...]
     has_amodal: bool
     problems: ProblemLog = field(repr=False, compare=False)
+    labelled: tuple[bool, ...] | None = None  # of each class, whether every object of it is annotated; None for all
 
     @property
     def height(self) -> int:
@@ -127,9 +129,21 @@ class VideoRecord:
     def length(self) -> int:
         return self.source.length
 
+    @property
+    def labelled_classes(self) -> tuple[str, ...]:
+        """The names of the classes whose every object is annotated."""
+        if self.labelled is None:
+            return self.classes
+        return tuple(name for name, labelled in zip(self.classes, self.labelled, strict=True) if labelled)
+
     def frames(self, indices: Sequence[int]) -> Frames:
         """uint8 [n, H, W, 3] RGB; raises DataError when one cannot be read."""
         return self.source.read(indices)
+
+    def frames_with(self, class_id: int) -> NDArray[np.int64]:
+        """The frames that have a visible mask of an object of this class; not decoded, a mask may turn out empty."""
+        tracks = [track.visible.masks for track in self.tracks if track.class_id == class_id]
+        return np.array([t for t in range(self.length) if any(masks[t] is not None for masks in tracks)], np.int64)
 
     def first_visible(self, track: ObjectTrack) -> int:
         """The first frame in which the object is seen; the length of the video when it never is."""
@@ -173,6 +187,7 @@ class VideoRecord:
             class_ids=np.array([track.class_id for track in kept], np.int64),
             object_ids=np.array([track.object_id for track in kept], np.int64),
             first_visible=np.array(starts, np.int64),
+            labelled=None if self.labelled is None else np.array(self.labelled, np.bool_),
         )
 
 

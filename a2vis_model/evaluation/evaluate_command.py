@@ -43,6 +43,11 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", required=True, metavar="DIR", help="folder of the data set, or its JSON file")
     parser.add_argument("--format", choices=FORMATS, default="auto", help="default: found out by looking")
     parser.add_argument("--images", metavar="DIR", help="folder of the images of a JSON file, if not where usual")
+    parser.add_argument(
+        "--labels",
+        metavar="FILE",
+        help="YAML file that says which classes are labelled; default: labels.yaml beside it",
+    )
     parser.add_argument("--output", required=True, metavar="DIR", help="folder for predictions, results and plots")
     parser.add_argument("--export", choices=EXPORTS, action="append", default=[], help="also write this text format")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="(%(default)s)")
@@ -117,6 +122,7 @@ def evaluate(
         backend=args.backend,
         precision=args.precision,
         engine_cache=str(engine_cache(args)),
+        labels=args.labels,
     )
     config = source.config()
     if args.stride > config.clip_length:

@@ -15,6 +15,7 @@ import torch
 
 from ..config import ModelConfig, load_config, preset_names, variant_names
 from ..cpu import cores
+from ..data.labels import LabelRules
 from ..data.problems import DataError
 from ..errors import A2VISError, ConfigError
 from ..modeling import VideoNetwork, build_model
@@ -22,6 +23,7 @@ from ..shipped import find_weights
 from ..weights import load_weights, save_weights
 from . import distributed
 from .allocator import keep_memory
+from .augmentation import Augmentation
 from .checkpoint import Checkpoint
 from .config import Precision, TrainingConfig
 from .initialisation import initialise, warm_start
@@ -48,6 +50,7 @@ from .validation import validate_frames, validate_videos
 # Mask2Former's rate for detectors, VITA's and GenVIS's for what follows them.
 _LEARNING_RATES: dict[Stage, float] = {"frame": 1e-4, "video": 5e-5, "joint": 1e-4}
 _OPTIMISER = OptimiserSettings()
+_AUGMENTATION = Augmentation()
 _VALIDATION_VIDEOS = 32
 _REQUIRED = ("preset", "data", "stage", "steps", "output")
 _MACHINE_OPTIONS = ("output", "resume", "max_minutes", "checkpoint_minutes", "device", "workers", "cache_gb")
@@ -98,6 +101,13 @@ def _add_stage_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help=f"data set whose first {_VALIDATION_VIDEOS} videos decide which weights are best",
     )
+    add(
+        "--labels",
+        type=Path,
+        metavar="FILE",
+        help="YAML file that says which classes are labelled in the pictures of JSON files and whether their masks are "
+        "amodal; default: labels.yaml beside each, if there",
+    )
     add("--validation-frames", type=int, default=36, help="frames of each of its videos (%(default)s)")
     add("--cache-gb", type=float, default=4.0, help="memory for decoded videos (%(default)s)")
     add("--workers", type=int, default=_default_workers(), help="loader processes (%(default)s)")
@@ -107,6 +117,25 @@ def _add_stage_arguments(parser: argparse.ArgumentParser) -> None:
     add("--batch", type=int, default=8, help="sequences a step, in the frame stage images (%(default)s)")
     add("--clips", type=int, default=5, help="clips of a sequence (%(default)s)")
     add("--reach", type=int, default=12, help="frames between a sequence's middle and any other (%(default)s)")
+    add(
+        "--draws",
+        choices=("even", "plain"),
+        default="even",
+        help="of a data set's videos: every class as often as any other, or every video (%(default)s)",
+    )
+    add(
+        "--resized",
+        type=float,
+        default=_AUGMENTATION.resized,
+        help="share of evenly drawn photographs that are scaled to bring an object, a small one if any, to medium size "
+        "(%(default)s)",
+    )
+    add(
+        "--copy-paste",
+        type=float,
+        default=_AUGMENTATION.copy_paste,
+        help="share of photographs onto which objects of another are pasted (%(default)s)",
+    )
     add("--learning-rate", type=float, help="1e-4; in the video stage 5e-5")
     add("--backbone-factor", type=float, default=_OPTIMISER.backbone_factor, help="on its rate (%(default)s)")
     add("--schedule", choices=get_args(Schedule), default=_OPTIMISER.schedule, help="(%(default)s)")
@@ -301,6 +330,7 @@ def _origin(args: argparse.Namespace) -> dict[str, Any]:
         "data": [Path(text).name for text in args.data],
         "validation": args.validation and Path(args.validation).name,
         "validation_frames": args.validation_frames,
+        "labels": args.labels and [dict(rule) for _, rule in LabelRules.read(args.labels).rules],
     }
 
 
@@ -313,6 +343,7 @@ def training_config(args: argparse.Namespace) -> TrainingConfig:
         batch=args.batch,
         clips=args.clips,
         reach=args.reach,
+        even_draws=args.draws == "even",
         seed=args.seed,
         precision=args.precision,
         average=args.average,
@@ -322,6 +353,7 @@ def training_config(args: argparse.Namespace) -> TrainingConfig:
             schedule=args.schedule,
             warmup=args.warmup,
         ),
+        augmentation=replace(_AUGMENTATION, resized=args.resized, copy_paste=args.copy_paste),
         losses=LossSettings(sampling=replace(PointSampling(), points=args.points)),
     )
 
@@ -342,7 +374,14 @@ def _open_data(args: argparse.Namespace, model: ModelConfig, config: TrainingCon
     for text in args.data:
         path, equals, weight = text.rpartition("=")
         weights.append(_weight(text, weight) if equals else 1.0)
-        sources.append(_open(path if equals else text, model, config, length, args.cache_gb / len(args.data)))
+        gigabytes = args.cache_gb / len(args.data)
+        sources.append(_open(path if equals else text, args, model, config, length, gigabytes))
+    wants_amodal = model.supervision == "amodal" or (model.supervision == "both" and config.stage != "frame")
+    if wants_amodal and not any(source.has_amodal for source in sources):
+        raise A2VISError(
+            f"--data {' '.join(args.data)}: nothing of it has amodal masks; add data that have, such as render:mixed, "
+            "or choose a variant of visible masks, such as genvis-online"
+        )
     return SequenceDataset(
         sources=sources,
         weights=weights,
@@ -352,23 +391,28 @@ def _open_data(args: argparse.Namespace, model: ModelConfig, config: TrainingCon
         width=model.input_width,
         augmentation=config.augmentation,
         seed=config.seed,
+        even_draws=config.even_draws,
     )
 
 
-def _open(text: str, model: ModelConfig, config: TrainingConfig, length: int, gigabytes: float) -> VideoSource:
-    source = open_source(text, model.classes, frames=length, seed=config.seed, gigabytes=gigabytes)
+def _open(
+    text: str,
+    args: argparse.Namespace,
+    model: ModelConfig,
+    config: TrainingConfig,
+    length: int,
+    gigabytes: float,
+) -> VideoSource:
+    source = open_source(text, model.classes, frames=length, seed=config.seed, gigabytes=gigabytes, labels=args.labels)
     if not len(source):
         raise A2VISError(f"{text}: holds no videos; run 'a2vis check-data' on it")
-    wants_amodal = model.supervision == "amodal" or (model.supervision == "both" and config.stage != "frame")
-    if wants_amodal and not source.has_amodal:
-        raise A2VISError(f"{text}: has no amodal masks; choose a variant of visible masks, such as genvis-online")
     return source
 
 
 def _validation(args: argparse.Namespace, model: ModelConfig, config: TrainingConfig) -> Validate | None:
     if args.validation is None or distributed.rank():
         return None
-    source = _open(args.validation, model, config, args.validation_frames, 0.0)
+    source = _open(args.validation, args, model, config, args.validation_frames, 0.0)
     videos: list[Video] = []
     for index in range(min(len(source), _VALIDATION_VIDEOS)):
         with suppress(DataError):  # logged by the data set, which leaves the video out

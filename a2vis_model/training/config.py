@@ -32,6 +32,8 @@ class TrainingConfig:
     """Clips of a sequence, which gradients pass through; variants that take a video as one clip have one."""
     reach: int = 12
     """Frames of a sequence are at most this far from a random one among them."""
+    even_draws: bool = True
+    """Every class of a data set is drawn as often as any other, where it is known which videos hold it."""
     seed: int = 0
     precision: Precision = "fp32"
     average: float = 0.0

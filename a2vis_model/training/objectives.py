@@ -180,12 +180,12 @@ def set_cost(prediction: SetPrediction, targets: Targets, settings: LossSettings
     """Cost of matching in every layer, [L, I, Q, n]."""
     with torch.no_grad():
         classes = torch.as_tensor(targets.classes, device=prediction.classes.device)
-        covered, cells = _cells(targets, slice(None), settings)
+        covered, known, cells = _cells(targets, slice(None), settings)
         features = prediction.features.flatten(3)[..., cells].transpose(1, 2).flatten(2)
         costs = []
         # Layer by layer, since the logits of all of them at once are large.
         for logits, embeddings in zip(prediction.classes, prediction.embeddings, strict=True):
-            masks = mask_costs(embeddings @ features.to(embeddings), covered)
+            masks = mask_costs(embeddings @ features.to(embeddings), covered, known)
             costs.append(_weigh(settings, class_cost(logits, classes), masks))
         return torch.stack(costs)
 
@@ -205,8 +205,8 @@ def track_cost(
         kinds = [(tracks.visible, targets)] + [(masks, amodal) for masks in tracks.amodal[-1:]]
         masks: list[Tensor] = []
         for logits, wanted in kinds:
-            covered, cells = _cells(wanted, items, settings)
-            masks += mask_costs(logits[index].flatten(3)[..., cells].transpose(1, 2).flatten(2), covered)
+            covered, known, cells = _cells(wanted, items, settings)
+            masks += mask_costs(logits[index].flatten(3)[..., cells].transpose(1, 2).flatten(2), covered, known)
         return _weigh(settings, cost, masks)
 
 
@@ -265,12 +265,13 @@ def _class_loss(
     layer, item, instance = np.nonzero(assignment != NONE)
     labels[layer, item, assignment[layer, item, instance]] = targets.classes[item, instance]
     wanted = torch.as_tensor(labels, device=logits.device)
-    return settings.class_weight * class_loss(logits, wanted, groups, settings.no_object)
+    labelled = None if targets.labelled is None else torch.as_tensor(targets.labelled, device=logits.device)
+    return settings.class_weight * class_loss(logits, wanted, groups, settings.no_object, labelled)
 
 
 def _mask_losses(name: str, logits: Tensor, targets: Targets, pairs: Pairs, settings: LossSettings) -> Losses:
     cross_entropy, dice = mask_losses(
-        logits, targets.pixels, pairs.item, pairs.instance, pairs.weight, settings.sampling
+        logits, targets.pixels, pairs.item, pairs.instance, pairs.weight, settings.sampling, targets.unknown
     )
     return {
         f"{name}_mask": settings.mask_weight * cross_entropy,
@@ -294,14 +295,18 @@ def _weigh(settings: LossSettings, classes: Tensor, masks: Sequence[Tensor]) -> 
     return cost
 
 
-def _cells(targets: Targets, items: slice | NDArray[np.int64], settings: LossSettings) -> tuple[Tensor, Tensor | slice]:
-    """What objects cover, [I, n, T · S], of S cells of each mask, and which cells these are."""
-    covered = targets.cells[items].transpose(1, 2)
-    count = covered.shape[-1]
-    if count <= settings.matched_cells:
-        return covered.flatten(2), slice(None)
-    cells = torch.randperm(count, device=covered.device)[: settings.matched_cells]
-    return covered[..., cells].flatten(2), cells
+def _cells(
+    targets: Targets, items: slice | NDArray[np.int64], settings: LossSettings
+) -> tuple[Tensor, Tensor | None, Tensor | slice]:
+    """What objects cover, and what is known of them, [I, n, T · S], of S cells of each mask; and which cells these
+    are."""
+    covered, known = targets.cells[items].transpose(1, 2), targets.known_cells(items)
+    cells: Tensor | slice = slice(None)
+    if covered.shape[-1] > settings.matched_cells:
+        cells = torch.randperm(covered.shape[-1], device=covered.device)[: settings.matched_cells]
+    if known is not None:
+        known = known.transpose(1, 2)[..., cells].flatten(2)
+    return covered[..., cells].flatten(2), known, cells
 
 
 def _in_all_layers(wanted: NDArray[np.bool_], cost: NDArray[np.float32]) -> NDArray[np.bool_]:

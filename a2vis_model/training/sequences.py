@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -18,7 +18,9 @@ from ..data.problems import DataError
 from ..errors import A2VISError
 from .augmentation import Augmentation, TrainingSample, augment
 from .batch import Batch
-from .sources import VideoSource
+from .copy_paste import copy_paste
+from .draws import SMALL_SIDE, EvenDraws, Focus
+from .sources import ClassifiedSource, VideoSource
 
 _ATTEMPTS = 20
 
@@ -29,6 +31,9 @@ class SequenceDataset(Dataset[TrainingSample]):
 
     A video is drawn, a frame of it, and the other frames from at most `reach` away, in the order of the video and
     possibly more than once (GenVIS). Still images become sequences by the moving crop of the augmentation.
+
+    With even draws a class is drawn first, then a video that holds it and a frame of that in which it may be seen, from
+    sources that know (`ClassifiedSource`).
     """
 
     sources: Sequence[VideoSource]
@@ -42,6 +47,18 @@ class SequenceDataset(Dataset[TrainingSample]):
     width: int
     augmentation: Augmentation
     seed: int
+    even_draws: bool = True
+    draws: Sequence[EvenDraws | None] = field(init=False, repr=False)
+    """Of each source; None where any video is drawn."""
+
+    def __post_init__(self) -> None:
+        # Found out once, before loader processes are started.
+        object.__setattr__(self, "draws", [self._draws(source) for source in self.sources])
+
+    def _draws(self, source: VideoSource) -> EvenDraws | None:
+        if not self.even_draws or not isinstance(source, ClassifiedSource):
+            return None
+        return EvenDraws.of(source.video_classes(), small_share=SMALL_SIDE**2 / (self.height * self.width))
 
     def __getitem__(self, index: int) -> TrainingSample:
         # Broken videos and frames without objects are drawn again, differently.
@@ -61,16 +78,48 @@ class SequenceDataset(Dataset[TrainingSample]):
 
     def _draw(self, rng: np.random.Generator) -> TrainingSample:
         share = np.asarray(self.weights) / np.sum(self.weights)
-        source = self.sources[int(rng.choice(len(self.sources), p=share))]
-        video = source[int(rng.integers(len(source)))]
-        indices = draw_frames(video.length, self.frames, self.reach, rng)
+        number = int(rng.choice(len(self.sources), p=share))
+        sample, still = self._draw_from(number, rng)
+        if still and rng.random() < self.augmentation.copy_paste:
+            other, still = self._draw_from(number, rng)
+            if still:
+                sample = copy_paste(sample, other, rng)
+        return sample
+
+    def _draw_from(self, number: int, rng: np.random.Generator) -> tuple[TrainingSample, bool]:
+        """A sequence of one of the sources, and whether it is made of a still picture."""
+        source, draws = self.sources[number], self.draws[number]
+        focus: Focus | None = None
+        reference: int | None = None
+        if draws is None or not isinstance(source, ClassifiedSource):
+            video = source[int(rng.integers(len(source)))]
+        else:
+            video_number, focus = draws.draw(self.augmentation.resized, rng)
+            video = source[video_number]
+            if len(holding := video.frames_with(focus.class_id)):
+                reference = int(holding[rng.integers(len(holding))])
+        still = video.length == 1
+        indices = draw_frames(video.length, self.frames, self.reach, rng, reference)
         sample = video.load(indices.tolist(), seen_only=True)
-        return augment(sample, self.augmentation, height=self.height, width=self.width, rng=rng)
+        # In a video things move: what is looked at in one frame may have left in the next.
+        changed = augment(
+            sample,
+            self.augmentation,
+            height=self.height,
+            width=self.width,
+            rng=rng,
+            focus=focus if still else None,
+        )
+        return changed, still
 
 
-def draw_frames(length: int, count: int, reach: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """A random frame and count - 1 others at most `reach` frames away, with replacement, ascending."""
-    reference = int(rng.integers(length))
+def draw_frames(
+    length: int, count: int, reach: int, rng: np.random.Generator, reference: int | None = None
+) -> NDArray[np.int64]:
+    """A frame, a random one if not given, and count - 1 others at most `reach` frames away, with replacement,
+    ascending."""
+    if reference is None:
+        reference = int(rng.integers(length))
     low, high = max(reference - reach, 0), min(reference + reach, length - 1)
     if low == high:
         return np.full(count, reference, np.int64)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Protocol, cast, get_args
+from pathlib import Path
+from typing import Protocol, cast, get_args, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ..cpu import cores
@@ -46,7 +48,33 @@ class VideoSource(Protocol):
         """One of them; raises DataError when nothing of it can be used."""
 
 
-def open_source(text: str, classes: Sequence[str], *, frames: int, seed: int, gigabytes: float) -> VideoSource:
+class ClassifiedVideo(Video, Protocol):
+    """A video that knows where its classes are."""
+
+    def frames_with(self, class_id: int) -> NDArray[np.int64]:
+        """The frames in which objects of a class may be visible."""
+
+
+@runtime_checkable
+class ClassifiedSource(VideoSource, Protocol):
+    """A collection that knows which classes its videos hold, so that these can be drawn evenly."""
+
+    def __getitem__(self, index: int) -> ClassifiedVideo:
+        """See `VideoSource`."""
+
+    def video_classes(self) -> Iterable[Mapping[int, float]]:
+        """See `a2vis_model.data.dataset.Dataset`."""
+
+
+def open_source(
+    text: str,
+    classes: Sequence[str],
+    *,
+    frames: int,
+    seed: int,
+    gigabytes: float,
+    labels: str | Path | None = None,
+) -> VideoSource:
     """A data set on disk, or `render:WORLD` for clips that are rendered anew for every sample.
 
     Args:
@@ -55,12 +83,13 @@ def open_source(text: str, classes: Sequence[str], *, frames: int, seed: int, gi
         frames: length of rendered clips.
         seed: the series of rendered clips.
         gigabytes: memory for decoded videos of a data set.
+        labels: file that says what is labelled in pictures (see `a2vis_model.data.labels`).
 
     Raises:
         A2VISError: it cannot be read, or holds none of the classes.
     """
     if not text.startswith(RENDER_PREFIX):
-        dataset = open_dataset(text, classes=classes)
+        dataset = open_dataset(text, classes=classes, labels=labels)
         if not any(name in classes for name in dataset.class_names()):
             raise _strange_classes(text, classes, sorted(set(dataset.class_names())))
         return CachedSource(dataset, gigabytes)
@@ -179,6 +208,10 @@ class CachedSource:
 
     def __getitem__(self, index: int) -> VideoRecord:
         return self._videos.get(index) or self._dataset[index]
+
+    def video_classes(self) -> Iterable[Mapping[int, float]]:
+        """See `ClassifiedSource`."""
+        return self._dataset.video_classes()
 
     def _decode(self, index: int) -> tuple[VideoRecord | None, int]:
         try:
