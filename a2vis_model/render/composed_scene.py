@@ -17,7 +17,7 @@ from .backdrop import Backdrop, sample_backdrop
 from .billboard import Sprite, make_sprite
 from .camera import Array, Camera, vector
 from .cutouts import Cutout, Pictures, Pixels
-from .harmonise import harmonise, matte, recolour
+from .harmonise import colour_change, harmonise
 from .journey import Gait, Journey, sample_gait, sample_journey
 from .motion import Ride
 from .texture import Rng
@@ -238,19 +238,17 @@ class _ThingSampler:
         return float(np.exp(rng.uniform(np.log(low), np.log(max(high, 1.01 * low)))))
 
     def _lit(self, pixels: Pixels, x: float, depth: float, tall: float, traits: Traits, rarity: float) -> Pixels:
-        """Shrunk to about the size at which it is seen, cut out cleanly, in light and colours of the place."""
+        """Shrunk to about the size at which it is seen, in light and colours of the place."""
         rng, camera = self.rng, self.camera
         shown = 1.4 * tall * camera.focal / depth / pixels.shape[0]
         if shown < 0.8:
             size = [max(round(side * shown), 6) for side in pixels.shape[1::-1]]
-            pixels = np.asarray(cv2.resize(_premultiplied(pixels), size, interpolation=cv2.INTER_AREA), np.uint8)
-        pixels = matte(pixels)
+            pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
         hue = 180.0 if traits.motion == "rolls" and rng.uniform() < 0.3 + 0.4 * rarity else 6 + 10 * rarity
-        pixels = recolour(pixels, rng, hue=hue, strength=0.15 + 0.25 * rarity)
+        change = colour_change(rng, hue=hue, strength=0.15 + 0.25 * rarity)
         around = _around(self.backdrop, camera, x, depth, tall)
-        return harmonise(
-            pixels, around, light=float(rng.uniform(0.1, 0.65)), colour=float(rng.uniform(0.05, 0.5))
-        )
+        light, colour = float(rng.uniform(0.1, 0.65)), float(rng.uniform(0.05, 0.5))
+        return harmonise(pixels, change, around, light=light, colour=colour)
 
     def _journey(self, traits: Traits, place: tuple[float, float], metres: float, speed: float) -> Journey:
         rng = self.rng
@@ -266,14 +264,6 @@ class _ThingSampler:
             turns=traits.motion != "rolls",
         )
         return replace(journey, places=journey.places + middle)
-
-
-def _premultiplied(pixels: Pixels) -> Pixels:
-    """Whatever colour the transparent pixels have must not mix with the thing's when it is shrunk: they get the mean."""
-    mean = cv2.mean(pixels, mask=(pixels[..., 3] >= 128).astype(np.uint8))
-    filled = pixels.copy()
-    cv2.copyTo(np.full_like(pixels, [*mean[:3], 0]), (pixels[..., 3] == 0).astype(np.uint8), filled)
-    return filled
 
 
 def _is_cut(cutout: Cutout) -> bool:
@@ -310,7 +300,9 @@ def _sample_obstacles(
             size = [max(round(side * scale), 6) for side in pixels.shape[1::-1]]
             pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
         around = _around(sampler.backdrop, sampler.camera, x - float(sampler.camera.position[0]), z, tall)
-        lit = harmonise(matte(pixels), around, light=float(rng.uniform(0, 0.5)), colour=float(rng.uniform(0, 0.4)))
+        change = colour_change(rng, hue=0, strength=0.3)
+        light, colour = float(rng.uniform(0, 0.5)), float(rng.uniform(0, 0.4))
+        lit = harmonise(pixels, change, around, light=light, colour=colour)
         found.append(Obstacle(make_sprite(lit, tall), vector(x, 0, z)))
 
     for thing in things:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from ..data.json_file import read_json
 from ..data.problems import ProblemLog, RecordError
 from ..errors import A2VISError
+from .harmonise import matte
 
 Pixels = NDArray[np.uint8]
 
@@ -35,7 +36,8 @@ _OPAQUE = 128
 
 @dataclass(frozen=True)
 class Cutout:
-    """A thing cut out of its photograph: ``pixels`` uint8 RGBA ``[h, w, 4]``, cropped to what is not transparent."""
+    """A thing cut out of its photograph: ``pixels`` uint8 RGBA ``[h, w, 4]``, cropped to what is not transparent, with
+    a clean soft edge."""
 
     class_name: str
     file: str
@@ -83,7 +85,7 @@ def load_pictures(
         for file, pixels in _read_all(folder, CUTOUT_SUFFIXES, problems):
             with problems.skipping(str(file), "picture"):
                 name = f"{folder.name}/{file.name}"
-                cutout = Cutout(folder.name, name, _shrunk(_cropped(pixels), _LONGEST_CUTOUT))
+                cutout = Cutout(folder.name, name, matte(_shrunk(_cropped(pixels), _LONGEST_CUTOUT)))
                 usable.append(cutout)
                 digest.update(name.encode() + cutout.pixels.tobytes())
         if usable:

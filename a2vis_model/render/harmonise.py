@@ -29,43 +29,48 @@ def matte(pixels: Pixels) -> Pixels:
     if not core.any():
         core = (alpha >= 128).astype(np.uint8)
     _, nearest = cv2.distanceTransformWithLabels(1 - core, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
-    inside = core.view(np.bool_)
-    colours = np.zeros((int(nearest.max()) + 1, 3), np.uint8)
-    colours[nearest[inside]] = pixels[..., :3][inside]
+    labels = nearest.ravel()
+    inside, outside = np.flatnonzero(core), np.flatnonzero(core == 0)
+    pixel_of = np.empty(int(labels.max()) + 1, np.intp)
+    pixel_of[labels[inside]] = inside
+    cleaned = np.ascontiguousarray(pixels).copy()
+    whole = cleaned.reshape(-1, 4).view(np.uint32)
+    whole[outside] = whole[pixel_of[labels[outside]]]
     soft = cv2.GaussianBlur(alpha, (3, 3), 0.8).astype(np.float32)
     drawn_in = np.clip((soft - _FAINTEST) * (255 / (255 - 1.4 * _FAINTEST)), 0, 255)
-    return np.dstack([colours[nearest], drawn_in.astype(np.uint8)])
+    cleaned[..., 3] = drawn_in.astype(np.uint8)
+    return cleaned
 
 
-def recolour(pixels: Pixels, rng: Rng, *, hue: float, strength: float) -> Pixels:
-    """RGBA with its hue turned by up to ``hue`` degrees, and its saturation, brightness and contrast changed by shares
-    of up to ``strength``."""
-    hsv = cv2.cvtColor(pixels[..., :3], cv2.COLOR_RGB2HSV)
-    turn, saturation, value, gamma = rng.uniform(-1, 1, 4)
-    levels = np.arange(256, dtype=np.float32)
-    tables = [
-        (levels + turn * hue / 2) % 180,
-        levels * (1 + saturation * strength),
-        255 * (levels / 255) ** (1 + 0.5 * gamma * strength) * (1 + 0.5 * value * strength),
-    ]
-    table = np.clip(np.stack(tables, axis=-1), 0, 255).astype(np.uint8).reshape(1, 256, 3)
-    return np.dstack([cv2.cvtColor(cv2.LUT(hsv, table), cv2.COLOR_HSV2RGB), pixels[..., 3]])
+def colour_change(rng: Rng, *, hue: float, strength: float) -> Array:
+    """An affine map ``[3, 4]`` of RGB that turns hues by up to ``hue`` degrees and changes saturation, contrast and
+    brightness by shares of up to ``strength``."""
+    turn, saturation, contrast, brightness = rng.uniform(-1, 1, 4) * (np.deg2rad(hue), *3 * (strength,))
+    # A turn about the axis of greys, whose length is kept and whose distance from it is the saturation.
+    grey = np.full((3, 3), 1 / 3)
+    cross = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / np.sqrt(3)
+    colours = (1 + saturation) * (np.cos(turn) * (np.eye(3) - grey) + np.sin(turn) * cross)
+    linear = (1 + 0.5 * contrast) * (grey + colours)
+    offset = np.full((3, 1), 128 * (brightness - contrast) * 0.5)
+    return np.hstack([linear, offset]).astype(np.float32)
 
 
-def harmonise(pixels: Pixels, surroundings: Pixels, *, light: float, colour: float) -> Pixels:
-    """RGBA with mean and spread of lightness brought nearer to those of ``surroundings`` RGB ``[h, w, 3]`` by the share
-    ``light``, and its mean hue by the share ``colour`` (Reinhard et al., 2001, in L*a*b*)."""
-    lab = cv2.cvtColor(pixels[..., :3], cv2.COLOR_RGB2LAB)
-    around = cv2.cvtColor(surroundings, cv2.COLOR_RGB2LAB)
-    mean, spread = (v.ravel() for v in cv2.meanStdDev(lab, mask=(pixels[..., 3] >= 128).astype(np.uint8)))
-    target, width = (v.ravel() for v in cv2.meanStdDev(around))
-    share = np.array([light, colour, colour])
-    gain = np.ones(3)
-    gain[0] = 1 + light * (np.clip(width[0] / max(spread[0], 1), 0.6, 1.4) - 1)
-    levels = np.arange(256)[:, None]
-    table = np.clip((levels - mean) * gain + mean + share * (target - mean), 0, 255)
-    lab = cv2.LUT(lab, np.rint(table).astype(np.uint8).reshape(1, 256, 3))
-    return np.dstack([cv2.cvtColor(lab, cv2.COLOR_LAB2RGB), pixels[..., 3]])
+def harmonise(pixels: Pixels, change: Array, surroundings: Pixels, *, light: float, colour: float) -> Pixels:
+    """RGBA after the colour ``change`` ``[3, 4]``, with mean and spread of its lightness brought nearer to those of
+    ``surroundings`` RGB ``[h, w, 3]`` by the share ``light``, and its mean tint by the share ``colour`` (after Reinhard
+    et al., 2001)."""
+    sample = np.ascontiguousarray(pixels[::2, ::2])
+    mean, spread = (v.ravel() for v in cv2.meanStdDev(sample, mask=(sample[..., 3] >= 128).astype(np.uint8)))
+    target, width = (v.ravel() for v in cv2.meanStdDev(np.ascontiguousarray(surroundings[::2, ::2])))
+    mean = change[:, :3] @ mean[:3] + change[:, 3]
+    gain = 1 + light * (float(np.clip(width.mean() / max(float(spread[:3].mean()), 1), 0.6, 1.3)) - 1)
+    shift = target - mean
+    lighter = shift.mean()
+    matrix = np.zeros((4, 5), np.float32)
+    matrix[3, 3] = 1
+    matrix[:3, :3] = gain * change[:, :3]
+    matrix[:3, 4] = gain * (change[:, 3] - mean) + mean + light * lighter + colour * (shift - lighter)
+    return np.asarray(cv2.transform(pixels, matrix), np.uint8)
 
 
 def shade_ground(picture: Pixels, camera: Camera, place: Array, width: float, strength: float) -> None:
