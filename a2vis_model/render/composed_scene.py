@@ -85,10 +85,8 @@ def sample_scene(rng: Rng, pictures: Pictures, *, duration: float, height: int, 
     """A scene for ``duration`` seconds in pictures of ``height`` by ``width`` pixels."""
     classes = _sample_classes(rng, pictures)
     window = max(duration, _WINDOW)
-    largest = max(traits_of(name, pictures.sizes).metres for name in classes)
-    view = _sample_view(rng, largest, window, height, width)
-    level = _at_rest(view)
-    depth = float(np.exp(rng.uniform(np.log(10), np.log(45)))) * max(1.0, largest / 2)
+    view, depth = _sample_view(rng, classes, pictures, window, height, width)
+    level = _at_rest(view, window / 2)
     photo = pictures.backgrounds[int(rng.integers(len(pictures.backgrounds)))]
     backdrop = sample_backdrop(rng, photo, level, depth)
     middle = view.camera(window / 2)
@@ -114,19 +112,26 @@ def _sample_classes(rng: Rng, pictures: Pictures) -> list[str]:
     return [str(names[int(rng.integers(len(names)))]) for _ in range(max(count, 1))]
 
 
-def _sample_view(rng: Rng, largest: float, window: float, height: int, width: int) -> View:
-    """Eye height, pitch and motion of a robot's, a hand's or a fixed camera; ``largest`` metres of things."""
+def _sample_view(
+    rng: Rng, classes: Sequence[str], pictures: Pictures, window: float, height: int, width: int
+) -> tuple[View, float]:
+    """A robot's, a hand's or a fixed camera, and the metres to where the ground ends, for things of these classes."""
+    every = [traits_of(name, pictures.sizes) for name in classes]
+    largest = max(traits.metres for traits in every)
+    vehicles = any(traits.motion == "rolls" for traits in every)
     focal = width / 2 / float(np.tan(np.deg2rad(rng.uniform(48, 85)) / 2))
     if largest < 0.9 and rng.uniform() < 0.7:
-        eye = float(rng.uniform(0.2, 0.9))
+        eye = float(rng.uniform(0.2, 0.8))
     else:
-        eye = float(np.exp(rng.uniform(np.log(0.35), np.log(2.6))))
-    horizon = float(rng.uniform(0.22, 0.55)) * height
+        eye = float(np.exp(rng.uniform(np.log(0.5), np.log(2.4))))
+    horizon = float(rng.uniform(0.25, 0.5)) * height
+    edge = horizon + float(rng.uniform(0.1, 0.28) if rng.uniform() < 0.75 else rng.uniform(0.02, 0.1)) * height
     if rng.uniform() < 0.12:
-        eye, horizon = float(rng.uniform(2.4, 4.5)), float(rng.uniform(-0.1, 0.25)) * height
+        eye, horizon, edge = float(rng.uniform(2.4, 4.5)), float(rng.uniform(-0.1, 0.2)) * height, 0.3 * height
     pitch = -float(np.arctan((height / 2 - horizon) / focal))
+    depth = float(np.clip(focal * eye / (edge - horizon), 4 * largest if vehicles else 2.5, 60))
     moving = rng.uniform() < 0.65
-    forward = float(rng.uniform(-0.1, 0.7)) * (rng.uniform() < 0.5)
+    forward = min(float(rng.uniform(-0.1, 0.7)), 0.3 * depth / window) * (rng.uniform() < 0.5)
     velocity = np.array([rng.normal(0, 0.25), rng.normal(0, 0.01), forward]) * moving
     jolt = float(rng.uniform(0, 0.006)) * (rng.uniform() < 0.7)
     shake = np.stack(
@@ -144,13 +149,13 @@ def _sample_view(rng: Rng, largest: float, window: float, height: int, width: in
         width=width,
     )
     zooms = rng.uniform() < 0.25
-    return View(ride, (float(rng.uniform(0, 0.2)) * zooms, float(rng.uniform(0.3, 1.5)), float(rng.uniform(0, 6))))
+    zoom = (float(rng.uniform(0, 0.2)) * zooms, float(rng.uniform(0.3, 1.5)), float(rng.uniform(0, 6)))
+    return View(ride, zoom), depth
 
 
-def _at_rest(view: View) -> Camera:
-    """The camera at its start without sway, shake and zoom: the one that took the photograph."""
-    ride = replace(view.ride, sway=(0.0, 1.0, 0.0), shake=np.zeros_like(view.ride.shake))
-    return ride.camera(0.0)
+def _at_rest(view: View, time: float) -> Camera:
+    """The camera of that time without sway, shake and zoom: the one that took the photograph."""
+    return replace(view.ride, sway=(0.0, 1.0, 0.0), shake=np.zeros_like(view.ride.shake)).camera(time)
 
 
 @dataclass(frozen=True)
@@ -229,7 +234,7 @@ class _ThingSampler:
         else:
             low, high = (half if rng.uniform() < 0.2 else 1.02 * standing), 0.95 * self.backdrop.depth
             low = max(low, tall * unit / 1.6, metres * camera.focal / camera.width / 1.3)
-            near, far = tall * unit / 0.9, tall * unit / 0.07
+            near, far = tall * unit / 0.9, tall * unit / 0.09
             if max(low, near) < min(high, far):
                 low, high = max(low, near), min(high, far)
             else:
@@ -334,12 +339,12 @@ def _before(rng: Rng, thing: Thing, view: View, window: float) -> tuple[float, f
     x, z = eye[0] + share * (step.x - eye[0]), eye[2] + share * (step.z - eye[2])
     top = thing.lift + thing.sprite.height
     tall = eye[1] + (top - eye[1]) * share
-    if rng.uniform() < 0.65:
+    if speed and rng.uniform() < 0.65:
         seconds = float(np.exp(rng.uniform(*np.log(_HIDDEN_SECONDS))))
         wide = share * (1.1 * thing.sprite.width + speed * seconds)
         tall *= float(rng.uniform(1.05, 1.4))
     else:
-        wide = share * thing.sprite.width * float(rng.uniform(0.15, 1.2))
+        wide = share * thing.sprite.width * float(rng.uniform(0.15, 0.9))
         tall *= float(rng.uniform(0.4, 1.5))
     half_view = (z - eye[2]) * view.ride.width / 2 / view.ride.focal
-    return max(tall, 0.1), float(np.clip(wide, 0.04, 1.2 * half_view)), float(x), float(z)
+    return max(tall, 0.1), float(np.clip(wide, 0.04, 0.8 * half_view)), float(x), float(z)

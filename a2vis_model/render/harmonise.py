@@ -74,11 +74,12 @@ def harmonise(pixels: Pixels, change: Array, surroundings: Pixels, *, light: flo
 
 
 def shade_ground(picture: Pixels, camera: Camera, place: Array, width: float, strength: float) -> None:
-    """Darkens the ground under a thing at ``place`` ``[3]`` that is ``width`` metres wide, softly, by up to the share
-    ``strength``."""
-    radius = 0.75 * width
+    """Darkens the ground under a thing whose nearest edge is at ``place`` ``[3]`` and which is ``width`` metres wide,
+    softly, by up to the share ``strength``."""
+    radius = 0.7 * width
+    place = place + vector(0, 0, 0.2 * radius)
     ring = camera.to_camera(
-        np.stack([place + vector(x, 0, z) for x, z in ((radius, 0), (-radius, 0), (0, radius / 2), (0, -radius / 2))])
+        np.stack([place + vector(x, 0, z) for x, z in ((radius, 0), (-radius, 0), (0, 0.4 * radius), (0, -0.4 * radius))])
     )
     if ring[:, 2].min() < 0.2:
         return

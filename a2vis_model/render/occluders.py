@@ -25,8 +25,8 @@ def occluder(rng: Rng, photo: Pixels, height: float, width: float) -> Pixels:
     size = (max(round(height * scale), 12), max(round(width * scale), 8))
     if width < _SLIM * height:
         return _pole(rng, piece(rng, photo, *size))
-    shape = rng.choice(3, p=(0.35, 0.35, 0.3))
-    return (_wall, _box, _foliage)[shape](rng, piece(rng, photo, *size))
+    shape = rng.choice(5, p=(0.25, 0.25, 0.2, 0.15, 0.15))
+    return (_wall, _box, _foliage, _heap, _fence)[shape](rng, piece(rng, photo, *size))
 
 
 def decoy(rng: Rng, photo: Pixels, silhouette: NDArray[np.uint8]) -> Pixels:
@@ -38,7 +38,7 @@ def decoy(rng: Rng, photo: Pixels, silhouette: NDArray[np.uint8]) -> Pixels:
 def piece(rng: Rng, photo: Pixels, height: int, width: int) -> Pixels:
     """A part of ``photo`` brought to this size, perhaps mirrored."""
     rows, columns = photo.shape[:2]
-    share = float(rng.uniform(0.25, 0.8))
+    share = float(rng.uniform(0.1, 0.5))
     # As much of the photo in the shape asked for as there is room for.
     fit = share * min(rows / height, columns / width)
     part = (max(int(height * fit), 2), max(int(width * fit), 2))
@@ -77,6 +77,31 @@ def _box(rng: Rng, colour: Pixels) -> Pixels:
     edge = int(colour.shape[1] * rng.uniform(0.6, 1.3))
     colour[:, edge:] = colour[:, edge:] * np.float32(rng.uniform(0.45, 0.8))
     return _solid(colour)
+
+
+def _heap(rng: Rng, colour: Pixels) -> Pixels:
+    """Something round without a name: a sack, a rock, a coat over a chair."""
+    height, width = colour.shape[:2]
+    angle = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    bumps = 1 + sum(rng.uniform(-0.12, 0.12) * np.sin(n * angle + rng.uniform(0, 6)) for n in (1, 2, 3))
+    power = float(rng.uniform(0.4, 1))  # 1 for an ellipse, less for a rounded box
+    x, y = (np.sign(v) * np.abs(v) ** power * bumps for v in (np.cos(angle), np.sin(angle)))
+    outline = np.stack([(0.5 + 0.44 * x) * width, (0.56 + 0.5 * y) * height], axis=-1)
+    alpha = np.zeros((height, width), np.uint8)
+    cv2.fillPoly(alpha, [np.rint(outline * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+    return np.dstack([_shaded(rng, colour), alpha])
+
+
+def _fence(rng: Rng, colour: Pixels) -> Pixels:
+    """Bars with gaps, between two rails."""
+    height, width = colour.shape[:2]
+    spacing = max(int(height * rng.uniform(0.08, 0.25)), 6)
+    alpha = np.zeros((height, width), np.uint8)
+    alpha[:, np.arange(width) % spacing < max(spacing * rng.uniform(0.25, 0.6), 3)] = 255
+    thick = max(int(0.05 * height), 3)
+    for top in (int(0.12 * height), int(0.7 * height)):
+        alpha[top : top + thick] = 255
+    return np.dstack([_shaded(rng, cv2.blur(colour, (5, 5))), alpha])
 
 
 def _foliage(rng: Rng, colour: Pixels) -> Pixels:
