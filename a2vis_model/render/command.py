@@ -131,9 +131,7 @@ def run(args: argparse.Namespace) -> int:
     args.output.mkdir(parents=True, exist_ok=True)
     remove_partial_clips(args.output)
     jobs = [
-        _Job(
-            args.output / f"{i:05d}", args.world, clip_seed(args.seed, i), args.frames, height, width, folders, digest
-        )
+        _Job(args.output / f"{i:05d}", args.world, clip_seed(args.seed, i), args.frames, height, width, folders, digest)
         for i in range(args.clips)
     ]
     missing = [job for job in jobs if not job.is_done()]

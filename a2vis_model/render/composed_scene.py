@@ -185,9 +185,7 @@ class _ThingSampler:
         speed = min(float(rng.uniform(*traits.speed)), 2 * self._half_view(depth))
         journey = self._journey(traits, (x, depth), metres, speed)
         upright = pixels.shape[0] > 1.7 * pixels.shape[1]
-        gait = sample_gait(
-            rng, traits.motion, upright=upright and not cut, height=tall, liveliness=1 + 0.5 * rarity
-        )
+        gait = sample_gait(rng, traits.motion, upright=upright and not cut, height=tall, liveliness=1 + 0.5 * rarity)
         return Thing(number, class_name, cutout.file, sprite, journey, gait, speed, lift)
 
     def _varied(self, pixels: Pixels, rarity: float) -> Pixels:

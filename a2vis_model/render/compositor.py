@@ -99,9 +99,7 @@ class ClipRecorder:
         """The last frame once more."""
         self.add(self.frames[-1], self._masks[-1])
 
-    def objects(
-        self, identities: Iterable[Identity], least: int = MIN_VISIBLE_PIXELS
-    ) -> tuple[RenderedObject, ...]:
+    def objects(self, identities: Iterable[Identity], least: int = MIN_VISIBLE_PIXELS) -> tuple[RenderedObject, ...]:
         """Those of which more than ``least`` pixels are seen in all frames together."""
         empty = rle.empty(self.height, self.width)
         kept = []

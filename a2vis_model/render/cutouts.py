@@ -1,8 +1,8 @@
 """Pictures to compose clips of: things cut out along their outline, by class, and photographs to put them in.
 
-``DIR/<class>/*.{png,webp}`` with an alpha channel are the things, ``DIR/*.{jpg,jpeg,png,webp}`` the backgrounds. All are
-decoded once, so that processes that are forked later share them. Pictures that cannot be used are reported and left
-out.
+``DIR/<class>/*.{png,webp}`` with an alpha channel are the things, ``DIR/*.{jpg,jpeg,png,webp}`` the backgrounds. All
+are decoded once, so that processes that are forked later share them. Pictures that cannot be used are reported and
+left out.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from ..data.json_file import read_json
 from ..data.problems import ProblemLog, RecordError
 from ..errors import A2VISError
 from .harmonise import matte
+from .traits import is_known
 
 Pixels = NDArray[np.uint8]
 
@@ -99,6 +100,10 @@ def load_pictures(
     if not views:
         raise A2VISError(f"{backgrounds}: no picture in it can be used; give JPEG, PNG or WebP files")
     sizes = _sizes(cutouts / SIZES_FILE, problems)
+    for name in found:
+        if name not in sizes and not is_known(name):
+            with problems.skipping(str(cutouts), name):
+                raise RecordError(f'size unknown, taken as 1 m; say it in {SIZES_FILE} there: {{"{name}": 1.0}}')
     digest.update(repr(sorted(sizes.items())).encode())
     return Pictures(found, tuple(views), sizes, digest.hexdigest()[:16])
 
@@ -135,7 +140,7 @@ def _decode(file: Path) -> Pixels:
     if pixels is None:
         raise RecordError("cannot be decoded; replace or remove it")
     if pixels.dtype == np.uint16:
-        pixels = pixels >> 8
+        pixels = (pixels >> 8).astype(np.uint8)
     if pixels.dtype != np.uint8:
         raise RecordError(f"has pixels of type {pixels.dtype}; save it with 8 bits a channel")
     if min(pixels.shape[:2]) < _LEAST_SIDE:

@@ -78,9 +78,8 @@ def shade_ground(picture: Pixels, camera: Camera, place: Array, width: float, st
     softly, by up to the share ``strength``."""
     radius = 0.7 * width
     place = place + vector(0, 0, 0.2 * radius)
-    ring = camera.to_camera(
-        np.stack([place + vector(x, 0, z) for x, z in ((radius, 0), (-radius, 0), (0, 0.4 * radius), (0, -0.4 * radius))])
-    )
+    ends = ((radius, 0), (-radius, 0), (0, 0.4 * radius), (0, -0.4 * radius))
+    ring = camera.to_camera(np.stack([place + vector(x, 0, z) for x, z in ends]))
     if ring[:, 2].min() < 0.2:
         return
     points = camera.to_pixels(ring)

@@ -16,8 +16,8 @@ _TURNING = 0.3  # seconds to turn round
 
 @dataclass(frozen=True)
 class Step:
-    """A moment of a journey: ``x`` and ``z`` on the ground and metres ``travelled``; ``turn`` is 1 facing right, -1
-    left."""
+    """A moment of a journey: ``x`` and ``z`` on the ground and metres ``travelled``; ``turn`` is 1 facing
+    the way of x, -1 against it, between them while the thing turns."""
 
     x: float
     z: float
@@ -128,7 +128,7 @@ def sample_journey(
         return _wandering(rng, place, reach, speed, meeting, window)
     if kind == 2:
         return _along(rng, place, speed, meeting, window)
-    return _returning(rng, place, reach, speed, meeting)
+    return _returning(rng, place, reach, speed, 0.5 * meeting)
 
 
 def _crossing(rng: Rng, place: tuple[float, float], reach: float, speed: float, meeting: float) -> Journey:
@@ -182,11 +182,9 @@ def _along(rng: Rng, place: tuple[float, float], speed: float, meeting: float, w
 
 
 def _returning(rng: Rng, place: tuple[float, float], reach: float, speed: float, meeting: float) -> Journey:
-    """Out of view on one side and back in, seen at ``place`` before and after."""
+    """From ``place`` out of view and back, after a while."""
     x, z = place
     side = float(rng.choice((-1, 1)))
-    away = float(rng.uniform(0.3, 1.5))
-    go = abs(side * reach - x) / speed
-    start = meeting - go
-    times = [start, meeting, meeting + away, meeting + away + go]
+    go, away = abs(side * reach - x) / speed, float(rng.uniform(0.3, 1.5))
+    times = [meeting, meeting + go, meeting + go + away, meeting + 2 * go + away]
     return Journey(np.array(times), np.array([place, (side * reach, z), (side * reach, z), place]))

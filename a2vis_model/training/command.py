@@ -58,8 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         required=True,
         metavar="PATH[=WEIGHT]",
-        help="data sets, or render:aquarium, render:robot, render:mixed, composed:DIR for clips made on the fly; weights "
-        "say how often each is drawn (1)",
+        help="data sets, or render:aquarium, render:robot, render:mixed, composed:DIR for clips made on the fly; "
+        "weights say how often each is drawn (1)",
     )
     add(
         "--validation",
