@@ -26,7 +26,7 @@ from .traits import Traits, traits_of
 _WINDOW = 4.0  # seconds for which journeys are made, at least: a shorter clip is a part of it
 _CROWD_SHARE = 0.12  # of clips
 _MOST = 15  # things
-_PLANNED_SHARE = 0.4  # of things that an occluder is put before
+_PLANNED_SHARE = 0.3  # of things that an occluder is put before
 _HIDDEN_SECONDS = (0.3, 3.0)
 _COMMON = 400  # cut-outs of a class from which none needs to be varied more than a little
 
@@ -86,7 +86,8 @@ def sample_scene(rng: Rng, pictures: Pictures, *, duration: float, height: int, 
     classes = _sample_classes(rng, pictures)
     window = max(duration, _WINDOW)
     view, depth = _sample_view(rng, classes, pictures, window, height, width)
-    level = _at_rest(view, window / 2)
+    start = float(rng.uniform(0, window - duration))
+    level = _at_rest(view, start)
     photo = pictures.backgrounds[int(rng.integers(len(pictures.backgrounds)))]
     backdrop = sample_backdrop(rng, photo, level, depth)
     middle = view.camera(window / 2)
@@ -98,7 +99,7 @@ def sample_scene(rng: Rng, pictures: Pictures, *, duration: float, height: int, 
         view=view,
         things=things,
         obstacles=obstacles,
-        start=float(rng.uniform(0, window - duration)),
+        start=start,
         shadow=float(rng.uniform(0.25, 0.65)),
     )
 
@@ -304,7 +305,7 @@ def _sample_obstacles(
             pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
         around = _around(sampler.backdrop, sampler.camera, x - float(sampler.camera.position[0]), z, tall)
         change = colour_change(rng, hue=0, strength=0.3)
-        light, colour = float(rng.uniform(0, 0.5)), float(rng.uniform(0, 0.4))
+        light, colour = float(rng.uniform(0.2, 0.8)), float(rng.uniform(0, 0.5))
         lit = harmonise(pixels, change, around, light=light, colour=colour)
         found.append(Obstacle(make_sprite(lit, tall), vector(x, 0, z)))
 
@@ -312,13 +313,13 @@ def _sample_obstacles(
         if rng.uniform() < _PLANNED_SHARE and len(found) < 5:
             tall, wide, x, z = _before(rng, thing, view, window)
             add(occluders.occluder(rng, photo(), tall, wide), tall, x, z)
-    for _ in range(int(rng.poisson(0.8))):
+    for _ in range(int(rng.poisson(0.5))):
         z = float(rng.uniform(0.3, 1)) * sampler.backdrop.depth * 0.6 + 1
         tall = float(np.exp(rng.uniform(np.log(0.3), np.log(3))))
         wide = tall * float(np.exp(rng.uniform(np.log(0.08), np.log(2))))
         x = float(rng.uniform(-1, 1)) * sampler._half_view(z)
         add(occluders.occluder(rng, photo(), tall, wide), tall, x, z)
-    for _ in range(int(rng.poisson(0.6))):
+    for _ in range(int(rng.poisson(0.5))):
         cutouts = pictures.cutouts[pictures.classes[int(rng.integers(len(pictures.classes)))]]
         silhouette = cutouts[int(rng.integers(len(cutouts)))].pixels[..., 3]
         tall = float(np.exp(rng.uniform(np.log(0.3), np.log(2))))

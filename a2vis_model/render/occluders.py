@@ -113,6 +113,6 @@ def _foliage(rng: Rng, colour: Pixels) -> Pixels:
     alpha = np.clip((grain + dense) * 300 + 128, 0, 255).astype(np.uint8)
     green = np.array([rng.uniform(30, 110), rng.uniform(70, 140), rng.uniform(10, 70)], np.float32)
     share = float(rng.uniform(0, 0.8))
-    light = 1 + 0.35 * noise(rng, height, width, cell=6, octaves=2)[..., None]
+    light = 1 + 0.2 * noise(rng, height, width, cell=6, octaves=2)[..., None]
     mixed = ((1 - share) * colour + share * green) * light
     return np.dstack([np.clip(mixed, 0, 255).astype(np.uint8), alpha])
