@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from .camera import Array, Camera
 from .raster import Patch
+from .sensor import smear
 
 NEAREST = 0.3
 """Metres from the camera at which things are no longer drawn."""
@@ -66,8 +67,14 @@ def make_sprite(pixels: NDArray[np.uint8], height: float) -> Sprite:
     return Sprite(tuple(levels), height / len(pixels), (middle, len(pixels) + _MARGIN - 0.5))
 
 
-def draw(sprite: Sprite, place: Array, pose: Pose, camera: Camera) -> tuple[float, Patch] | None:
-    """Depth in metres and what is seen of ``sprite`` standing at ``place`` ``[3]``; None if nothing is."""
+def draw(
+    sprite: Sprite, place: Array, pose: Pose, camera: Camera, travel: Array | None = None
+) -> tuple[float, Patch] | None:
+    """Depth in metres and what is seen of ``sprite`` standing at ``place`` ``[3]``; None if nothing is.
+
+    ``travel`` ``[3]`` is how far in metres it goes while the shutter is open, about ``place``: its edges are spread along
+    that way, and it covers what it covers for half the time or more.
+    """
     at = camera.to_camera(place)
     depth = float(at[2])
     if depth < NEAREST:
@@ -84,8 +91,14 @@ def draw(sprite: Sprite, place: Array, pose: Pose, camera: Camera) -> tuple[floa
     xs = (ends[0] * spread - abs(pose.sway) * tall, ends[1] * spread + abs(pose.sway) * tall)
     ys = ((sprite.foot[1] - height) * scale, (1 + abs(pose.rise)) * tall)
     corners = np.array([foot + x * across + y * up for x in xs for y in ys])
-    left, top = np.maximum(np.floor(corners.min(axis=0)), 0).astype(int).tolist()
-    right, bottom = np.minimum(np.ceil(corners.max(axis=0)) + 1, (camera.width, camera.height)).astype(int).tolist()
+    kernel = None
+    if travel is not None:
+        way = camera.to_pixels(camera.to_camera(place + travel)) - foot
+        kernel = smear(float(way[0]), float(way[1]))
+    room = 0 if kernel is None else len(kernel) // 2
+    left, top = np.maximum(np.floor(corners.min(axis=0)) - room, 0).astype(int).tolist()
+    limit = (camera.width, camera.height)
+    right, bottom = np.minimum(np.ceil(corners.max(axis=0)) + 1 + room, limit).astype(int).tolist()
     if right <= left or bottom <= top:
         return None
     columns = np.arange(left, right, dtype=np.float32) - foot[0]
@@ -103,6 +116,8 @@ def draw(sprite: Sprite, place: Array, pose: Pose, camera: Camera) -> tuple[floa
     map_x = (x / np.float32(scale * turn) + np.float32(sprite.foot[0] + 0.5)) * np.float32(shrink) - np.float32(0.5)
     map_y = (np.float32(sprite.foot[1] + 0.5) - y / np.float32(scale)) * np.float32(shrink) - np.float32(0.5)
     drawn = cv2.remap(source, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(0, 0, 0, 0))
+    if kernel is not None:
+        drawn = cv2.filter2D(drawn, -1, kernel, borderType=cv2.BORDER_REPLICATE)
     alpha = np.ascontiguousarray(drawn[..., 3])
     mask = alpha >= 128
     if not mask.any():

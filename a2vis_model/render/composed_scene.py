@@ -28,6 +28,7 @@ _CROWD_SHARE = 0.12  # of clips
 _MOST = 15  # things
 _PLANNED_SHARE = 0.3  # of things that an occluder is put before
 _HIDDEN_SECONDS = (0.3, 3.0)
+_SHARP = 1.3  # picture pixels that a cut-out's pixel may fill
 _COMMON = 400  # cut-outs of a class from which none needs to be varied more than a little
 
 
@@ -179,7 +180,7 @@ class _ThingSampler:
         cut = traits.motion in ("walks", "trots") and _is_cut(cutout)
         tall, lift = self._size(traits, pixels, cut)
         metres = tall * pixels.shape[1] / pixels.shape[0]
-        depth = self._depth(tall, metres, lift, cut)
+        depth = self._depth(tall, metres, lift, cut, pixels.shape[0])
         x = float(rng.normal(0, 0.45)) * self._half_view(depth)
         pixels = self._lit(pixels, x, depth, tall, traits, rarity)
         sprite = make_sprite(pixels, tall)
@@ -223,8 +224,9 @@ class _ThingSampler:
         """Metres from the middle to the side of the picture."""
         return depth * self.camera.width / 2 / self.camera.focal
 
-    def _depth(self, tall: float, metres: float, lift: float, cut: bool) -> float:
-        """Metres ahead. Sizes in the picture are even on a log scale, as far as the ground is in the picture."""
+    def _depth(self, tall: float, metres: float, lift: float, cut: bool, rows: int) -> float:
+        """Metres ahead. Sizes in the picture are even on a log scale, as far as the ground is in the picture, and as far
+        as a picture of so many ``rows`` is sharp enough."""
         rng, camera = self.rng, self.camera
         unit = camera.focal / camera.height  # share of the picture that one metre fills at one metre
         standing, half = self._ground_reach(lift), self._ground_reach(lift + 0.6 * tall)
@@ -233,6 +235,7 @@ class _ThingSampler:
         else:
             low, high = (half if rng.uniform() < 0.2 else 1.02 * standing), 0.95 * self.backdrop.depth
             low = max(low, tall * unit / 1.6, metres * camera.focal / camera.width / 1.3)
+            low = max(low, tall * camera.focal / (_SHARP * rows))
             near, far = tall * unit / 0.9, tall * unit / 0.09
             if max(low, near) < min(high, far):
                 low, high = max(low, near), min(high, far)
@@ -252,7 +255,10 @@ class _ThingSampler:
         change = colour_change(rng, hue=hue, strength=0.15 + 0.25 * rarity)
         around = _around(self.backdrop, camera, x, depth, tall)
         light, colour = float(rng.uniform(0.1, 0.65)), float(rng.uniform(0.05, 0.5))
-        return harmonise(pixels, change, around, light=light, colour=colour)
+        lit = harmonise(pixels, change, around, light=light, colour=colour)
+        # As soft as the photograph behind it, which is enlarged.
+        softness = float(rng.uniform(0.2, 0.6) / self.backdrop.to_photo[0, 0] * min(max(shown, 1.0), 1.4))
+        return np.asarray(cv2.GaussianBlur(lit, (5, 5), softness), np.uint8) if softness > 0.35 else lit
 
     def _journey(self, traits: Traits, place: tuple[float, float], metres: float, speed: float) -> Journey:
         rng = self.rng
@@ -323,7 +329,7 @@ def _sample_obstacles(
         cutouts = pictures.cutouts[pictures.classes[int(rng.integers(len(pictures.classes)))]]
         silhouette = cutouts[int(rng.integers(len(cutouts)))].pixels[..., 3]
         tall = float(np.exp(rng.uniform(np.log(0.3), np.log(2))))
-        z = sampler._depth(tall, tall, 0.0, cut=False)
+        z = sampler._depth(tall, tall, 0.0, False, len(silhouette))
         add(occluders.decoy(rng, photo(), silhouette), tall, float(rng.normal(0, 0.5)) * sampler._half_view(z), z)
     return tuple(found)
 

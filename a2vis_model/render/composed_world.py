@@ -46,7 +46,7 @@ class ComposedClip:
     def frame(self, index: int) -> ComposedFrame:
         """One frame as the camera took it, with its masks."""
         time = self.times[index]
-        composed = compose_scene(self.scene, time)
+        composed = compose_scene(self.scene, time, exposure=self.sensor.shutter / FPS)
         # Where a frame is repeated its noise is, too.
         rng = np.random.default_rng((self.seed, self.times.index(time)))
         shift = self.scene.view.ride.shift(time, 1 / FPS, self.scene.backdrop.depth)
@@ -78,8 +78,9 @@ class ComposedClip:
         )
 
 
-def compose_scene(scene: Scene, time: float) -> ComposedFrame:
-    """The scene as it is at ``time`` seconds, sharp and without noise."""
+def compose_scene(scene: Scene, time: float, exposure: float = 0.0) -> ComposedFrame:
+    """The scene as it is at ``time`` seconds, sharp but for the things that move while the shutter is open for
+    ``exposure`` seconds, and without noise."""
     camera = scene.view.camera(time)
     picture = scene.backdrop.view(camera)
     layers: list[Layer] = []
@@ -93,7 +94,9 @@ def compose_scene(scene: Scene, time: float) -> ComposedFrame:
         place = vector(step.x, thing.lift, step.z)
         if not thing.lift:
             shade_ground(picture, camera, place, thing.sprite.width, scene.shadow)
-        drawn = draw(thing.sprite, place, thing.gait.pose(step, time), camera)
+        later = thing.journey.at(time + exposure)
+        travel = vector(later.x - step.x, 0, later.z - step.z)
+        drawn = draw(thing.sprite, place, thing.gait.pose(step, time), camera, travel)
         if drawn is not None:
             layers.append(Layer(*drawn, owner=thing.id))
     return compose(picture, layers)

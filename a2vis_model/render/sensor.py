@@ -39,7 +39,7 @@ class Sensor:
         image: NDArray[Any] = picture
         if self.softness > 0:
             image = cv2.GaussianBlur(image, (3, 3), self.softness)
-        kernel = _smear(shift[0] * self.shutter, shift[1] * self.shutter)
+        kernel = smear(shift[0] * self.shutter, shift[1] * self.shutter)
         if kernel is not None:
             image = cv2.filter2D(image, -1, kernel, borderType=cv2.BORDER_REPLICATE)
         amplitude, rate, phase = self.waves
@@ -73,8 +73,8 @@ def sample_sensor(rng: Rng, height: int, width: int) -> Sensor:
     )
 
 
-def _smear(x: float, y: float) -> Array | None:
-    """The line along which a moving view spreads every point, as a kernel; None if it stays within its
+def smear(x: float, y: float) -> Array | None:
+    """The line ``(x, y)`` in pixels along which motion spreads every point, as a kernel; None if it stays within its
     pixel."""
     length = float(np.hypot(x, y))
     if length < 1.2:
