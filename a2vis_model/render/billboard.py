@@ -72,8 +72,8 @@ def draw(
 ) -> tuple[float, Patch] | None:
     """Depth in metres and what is seen of ``sprite`` standing at ``place`` ``[3]``; None if nothing is.
 
-    ``travel`` ``[3]`` is how far in metres it goes while the shutter is open, about ``place``: its edges are spread along
-    that way, and it covers what it covers for half the time or more.
+    ``travel`` ``[3]`` is how far in metres it goes while the shutter is open, about ``place``: its edges are spread
+    along that way, and it covers what it covers for half the time or more.
     """
     at = camera.to_camera(place)
     depth = float(at[2])

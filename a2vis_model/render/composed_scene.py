@@ -225,8 +225,8 @@ class _ThingSampler:
         return depth * self.camera.width / 2 / self.camera.focal
 
     def _depth(self, tall: float, metres: float, lift: float, cut: bool, rows: int) -> float:
-        """Metres ahead. Sizes in the picture are even on a log scale, as far as the ground is in the picture, and as far
-        as a picture of so many ``rows`` is sharp enough."""
+        """Metres ahead. Sizes in the picture are even on a log scale, as far as the ground is in the picture, and as
+        far as a picture of so many ``rows`` is sharp enough."""
         rng, camera = self.rng, self.camera
         unit = camera.focal / camera.height  # share of the picture that one metre fills at one metre
         standing, half = self._ground_reach(lift), self._ground_reach(lift + 0.6 * tall)
