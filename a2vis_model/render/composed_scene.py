@@ -126,12 +126,16 @@ def _sample_view(
         eye = float(rng.uniform(0.2, 0.8))
     else:
         eye = float(np.exp(rng.uniform(np.log(0.5), np.log(2.4))))
-    horizon = float(rng.uniform(0.25, 0.5)) * height
-    edge = horizon + float(rng.uniform(0.1, 0.28) if rng.uniform() < 0.75 else rng.uniform(0.02, 0.1)) * height
+    # Where the ground ends in most photographs, and in some it reaches far.
+    edge, above = (0.55, 0.8), (0.08, 0.3)
+    if rng.uniform() < 0.25:
+        edge, above = (0.4, 0.6), (0.02, 0.08)
+    far_edge = float(rng.uniform(*edge)) * height
+    horizon = far_edge - float(rng.uniform(*above)) * height
     if rng.uniform() < 0.12:
-        eye, horizon, edge = float(rng.uniform(2.4, 4.5)), float(rng.uniform(-0.1, 0.2)) * height, 0.3 * height
+        eye, horizon, far_edge = float(rng.uniform(2.4, 4.5)), float(rng.uniform(-0.1, 0.2)) * height, 0.3 * height
     pitch = -float(np.arctan((height / 2 - horizon) / focal))
-    depth = float(np.clip(focal * eye / (edge - horizon), 4 * largest if vehicles else 2.5, 60))
+    depth = float(np.clip(focal * eye / (far_edge - horizon), 4 * largest if vehicles else 2.5, 60))
     moving = rng.uniform() < 0.65
     forward = min(float(rng.uniform(-0.1, 0.7)), 0.3 * depth / window) * (rng.uniform() < 0.5)
     velocity = np.array([rng.normal(0, 0.25), rng.normal(0, 0.01), forward]) * moving
