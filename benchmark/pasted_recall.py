@@ -3,11 +3,11 @@
     python benchmark/pasted_recall.py --weights onboard_frame.safetensors --classes person \
         --real stills/val/annotations.json --composed composed:robot@val
 
-A thing is found if a query of its class, of probability 0.3 or more, has a visible mask whose IoU with its own is 0.5 or
-more. Of the composed things those are counted that are seen to four fifths, as most are in photographs. Sizes are the
-square root of the visible area, in pixels of the network's input. A detector trained on photographs alone that finds
-pasted things as often as real ones of their size says that they look alike; one trained on pasted things that finds
-them more often than real ones has learned the paste.
+A thing is found if a query of its class, of probability 0.3 or more, has a visible mask whose IoU with its own is 0.5
+or more. Of the composed things those are counted that are seen to four fifths; of photographs nobody knows, and all
+are. Sizes are the square root of the visible area, in pixels of the network's input. A detector trained on photographs
+alone that finds pasted things as often as real ones of their size says that they look alike; one trained on pasted
+things that finds them more often than real ones has learned the paste.
 """
 
 import argparse
@@ -62,10 +62,7 @@ def main() -> None:
 
 
 def samples(source: VideoSource, config: ModelConfig, count: int) -> Iterator[TrainingSample]:
-    """The first `count` pictures at the size of the network's input, with all things of which a fifth is hidden at most.
-
-    Photographs say nothing about what is hidden: all their things are taken.
-    """
+    """The first `count` pictures, at the size of the network's input."""
     for index in tqdm(range(min(len(source), count))):
         with suppress(DataError):
             sample = source[index].load([0], seen_only=True)

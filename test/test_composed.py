@@ -15,19 +15,22 @@ from a2vis_model import cli
 from a2vis_model.data.problems import ProblemLog
 from a2vis_model.errors import A2VISError
 from a2vis_model.render import command as render_command
-from a2vis_model.render import composed_scene, occluders, rle
+from a2vis_model.render import occluders, rle
 from a2vis_model.render.backdrop import Backdrop
 from a2vis_model.render.billboard import Pose, draw, make_sprite
 from a2vis_model.render.camera import Camera, vector
-from a2vis_model.render.composed_scene import Obstacle, Scene, Thing, View, sample_scene
+from a2vis_model.render.composed_scene import Scene, sample_classes, sample_scene
 from a2vis_model.render.composed_world import ComposedClip, compose_scene
 from a2vis_model.render.compositor import Layer, compose
 from a2vis_model.render.cutouts import Pictures, load_pictures
 from a2vis_model.render.harmonise import colour_change, harmonise, matte, shade_ground
 from a2vis_model.render.journey import Gait, Journey, sample_gait, sample_journey
 from a2vis_model.render.motion import Ride
+from a2vis_model.render.obstacles import Obstacle
 from a2vis_model.render.raster import Patch
+from a2vis_model.render.things import Thing, is_cut
 from a2vis_model.render.traits import traits_of
+from a2vis_model.render.view import View
 from a2vis_model.training.augmentation import Augmentation
 from a2vis_model.training.sequences import SequenceDataset
 from a2vis_model.training.sources import open_source
@@ -243,6 +246,12 @@ def test_occluders_are_solid_somewhere_and_decoys_keep_their_outline(width):
     assert (turned > 0).sum() == (silhouette > 0).sum()
 
 
+def test_things_that_end_in_a_straight_line_below_are_known():
+    whole = cut_out(40, 20, (200, 0, 0), margin=0)
+    assert not is_cut(whole)
+    assert is_cut(whole[:24])
+
+
 # The place and what stands in it
 
 
@@ -387,7 +396,7 @@ def test_walkers_move_their_legs_only_while_they_go():
 
 def test_classes_are_drawn_evenly(pictures):
     rng = np.random.default_rng(0)
-    draws = [composed_scene._sample_classes(rng, pictures) for _ in range(3000)]
+    draws = [sample_classes(rng, pictures) for _ in range(3000)]
     counts = Counter(name for names in draws for name in names)
     shares = np.array([counts[name] for name in pictures.classes]) / counts.total()
     assert np.abs(shares - 0.25).max() < 0.02  # the truck has a sixth as many pictures as the person
@@ -475,7 +484,7 @@ def test_the_mask_of_a_thing_alone_is_where_it_is_opaque():
 
 def test_an_id_survives_full_occlusion_by_an_occluder_that_has_none():
     walk = Journey(np.array([0.0, 4.0]), np.array([[-2, 6], [2, 6.0]]))
-    wall = Obstacle(make_sprite(block(60, 60), 1.4), vector(0, 0, 4))
+    wall = Obstacle(make_sprite(block(60, 60), 1.4), Journey(np.zeros(1), np.array([[0, 4.0]])))
     scene = still_scene([thing(2, walk)], [wall])
     seen, whole = [], []
     for time in np.linspace(0, 4, 17):

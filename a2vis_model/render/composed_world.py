@@ -11,11 +11,12 @@ import numpy as np
 from .billboard import Pose, draw
 from .camera import Camera, vector
 from .clip import MIN_VISIBLE_PIXELS, RenderedClip
-from .composed_scene import Scene, Thing, sample_scene
-from .compositor import ClipRecorder, ComposedFrame, Identity, Layer, compose
+from .composed_scene import Scene, sample_scene
+from .compositor import STATIC, ClipRecorder, ComposedFrame, Identity, Layer, compose
 from .cutouts import Pictures
 from .harmonise import shade_ground
 from .sensor import Sensor, frame_times, sample_sensor
+from .things import Thing
 
 FPS = 30
 WORLD = "composed"
@@ -84,21 +85,18 @@ def compose_scene(scene: Scene, time: float, exposure: float = 0.0) -> ComposedF
     camera = scene.view.camera(time)
     picture = scene.backdrop.view(camera)
     layers: list[Layer] = []
-    for obstacle in scene.obstacles:
-        shade_ground(picture, camera, obstacle.place, obstacle.sprite.width, scene.shadow)
-        drawn = draw(obstacle.sprite, obstacle.place, Pose(), camera)
-        if drawn is not None:
-            layers.append(Layer(*drawn))
-    for thing in scene.things:
-        step = thing.journey.at(time)
-        place = vector(step.x, thing.lift, step.z)
-        if not thing.lift:
-            shade_ground(picture, camera, place, thing.sprite.width, scene.shadow)
-        later = thing.journey.at(time + exposure)
+    for item in (*scene.obstacles, *scene.things):
+        step, later = item.journey.at(time), item.journey.at(time + exposure)
         travel = vector(later.x - step.x, 0, later.z - step.z)
-        drawn = draw(thing.sprite, place, thing.gait.pose(step, time), camera, travel)
+        pose, lift, owner = Pose(turn=step.turn), 0.0, STATIC
+        if isinstance(item, Thing):
+            pose, lift, owner = item.gait.pose(step, time), item.lift, item.id
+        place = vector(step.x, lift, step.z)
+        if not lift:
+            shade_ground(picture, camera, place, item.sprite.width, scene.shadow)
+        drawn = draw(item.sprite, place, pose, camera, travel)
         if drawn is not None:
-            layers.append(Layer(*drawn, owner=thing.id))
+            layers.append(Layer(*drawn, owner=owner))
     return compose(picture, layers)
 
 

@@ -37,7 +37,8 @@ _TRAITS: dict[str, Traits] = {
     "cat": Traits(0.5, "longest", "trots", (0.3, 1.5), 0.35),
     "dog": Traits(0.8, "longest", "trots", (0.4, 2.2), 0.3),
 }
-_OTHER = Traits(1.0, "longest", "slides", (0.2, 1.5), 0.4)
+OTHER = Traits(1.0, "longest", "slides", (0.2, 1.5), 0.4)
+"""Of a class that nobody has described."""
 
 
 def is_known(class_name: str) -> bool:
@@ -47,5 +48,5 @@ def is_known(class_name: str) -> bool:
 
 def traits_of(class_name: str, sizes: Mapping[str, float]) -> Traits:
     """The traits of a class, with its size from ``sizes`` where it is given; 1 m where nobody knows."""
-    traits = _TRAITS.get(class_name.lower(), _OTHER)
+    traits = _TRAITS.get(class_name.lower(), OTHER)
     return replace(traits, metres=sizes[class_name]) if class_name in sizes else traits

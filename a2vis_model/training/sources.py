@@ -91,7 +91,9 @@ def open_composed(text: str, classes: Sequence[str], *, frames: int, seed: int) 
     Raises:
         A2VISError: the pictures cannot be used, or show none of the classes.
     """
-    folder, _, split = text.removeprefix(COMPOSED_PREFIX).partition("@")
+    folder, split = text.removeprefix(COMPOSED_PREFIX), ""
+    if not Path(folder).is_dir() and "@" in folder:
+        folder, _, split = folder.rpartition("@")
     folders = [Path(folder) / name for name in ("cutouts", "backgrounds")]
     for number, whole in enumerate(folders):
         part = whole / (split or "train")
