@@ -93,8 +93,8 @@ def _add_stage_arguments(parser: argparse.ArgumentParser) -> None:
         "--data",
         nargs="+",
         metavar="PATH[=WEIGHT]",
-        help="data sets, or render:aquarium, render:robot, render:mixed for clips made on the fly; weights say how "
-        "often each is drawn (1)",
+        help="data sets, or render:aquarium, render:robot, render:mixed, composed:DIR for clips made on the fly; "
+        "weights say how often each is drawn (1)",
     )
     add(
         "--validation",
