@@ -74,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--steps", type=int, required=True, help="optimisation steps in all")
     add("--batch", type=int, default=8, help="sequences a step, in the frame stage images (%(default)s)")
     add("--clips", type=int, default=5, help="clips of a sequence (%(default)s)")
-    add("--reach", type=int, default=12, help="frames between a sequence's middle and any other (%(default)s)")
+    add("--reach", type=int, default=24, help="frames between a sequence's middle and any other (%(default)s)")
     add("--learning-rate", type=float, help="1e-4; in the video stage 5e-5")
     add("--backbone-factor", type=float, default=_OPTIMISER.backbone_factor, help="on its rate (%(default)s)")
     add("--schedule", choices=("step", "cosine"), default=_OPTIMISER.schedule, help="(%(default)s)")

@@ -29,7 +29,7 @@ class TrainingConfig:
     """Sequences of a step, in the frame stage images, over all processes."""
     clips: int = 5
     """Clips of a sequence, which gradients pass through; variants that take a video as one clip have one."""
-    reach: int = 12
+    reach: int = 24
     """Frames of a sequence are at most this far from a random one among them."""
     seed: int = 0
     precision: Precision = "fp32"

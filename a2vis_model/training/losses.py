@@ -16,12 +16,15 @@ class PointSampling:
     """Where masks are compared (PointRend; Mask2Former): mostly where the prediction is least certain.
 
     `points` a mask and frame are kept of `oversample` times as many random ones, a share `importance` of them for
-    being uncertain, the others at random.
+    being uncertain, the others at random. Of an amodal mask a share `hidden` of the points, in place of as many
+    uncertain ones, lies in its hidden part where it has one: that is a few hundredths of a mask's area, and no
+    chance draw finds it.
     """
 
     points: int = 4096
     oversample: float = 3.0
     importance: float = 0.75
+    hidden: float = 0.25
 
     def __post_init__(self) -> None:
         check_at_least(1, self, "points")
@@ -50,6 +53,7 @@ def mask_losses(
     instance: Tensor,
     weight: Tensor,
     sampling: PointSampling,
+    hidden: HiddenPixels | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Binary cross-entropy and dice loss of matched masks over T frames.
 
@@ -59,8 +63,11 @@ def mask_losses(
         item, instance: int64 [R], which of `pixels` each prediction is to equal.
         weight: float32 [R].
         sampling: where to look.
+        hidden: where the objects are hidden, for amodal masks.
     """
     points = uncertain_points(logits, sampling)
+    if hidden is not None:
+        points = hidden.replace(points, item, instance, round(sampling.points * sampling.hidden))
     values = sample_logits(logits, points).flatten(1)
     targets = sample_pixels(pixels, item, instance, points).flatten(1)
     cross_entropy = F.binary_cross_entropy_with_logits(values, targets, reduction="none").mean(dim=1)
@@ -85,6 +92,42 @@ def uncertain_points(logits: Tensor, sampling: PointSampling) -> Tensor:
     chosen = uncertainty.topk(keep, dim=-1, sorted=False).indices
     certain = torch.rand(*rows, sampling.points - keep, 2, device=logits.device)
     return torch.cat((candidates.gather(2, chosen.unsqueeze(-1).expand(-1, -1, -1, 2)), certain), dim=2)
+
+
+class HiddenPixels:
+    """The pixels in which objects are hidden, from which points are drawn.
+
+    Args:
+        visible, amodal: bool [I, T, n, H, W], the masks of all objects.
+    """
+
+    def __init__(self, visible: Tensor, amodal: Tensor) -> None:
+        self.shape = amodal.shape
+        row, self.pixel = (amodal & ~visible).flatten(3).flatten(0, 2).nonzero().unbind(dim=1)
+        self.count = torch.bincount(row, minlength=self.shape[:3].numel())
+        self.first = self.count.cumsum(0) - self.count
+
+    def replace(self, points: Tensor, item: Tensor, instance: Tensor, number: int) -> Tensor:
+        """Put the first `number` points of masks that have a hidden part into it, anywhere in its pixels.
+
+        Args:
+            points: [R, T, P, 2], x and y in [0, 1].
+            item, instance: int64 [R], whose mask each row is of.
+            number: at most P.
+        """
+        if not len(self.pixel):
+            return points
+        frames, objects, height, width = self.shape[1:]
+        frame = torch.arange(frames, device=points.device)
+        mask = (item[:, None] * frames + frame) * objects + instance[:, None]
+        count, first = self.count[mask].unsqueeze(-1), self.first[mask].unsqueeze(-1)
+        chosen = (torch.rand(*mask.shape, number, device=points.device) * count).long()
+        pixel = self.pixel[(first + chosen).clamp(max=len(self.pixel) - 1)]
+        corner = torch.stack((pixel % width, pixel // width), dim=-1)
+        size = torch.tensor([width, height], device=points.device)
+        inside = (corner + torch.rand(corner.shape, device=points.device)) / size
+        replaced = torch.cat((inside, points[:, :, number:]), dim=2)
+        return torch.where((count > 0).unsqueeze(-1), replaced, points)
 
 
 def sample_logits(logits: Tensor, points: Tensor) -> Tensor:

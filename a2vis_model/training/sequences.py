@@ -18,9 +18,10 @@ from ..data.problems import DataError
 from ..errors import A2VISError
 from .augmentation import Augmentation, TrainingSample, augment
 from .batch import Batch
-from .sources import VideoSource
+from .sources import Video, VideoSource
 
 _ATTEMPTS = 20
+_CANDIDATES = 8
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class SequenceDataset(Dataset[TrainingSample]):
     """Random sequences; number `index` is always the same.
 
     A video is drawn, a frame of it, and the other frames from at most `reach` away, in the order of the video and
-    possibly more than once (GenVIS). Still images become sequences by the moving crop of the augmentation.
+    possibly more than once (GenVIS). The first one is drawn where much is hidden, since in most frames little is.
+    Still images become sequences by the moving crop of the augmentation.
     """
 
     sources: Sequence[VideoSource]
@@ -63,14 +65,21 @@ class SequenceDataset(Dataset[TrainingSample]):
         share = np.asarray(self.weights) / np.sum(self.weights)
         source = self.sources[int(rng.choice(len(self.sources), p=share))]
         video = source[int(rng.integers(len(source)))]
-        indices = draw_frames(video.length, self.frames, self.reach, rng)
+        reference = int(rng.integers(video.length)) if self.frames == 1 else draw_reference(video, rng)
+        indices = draw_frames(reference, video.length, self.frames, self.reach, rng)
         sample = video.load(indices.tolist(), seen_only=True)
         return augment(sample, self.augmentation, height=self.height, width=self.width, rng=rng)
 
 
-def draw_frames(length: int, count: int, reach: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """A random frame and count - 1 others at most `reach` frames away, with replacement, ascending."""
-    reference = int(rng.integers(length))
+def draw_reference(video: Video, rng: np.random.Generator) -> int:
+    """One of a few random frames, drawn in proportion to the area that is hidden in it."""
+    candidates = rng.integers(video.length, size=_CANDIDATES)
+    areas = np.array([1 + video.hidden_area(t) for t in candidates.tolist()])
+    return int(rng.choice(candidates, p=areas / areas.sum()))
+
+
+def draw_frames(reference: int, length: int, count: int, reach: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """A frame of `length` and count - 1 others at most `reach` frames away, with replacement, ascending."""
     low, high = max(reference - reach, 0), min(reference + reach, length - 1)
     if low == high:
         return np.full(count, reference, np.int64)
