@@ -138,7 +138,6 @@ class PrototypesConfig:
 class UpdateConfig:
     """See `a2vis_model.modeling.PrototypeUpdate`; `gate` also puts a `PrototypeGate` at the end of a clip."""
 
-    slot_embeddings: bool = True
     null_key: bool = False
     gate: bool = False
 

@@ -309,7 +309,7 @@ def test_residual_amodal_masks_start_as_the_visible_ones():
 @torch.no_grad()
 def test_update_starts_aligned_with_the_slots():
     torch.manual_seed(0)
-    update = PrototypeUpdate(dim=256, slot_embeddings=True, null_key=False)
+    update = PrototypeUpdate(dim=256, null_key=False)
     slot, prototypes = torch.randn(100, 256), torch.randn(1, 100, 256)
     weights = (update.q(prototypes + slot) @ update.k(prototypes + slot).mT * update.scale).softmax(-1)
     assert weights[0].diagonal().mean() > 0.5

@@ -129,9 +129,7 @@ def _build_network(config: ModelConfig) -> VideoNetwork:
         detector=detector,
         prototypes=prototypes,
         seeded=config.prototypes.seeded,
-        update=PrototypeUpdate(
-            dim=config.dim, slot_embeddings=config.update.slot_embeddings, null_key=config.update.null_key
-        ),
+        update=PrototypeUpdate(dim=config.dim, null_key=config.update.null_key),
         gate=PrototypeGate(dim=config.dim) if config.update.gate else None,
         visible_head=visible_head,
         samh=_build_samh(config, visible_head),

@@ -14,7 +14,6 @@ class PrototypeUpdate(nn.Module):
 
     Args:
         dim: channels C.
-        slot_embeddings: add the slots' embeddings to queries and keys; without them reading goes by content alone.
         null_key: let a slot read nothing. A softmax over the clip's prototypes alone makes a slot whose object is
             hidden take up another's. Nothing has a learned key and a score to begin with, which a prototype of the
             same slot reaches when its content is unlike the slot's, and passes when it is alike.
@@ -22,10 +21,9 @@ class PrototypeUpdate(nn.Module):
             the weight on a slot's own prototype) without saturating the softmax.
     """
 
-    def __init__(self, *, dim: int, slot_embeddings: bool, null_key: bool, gain: float = 0.5) -> None:
+    def __init__(self, *, dim: int, null_key: bool, gain: float = 0.5) -> None:
         super().__init__()
         self.scale = dim**-0.5
-        self.slot_embeddings = slot_embeddings
         self.q = nn.Linear(dim, dim)
         self.k = nn.Linear(dim, dim)
         self.v = nn.Linear(dim, dim)
@@ -57,8 +55,6 @@ class PrototypeUpdate(nn.Module):
 
     def weights(self, global_prototypes: Tensor, clip_prototypes: Tensor, slot: Tensor) -> Tensor:
         """How much each slot reads of each clip prototype: [B, Q, Q]; rows sum to 1, with a null key to less."""
-        if not self.slot_embeddings:
-            slot = torch.zeros_like(slot)
         query = self.q(global_prototypes + slot)
         key = self.k(clip_prototypes + slot)
         scores = torch.matmul(query, key.transpose(1, 2)) * self.scale
@@ -83,7 +79,7 @@ class PrototypeGate(nn.Module):
         self.dim = dim
         self.open = nn.Linear(2 * dim, 1)
         nn.init.zeros_(self.open.weight)
-        nn.init.constant_(self.open.bias, -1.0)
+        nn.init.constant_(self.open.bias, -1.5)
 
     @torch.no_grad()
     def mark(self, start: nn.Parameter) -> None:

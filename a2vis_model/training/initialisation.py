@@ -51,20 +51,25 @@ def warm_start(model: VideoNetwork) -> None:
 
 
 _SHARPNESS = 2**0.5
-_GAIN = 3.0
+"""Of Θ's queries and keys: with it a prototype reads mostly the token that it is like."""
+_SLOT = 0.5
+"""Size of the slots' embeddings against contents: enough to break ties, too little to outvote contents."""
 _ALIKE = 0.75
-_NOTHING = 4.0
+"""Of the update's queries and keys: with it p^G_i reads p^k_i, and little else."""
+_UPTAKE = 3.0
+"""Of the update's values: the first clip that shows an object overwrites the start of its slot."""
 _RAISE = 2.0
+"""In standard deviations; see the class head."""
 
 
 def _follow_queries(model: A2VIS) -> None:
-    """Let slot i begin as a follower of frame query i, and an owned slot of the query that is most like it.
+    """Let slot i begin as a follower of frame query i, and once it has an object, of the query most like that.
 
-    A detector gives an object much the same query in neighbouring frames, mostly at the same index: MinVIS tracks by
-    that alone. So Θ's projections begin as identities and all other residual branches as zeros: a slot's start matches
-    the position of the token of the same index, and a prototype with content matches tokens of like content.
+    A detector gives an object much the same query in neighbouring frames, mostly at the same index; MinVIS tracks by
+    nothing else. So projections begin as identities and all other residual branches as zeros: the start of slot i is
+    the position of token i, and what a slot holds finds the tokens like it.
     """
-    prototypes, samh = model.prototypes, model.samh
+    prototypes, update, samh = model.prototypes, model.update, model.samh
     _identity(prototypes.input_proj)
     for layer in (*prototypes.encoder, *prototypes.decoder):
         _silence(layer.self_attention.attention.out)
@@ -76,28 +81,29 @@ def _follow_queries(model: A2VIS) -> None:
         _identity(attention.v)
         _identity(attention.out)
     prototypes.norm.load_state_dict(model.detector.frame_decoder.norm.state_dict())
-    update = model.update
-    _identity(update.q, _ALIKE)
-    _identity(update.k, _ALIKE)
-    _identity(update.v, _GAIN)
-    if update.null_key is not None:
-        update.null_score.fill_(_NOTHING)
-    for layer in samh.layers if samh is not None else ():
-        _silence(layer.cross.attention.out)
-        _silence(layer.self_attention.attention.out)
-    # More queries than slots: several share one. More slots than queries: the same the other way round.
+    # Where there are more tokens than slots, several share one.
     slots, tokens = model.slots, len(prototypes.token_position)
     prototypes.token_position.copy_(prototypes.token_position[torch.arange(tokens) % slots])
     index = prototypes.token_position[torch.arange(slots) % tokens]
     prototypes.query_content.copy_(index)
-    prototypes.query_position.copy_(0.5 * index)
+    prototypes.query_position.copy_(_SLOT * index)
     if model.gate is not None:
         model.gate.mark(prototypes.query_content)
-    # Raised so far that the ReLU lets nearly everything pass, and lowered again behind it.
-    _identity(model.class_head.embed)
-    model.class_head.embed.bias.fill_(_RAISE)
-    model.class_head.classify.load_state_dict(model.detector.frame_decoder.class_head.state_dict())
-    model.class_head.classify.bias.sub_(_RAISE * model.class_head.classify.weight.sum(dim=1))
+    _identity(update.q, _ALIKE)
+    _identity(update.k, _ALIKE)
+    _identity(update.v, _UPTAKE)
+    if update.null_key is not None:
+        # Half the score of the slot's own prototype, if that is alike.
+        update.null_score.fill_(0.5 * _ALIKE**2 * (1 + _SLOT**2) * len(update.null_key) ** 0.5)
+    for layer in samh.layers if samh is not None else ():
+        _silence(layer.cross.attention.out)
+        _silence(layer.self_attention.attention.out)
+    # The detector's linear head behind an MLP: raised until ReLU lets nearly everything pass, and lowered again.
+    head = model.class_head
+    _identity(head.embed)
+    head.embed.bias.fill_(_RAISE)
+    head.classify.load_state_dict(model.detector.frame_decoder.class_head.state_dict())
+    head.classify.bias.sub_(_RAISE * head.classify.weight.sum(dim=1))
 
 
 def _identity(linear: nn.Linear, gain: float = 1.0) -> None:
