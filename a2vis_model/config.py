@@ -111,9 +111,10 @@ class FrameDecoderConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class PrototypesConfig:
-    """See `a2vis_model.modeling.InstancePrototypes`; `memory` is how many clips GenVIS remembers."""
+    """See `a2vis_model.modeling.InstancePrototypes` and `A2VIS`; `memory` is how many clips GenVIS remembers."""
 
     count: int = 100
+    seeded: bool = False
     encoder_layers: int = 6
     decoder_layers: int = 3
     ffn_dim: int = 2048
@@ -134,6 +135,14 @@ class PrototypesConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class UpdateConfig:
+    """See `a2vis_model.modeling.PrototypeUpdate`; `gate` also puts a `PrototypeGate` at the end of a clip."""
+
+    null_key: bool = False
+    gate: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class SamhConfig:
     """See `a2vis_model.modeling.SAMH`."""
 
@@ -145,6 +154,7 @@ class SamhConfig:
     feature_stride: int = 4
     key_stride: int = 4
     residual: bool = False
+    position: bool = False
 
     def __post_init__(self) -> None:
         _check_ranges(self, "samh.", layers=(1, _LAYERS), conv_layers=(2, _LAYERS))
@@ -180,6 +190,7 @@ class ModelConfig:
     pixel_decoder: PixelDecoderConfig = field(default_factory=PixelDecoderConfig)
     frame_decoder: FrameDecoderConfig = field(default_factory=FrameDecoderConfig)
     prototypes: PrototypesConfig = field(default_factory=PrototypesConfig)
+    update: UpdateConfig = field(default_factory=UpdateConfig)
     samh: SamhConfig = field(default_factory=SamhConfig)
 
     def __post_init__(self) -> None:

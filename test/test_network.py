@@ -180,6 +180,7 @@ def make_samh(**changes):
         "feature_stride": 4,
         "key_stride": 4,
         "residual": False,
+        "position": False,
     }
     torch.manual_seed(0)
     samh = SAMH(**{**options, **changes}).eval()
@@ -278,7 +279,7 @@ def test_samh_equals_a_plain_reading_of_algorithm_1():
 def test_amodal_features_split_in_the_middle():
     for layers, split in ((2, 1), (4, 2), (6, 3)):
         torch.manual_seed(0)
-        module = AmodalFeatureExtraction(channels=8, layers=layers, stride=4, residual=False)
+        module = AmodalFeatureExtraction(channels=8, layers=layers, stride=4, residual=False, position=False)
         x = torch.randn(1, 8, 5, 6)
         outputs = []
         y = x
@@ -308,7 +309,7 @@ def test_residual_amodal_masks_start_as_the_visible_ones():
 @torch.no_grad()
 def test_update_starts_aligned_with_the_slots():
     torch.manual_seed(0)
-    update = PrototypeUpdate(dim=256)
+    update = PrototypeUpdate(dim=256, null_key=False)
     slot, prototypes = torch.randn(100, 256), torch.randn(1, 100, 256)
     weights = (update.q(prototypes + slot) @ update.k(prototypes + slot).mT * update.scale).softmax(-1)
     assert weights[0].diagonal().mean() > 0.5

@@ -51,7 +51,7 @@ def test_islands_are_fp32():
     fp32 = {name for name, dtype in types.items() if dtype is torch.float32}
     assert types["samh.features.convs.0.weight"] is torch.float16
     assert types["detector.frame_decoder.query_content"] is torch.float16
-    assert types["global_prototypes"] is torch.float16
+    assert types["prototypes.query_content"] is torch.float16
     for part in ("norm.module.weight", "update.module.q.weight", "sampling_offsets.weight", "attention_weights.bias"):
         assert any(name.endswith(part) for name in fp32), part
     assert half.detector.pixel_decoder.reference.dtype is torch.float32

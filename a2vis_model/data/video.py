@@ -6,7 +6,7 @@ An image is a video of length one. Nothing is decoded before it is asked for.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, get_args
@@ -83,6 +83,10 @@ class ObjectTrack:
         """bool [H, W], the full shape inside the frame, as annotated."""
         return None if self.amodal is None else self.amodal.decode(t)
 
+    def hidden_area(self, t: int) -> int:
+        """Pixels that something hides in a frame; 0 where amodal masks are unknown."""
+        return 0 if self.amodal is None else max(self.amodal.area(t) - self.visible.area(t), 0)
+
     @cached_property
     def first_visible(self) -> int:
         """The first frame with a visible pixel; the length of the video when there is none."""
@@ -148,6 +152,15 @@ class VideoRecord:
     def first_visible(self, track: ObjectTrack) -> int:
         """The first frame in which the object is seen; the length of the video when it never is."""
         return track.first_visible
+
+    def hidden_area(self, t: int) -> int:
+        """Pixels that something hides in a frame, of all objects together; an object with a broken mask counts for
+        nothing, and `load` reports it."""
+        area = 0
+        for track in self.tracks:
+            with suppress(DataError):
+                area += track.hidden_area(t)
+        return area
 
     def load(self, indices: Sequence[int], *, amodal: AmodalRule = "full", seen_only: bool = False) -> Sample:
         """Decodes these frames and the masks in them; with `seen_only`, of the objects visible in any of them.

@@ -116,7 +116,7 @@ def _add_stage_arguments(parser: argparse.ArgumentParser) -> None:
     add("--steps", type=int, help="optimisation steps in all")
     add("--batch", type=int, default=8, help="sequences a step, in the frame stage images (%(default)s)")
     add("--clips", type=int, default=5, help="clips of a sequence (%(default)s)")
-    add("--reach", type=int, default=12, help="frames between a sequence's middle and any other (%(default)s)")
+    add("--reach", type=int, default=24, help="frames between a sequence's middle and any other (%(default)s)")
     add(
         "--draws",
         choices=("even", "plain"),

@@ -30,7 +30,7 @@ class TrainingConfig:
     """Sequences of a step, in the frame stage images, over all processes."""
     clips: int = 5
     """Clips of a sequence, which gradients pass through; variants that take a video as one clip have one."""
-    reach: int = 12
+    reach: int = 24
     """Frames of a sequence are at most this far from a random one among them."""
     even_draws: bool = True
     """Every class of a data set is drawn as often as any other, where it is known which videos hold it."""

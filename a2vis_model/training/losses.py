@@ -17,12 +17,15 @@ class PointSampling:
     """Where masks are compared (PointRend; Mask2Former): mostly where the prediction is least certain.
 
     `points` a mask and frame are kept of `oversample` times as many random ones, a share `importance` of them for
-    being uncertain, the others at random.
+    being uncertain, the others at random. Of an amodal mask a share `hidden` of the points, in place of as many
+    uncertain ones, lies in its hidden part where it has one: that is a few hundredths of a mask's area, and no
+    chance draw finds it.
     """
 
     points: int = 4096
     oversample: float = 3.0
     importance: float = 0.75
+    hidden: float = 0.25
 
     def __post_init__(self) -> None:
         check_at_least(1, self, "points")
@@ -61,6 +64,7 @@ def mask_losses(
     weight: Tensor,
     sampling: PointSampling,
     unknown: Tensor | None = None,
+    hidden: HiddenPixels | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Binary cross-entropy and dice loss of matched masks over T frames, where the masks are known.
 
@@ -71,14 +75,17 @@ def mask_losses(
         weight: float32 [R].
         sampling: where to look.
         unknown: bool [I, T, H, W], pixels that tell nothing about the objects that are not there (see `Targets`).
+        hidden: where the objects are hidden, for amodal masks.
     """
 
     def known_at(points: Tensor) -> Tensor:
         assert unknown is not None
-        hidden = sample_pixels(unknown.unsqueeze(2), item, torch.zeros_like(instance), points)
-        return torch.maximum(1 - hidden, sample_pixels(pixels, item, instance, points))
+        covered = sample_pixels(unknown.unsqueeze(2), item, torch.zeros_like(instance), points)
+        return torch.maximum(1 - covered, sample_pixels(pixels, item, instance, points))
 
     points = uncertain_points(logits, sampling) if unknown is None else uncertain_points(logits, sampling, known_at)
+    if hidden is not None:
+        points = hidden.replace(points, item, instance, round(sampling.points * sampling.hidden))
     values = sample_logits(logits, points).flatten(1)
     targets = sample_pixels(pixels, item, instance, points).flatten(1)
     known = torch.ones_like(values) if unknown is None else known_at(points).flatten(1)
@@ -114,6 +121,42 @@ def uncertain_points(
     chosen = uncertainty.topk(keep, dim=-1, sorted=False).indices
     certain = torch.rand(*rows, sampling.points - keep, 2, device=logits.device)
     return torch.cat((candidates.gather(2, chosen.unsqueeze(-1).expand(-1, -1, -1, 2)), certain), dim=2)
+
+
+class HiddenPixels:
+    """The pixels in which objects are hidden, from which points are drawn.
+
+    Args:
+        visible, amodal: bool [I, T, n, H, W], the masks of all objects.
+    """
+
+    def __init__(self, visible: Tensor, amodal: Tensor) -> None:
+        self.shape = amodal.shape
+        row, self.pixel = (amodal & ~visible).flatten(3).flatten(0, 2).nonzero().unbind(dim=1)
+        self.count = torch.bincount(row, minlength=self.shape[:3].numel())
+        self.first = self.count.cumsum(0) - self.count
+
+    def replace(self, points: Tensor, item: Tensor, instance: Tensor, number: int) -> Tensor:
+        """Put the first `number` points of masks that have a hidden part into it, anywhere in its pixels.
+
+        Args:
+            points: [R, T, P, 2], x and y in [0, 1].
+            item, instance: int64 [R], whose mask each row is of.
+            number: at most P.
+        """
+        if not len(self.pixel):
+            return points
+        frames, objects, height, width = self.shape[1:]
+        frame = torch.arange(frames, device=points.device)
+        mask = (item[:, None] * frames + frame) * objects + instance[:, None]
+        count, first = self.count[mask].unsqueeze(-1), self.first[mask].unsqueeze(-1)
+        chosen = (torch.rand(*mask.shape, number, device=points.device) * count).long()
+        pixel = self.pixel[(first + chosen).clamp(max=len(self.pixel) - 1)]
+        corner = torch.stack((pixel % width, pixel // width), dim=-1)
+        size = torch.tensor([width, height], device=points.device)
+        inside = (corner + torch.rand(corner.shape, device=points.device)) / size
+        replaced = torch.cat((inside, points[:, :, number:]), dim=2)
+        return torch.where((count > 0).unsqueeze(-1), replaced, points)
 
 
 def sample_logits(logits: Tensor, points: Tensor) -> Tensor:

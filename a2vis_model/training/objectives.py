@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..modeling import GenVIS, InstancePrototypes, Mask2FormerVIS, Prototypes, VideoNetwork
+from ..modeling import A2VIS, GenVIS, InstancePrototypes, Mask2FormerVIS, Prototypes, VideoNetwork
 from ..modeling.layers import mask_product
 from .batch import Batch, MaskKind, Targets
 from .distributed import mean_over_processes
-from .losses import PointSampling, class_loss, mask_losses, similarity_loss
+from .losses import HiddenPixels, PointSampling, class_loss, mask_losses, similarity_loss
 from .matching import NONE, assign, class_cost, mask_costs, newcomers, own, to_host
 from .predictions import SetPrediction, TrackPrediction, Unrolled, predict_clips, predict_frames
 
@@ -32,6 +32,9 @@ class LossSettings:
     mask_weight: float = 5.0
     dice_weight: float = 5.0
     similarity_weight: float = 0.5
+    auxiliary_weight: float = 0.3
+    """Of what A2VIS is also supervised by, beside its answer: the clips' own prototypes and the amodal masks before
+    each layer of SAMH."""
     no_object: float = 0.1
     sampling: PointSampling = field(default_factory=PointSampling)
     matched_cells: int = 12544
@@ -111,12 +114,23 @@ class VideoObjective:
             costs.append(track_cost(unrolled.tracks, clips, amodal, arrivals, self.settings))
         hosted = to_host(costs)
 
+        losses: Losses = {}
+        if unrolled.tracks is not None:
+            cost = np.zeros((len(present), *hosted[-1].shape[1:]), np.float32)
+            cost[arrivals] = hosted[-1]
+            owned = own(cost[None], by_clip)
+            losses |= track_losses(unrolled.tracks, clips, amodal, owned, self.clips, self.settings)
+        # Prototypes that go on from the last clip's answer for the same objects. As in GenVIS the slot of a hidden
+        # object says "no object"; unlike there, it stays the object's.
         if isinstance(self.model, GenVIS):
-            # As in GenVIS the slot of a hidden object says "no object"; unlike there, it stays the object's.
             clip_slots = np.where(present, own(hosted[0], by_clip), NONE)
+        elif isinstance(self.model, A2VIS) and self.model.seeded:
+            clip_slots = np.where(present, np.broadcast_to(owned, (len(hosted[0]), *present.shape)), NONE)
         else:
             clip_slots = assign(hosted[0], _in_all_layers(present, hosted[0]))
-        losses = set_losses("clip", unrolled.clips, clips, clip_slots, self.clips, self.settings)
+        weight = 1.0 if unrolled.tracks is None else self.settings.auxiliary_weight
+        clip_losses = set_losses("clip", unrolled.clips, clips, clip_slots, self.clips, self.settings)
+        losses |= {name: weight * loss for name, loss in clip_losses.items()}
         if frames is not None:
             frame_slots = assign(hosted[1], _in_all_layers(images.present[:, 0], hosted[1]))
             if self.train_detector:
@@ -124,11 +138,6 @@ class VideoObjective:
             if unrolled.prototypes is not None:
                 by_frame = frame_slots[-1].reshape(clips.present.shape)
                 losses["similarity"] = self._similarity(unrolled.prototypes, by_frame, clip_slots[-1])
-        if unrolled.tracks is not None:
-            cost = np.zeros((len(present), *hosted[-1].shape[1:]), np.float32)
-            cost[arrivals] = hosted[-1]
-            owned = own(cost[None], by_clip)
-            losses |= track_losses(unrolled.tracks, clips, amodal, owned, self.clips, self.settings)
         return losses
 
     def _predict(self, batch: Batch) -> tuple[SetPrediction | None, Unrolled]:
@@ -252,9 +261,11 @@ def track_losses(
     }
     if tracks.amodal:
         logits = torch.cat([masks[pairs.item, :, pairs.slot] for masks in tracks.amodal])
-        layers = len(tracks.amodal)
-        repeated = Pairs(*(x.repeat(layers) for x in pairs))
-        losses |= _mask_losses("amodal", logits, amodal, repeated, settings)
+        before = len(tracks.amodal) - 1
+        repeated = Pairs(*(x.repeat(before + 1) for x in pairs))
+        weight = torch.cat((settings.auxiliary_weight * pairs.weight.repeat(before), pairs.weight))
+        hidden = HiddenPixels(targets.pixels, amodal.pixels)
+        losses |= _mask_losses("amodal", logits, amodal, repeated._replace(weight=weight), settings, hidden)
     return losses
 
 
@@ -269,9 +280,16 @@ def _class_loss(
     return settings.class_weight * class_loss(logits, wanted, groups, settings.no_object, labelled)
 
 
-def _mask_losses(name: str, logits: Tensor, targets: Targets, pairs: Pairs, settings: LossSettings) -> Losses:
+def _mask_losses(
+    name: str,
+    logits: Tensor,
+    targets: Targets,
+    pairs: Pairs,
+    settings: LossSettings,
+    hidden: HiddenPixels | None = None,
+) -> Losses:
     cross_entropy, dice = mask_losses(
-        logits, targets.pixels, pairs.item, pairs.instance, pairs.weight, settings.sampling, targets.unknown
+        logits, targets.pixels, pairs.item, pairs.instance, pairs.weight, settings.sampling, targets.unknown, hidden
     )
     return {
         f"{name}_mask": settings.mask_weight * cross_entropy,

@@ -20,9 +20,10 @@ from .augmentation import Augmentation, TrainingSample, augment
 from .batch import Batch
 from .copy_paste import copy_paste
 from .draws import SMALL_SIDE, EvenDraws, Focus
-from .sources import ClassifiedSource, VideoSource
+from .sources import ClassifiedSource, Video, VideoSource
 
 _ATTEMPTS = 20
+_CANDIDATES = 8
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class SequenceDataset(Dataset[TrainingSample]):
     """Random sequences; number `index` is always the same.
 
     A video is drawn, a frame of it, and the other frames from at most `reach` away, in the order of the video and
-    possibly more than once (GenVIS). Still images become sequences by the moving crop of the augmentation.
+    possibly more than once (GenVIS). The first one is drawn where much is hidden, since in most frames little is.
+    Still images become sequences by the moving crop of the augmentation.
 
     With even draws a class is drawn first, then a video that holds it and a frame of that in which it may be seen, from
     sources that know (`ClassifiedSource`).
@@ -90,16 +92,17 @@ class SequenceDataset(Dataset[TrainingSample]):
         """A sequence of one of the sources, and whether it is made of a still picture."""
         source, draws = self.sources[number], self.draws[number]
         focus: Focus | None = None
-        reference: int | None = None
+        holding: NDArray[np.int64] | None = None
         if draws is None or not isinstance(source, ClassifiedSource):
             video = source[int(rng.integers(len(source)))]
         else:
             video_number, focus = draws.draw(self.augmentation.resized, rng)
-            video = source[video_number]
-            if len(holding := video.frames_with(focus.class_id)):
-                reference = int(holding[rng.integers(len(holding))])
+            classified = source[video_number]
+            video, holding = classified, classified.frames_with(focus.class_id)
+        frames = np.arange(video.length) if holding is None or not len(holding) else holding
         still = video.length == 1
-        indices = draw_frames(video.length, self.frames, self.reach, rng, reference)
+        reference = int(rng.choice(frames)) if self.frames == 1 else draw_reference(video, frames, rng)
+        indices = draw_frames(reference, video.length, self.frames, self.reach, rng)
         sample = video.load(indices.tolist(), seen_only=True)
         # In a video things move: what is looked at in one frame may have left in the next.
         changed = augment(
@@ -113,13 +116,15 @@ class SequenceDataset(Dataset[TrainingSample]):
         return changed, still
 
 
-def draw_frames(
-    length: int, count: int, reach: int, rng: np.random.Generator, reference: int | None = None
-) -> NDArray[np.int64]:
-    """A frame, a random one if not given, and count - 1 others at most `reach` frames away, with replacement,
-    ascending."""
-    if reference is None:
-        reference = int(rng.integers(length))
+def draw_reference(video: Video, frames: NDArray[np.int64], rng: np.random.Generator) -> int:
+    """One of a few random ones of some frames of a video, drawn in proportion to the area that is hidden in it."""
+    candidates = rng.choice(frames, size=_CANDIDATES)
+    areas = np.array([1 + video.hidden_area(t) for t in candidates.tolist()])
+    return int(rng.choice(candidates, p=areas / areas.sum()))
+
+
+def draw_frames(reference: int, length: int, count: int, reach: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """A frame of `length` and count - 1 others at most `reach` frames away, with replacement, ascending."""
     low, high = max(reference - reach, 0), min(reference + reach, length - 1)
     if low == high:
         return np.full(count, reference, np.int64)

@@ -42,6 +42,9 @@ class Video(Protocol):
     def load(self, indices: Sequence[int], *, seen_only: bool = False) -> Sample:
         """Decode frames, and the masks of all objects or of those visible in one of them."""
 
+    def hidden_area(self, t: int) -> int:
+        """Pixels of objects that something hides in a frame, all objects together; 0 where amodal masks are unknown."""
+
 
 class VideoSource(Protocol):
     """What training asks of a collection of videos; `a2vis_model.data.dataset.Dataset` is one."""
@@ -228,6 +231,11 @@ class RenderedVideo:
             object_ids=np.array([o.id for o in objects], np.int64),
             first_visible=np.array([np.flatnonzero(o.visible_areas)[0] for o in objects], np.int64),
         )
+
+    def hidden_area(self, t: int) -> int:
+        """See `Video`."""
+        known = (o for o in self.clip.objects if o.class_name in self.classes)
+        return sum(rle_masks.area(o.amodal_rles[t]) - rle_masks.area(o.visible_rles[t]) for o in known)
 
 
 @dataclass(frozen=True)
