@@ -244,8 +244,8 @@ def test_frames_that_a_live_run_dropped_are_frames_without_a_find(tmp_path: Path
     assert live["boxes.FP"] == 0
 
 
-def test_a_track_is_scored_as_the_class_that_was_likeliest(tmp_path: Path, clip: Path) -> None:
-    """As `a2vis evaluate` decides it: by the scores, not by how often each class was said."""
+def test_a_track_is_ranked_and_classed_as_a2vis_evaluate_does(tmp_path: Path, clip: Path) -> None:
+    """The class by the scores, not by how often each was said; the score summed over the frames of the video."""
     from a2vis_ros import bags
     from a2vis_ros.bag_scoring import score
     from a2vis_ros.footage import Footage
@@ -262,6 +262,8 @@ def test_a_track_is_scored_as_the_class_that_was_likeliest(tmp_path: Path, clip:
     assert [category["name"] for category in names[:2]] == ["often", "seldom"]
     first = json.loads((tmp_path / "scores" / "results.json").read_text())[0]
     assert first["category_id"] == 2
+    placed = [i for m in tracks for i in m.instances if i.track_id == 1 and i.state not in (i.LOST, i.ENDED)]
+    assert first["score"] == pytest.approx(sum(instance.score for instance in placed) / len(tracks))
 
 
 def test_results_that_are_not_of_the_ground_truth_are_refused(tmp_path: Path, clip: Path) -> None:
