@@ -433,7 +433,10 @@ def test_the_monitor_tells_what_is_hidden(tmp_path: Path) -> None:
         publisher.publish(damaged)
         publisher.publish(tracks(1.0, TrackedInstance.VISIBLE, 0))
         publisher.publish(tracks(1.5, TrackedInstance.OCCLUDED, 15))
-        publisher.publish(tracks(2.0, TrackedInstance.LOST, 30, placed=False))
+        # What the slot of a lost track draws is not the track.
+        lost = tracks(2.0, TrackedInstance.LOST, 30, placed=False)
+        lost.instances[0].amodal = mask_to_message(encode_image(np.roll(picture, -20, axis=1)))
+        publisher.publish(lost)
         publisher.publish(tracks(2.1, TrackedInstance.ENDED, 31, placed=False))
         peer.until(lambda: len(hidden) == 4)
     peer.close()
