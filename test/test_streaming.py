@@ -142,7 +142,7 @@ class Script:
         return FrameFeatures(queries=None, mask_features=number)
 
     def initial_state(self, batch=1):
-        return ClipState(torch.zeros(batch, 3, 1), torch.zeros(batch, 3, dtype=torch.bool))
+        return ClipState(torch.zeros(batch, 3, 1))
 
     def recycle(self, state, slots):
         self.recycled.append(slots[0].nonzero().flatten().tolist())
