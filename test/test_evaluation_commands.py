@@ -323,6 +323,10 @@ def test_slots_are_ranked_as_the_paper_evaluates(data: Path) -> None:
             amodal.append(torch.maximum(prediction.amodal, prediction.visible)[0, : len(clip)])
         classes = prediction.classes[0].softmax(-1)[:, :-1]
     logits = {"visible": torch.cat(visible), "amodal": torch.cat(amodal)}
+    # No object has an amodal mask before it is first seen.
+    for slot in range(model.slots):
+        shown = [logits_to_mask(logits["visible"][t, slot].numpy(), prepared[t][1]).area > 0 for t in range(FRAMES)]
+        logits["amodal"][: shown.index(True) if True in shown else FRAMES, slot] = -1
     best = classes.flatten().topk(5)
     expected = []
     for value, index in zip(best.values.tolist(), best.indices.tolist(), strict=True):

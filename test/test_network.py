@@ -8,7 +8,6 @@ from conftest import tiny_config, tiny_model
 
 from a2vis_model import build_model, freeze, load_config, variant_names
 from a2vis_model.modeling import A2VIS, SAMH, AmodalFeatureExtraction, PrototypeUpdate, concatenate
-from a2vis_model.modeling.a2vis import visibility
 from a2vis_model.modeling.baselines import _follow
 from a2vis_model.modeling.layers import BLOCKED, attention_bias
 
@@ -93,7 +92,6 @@ def test_the_state_matters_and_recycling_resets_only_the_given_slots(model):
     recycled = model.recycle(state, slots)
     torch.testing.assert_close(recycled.prototypes[0, 3], start.prototypes[0, 3])
     torch.testing.assert_close(recycled.prototypes[~slots], state.prototypes[~slots])
-    assert not recycled.ever_visible[0, 3]
 
 
 @torch.no_grad()
@@ -315,28 +313,6 @@ def test_update_starts_aligned_with_the_slots():
     assert weights[0].diagonal().mean() > 0.5
     result = update(prototypes, prototypes, slot)
     torch.testing.assert_close(result.mean(-1), torch.zeros(1, 100), atol=1e-5, rtol=0)
-
-
-def test_amodal_masks_are_empty_before_the_first_visible_frame():
-    visible = torch.full((1, 3, 2, 2, 2), -1.0)
-    visible[0, 1, 0, 0, 0] = 1.0
-    before = torch.tensor([[False, True]])
-    after, by_frame = visibility(visible, before)
-    assert by_frame[0, :, 0].tolist() == [False, True, True]
-    assert by_frame[0, :, 1].tolist() == [True, True, True]
-    assert after.tolist() == [[True, True]]
-
-
-@torch.no_grad()
-def test_the_network_gates_its_amodal_masks(model):
-    features = model.extract(torch.randn(1, 3, 3, 64, 96))
-    for head in (model.visible_head.embed,):
-        head.layers[-1].weight.zero_()
-        head.layers[-1].bias.zero_()
-    # All visible logits are 0, so no slot is ever visible, whatever SAMH says.
-    prediction, state = model.step(features, model.initial_state())
-    assert (prediction.amodal == BLOCKED).all()
-    assert not state.ever_visible.any()
 
 
 def test_minvis_follows_a_permutation():

@@ -34,7 +34,7 @@ def test_masks_are_those_of_fp32(make_config):
             assert {tensor.dtype for tensor in features} == {network.mask_conv.weight.dtype}
             clip = tuple(torch.cat([tensor] * config.clip_length, dim=1) for tensor in features)
             start = model.initial_state()
-            results.append(ClipGraph(network)(*clip, start.prototypes, start.ever_visible))
+            results.append(ClipGraph(network)(*clip, start.prototypes))
     for name, full, coarse in zip(("classes", "visible", "amodal", "prototypes"), *results, strict=False):
         assert coarse.dtype is torch.float32, name
         assert coarse.isfinite().all(), name

@@ -223,7 +223,7 @@ def test_hidden_parts_are_learned_from() -> None:
     logits = (torch.nn.functional.avg_pool2d(visible[:, :, 0].float(), 4) * 16 - 8)[:, :, ::1]
     arguments = (logits, amodal, torch.tensor([0]), torch.tensor([0]), torch.ones(1), PointSampling(points=256))
     plain = mask_losses(*arguments)[0]
-    aware = mask_losses(*arguments, HiddenPixels(visible, amodal))[0]
+    aware = mask_losses(*arguments, hidden=HiddenPixels(visible, amodal))[0]
     assert aware > 3 * plain
 
 

@@ -9,7 +9,6 @@ from .classification_head import ClassificationHead
 from .detector import Detector, DetectorOutput
 from .features import ClipPrediction, ClipState, FrameFeatures, recycle_slots, single_mask
 from .instance_prototypes import InstancePrototypes, Prototypes
-from .layers import BLOCKED
 from .prototype_update import PrototypeGate, PrototypeUpdate
 from .samh import SAMH
 from .visible_mask_head import VisibleMaskHead
@@ -196,9 +195,7 @@ class A2VIS(PrototypeNetwork):
         return self.prototypes.query_content if self.seeded else self.global_prototypes
 
     def initial_state(self, batch: int = 1) -> ClipState:
-        prototypes = self.start.expand(batch, -1, -1)
-        ever_visible = torch.zeros(batch, self.slots, dtype=torch.bool, device=prototypes.device)
-        return ClipState(prototypes=prototypes, ever_visible=ever_visible)
+        return ClipState(prototypes=self.start.expand(batch, -1, -1))
 
     def decode(self, features: FrameFeatures, global_prototypes: Tensor) -> ClipOutput:
         """Run one clip: features of T frames and p^G [B, Q, C] → masks, classes and the next p^G."""
@@ -224,27 +221,7 @@ class A2VIS(PrototypeNetwork):
 
     def step(self, features: FrameFeatures, state: ClipState) -> tuple[ClipPrediction, ClipState]:
         output = self.decode(features, state.prototypes)
-        ever_visible, by_frame = visibility(output.visible, state.ever_visible)
-        state = ClipState(prototypes=output.global_prototypes, ever_visible=ever_visible)
+        state = ClipState(prototypes=output.global_prototypes)
         if not output.amodal:
             return single_mask(output.classes, output.visible, amodal=self.amodal), state
-        amodal = torch.where(by_frame[..., None, None], output.amodal[-1], BLOCKED)
-        return ClipPrediction(classes=output.classes, visible=output.visible, amodal=amodal), state
-
-
-def visibility(visible: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
-    """Which slots were visible up to each frame of a clip (paper 3.1).
-
-    Args:
-        visible: mask logits [B, T, Q, h, w].
-        before: bool [B, Q], visible in any earlier clip.
-
-    Returns:
-        bool [B, Q] after the clip, and bool [B, T, Q] up to and including each frame.
-    """
-    seen = visible.flatten(3).amax(dim=-1) > 0
-    by_frame = []
-    for frame in range(visible.shape[1]):
-        before = before | seen[:, frame]
-        by_frame.append(before)
-    return before, torch.stack(by_frame, dim=1)
+        return ClipPrediction(classes=output.classes, visible=output.visible, amodal=output.amodal[-1]), state
