@@ -43,7 +43,7 @@ class Video(Protocol):
         """Decode frames, and the masks of all objects or of those visible in one of them."""
 
     def hidden_area(self, t: int) -> int:
-        """Pixels of objects that something hides in a frame, all objects together; 0 where amodal masks are unknown."""
+        """Pixels of objects that something hides in a frame, all objects together; 0 where that is not known."""
 
 
 class VideoSource(Protocol):
@@ -195,6 +195,10 @@ class ComposedVideo:
         clip = self.clip.render(rendered.tolist(), _COMPOSED_LEAST)
         sample = RenderedVideo(clip, self.classes).load(places.tolist(), seen_only=seen_only)
         return replace(sample, indices=np.asarray(indices, np.int64), first_visible=rendered[sample.first_visible])
+
+    def hidden_area(self, t: int) -> int:
+        """See `Video`; what is hidden in a frame is not known before it is rendered."""
+        return 0
 
 
 @dataclass(frozen=True)
