@@ -1,0 +1,148 @@
+"""Image files: found in the order of their numbers, looked over before they take memory, and decoded upright."""
+
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from .regular_files import read_regular
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+MAX_SIDE = 16384
+"""Of an image in pixels: a larger one would take gigabytes."""
+
+_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
+_ORIENTATION = 0x0112
+"""EXIF's tag for how the camera was held, 1 (upright) to 8."""
+_END_OF_IMAGE, _START_OF_SCAN = b"\xff\xd9", b"\xff\xda"
+
+
+class ImageFileError(ValueError):
+    """Says what is wrong with an image; whoever knows the file adds its name."""
+
+
+@dataclass(frozen=True)
+class ImageHeader:
+    """What an image says of itself before it is decoded."""
+
+    format: str
+    height: int
+    """Of the pixels as stored, as is the width."""
+    width: int
+    orientation: int
+    """EXIF's number, 1 to 8: how the stored pixels are turned and mirrored."""
+
+    @property
+    def upright_size(self) -> tuple[int, int]:
+        """Height and width as a viewer shows the image."""
+        return (self.width, self.height) if self.orientation >= 5 else (self.height, self.width)
+
+
+@dataclass(frozen=True)
+class DecodedImage:
+    """Pixels, and what is missing of them."""
+
+    pixels: NDArray[np.uint8]
+    """[H, W] or [H, W, channels], by OpenCV's flags."""
+    damage: str
+    """Empty for a whole image."""
+
+
+def frame_files(folder: str | Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> list[Path]:
+    """The images of a folder in the order of the numbers in their names: 2.png before 10.png.
+
+    Hidden files are left out, such as the "._000.jpg" that macOS leaves beside "000.jpg".
+    """
+    files = (file for file in visible_files(folder) if file.suffix.lower() in suffixes)
+    return sorted(files, key=lambda file: (by_number(file.name), file.name))
+
+
+def visible_files(folder: str | Path) -> list[Path]:
+    """Everything in a folder, sorted by name, that is not hidden by a dot."""
+    return sorted(file for file in Path(folder).iterdir() if not file.name.startswith("."))
+
+
+def by_number(name: str) -> list[tuple[int, str]]:
+    """A key for sorting that takes digits for numbers."""
+    parts = re.split("([0-9]+)", name)
+    # Text stands at even places and numbers at odd ones, so that both compare with their kind.
+    return [(int(part), "") if place % 2 else (0, part) for place, part in enumerate(parts)]
+
+
+def read_header(data: bytes) -> ImageHeader:
+    """Look an encoded image over.
+
+    Raises:
+        ImageFileError: it is of an unknown kind, or larger than `MAX_SIDE`.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            kind, (width, height) = str(image.format), image.size
+            orientation = image.getexif().get(_ORIENTATION, 1)
+    except Image.DecompressionBombError as error:
+        raise ImageFileError(f"too large: {error}") from error
+    except Exception as error:  # a broken file can fail anywhere in its reader, with any error
+        raise ImageFileError(f"not an image that can be read ({', '.join(_FORMATS)}), or a broken one") from error
+    if max(height, width) > MAX_SIDE:
+        raise ImageFileError(f"too large: {width}x{height} pixels where {MAX_SIDE} a side are allowed; scale it down")
+    # OpenCV turns TIFF by itself, whatever it is asked for.
+    valid = kind != "TIFF" and isinstance(orientation, int) and 1 <= orientation <= 8
+    return ImageHeader(kind, height, width, orientation if valid else 1)
+
+
+def turn_upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """Turn and mirror stored pixels as EXIF's orientation, 1 to 8, says a viewer shall."""
+    if orientation >= 5:
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)
+
+
+def jpeg_is_cut_short(data: bytes | memoryview) -> bool:
+    """Whether a JPEG ends before its picture does; decoders fill what is missing with grey, and say nothing."""
+    content = bytes(data)
+    # Behind the first scan, because a thumbnail in front of it has an end of its own.
+    return content.rfind(_END_OF_IMAGE) < content.find(_START_OF_SCAN)
+
+
+def read_image(path: str | Path, flags: int = cv2.IMREAD_COLOR, *, stored_size: tuple[int, int] | None = None) -> (
+    DecodedImage
+):
+    """Decode an image file, upright as a viewer shows it.
+
+    Args:
+        path: the file.
+        flags: of OpenCV.
+        stored_size: height and width in which the pixels are wanted. Where the pixels as stored have this size and
+            the upright ones have not, they are left as stored.
+
+    Raises:
+        ImageFileError: it cannot be read, is no image, is too large or broken.
+    """
+    try:
+        data = read_regular(path)
+    except (OSError, ValueError) as error:  # ValueError: no possible name of a file
+        raise ImageFileError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    header = read_header(data)
+    damage = ""
+    if header.format == "JPEG" and jpeg_is_cut_short(data):
+        damage = "is cut short; what is missing is filled with grey"
+        data += _END_OF_IMAGE  # without which some versions of OpenCV decode nothing
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error as error:
+        raise ImageFileError("cannot be decoded") from error
+    if pixels is None:
+        raise ImageFileError("cannot be decoded: it is broken or cut short")
+    pixels = np.asarray(pixels, np.uint8)
+    stored = stored_size == pixels.shape[:2] and stored_size != header.upright_size
+    return DecodedImage(pixels if stored else turn_upright(pixels, header.orientation), damage)
