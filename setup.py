@@ -16,10 +16,11 @@ setup(
     package_dir={"a2vis_model.presets": "config/presets"},
     package_data={"a2vis_model.presets": ["*.yaml"], "a2vis_model": ["py.typed", "checkpoints/*.safetensors"]},
     install_requires=[
-        "av>=12",
+        "av>=14",
         "matplotlib>=3.8",
         "numpy>=1.26",
         "opencv-python-headless>=4.8",
+        "pillow>=10",
         "pycocotools>=2.0.7",
         "pyyaml>=6",
         "safetensors>=0.4",

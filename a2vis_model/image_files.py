@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 from .regular_files import read_regular
 
@@ -20,7 +21,10 @@ MAX_SIDE = 16384
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 _ORIENTATION = 0x0112
 """EXIF's tag for how the camera was held, 1 (upright) to 8."""
-_END_OF_IMAGE, _START_OF_SCAN = b"\xff\xd9", b"\xff\xda"
+_INVERSE = {6: 8, 8: 6}
+"""Orientations that undo others; the rest undo themselves."""
+_FILLING = re.compile(b"\xff+")
+_END_OF_IMAGE, _START_OF_SCAN = b"\xff\xd9", 0xDA
 
 
 class ImageFileError(ValueError):
@@ -60,7 +64,7 @@ def frame_files(folder: str | Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) ->
     Hidden files are left out, such as the "._000.jpg" that macOS leaves beside "000.jpg".
     """
     files = (file for file in visible_files(folder) if file.suffix.lower() in suffixes)
-    return sorted(files, key=lambda file: (by_number(file.name), file.name))
+    return sorted(files, key=lambda file: (by_number(file.stem), file.name))
 
 
 def visible_files(folder: str | Path) -> list[Path]:
@@ -84,15 +88,19 @@ def read_header(data: bytes) -> ImageHeader:
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             kind, (width, height) = str(image.format), image.size
-            orientation = image.getexif().get(_ORIENTATION, 1)
+            if isinstance(image, TiffImageFile):  # whose size Pillow says upright
+                width, height, orientation = (image.tag_v2.get(tag) for tag in (256, 257, _ORIENTATION))
+            else:
+                exif = Image.Exif()  # image.getexif() would decode a PNG to its end
+                exif.load(image.info.get("exif", b""))
+                orientation = exif.get(_ORIENTATION)
     except Image.DecompressionBombError as error:
         raise ImageFileError(f"too large: {error}") from error
     except Exception as error:  # a broken file can fail anywhere in its reader, with any error
-        raise ImageFileError(f"not an image that can be read ({', '.join(_FORMATS)}), or a broken one") from error
+        raise ImageFileError(f"cannot be read: not an image ({', '.join(_FORMATS)}), or a broken one") from error
     if max(height, width) > MAX_SIDE:
         raise ImageFileError(f"too large: {width}x{height} pixels where {MAX_SIDE} a side are allowed; scale it down")
-    # OpenCV turns TIFF by itself, whatever it is asked for.
-    valid = kind != "TIFF" and isinstance(orientation, int) and 1 <= orientation <= 8
+    valid = isinstance(orientation, int) and 1 <= orientation <= 8
     return ImageHeader(kind, height, width, orientation if valid else 1)
 
 
@@ -110,29 +118,47 @@ def turn_upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint
 def jpeg_is_cut_short(data: bytes | memoryview) -> bool:
     """Whether a JPEG ends before its picture does; decoders fill what is missing with grey, and say nothing."""
     content = bytes(data)
-    # Behind the first scan, because a thumbnail in front of it has an end of its own.
-    return content.rfind(_END_OF_IMAGE) < content.find(_START_OF_SCAN)
+    return content.rfind(_END_OF_IMAGE) < _first_scan(content)
 
 
-def read_image(path: str | Path, flags: int = cv2.IMREAD_COLOR, *, stored_size: tuple[int, int] | None = None) -> (
-    DecodedImage
-):
+def _first_scan(content: bytes) -> int:
+    """Where the picture begins in a JPEG; a thumbnail in front of it is a JPEG of its own. The end if it has none."""
+    position = 2
+    while position + 4 <= len(content) and content[position] == 0xFF:
+        marker = content[position + 1]
+        if marker == _START_OF_SCAN:
+            return position
+        if marker == 0xFF:  # filling, of any length
+            filling = _FILLING.match(content, position)
+            position = filling.end() - 1 if filling else len(content)
+        elif marker == 0x01 or 0xD0 <= marker <= 0xD8:  # markers without a length
+            position += 2
+        else:
+            position += 2 + int.from_bytes(content[position + 2 : position + 4], "big")
+    return len(content)
+
+
+def read_image(path: str | Path, flags: int = cv2.IMREAD_COLOR, *, size: tuple[int, int] | None = None) -> DecodedImage:
     """Decode an image file, upright as a viewer shows it.
 
     Args:
         path: the file.
         flags: of OpenCV.
-        stored_size: height and width in which the pixels are wanted. Where the pixels as stored have this size and
-            the upright ones have not, they are left as stored.
+        size: height and width that are wanted; another size is refused before memory is taken for it. Where the
+            pixels as stored have this size and the upright ones have not, they are left as stored.
 
     Raises:
-        ImageFileError: it cannot be read, is no image, is too large or broken.
+        ImageFileError: it cannot be read, is no image, is of another size, too large or broken.
     """
     try:
         data = read_regular(path)
     except (OSError, ValueError) as error:  # ValueError: no possible name of a file
         raise ImageFileError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
     header = read_header(data)
+    stored = size == (header.height, header.width) != header.upright_size
+    if size is not None and size != header.upright_size and not stored:
+        height, width = header.upright_size
+        raise ImageFileError(f"wrong size: {width}x{height}, not {size[1]}x{size[0]}")
     damage = ""
     if header.format == "JPEG" and jpeg_is_cut_short(data):
         damage = "is cut short; what is missing is filled with grey"
@@ -143,6 +169,9 @@ def read_image(path: str | Path, flags: int = cv2.IMREAD_COLOR, *, stored_size: 
         raise ImageFileError("cannot be decoded") from error
     if pixels is None:
         raise ImageFileError("cannot be decoded: it is broken or cut short")
-    pixels = np.asarray(pixels, np.uint8)
-    stored = stored_size == pixels.shape[:2] and stored_size != header.upright_size
-    return DecodedImage(pixels if stored else turn_upright(pixels, header.orientation), damage)
+    orientation = header.orientation
+    if header.format == "TIFF":  # which OpenCV turns upright whatever it is asked for
+        orientation = _INVERSE.get(orientation, orientation) if stored else 1
+    elif stored:
+        orientation = 1
+    return DecodedImage(turn_upright(np.asarray(pixels, np.uint8), orientation), damage)

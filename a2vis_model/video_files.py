@@ -54,7 +54,7 @@ def open_video(path: str | Path) -> Iterator[tuple[InputContainer, VideoStream]]
                 raise VideoError(f"{path}: in a codec that cannot be decoded here; convert it to H.264")
             yield container, stream
     except av.FFmpegError as error:
-        raise VideoError(f"{path}: not a readable video ({error.strerror}); convert it to mp4") from error
+        raise VideoError(f"{path}: cannot be read: not a readable video ({error.strerror}); convert to mp4") from error
 
 
 class Decoded(NamedTuple):

@@ -1,6 +1,7 @@
 """Reading videos and folders of frames, and writing videos."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -243,13 +244,13 @@ def _images(folder: Path) -> list[Path]:
 
 def _first_image(files: list[Path]) -> NDArray[np.uint8]:
     """The first one that can be read."""
-    reasons = []
     for file in files:
-        try:
+        with suppress(ImageFileError):
             return _rgb(read_image(file).pixels)
-        except ImageFileError as error:
-            reasons.append(f"{file}: not a readable image: {error}")
-    raise VideoError(reasons[0])
+    try:
+        return _rgb(read_image(files[0]).pixels)
+    except ImageFileError as error:
+        raise VideoError(f"{files[0]}: not a readable image ({error})") from error
 
 
 def _rgb(bgr: NDArray[np.uint8]) -> NDArray[np.uint8]:

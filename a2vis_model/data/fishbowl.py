@@ -14,6 +14,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..image_files import frame_files, visible_files
+from ..regular_files import read_regular
 from .dataset import Dataset
 from .frames import FrameSource, ImageFiles, VideoFile
 from .json_file import read_json, value_of
@@ -169,12 +171,15 @@ def _named_classes(layout: Layout) -> Iterator[str]:
     """What the objects of the clips are, object after object, read as it is asked for."""
     pattern = re.compile(r'"type_name":\s*"([^"\\]+)"')  # far quicker than to parse all the masks around it
     for file in layout.clips.glob("*/objects.json"):
-        yield from pattern.findall(file.read_text("utf-8", "replace"))
+        yield from pattern.findall(read_regular(file).decode("utf-8", "replace"))
 
 
 def _numbered_images(folder: Path) -> list[str]:
-    """The images of a folder in the order of their numbers, of which none may be missing."""
-    images = {int(file.stem): file for file in folder.iterdir() if file.stem.isdecimal() and _is_image(file)}
+    """The images of a folder in the order of their numbers, of which none may be missing or there twice."""
+    images: dict[int, Path] = {}
+    for file in frame_files(folder):
+        if file.stem.isdecimal() and images.setdefault(int(file.stem), file) != file:
+            raise DataError(DataProblem(str(file), f"frame {int(file.stem)}", f"is {images[int(file.stem)].name} too"))
     if not images:
         raise DataError(DataProblem(str(folder), "frames", "holds no numbered images"))
     for number in range(min(images), max(images)):
@@ -183,12 +188,8 @@ def _numbered_images(folder: Path) -> list[str]:
     return [str(images[number]) for number in sorted(images)]
 
 
-def _is_image(file: Path) -> bool:
-    return file.suffix.lower() in (".png", ".jpg", ".jpeg", ".bmp")
-
-
 def _folders(path: Path) -> list[Path]:
-    return sorted(child for child in path.iterdir() if child.is_dir()) if path.is_dir() else []
+    return [child for child in visible_files(path) if child.is_dir()] if path.is_dir() else []
 
 
 def _object_folders(clip: Path) -> list[Path]:

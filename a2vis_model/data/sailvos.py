@@ -19,6 +19,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..image_files import visible_files
+from ..regular_files import open_regular
 from .annotation_file import Annotation, AnnotationFile, Entry, annotation_name, find_annotations
 from .dataset import Dataset
 from .frames import ImageFiles, load_image
@@ -49,7 +51,7 @@ def open_sailvos(
 def scene_folders(path: str | Path) -> list[Path]:
     """The scenes in a folder."""
     root = Path(path)
-    children = sorted(root.iterdir()) if root.is_dir() else []
+    children = visible_files(root) if root.is_dir() else []
     return [child for child in children if (child / "images").is_dir() and (child / "visible").is_dir()]
 
 
@@ -152,7 +154,8 @@ def _label_map(path: str) -> NDArray[Any]:
 
 @lru_cache(maxsize=32)  # all objects of a frame are in one map, and a training sample has some 15 frames
 def _load_labels(path: str, _changed: int) -> NDArray[Any]:
-    labels = np.load(path, allow_pickle=False)
+    with open_regular(path) as file:
+        labels = np.load(file, allow_pickle=False)
     if not isinstance(labels, np.ndarray) or labels.dtype.kind not in "iu":
         raise ValueError("not a map of object ids")
     return labels

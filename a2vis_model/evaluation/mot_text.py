@@ -15,9 +15,9 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from ..data.json_file import MAX_SIDE
 from ..data.masks import RleMask
 from ..data.problems import DataError, DataProblem, ProblemLog, RecordError
+from ..image_files import MAX_SIDE
 from . import run_lengths
 from .instances import Kind, Role, Track, VideoInfo, VideoTracks, mask_areas, track_boxes
 from .occlusion import occlusion_of
