@@ -23,7 +23,10 @@ _ORIENTATION = 0x0112
 """EXIF's tag for how the camera was held, 1 (upright) to 8."""
 _INVERSE = {6: 8, 8: 6}
 """Orientations that undo others; the rest undo themselves."""
-_FILLING = re.compile(b"\xff+")
+_EXIF_WITHIN = 1 << 17
+"""Bytes at the start of a file in which EXIF is looked for; a block of it has up to 2^16."""
+_MARKER = re.compile(rb"\xff+[^\xff]", re.DOTALL)
+"""A JPEG's marker, behind any number of filling bytes."""
 _END_OF_IMAGE, _START_OF_SCAN = b"\xff\xd9", 0xDA
 
 
@@ -91,17 +94,36 @@ def read_header(data: bytes) -> ImageHeader:
             if isinstance(image, TiffImageFile):  # whose size Pillow says upright
                 width, height, orientation = (image.tag_v2.get(tag) for tag in (256, 257, _ORIENTATION))
             else:
-                exif = Image.Exif()  # image.getexif() would decode a PNG to its end
-                exif.load(image.info.get("exif", b""))
-                orientation = exif.get(_ORIENTATION)
+                orientation = _orientation(image.info.get("exif", b""))  # image.getexif() would decode all of a PNG
     except Image.DecompressionBombError as error:
         raise ImageFileError(f"too large: {error}") from error
     except Exception as error:  # a broken file can fail anywhere in its reader, with any error
         raise ImageFileError(f"cannot be read: not an image ({', '.join(_FORMATS)}), or a broken one") from error
     if max(height, width) > MAX_SIDE:
         raise ImageFileError(f"too large: {width}x{height} pixels where {MAX_SIDE} a side are allowed; scale it down")
-    valid = isinstance(orientation, int) and 1 <= orientation <= 8
-    return ImageHeader(kind, height, width, orientation if valid else 1)
+    return ImageHeader(kind, height, width, orientation if orientation in range(1, 9) else 1)
+
+
+def exif_orientation(data: bytes | memoryview) -> int:
+    """The orientation, 1 to 8, that a JPEG or PNG notes in front of its picture; 1 where it notes none."""
+    start = bytes(data[:_EXIF_WITHIN])
+    if b"Exif\0\0" not in start and b"eXIf" not in start:  # as of nearly all cameras' streams
+        return 1
+    try:
+        return read_header(bytes(data)).orientation
+    except ImageFileError:
+        return 1
+
+
+def _orientation(exif: bytes) -> int:
+    """Of a block of EXIF, which is ignored where it is broken."""
+    tags = Image.Exif()
+    try:
+        tags.load(exif)
+        found = tags.get(_ORIENTATION)
+    except Exception:  # a broken block can fail anywhere in its reader, with any error
+        return 1
+    return found if isinstance(found, int) else 1
 
 
 def turn_upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
@@ -124,17 +146,13 @@ def jpeg_is_cut_short(data: bytes | memoryview) -> bool:
 def _first_scan(content: bytes) -> int:
     """Where the picture begins in a JPEG; a thumbnail in front of it is a JPEG of its own. The end if it has none."""
     position = 2
-    while position + 4 <= len(content) and content[position] == 0xFF:
-        marker = content[position + 1]
-        if marker == _START_OF_SCAN:
+    while marker := _MARKER.match(content, position):
+        position = marker.end()
+        kind = content[position - 1]
+        if kind == _START_OF_SCAN:
             return position
-        if marker == 0xFF:  # filling, of any length
-            filling = _FILLING.match(content, position)
-            position = filling.end() - 1 if filling else len(content)
-        elif marker == 0x01 or 0xD0 <= marker <= 0xD8:  # markers without a length
-            position += 2
-        else:
-            position += 2 + int.from_bytes(content[position + 2 : position + 4], "big")
+        if kind != 0x01 and not 0xD0 <= kind <= 0xD8:  # all but these have a length
+            position += int.from_bytes(content[position : position + 2], "big")
     return len(content)
 
 
