@@ -50,7 +50,7 @@ class AmodalCocoFile(AnnotationFile):
         for position, image in enumerate(self._listed(document, "images")):
             with self.problems.skipping(self.path, f"image {position}"):
                 number = value_of(image, "id", int)
-                files = (value_of(image, "file_name", str),)
+                files = (self._inside(value_of(image, "file_name", str)),)
                 yield number, Entry(str(number), side(image, "height"), side(image, "width"), files), 0
 
     def _tracks(self, entry: Entry) -> Iterator[ObjectTrack]:

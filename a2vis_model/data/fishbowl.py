@@ -115,7 +115,7 @@ class FishbowlDataset(Dataset):
                     raise RecordError(f"unknown class {class_name!r}; the classes are {', '.join(self.classes)}")
                 if class_name not in self.classes:
                     continue
-                visible = _mask_track("visible", file, record, entry, source)
+                visible = self._mask_track("visible", file, record, entry, source)
                 if self.has_amodal and object_id not in amodal:
                     raise RecordError("has no amodal masks")
                 whole = amodal.get(object_id)
@@ -147,14 +147,18 @@ class FishbowlDataset(Dataset):
                 if object_id in tracks:
                     raise RecordError(f"object {object_id} has amodal masks already")
                 tracks[object_id] = None
-                tracks[object_id] = _mask_track("amodal", file, f"object {object_id}", entries[0], source)
+                tracks[object_id] = self._mask_track("amodal", file, f"object {object_id}", entries[0], source)
         return tracks
 
+    def _mask_track(self, kind: str, file: str, record: str, entry: object, source: FrameSource) -> MaskTrack:
+        size = (source.height, source.width)
 
-def _mask_track(kind: str, file: str, record: str, entry: object, source: FrameSource) -> MaskTrack:
-    size = (source.height, source.width)
-    masks = parse_masks(kind, value_of(entry, "masks", list), source.length, *size, null_allowed=False)
-    return MaskTrack(kind, file, record, *size, masks)
+        def report(message: str) -> None:
+            self.problems.report(DataProblem(file, record, message))
+
+        values = value_of(entry, "masks", list)
+        masks = parse_masks(kind, values, source.length, *size, null_allowed=False, report=report)
+        return MaskTrack(kind, file, record, *size, masks)
 
 
 def _declared_classes(clips: Path) -> tuple[str, ...]:

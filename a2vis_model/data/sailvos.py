@@ -25,7 +25,7 @@ from .annotation_file import Annotation, AnnotationFile, Entry, annotation_name,
 from .dataset import Dataset
 from .frames import ImageFiles, load_image
 from .json_file import side, value_of
-from .masks import BoolMask, Mask, parse_mask
+from .masks import BoolMask, EmptyRingError, Mask, parse_mask
 from .problems import DataError, DataProblem, ProblemLog, RecordError
 from .video import MaskTrack, ObjectTrack, VideoRecord
 
@@ -207,7 +207,7 @@ class SailvosFile(AnnotationFile):
                 same = images[number][0][2] if images[number] else image
                 if (side(image, "height"), side(image, "width")) != (same["height"], same["width"]):
                     raise RecordError("is of another size than the video")
-                value_of(image, "file_name", str)
+                self._inside(value_of(image, "file_name", str))
                 images[number].append((value_of(image, "frame_id", int), value_of(image, "id", int), image))
         for number, frames in images.items():
             if not frames:
@@ -250,9 +250,9 @@ class SailvosFile(AnnotationFile):
                     raise RecordError(f"instance {number} was a {self.classes[instance.class_id]} before")
                 if frame in instance.visible:
                     raise RecordError(f"instance {number} is annotated in this frame already")
-                instance.visible[frame] = _mask(annotation, "visible_mask", entry)
+                instance.visible[frame] = self._mask(annotation, "visible_mask", entry)
                 key = "amodal_mask" if "amodal_mask" in annotation else "segmentation"
-                instance.amodal[frame] = _mask(annotation, key, entry)
+                instance.amodal[frame] = self._mask(annotation, key, entry)
                 left_out.discard(number)
         for number, instance in instances.items():
             if number not in left_out:
@@ -267,9 +267,11 @@ class SailvosFile(AnnotationFile):
         by_frame = tuple(masks.get(frame) for frame in range(len(entry.files)))
         return MaskTrack(kind, self.path, record, entry.height, entry.width, by_frame)
 
-
-def _mask(annotation: Annotation, key: str, entry: Entry) -> Mask | None:
-    try:
-        return parse_mask(value_of(annotation, key, object), entry.height, entry.width)
-    except RecordError as error:
-        raise RecordError(f"{key}: {error}") from None
+    def _mask(self, annotation: Annotation, key: str, entry: Entry) -> Mask | None:
+        try:
+            return parse_mask(value_of(annotation, key, object), entry.height, entry.width)
+        except EmptyRingError as error:
+            self.problems.report(DataProblem(self.path, annotation_name(annotation), f"{key}: {error}"))
+            return None
+        except RecordError as error:
+            raise RecordError(f"{key}: {error}") from None

@@ -12,7 +12,7 @@ from pathlib import Path
 from .annotation_file import Annotation, AnnotationFile, Entry, annotation_name, find_annotations
 from .json_file import side, value_of
 from .masks import parse_masks
-from .problems import ProblemLog, RecordError
+from .problems import DataProblem, ProblemLog, RecordError
 from .video import MaskTrack, ObjectTrack
 
 
@@ -47,7 +47,11 @@ class YtvisFile(AnnotationFile):
                     raise RecordError("file_names is not a list of names")
                 if video.get("length", len(files)) != len(files):
                     raise RecordError(f"names {len(files)} files for a length of {video['length']}")
-                yield number, Entry(str(number), side(video, "height"), side(video, "width"), tuple(files)), 0
+                yield (
+                    number,
+                    Entry(str(number), side(video, "height"), side(video, "width"), tuple(map(self._inside, files))),
+                    0,
+                )
 
     def _tracks(self, entry: Entry) -> Iterator[ObjectTrack]:
         for _, annotation in entry.annotations:
@@ -62,6 +66,11 @@ class YtvisFile(AnnotationFile):
                 yield ObjectTrack(value_of(annotation, "id", int), class_id, visible, amodal)
 
     def _mask_track(self, kind: str, annotation: Annotation, key: str, entry: Entry) -> MaskTrack:
-        size = (entry.height, entry.width)
-        masks = parse_masks(kind, value_of(annotation, key, list), len(entry.files), *size, null_allowed=True)
-        return MaskTrack(kind, self.path, annotation_name(annotation), *size, masks)
+        size, record = (entry.height, entry.width), annotation_name(annotation)
+
+        def report(message: str) -> None:
+            self.problems.report(DataProblem(self.path, record, message))
+
+        values = value_of(annotation, key, list)
+        masks = parse_masks(kind, values, len(entry.files), *size, null_allowed=True, report=report)
+        return MaskTrack(kind, self.path, record, *size, masks)
