@@ -45,6 +45,7 @@ test-ros: ros
 setup-tensorrt: setup
 	$(BIN)/python tools/tensorrt_setup.py
 
+# On a rendered aquarium, with the weights that know its fish: onboard-fishbowl.
 demo: ros
 	$(ROS_ENV) $(BIN)/python -m a2vis_ros.demo --output demo $(DEMO)
 

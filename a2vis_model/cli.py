@@ -11,9 +11,11 @@ from .errors import A2VISError
 COMMANDS = {
     "predict": ("commands.predict", "track the objects of a video file or a folder of frames"),
     "build-engine": ("commands.build_engine", "compile a network ahead of time, for a start in seconds"),
+    "weights": ("commands.weights", "list the weights that come with the package"),
     "info": ("commands.info", "print a network's parameters, GFLOP per frame and feature sizes"),
     "benchmark": ("commands.benchmark", "time a network here, and its parts, from image to masks"),
     "evaluate": ("evaluation.evaluate_command", "run a network or a baseline over a data set and score it"),
+    "evaluate-images": ("evaluation.images_command", "score a network's frame detector on single images, as COCO does"),
     "score": ("evaluation.score_command", "score anybody's tracks against the truth; no model, no GPU"),
     "ablate": ("evaluation.ablate_command", "evaluate several systems into one table"),
     "train": ("training.command", "train a network, in as many sittings as it takes"),

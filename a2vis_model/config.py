@@ -111,9 +111,10 @@ class FrameDecoderConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class PrototypesConfig:
-    """See `a2vis_model.modeling.InstancePrototypes`; `memory` is how many clips GenVIS remembers."""
+    """See `a2vis_model.modeling.InstancePrototypes` and `A2VIS`; `memory` is how many clips GenVIS remembers."""
 
     count: int = 100
+    seeded: bool = False
     encoder_layers: int = 6
     decoder_layers: int = 3
     ffn_dim: int = 2048
@@ -134,6 +135,14 @@ class PrototypesConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class UpdateConfig:
+    """See `a2vis_model.modeling.PrototypeUpdate`; `gate` also puts a `PrototypeGate` at the end of a clip."""
+
+    null_key: bool = False
+    gate: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class SamhConfig:
     """See `a2vis_model.modeling.SAMH`."""
 
@@ -145,6 +154,7 @@ class SamhConfig:
     feature_stride: int = 4
     key_stride: int = 4
     residual: bool = False
+    position: bool = False
 
     def __post_init__(self) -> None:
         _check_ranges(self, "samh.", layers=(1, _LAYERS), conv_layers=(2, _LAYERS))
@@ -180,6 +190,7 @@ class ModelConfig:
     pixel_decoder: PixelDecoderConfig = field(default_factory=PixelDecoderConfig)
     frame_decoder: FrameDecoderConfig = field(default_factory=FrameDecoderConfig)
     prototypes: PrototypesConfig = field(default_factory=PrototypesConfig)
+    update: UpdateConfig = field(default_factory=UpdateConfig)
     samh: SamhConfig = field(default_factory=SamhConfig)
 
     def __post_init__(self) -> None:
@@ -219,7 +230,7 @@ class ModelConfig:
 
 def preset_names() -> list[str]:
     """Names of the presets that come with the package."""
-    return sorted(path.stem for path in _preset_directory().glob("*.yaml") if path.name != _VARIANTS_FILE)
+    return sorted(path.stem for path in config_directory("presets").glob("*.yaml") if path.name != _VARIANTS_FILE)
 
 
 def variant_names() -> list[str]:
@@ -242,13 +253,13 @@ def load_config(preset: str, variant: str = "a2vis", **overrides: Any) -> ModelC
     if path.suffix in (".yaml", ".yml"):
         name = path.stem
     else:
-        name, path = preset, _preset_directory() / f"{preset}.yaml"
+        name, path = preset, config_directory("presets") / f"{preset}.yaml"
         if preset not in preset_names():
             raise ConfigError(f"unknown preset {preset!r}; choose one of {', '.join(preset_names())}")
     variants = _variants()
     if variant not in variants:
         raise ConfigError(f"unknown variant {variant!r}; choose one of {', '.join(sorted(variants))}")
-    values = _merge(_read_yaml(path), variants[variant])
+    values = _merge(read_yaml(path), variants[variant])
     values = _merge(values, overrides)
     return config_from_dict({**values, "name": name if variant == "a2vis" else f"{name}/{variant}"})
 
@@ -263,18 +274,19 @@ def config_to_dict(config: ModelConfig) -> dict[str, Any]:
     return dataclasses.asdict(config)
 
 
-def _preset_directory() -> Path:
-    """The folder of YAML files: inside the package where it is installed, beside it in a source tree."""
+def config_directory(kind: str) -> Path:
+    """A folder of YAML files, "presets" or "recipes": in the package where it is installed, in `config` in a source
+    tree."""
     package = Path(__file__).resolve().parent
-    for path in (package / "presets", package.parent / "config" / "presets"):
+    for path in (package / kind, package.parent / "config" / kind):
         if path.is_dir():
             return path
-    raise ConfigError(f"{package}/presets is missing; reinstall the package")
+    raise ConfigError(f"{package}/{kind} is missing; reinstall the package")
 
 
 def _variants() -> dict[str, dict[str, Any]]:
     """All variants; each baseline also as "-amodal", the same network trained on amodal masks."""
-    listed = _read_yaml(_preset_directory() / _VARIANTS_FILE)
+    listed = read_yaml(config_directory("presets") / _VARIANTS_FILE)
     variants: dict[str, dict[str, Any]] = {}
     for name, values in listed.items():
         values = values or {}
@@ -284,7 +296,8 @@ def _variants() -> dict[str, dict[str, Any]]:
     return variants
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The keys and values of a YAML file; raises ConfigError where it is missing, broken or something else."""
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:

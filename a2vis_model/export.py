@@ -16,8 +16,8 @@ from .modeling.layers import spelt_attention
 
 FRAME_INPUTS = ("image",)
 FRAME_OUTPUTS = ("queries", "mask_features", "amodal_attention", "amodal_features")
-CLIP_INPUTS = (*FRAME_OUTPUTS, "prototypes", "ever_visible")
-CLIP_OUTPUTS = ("classes", "visible", "amodal", "next_prototypes", "next_ever_visible")
+CLIP_INPUTS = (*FRAME_OUTPUTS, "prototypes")
+CLIP_OUTPUTS = ("classes", "visible", "amodal", "next_prototypes")
 
 _ONNX_OPSET = 18
 """Below 20: from there GridSample spells its mode "linear", which some engine builders read as nearest."""
@@ -60,16 +60,14 @@ class ClipGraph(nn.Module):
         amodal_attention: Tensor,
         amodal_features: Tensor,
         prototypes: Tensor,
-        ever_visible: Tensor,
     ) -> tuple[Tensor, ...]:
         """`CLIP_INPUTS`, shaped as in `FrameFeatures` and `ClipState` with B = 1 and T = N_c → `CLIP_OUTPUTS`."""
         features = FrameFeatures(queries, mask_features, amodal_attention, amodal_features)
         # Between graphs the state is fp32 also in a network of fp16; so are the predictions.
-        prediction, state = self.model.step(features, ClipState(prototypes.to(queries.dtype), ever_visible))
+        prediction, state = self.model.step(features, ClipState(prototypes.to(queries.dtype)))
         if prediction.visible is None or prediction.amodal is None:
             raise ValueError("the network predicts one kind of masks only; export an A2VIS with SAMH")
-        classes, prototypes = prediction.classes.float(), state.prototypes.float()
-        return classes, prediction.visible, prediction.amodal, prototypes, state.ever_visible
+        return prediction.classes.float(), prediction.visible, prediction.amodal, state.prototypes.float()
 
 
 def example_inputs(model: VideoNetwork, config: ModelConfig) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
@@ -80,7 +78,7 @@ def example_inputs(model: VideoNetwork, config: ModelConfig) -> tuple[tuple[Tens
         frame = FrameGraph(model)(image)
         state = model.initial_state()
     clip = tuple(torch.cat([tensor] * config.clip_length, dim=1) for tensor in frame)
-    return (image,), (*clip, state.prototypes.detach().float().clone(), state.ever_visible)
+    return (image,), (*clip, state.prototypes.detach().float().clone())
 
 
 def export_graphs(

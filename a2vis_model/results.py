@@ -1,13 +1,24 @@
 """Collecting frame results into whole tracks, in the YouTube-VIS results layout."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from .streaming import FrameResult
 from .tracks import TrackState
+
+
+def track_score(scores: Iterable[float], frames: int) -> float:
+    """The score of a whole track: the sum of its scores over the number of frames of its video.
+
+    Average precision ranks tracks by it. A mean over the track's own frames would rank a track of three frames before
+    one that followed its object through the whole video.
+
+    Args:
+        scores: in [0, 1], of the frames in which the track had a place.
+        frames: of the video.
+    """
+    return sum(scores) / frames
 
 
 @dataclass
@@ -43,11 +54,11 @@ class TrackCollector:
         for instance in result.instances:
             record = self._tracks.setdefault(instance.track_id, _TrackRecord())
             record.states[frame] = instance.state.name.lower()
-            record.scores.append(instance.score)
             votes = record.class_votes
             votes[instance.class_id] = votes.get(instance.class_id, 0.0) + instance.score
             if instance.state in (TrackState.LOST, TrackState.ENDED):
                 continue
+            record.scores.append(instance.score)
             if instance.visible is not None and instance.visible.area:
                 record.visible[frame] = instance.visible.coco_rle()
             if instance.amodal is not None and instance.amodal.area:
@@ -56,9 +67,9 @@ class TrackCollector:
     def youtube_vis(self, video_id: int = 1) -> list[dict[str, Any]]:
         """One entry a confirmed track, as YouTube-VIS results are submitted.
 
-        `segmentations[T]` are the visible masks (compressed RLE or null). Beside them: `track_id`,
-        `amodal_segmentations[T]`, `states[T]` (null where the track did not exist) and `category_name`. Category
-        IDs start at 1 in the order of the network's classes.
+        `segmentations[T]` are the visible masks (compressed RLE or null), `score` is that of the whole track, see
+        `track_score`. Beside them: `track_id`, `amodal_segmentations[T]`, `states[T]` (null where the track did not
+        exist) and `category_name`. Category IDs start at 1 in the order of the network's classes.
         """
         entries = []
         for track_id, record in self._confirmed().items():
@@ -67,7 +78,7 @@ class TrackCollector:
                 {
                     "video_id": video_id,
                     "track_id": track_id,
-                    "score": float(np.mean(record.scores)),
+                    "score": track_score(record.scores, self.frames),
                     "category_id": class_id + 1,
                     "category_name": self._classes[class_id],
                     "segmentations": [record.visible.get(t) for t in range(self.frames)],

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from .config import ModelConfig, config_from_dict, config_to_dict
 from .errors import CheckpointError
 from .modeling import VideoNetwork, build_model
+from .shipped import check_intact, find_weights
 
 _FORMAT = "a2vis/1"
 
@@ -46,18 +47,6 @@ def save_weights(
         raise
 
 
-def shipped_weights(preset: str) -> Path:
-    """The weight file that comes with the package for a preset.
-
-    Raises:
-        CheckpointError: if none does.
-    """
-    path = Path(__file__).resolve().parent / "checkpoints" / f"{preset}.safetensors"
-    if not path.is_file():
-        raise CheckpointError(f"no trained weights come with preset {preset!r}; give a weight file with --weights")
-    return path
-
-
 def is_weight_file(path: str | Path) -> bool:
     """Whether a file is one of ours, or may be but is broken, which `load_weights` then says."""
     if Path(path).suffix != ".safetensors":
@@ -69,18 +58,23 @@ def is_weight_file(path: str | Path) -> bool:
         return True
 
 
-def read_config(path: str | Path) -> ModelConfig:
-    """The configuration inside a weight file."""
-    return _read(Path(path), tensors=False)[0]
+def read_config(weights: str | Path) -> ModelConfig:
+    """The configuration inside a weight file; see `load_weights`."""
+    return _read(find_weights(weights), tensors=False)[0]
 
 
-def load_weights(path: str | Path) -> tuple[VideoNetwork, ModelConfig]:
-    """Build the network that a weight file holds, in fp32, prepared for its input size.
+def load_weights(weights: str | Path) -> tuple[VideoNetwork, ModelConfig]:
+    """Build the network that weights hold, in fp32, prepared for its input size.
+
+    Args:
+        weights: the name of a set that comes with the package, such as "onboard", or the path of a file.
 
     Raises:
-        CheckpointError: if the file is missing, truncated, not ours or does not fit its own configuration.
+        CheckpointError: if the file is missing, truncated, not ours or does not fit its own configuration, or comes
+            with the package and is not as it was.
     """
-    path = Path(path)
+    path = find_weights(weights)
+    check_intact(path)
     config, tensors = _read(path, tensors=True)
     try:
         model = build_model(config)
@@ -111,8 +105,6 @@ def load_weights(path: str | Path) -> tuple[VideoNetwork, ModelConfig]:
 
 
 def _read(path: Path, *, tensors: bool) -> tuple[ModelConfig, dict[str, torch.Tensor]]:
-    if not path.is_file():
-        raise CheckpointError(f"{path}: no such file; give a .safetensors file")
     try:
         with safe_open(path, framework="pt") as file:
             config = _config(path, file.metadata() or {})

@@ -10,6 +10,7 @@ from a2vis_model import A2VISError
 from a2vis_model.data import ProblemLog
 from a2vis_model.evaluation import ScoreSettings, open_comparison, results_of, score_videos
 from a2vis_model.evaluation.report import markdown
+from a2vis_model.results import track_score
 
 from .coco_masks import to_coco
 from .mask_messages import mask_from_message
@@ -44,10 +45,10 @@ class _TrackTable:
                 )
                 votes = entry["votes"]
                 votes[instance.class_name] = votes.get(instance.class_name, 0.0) + instance.score
-                entry["scores"].append(instance.score)
                 entry["believed"] |= instance.state == TrackedInstance.VISIBLE
                 if instance.state in _GONE:
                     continue
+                entry["scores"].append(instance.score)
                 for kind in ("visible", "amodal"):
                     mask = getattr(instance, kind)
                     if mask.area:
@@ -64,7 +65,7 @@ class _TrackTable:
                     "track_id": number,
                     "video_id": 1,
                     "category_id": categories[max(votes, key=votes.__getitem__)],
-                    "score": sum(entry["scores"]) / len(entry["scores"]),
+                    "score": track_score(entry["scores"], len(entry["visible"])),
                     "iscrowd": 0,
                     "segmentations": entry["visible"],
                     "amodal_segmentations": entry["amodal"],

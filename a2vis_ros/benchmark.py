@@ -10,7 +10,7 @@ publication, of every result. `null` is a model that costs nothing and tracks 20
 and the transport's. `transport` counts the images that a best-effort subscription gets, with and without our profile.
 """
 
-from . import openmp as openmp  # before torch
+from a2vis_model import openmp as openmp  # before torch
 
 # isort: split
 import argparse
@@ -258,7 +258,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     parser.add_argument("mode", choices=modes, help="latency, encode or transport; the others are parts of these")
     parser.add_argument("--model", choices=("null", "onboard"), default="null", help="(%(default)s)")
-    parser.add_argument("--weights", help="weight file for --model onboard (the one that is shipped)")
+    parser.add_argument("--weights", help="name or file, for --model onboard (onboard)")
     parser.add_argument("--size", default="640x480", help="of the images (%(default)s)")
     parser.add_argument("--rate", type=float, default=30.0, help="images a second (%(default)s)")
     parser.add_argument("--images", type=int, default=300, help="how many (%(default)s)")

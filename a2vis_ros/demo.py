@@ -27,10 +27,11 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from sensor_msgs.msg import Image
 
-from a2vis_model import A2VISError, FrameResult, RegionMask, TrackState, shipped_weights
+from a2vis_model import A2VISError, FrameResult, RegionMask, TrackState
 from a2vis_model import TrackedInstance as ModelInstance
 from a2vis_model.overlay import draw_overlay
 from a2vis_model.render import render_clip, write_clip
+from a2vis_model.shipped import DEFAULT_WEIGHTS, find_weights
 from a2vis_model.video_io import VideoWriter
 
 from . import bags
@@ -49,6 +50,7 @@ from .spinning import end
 from .to_bag import write_bag
 
 _PROFILE = Path("config") / "fastdds_large_image.xml"
+_WEIGHTS = "onboard-fishbowl"
 _CONTACT_SHEET = (4, 3)
 """Columns and rows."""
 
@@ -61,8 +63,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The program; returns the exit status."""
     parser = argparse.ArgumentParser(prog="demo", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--output", type=Path, default=Path("demo"), help="folder, made anew (%(default)s)")
-    parser.add_argument("--weights", help="weight file (the one that comes with the preset)")
-    parser.add_argument("--preset", default="onboard", help="whose shipped weights to use (%(default)s)")
+    parser.add_argument(
+        "--weights",
+        default=_WEIGHTS,
+        help=f"name or file (%(default)s, which knows the aquarium's fish as {DEFAULT_WEIGHTS} does not)",
+    )
     parser.add_argument("--world", choices=("aquarium", "robot"), default="aquarium", help="to render (%(default)s)")
     parser.add_argument(
         "--seed", type=int, default=8, help="of the rendered clip (%(default)s, with fish that hide and come back)"
@@ -72,8 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     try:
         # Before anything is rendered: is there something to run?
-        weights = args.weights or str(shipped_weights(args.preset))
-        run(args.output, weights, world=args.world, seed=args.seed, frames=args.frames, speed=args.speed)
+        find_weights(args.weights)
+        run(args.output, args.weights, world=args.world, seed=args.seed, frames=args.frames, speed=args.speed)
     except (A2VISError, DemoError, LifecycleError, OSError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 2
@@ -88,7 +93,8 @@ def run(output: Path, weights: str, *, world: Any, seed: int, frames: int, speed
     write_clip(render_clip(world=world, seed=seed, frames=frames, height=320, width=480), clip)
     footage = Footage.open(clip)
     write_bag(footage, output / "input", topic="/image")
-    print(f"running {weights}", flush=True)
+    fish = f", which knows this aquarium's fish; {DEFAULT_WEIGHTS}, the default elsewhere, does not"
+    print(f"running {weights}{fish if (weights, world) == (_WEIGHTS, 'aquarium') else ''}", flush=True)
     values = _live(output, weights, frames, speed)
     tracks = tracks_in(output / "recorded", bags.TRACKS)
     print(f"\nthe node: {values['model']} on {values['backend']}")

@@ -3,6 +3,9 @@
 ros2 run a2vis_ros doctor --topic /camera/image_raw
 """
 
+from a2vis_model import openmp as openmp  # before torch
+
+# isort: split
 import argparse
 import importlib.util
 import os
@@ -27,7 +30,8 @@ from a2vis_model.backends import PRECISIONS, default_cache
 from a2vis_model.backends.choice import backend_obstacle, precision_obstacle
 from a2vis_model.backends.engine_cache import EngineCache, Key, engine_key
 from a2vis_model.backends.engines import ENGINES
-from a2vis_model.weights import read_config, shipped_weights
+from a2vis_model.shipped import DEFAULT_WEIGHTS, check_intact, find_weights, shipped_weights
+from a2vis_model.weights import read_config
 
 from .image_decoding import ImageError, image_kind, image_size
 from .messages import image_of, stamp_of
@@ -80,28 +84,29 @@ def check_computer() -> list[Finding]:
         findings.append(Finding("error", "GPU", "there is an NVIDIA driver, but torch cannot use it", fix))
     else:
         text = f"none; the node runs on {os.cpu_count()} CPU cores"
-        findings.append(Finding("note", "GPU", text, "use the preset onboard, which is made for that"))
+        findings.append(Finding("note", "GPU", text, "use weights of the preset onboard, which is made for that"))
     return findings
 
 
-def check_weights(path: str, preset: str) -> list[Finding]:
+def check_weights(weights: str) -> list[Finding]:
     """Is there something to run?"""
     try:
-        source = path or str(shipped_weights(preset))
-        config = read_config(source)
+        config = read_config(weights)
+        check_intact(find_weights(weights))
     except A2VISError as error:
-        return [Finding("error", "weights", str(error), "set the parameter weights to a file that `a2vis train` wrote")]
+        fix = f"set the parameter weights to {' or '.join(shipped_weights())}, or to a file that `a2vis train` wrote"
+        return [Finding("error", "weights", str(error), fix)]
     size = f"{config.input_width}x{config.input_height}"
-    return [Finding("ok", "weights", f"{source}: {config.name}, {len(config.classes)} classes, input {size}")]
+    return [Finding("ok", "weights", f"{weights}: {config.name}, {len(config.classes)} classes, input {size}")]
 
 
-def check_backends(path: str, preset: str, cache: Path) -> list[Finding]:
+def check_backends(weights: str, cache: Path) -> list[Finding]:
     """What could compute this network here, whose engines are in the cache, and what is missing for the rest.
 
     Nothing without usable weights.
     """
     try:
-        model, config = load_weights(path or shipped_weights(preset))
+        model, config = load_weights(weights)
     except A2VISError:
         return []
     model = freeze(model.cuda() if torch.cuda.is_available() else model)
@@ -275,14 +280,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The program; 0 when nothing is wrong, 1 when something is."""
     parser = argparse.ArgumentParser(prog="doctor", description=(__doc__ or "").partition(": ")[2].partition("\n")[0])
     parser.add_argument("--topic", help="of the images; left out, no topic is checked")
-    parser.add_argument("--weights", default="", help="weight file (the one that comes with the preset)")
-    parser.add_argument("--preset", default="onboard", help="whose shipped weights to check (%(default)s)")
+    parser.add_argument("--weights", default=DEFAULT_WEIGHTS, help="to check, by name or file (%(default)s)")
     parser.add_argument("--engine-cache", default="", help="folder of engines (the user's)")
     parser.add_argument("--seconds", type=float, default=3.0, help="to listen (%(default)s)")
     args = parser.parse_args(arguments)
-    findings: list[Any] = [*check_computer(), *check_weights(args.weights, args.preset)]
+    findings: list[Any] = [*check_computer(), *check_weights(args.weights)]
     cache = Path(args.engine_cache) if args.engine_cache else default_cache()
-    findings += [*check_backends(args.weights, args.preset, cache), *check_packages()]
+    findings += [*check_backends(args.weights, cache), *check_packages()]
     findings += check_topic(args.topic, args.seconds) if args.topic else check_transport(None, reliable=False)
     for finding in findings:
         print(finding)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from a2vis_model import A2VISError, StreamingTracker, TrackSettings, freeze, load_weights, shipped_weights
+from a2vis_model import A2VISError, StreamingTracker, TrackSettings, freeze, load_weights
 from a2vis_model.backends import Backend, default_cache, prepare_backend
 
 from .pipeline import Tracker
@@ -20,8 +20,7 @@ class ModelRequest:
     """What to load."""
 
     weights: str
-    """Path of a weight file; empty for those that come with `preset`."""
-    preset: str
+    """Name of a set that ships, or path of a file."""
     device: str
     """auto, cpu or cuda, as torch names it."""
     backend: str
@@ -47,7 +46,7 @@ class LoadedModel:
     name: str
     """Preset, and variant after a slash if there is one."""
     source: str
-    """Where the weights are from."""
+    """Name or file of the weights."""
     backend: str
     """What computes and where, such as "eager/cpu" or "tensorrt-fp16/cuda:0"."""
     classes: tuple[str, ...]
@@ -87,9 +86,8 @@ def load_model(request: ModelRequest, progress: Progress) -> LoadedModel:
     """
     start = time.monotonic()
     device = _device(request.device)
-    source = request.weights or str(shipped_weights(request.preset))
-    progress(f"reading {source}")
-    model, config = load_weights(source)
+    progress(f"reading {request.weights}")
+    model, config = load_weights(request.weights)
     if request.stride > config.clip_length:
         raise A2VISError(f"stride={request.stride} is over the clip length of {config.name}, {config.clip_length}")
     backend = prepare_backend(
@@ -113,7 +111,7 @@ def load_model(request: ModelRequest, progress: Progress) -> LoadedModel:
         tracker=StreamingTracker(backend.network, config, stride=request.stride, settings=request.tracks),
         clip_length=config.clip_length,
         name=config.name,
-        source=source,
+        source=request.weights,
         backend=_backend_name(backend),
         classes=config.classes,
         device=str(device),

@@ -1,6 +1,6 @@
 """The lifecycle node: wires subscription, queue, worker and publishers, and decides nothing itself."""
 
-from . import openmp as openmp  # before torch
+from a2vis_model import openmp as openmp  # before torch
 
 # isort: split
 import os

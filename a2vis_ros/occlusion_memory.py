@@ -29,7 +29,7 @@ class Sighting:
     visible: bool
     ended: bool
     amodal: RunLengthMask
-    """Empty where the track has no place."""
+    """Empty where the track has no place now, being lost."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class OcclusionMemory:
                 continue
             present.add(sighting.track_id)
             memory = self._tracks.setdefault(sighting.track_id, _Memory(seconds, RunLengthMask.empty()))
-            # A lost track has no place; it stays where it was last said to be.
+            # A lost track has no place but is hidden all the same: it stays where it was last said to be.
             if sighting.amodal.area:
                 memory.footprint = sighting.amodal
             if sighting.visible:

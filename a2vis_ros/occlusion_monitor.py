@@ -11,7 +11,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import RegionOfInterest
 
-from .mask_codec import MaskError
+from .mask_codec import MaskError, RunLengthMask
 from .mask_messages import mask_from_message, mask_to_message
 from .msg import HiddenObject, HiddenObjectArray, TrackedInstance, TrackedInstanceArray
 from .occlusion_memory import OcclusionMemory, Region, Sighting
@@ -62,7 +62,7 @@ class OcclusionMonitor(Node):
                     track_id=instance.track_id,
                     visible=instance.state in _SEEN,
                     ended=instance.state == TrackedInstance.ENDED,
-                    amodal=mask_from_message(instance.amodal),
+                    amodal=_placed(instance),
                 )
                 for instance in tracks.instances
             ]
@@ -90,6 +90,12 @@ class OcclusionMonitor(Node):
                 )
             )
         self._publisher.publish(message)
+
+
+def _placed(instance: TrackedInstance) -> RunLengthMask:
+    """The amodal mask; empty for a lost track, whose slot may draw something else by now."""
+    lost = instance.state == TrackedInstance.LOST
+    return RunLengthMask.empty() if lost else mask_from_message(instance.amodal)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

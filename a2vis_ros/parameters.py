@@ -6,6 +6,7 @@ from typing import Any
 
 from a2vis_model import TrackSettings
 from a2vis_model.backends import BACKENDS, PRECISIONS
+from a2vis_model.shipped import DEFAULT_WEIGHTS
 
 from .frame_queue import POLICIES
 from .models import ModelRequest
@@ -45,8 +46,7 @@ class Parameter:
 _TRACKS = TrackSettings()
 
 PARAMETERS: tuple[Parameter, ...] = (
-    Parameter("weights", "", "path of a weight file; empty for the one that comes with the preset"),
-    Parameter("preset", "onboard", "whose shipped weights to use when weights is empty"),
+    Parameter("weights", DEFAULT_WEIGHTS, "name of weights that ship, see `a2vis weights`, or path of a weight file"),
     Parameter("device", "auto", "where to compute: auto (CUDA if there is a GPU, else the CPU), cpu, cuda or cuda:N"),
     Parameter("backend", "auto", "what computes the network; auto takes the fastest at hand", choices=BACKENDS),
     Parameter("precision", "fp32", "of the network; fp16 needs a GPU", choices=PRECISIONS),
@@ -204,7 +204,6 @@ class Settings:
         """What to load."""
         return ModelRequest(
             weights=self["weights"],
-            preset=self["preset"],
             device=self["device"],
             backend=self["backend"],
             precision=self["precision"],

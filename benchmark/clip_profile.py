@@ -6,6 +6,9 @@ One thread; of each operation the least time of all runs, by the processor's clo
 machine disturb little. What Python needs in between is left out.
 """
 
+from a2vis_model import openmp as openmp  # before torch
+
+# isort: split
 import argparse
 import time
 from collections import defaultdict

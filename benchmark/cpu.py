@@ -6,6 +6,9 @@ The ways take turns on the same frame, one clip with stride 1 each, so that a no
 that of the process over all its threads; other programs disturb it less than the clock on the wall.
 """
 
+from a2vis_model import openmp as openmp  # before torch
+
+# isort: split
 import argparse
 import copy
 import statistics

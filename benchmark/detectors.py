@@ -6,6 +6,9 @@ Weights are random: speed does not depend on them. The two networks take turns o
 machine slows both alike; compare the ratios, not the milliseconds.
 """
 
+from a2vis_model import openmp as openmp  # before torch
+
+# isort: split
 import argparse
 import statistics
 import time

@@ -7,6 +7,9 @@ input keeps ten thousand clips to minutes; nothing that could grow depends on th
 time a clip, median of the last 200, which other programs on the machine disturb less than the clock on the wall.
 """
 
+from a2vis_model import openmp as openmp  # before torch
+
+# isort: split
 import argparse
 import dataclasses
 import resource

@@ -8,26 +8,29 @@ there already is not measured again, so a run that was cut off goes on where it 
 with one backend alive at a time. `--device cpu --quick` tries the script without a GPU.
 """
 
+import sys
+from pathlib import Path
+
+# From a checkout, where the package is not installed.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from a2vis_model import openmp as openmp  # before torch
+
+# isort: split
 import argparse
 import dataclasses
 import gc
 import json
 import os
-import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-
-# From a checkout, where the package is not installed.
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 from masks import blob_logits
 from roofline import Ceilings, count_work, kind_of, measure_ceilings, synchronise
 from torch.profiler import ProfilerActivity, profile

@@ -6,6 +6,9 @@ Twenty wavy blobs, each partly hidden, as visible and amodal logits at stride 4 
 CPU time is that of the process, over all its threads, which other programs disturb less than the clock on the wall.
 """
 
+from a2vis_model import openmp as openmp  # before torch
+
+# isort: split
 import argparse
 import statistics
 import time

@@ -32,8 +32,7 @@ def generate_launch_description() -> LaunchDescription:
         argument("image", "image", "topic of the images; for compressed ones without its /compressed"),
         argument("transport", "raw", "raw or compressed images", ["raw", "compressed"]),
         argument("policy", "latest", "latest: bounded age; every_frame: nothing lost", ["latest", "every_frame"]),
-        argument("weights", "", "path of a weight file; empty for the one that comes with the preset"),
-        argument("preset", "onboard", "whose shipped weights to use when weights is empty"),
+        argument("weights", "onboard", "name of weights that ship, see `a2vis weights`, or path of a weight file"),
         argument("device", "auto", "auto, cpu, cuda or cuda:N"),
         argument("backend", "auto", "what computes the network", ["auto", "eager", "compile", "tensorrt"]),
         argument("precision", "fp32", "of the network; fp16 needs a GPU", ["fp32", "fp16"]),
@@ -62,10 +61,7 @@ def generate_launch_description() -> LaunchDescription:
         parameters=[
             LaunchConfiguration("params_file"),
             sim_time,
-            {
-                name: given(name, str)
-                for name in ("transport", "policy", "weights", "preset", "device", "backend", "precision")
-            },
+            {name: given(name, str) for name in ("transport", "policy", "weights", "device", "backend", "precision")},
         ],
         remappings=[
             ("image", LaunchConfiguration("image")),

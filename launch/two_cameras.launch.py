@@ -23,8 +23,7 @@ def generate_launch_description() -> LaunchDescription:
         )
     ]
     both = {
-        "weights": ("", "path of a weight file; empty for the one that comes with the preset"),
-        "preset": ("onboard", "whose shipped weights to use when weights is empty"),
+        "weights": ("onboard", "name of weights that ship, see `a2vis weights`, or path of a weight file"),
         "device": ("auto", "auto, cpu, cuda or cuda:N"),
         "backend": ("auto", "what computes the network: auto, eager, compile or tensorrt"),
         "autostart": ("true", "configure and activate at once; false for a lifecycle manager"),

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from a2vis_model import ModelConfig, VideoNetwork, build_model, load_config
+from a2vis_model.render.classes import FISH_NAMES
 
 torch.set_num_threads(1)
 
@@ -17,6 +18,7 @@ def tiny_config(variant: str = "a2vis", **changes: object) -> ModelConfig:
     base = load_config(
         "onboard",
         variant,
+        classes=FISH_NAMES,
         input_height=64,
         input_width=96,
         dim=32,

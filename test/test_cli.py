@@ -164,7 +164,7 @@ def test_import_weights_halves_a_file_of_ours(tmp_path, weights):
         (["predict", "{video}", "--weights", "nothing.safetensors"], "nothing.safetensors: no such file"),
         (["predict", "{weights}", "--weights", "{weights}"], "not a readable video"),
         (["predict", "{video}", "--weights", "{video}"], "truncated or not"),
-        (["predict", "{video}", "--preset", "r50"], "no trained weights"),
+        (["predict", "{video}", "--weights", "r50"], "weights that ship: onboard, onboard-fishbowl"),
         (["predict", "{video}", "--weights", "{weights}", "--stride", "9"], "--stride 9"),
         (["predict", "{video}", "--weights", "{weights}", "--device", "tpu"], "--device tpu"),
         (["predict", "{video}", "--weights", "{weights}", "--size", "480"], "give WIDTHxHEIGHT"),

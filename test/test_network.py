@@ -8,7 +8,6 @@ from conftest import tiny_config, tiny_model
 
 from a2vis_model import build_model, freeze, load_config, variant_names
 from a2vis_model.modeling import A2VIS, SAMH, AmodalFeatureExtraction, PrototypeUpdate, concatenate
-from a2vis_model.modeling.a2vis import visibility
 from a2vis_model.modeling.baselines import _follow
 from a2vis_model.modeling.layers import BLOCKED, attention_bias
 
@@ -93,7 +92,6 @@ def test_the_state_matters_and_recycling_resets_only_the_given_slots(model):
     recycled = model.recycle(state, slots)
     torch.testing.assert_close(recycled.prototypes[0, 3], start.prototypes[0, 3])
     torch.testing.assert_close(recycled.prototypes[~slots], state.prototypes[~slots])
-    assert not recycled.ever_visible[0, 3]
 
 
 @torch.no_grad()
@@ -180,6 +178,7 @@ def make_samh(**changes):
         "feature_stride": 4,
         "key_stride": 4,
         "residual": False,
+        "position": False,
     }
     torch.manual_seed(0)
     samh = SAMH(**{**options, **changes}).eval()
@@ -278,7 +277,7 @@ def test_samh_equals_a_plain_reading_of_algorithm_1():
 def test_amodal_features_split_in_the_middle():
     for layers, split in ((2, 1), (4, 2), (6, 3)):
         torch.manual_seed(0)
-        module = AmodalFeatureExtraction(channels=8, layers=layers, stride=4, residual=False)
+        module = AmodalFeatureExtraction(channels=8, layers=layers, stride=4, residual=False, position=False)
         x = torch.randn(1, 8, 5, 6)
         outputs = []
         y = x
@@ -308,34 +307,12 @@ def test_residual_amodal_masks_start_as_the_visible_ones():
 @torch.no_grad()
 def test_update_starts_aligned_with_the_slots():
     torch.manual_seed(0)
-    update = PrototypeUpdate(dim=256)
+    update = PrototypeUpdate(dim=256, null_key=False)
     slot, prototypes = torch.randn(100, 256), torch.randn(1, 100, 256)
     weights = (update.q(prototypes + slot) @ update.k(prototypes + slot).mT * update.scale).softmax(-1)
     assert weights[0].diagonal().mean() > 0.5
     result = update(prototypes, prototypes, slot)
     torch.testing.assert_close(result.mean(-1), torch.zeros(1, 100), atol=1e-5, rtol=0)
-
-
-def test_amodal_masks_are_empty_before_the_first_visible_frame():
-    visible = torch.full((1, 3, 2, 2, 2), -1.0)
-    visible[0, 1, 0, 0, 0] = 1.0
-    before = torch.tensor([[False, True]])
-    after, by_frame = visibility(visible, before)
-    assert by_frame[0, :, 0].tolist() == [False, True, True]
-    assert by_frame[0, :, 1].tolist() == [True, True, True]
-    assert after.tolist() == [[True, True]]
-
-
-@torch.no_grad()
-def test_the_network_gates_its_amodal_masks(model):
-    features = model.extract(torch.randn(1, 3, 3, 64, 96))
-    for head in (model.visible_head.embed,):
-        head.layers[-1].weight.zero_()
-        head.layers[-1].bias.zero_()
-    # All visible logits are 0, so no slot is ever visible, whatever SAMH says.
-    prediction, state = model.step(features, model.initial_state())
-    assert (prediction.amodal == BLOCKED).all()
-    assert not state.ever_visible.any()
 
 
 def test_minvis_follows_a_permutation():

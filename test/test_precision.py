@@ -34,7 +34,7 @@ def test_masks_are_those_of_fp32(make_config):
             assert {tensor.dtype for tensor in features} == {network.mask_conv.weight.dtype}
             clip = tuple(torch.cat([tensor] * config.clip_length, dim=1) for tensor in features)
             start = model.initial_state()
-            results.append(ClipGraph(network)(*clip, start.prototypes, start.ever_visible))
+            results.append(ClipGraph(network)(*clip, start.prototypes))
     for name, full, coarse in zip(("classes", "visible", "amodal", "prototypes"), *results, strict=False):
         assert coarse.dtype is torch.float32, name
         assert coarse.isfinite().all(), name
@@ -51,7 +51,7 @@ def test_islands_are_fp32():
     fp32 = {name for name, dtype in types.items() if dtype is torch.float32}
     assert types["samh.features.convs.0.weight"] is torch.float16
     assert types["detector.frame_decoder.query_content"] is torch.float16
-    assert types["global_prototypes"] is torch.float16
+    assert types["prototypes.query_content"] is torch.float16
     for part in ("norm.module.weight", "update.module.q.weight", "sampling_offsets.weight", "attention_weights.bias"):
         assert any(name.endswith(part) for name in fp32), part
     assert half.detector.pixel_decoder.reference.dtype is torch.float32

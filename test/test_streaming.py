@@ -5,7 +5,15 @@ import pytest
 import torch
 from conftest import tiny_config, tiny_model
 
-from a2vis_model import StreamingTracker, TrackSettings, TrackState, track_video
+from a2vis_model import (
+    FrameResult,
+    RegionMask,
+    StreamingTracker,
+    TrackedInstance,
+    TrackSettings,
+    TrackState,
+    track_video,
+)
 from a2vis_model.modeling import ClipPrediction, ClipState, FrameFeatures
 from a2vis_model.results import TrackCollector
 
@@ -134,7 +142,7 @@ class Script:
         return FrameFeatures(queries=None, mask_features=number)
 
     def initial_state(self, batch=1):
-        return ClipState(torch.zeros(batch, 3, 1), torch.zeros(batch, 3, dtype=torch.bool))
+        return ClipState(torch.zeros(batch, 3, 1))
 
     def recycle(self, state, slots):
         self.recycled.append(slots[0].nonzero().flatten().tolist())
@@ -205,6 +213,22 @@ def test_slots_of_ended_tracks_are_recycled_and_live_ones_are_not():
     assert [i.track_id for i in results[6].instances] == [2]
 
 
+def test_a_track_that_held_its_object_long_scores_more_than_a_short_one_that_was_surer():
+    def instance(track_id, score, state=TrackState.VISIBLE):
+        mask = RegionMask.crop(np.ones((2, 2), np.bool_), x=0, y=0, image_height=8, image_width=8)
+        return TrackedInstance(track_id, 0, state, 0, "fish", score, score, 0, 0, mask, mask)
+
+    collector = TrackCollector(["fish"])
+    frames = [[instance(1, 0.6), instance(2, 0.99)], [instance(1, 0.6)], [instance(1, 0.6), instance(2, 0.99)], []]
+    # A lost track is nowhere: it earns nothing, whatever its slot says.
+    frames[3] = [instance(1, 0.6), instance(2, 0.99, TrackState.LOST)]
+    for t, instances in enumerate(frames):
+        collector.add(FrameResult(t, t / 30, 0, 8, 8, tuple(instances)))
+    first, second = collector.youtube_vis()
+    assert first["score"] == pytest.approx(0.6)
+    assert second["score"] == pytest.approx(0.99 * 2 / 4)
+
+
 def test_results_are_youtube_vis_tracks():
     results, _ = scripted(FISH)
     collector = TrackCollector(tiny_config().classes)
@@ -217,4 +241,6 @@ def test_results_are_youtube_vis_tracks():
     assert [s is not None for s in entry["amodal_segmentations"]] == [False] + [True] * 7
     assert entry["states"][4] == "occluded"
     assert entry["segmentations"][1]["size"] == [64, 96]
-    assert 0 < entry["score"] <= 1
+    scores = [i.score for r in results for i in r.instances]
+    assert entry["score"] == pytest.approx(sum(scores) / len(results))
+    assert entry["score"] < min(scores), "it was not there in all frames"

@@ -88,6 +88,9 @@ class MemoryVideo:
     def length(self) -> int:
         return len(self.frames)
 
+    def hidden_area(self, t: int) -> int:
+        return 0 if self.amodal is None else int((self.amodal[:, t] & ~self.visible[:, t]).sum())
+
     def load(self, indices: Sequence[int], *, seen_only: bool = False) -> Sample:
         if self.broken:
             raise DataError(DataProblem("video.mp4", "frame 0", "cannot be decoded"))
@@ -431,12 +434,14 @@ def test_batches_pad_objects_and_cut_time_without_copying() -> None:
 def test_frames_are_drawn_near_each_other() -> None:
     rng = np.random.default_rng(0)
     for _ in range(200):
-        indices = draw_frames(60, 15, 12, rng)
+        reference = int(rng.integers(60))
+        indices = draw_frames(reference, 60, 15, 12, rng)
         assert len(indices) == 15
         assert (np.diff(indices) >= 0).all()
         assert indices[-1] - indices[0] <= 24
-        assert 0 <= indices[0] <= indices[-1] < 60
-    assert draw_frames(1, 3, 12, rng).tolist() == [0, 0, 0]
+        assert 0 <= indices[0] <= reference <= indices[-1] < 60
+        assert reference in indices
+    assert draw_frames(0, 1, 3, 12, rng).tolist() == [0, 0, 0]
 
 
 def assert_equal_batches(a: Batch, b: Batch) -> None:
@@ -621,7 +626,7 @@ def test_parameter_groups_follow_the_papers_code() -> None:
     assert groups["detector.frame_decoder.class_head.weight"] == (1.0, 0.05)
     assert groups["detector.frame_decoder.class_head.bias"] == (1.0, 0.0)
     assert groups["prototypes.norm.weight"] == (1.0, 0.0)
-    assert groups["prototypes.query_content"] == groups["global_prototypes"] == (1.0, 0.0)
+    assert groups["prototypes.query_content"] == groups["update.null_key"] == (1.0, 0.0)
     assert all(decay == 0 for name, (_, decay) in groups.items() if "bias_table" in name)
 
 
@@ -703,7 +708,7 @@ def test_interrupted_run_goes_on_bit_for_bit(finished: Trainer, tmp_path: Path, 
     assert trainer.checkpoint.step == 2
     assert trainer.checkpoint.best == 0.2
     again = Trainer(tmp_path)  # as a new process would have it, from another start
-    torch.nn.init.normal_(again.model.global_prototypes)  # type: ignore[arg-type]
+    torch.nn.init.normal_(again.model.prototypes.query_content)  # type: ignore[arg-type]
     assert again.run(resume=True)
     assert_same_state(again.checkpoint, finished.checkpoint)
 
@@ -734,7 +739,8 @@ def test_finished_run_has_nothing_left_to_do(finished: Trainer) -> None:
     assert (finished.output / CHECKPOINT).stat().st_mtime_ns == modified
     model, config = load_weights(finished.output / LAST)
     assert config == finished.model_config
-    assert torch.equal(model.state_dict()["global_prototypes"], finished.checkpoint.model["global_prototypes"])
+    name = "prototypes.query_content"
+    assert torch.equal(model.state_dict()[name], finished.checkpoint.model[name])
 
 
 def test_runs_are_not_mixed_up(finished: Trainer) -> None:
@@ -768,12 +774,12 @@ def test_best_weights_are_kept(tmp_path: Path) -> None:
 
     def validate(model: VideoNetwork) -> dict[str, float]:
         score = next(scores)
-        kept[score] = model.state_dict()["global_prototypes"].clone()
+        kept[score] = model.state_dict()["prototypes.query_content"].clone()
         return {"visible": score, "amodal": score}
 
     trainer.run(validate=validate)
     best, _ = load_weights(tmp_path / BEST)
-    assert torch.equal(best.state_dict()["global_prototypes"], kept[0.5])
+    assert torch.equal(best.state_dict()["prototypes.query_content"], kept[0.5])
     assert trainer.checkpoint.best == 0.5
     assert list((tmp_path / "tensorboard").glob("events*")) or not has_tensorboard()
 
@@ -791,7 +797,7 @@ def test_nan_stops_before_it_spreads_and_leaves_the_batch(tmp_path: Path) -> Non
     trainer.run(max_minutes=0.0)
     saved = trainer.checkpoint
     poisoned = dataclasses.replace(
-        saved, model={**saved.model, "global_prototypes": saved.model["global_prototypes"] * math.nan}
+        saved, model={name: value * math.nan if "query" in name else value for name, value in saved.model.items()}
     )
     poisoned.save(tmp_path / CHECKPOINT)
     with pytest.raises(A2VISError, match=r"step 2: .*class.* not finite.*bad_batch_2_0\.pt.*--learning-rate"):

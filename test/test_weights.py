@@ -7,7 +7,7 @@ import torch
 from conftest import tiny_config, tiny_model
 from safetensors.torch import load_file, save_file
 
-from a2vis_model import CheckpointError, load_weights, save_weights, shipped_weights
+from a2vis_model import CheckpointError, load_weights, save_weights
 from a2vis_model.config import config_to_dict
 from a2vis_model.weights import read_config
 
@@ -92,7 +92,7 @@ def test_foreign_and_inconsistent_files_are_refused(saved, tmp_path):
     with pytest.raises(CheckpointError, match="import-weights"):
         load_weights(foreign)
 
-    name = "global_prototypes"
+    name = "prototypes.query_content"
     rewrite(saved, lambda t: {k: v for k, v in t.items() if k != name})
     with pytest.raises(CheckpointError, match=f"lacks '{name}'"):
         load_weights(saved)
@@ -102,11 +102,14 @@ def test_foreign_and_inconsistent_files_are_refused(saved, tmp_path):
     ("change", "message"),
     [
         (lambda t: {**t, "extra": torch.zeros(1)}, "unknown 'extra'"),
-        (lambda t: {**t, "global_prototypes": torch.zeros(3, 32)}, "global_prototypes is"),
-        (lambda t: {**t, "global_prototypes": torch.full((10, 32), torch.nan)}, "NaN"),
-        (lambda t: {**t, "global_prototypes": torch.full((10, 32), 1e300, dtype=torch.float64)}, "NaN or infinity"),
+        (lambda t: {**t, "prototypes.query_content": torch.zeros(3, 32)}, "prototypes.query_content is"),
+        (lambda t: {**t, "prototypes.query_content": torch.full((10, 32), torch.nan)}, "NaN"),
         (
-            lambda t: {**t, "global_prototypes": torch.full((10, 32), torch.nan).to(torch.float8_e4m3fn)},
+            lambda t: {**t, "prototypes.query_content": torch.full((10, 32), 1e300, dtype=torch.float64)},
+            "NaN or infinity",
+        ),
+        (
+            lambda t: {**t, "prototypes.query_content": torch.full((10, 32), torch.nan).to(torch.float8_e4m3fn)},
             "NaN",
         ),
     ],
@@ -140,8 +143,3 @@ def test_a_network_too_large_for_the_memory_is_one_error(saved, monkeypatch):
     monkeypatch.setattr("a2vis_model.weights.build_model", full)
     with pytest.raises(CheckpointError, match=r"allocate 9 bytes\); is there memory for it\?$"):
         load_weights(saved)
-
-
-def test_presets_without_shipped_weights_say_so():
-    with pytest.raises(CheckpointError, match=r"'r50'.*--weights"):
-        shipped_weights("r50")

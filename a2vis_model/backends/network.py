@@ -24,8 +24,7 @@ class GraphNetwork:
         self.slots = model.slots
         self.device = model.device
         with torch.no_grad():
-            start = model.initial_state()
-        self._start = ClipState(start.prototypes.float().clone(), start.ever_visible.clone())
+            self._start = ClipState(model.initial_state().prototypes.float().clone())
         self._frame = frame
         self._clip = clip
 
@@ -45,8 +44,8 @@ class GraphNetwork:
     def step(self, features: FrameFeatures, state: ClipState) -> tuple[ClipPrediction, ClipState]:
         """Predict a clip of N_c frames; the new state goes to the next clip."""
         inputs = (features.queries, features.mask_features, features.amodal_attention, features.amodal_features)
-        classes, visible, amodal, prototypes, ever_visible = self._clip(*inputs, state.prototypes, state.ever_visible)
-        return ClipPrediction(classes, visible, amodal), ClipState(prototypes, ever_visible)
+        classes, visible, amodal, prototypes = self._clip(*inputs, state.prototypes)
+        return ClipPrediction(classes, visible, amodal), ClipState(prototypes)
 
     def recycle(self, state: ClipState, slots: Tensor) -> ClipState:
         """Give slots (bool [1, Q]) back for new objects: their part of the state is as at the start."""

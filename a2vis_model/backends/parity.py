@@ -22,7 +22,7 @@ from .choice import Precision
 CLIPS = 10
 
 _CERTAIN = 20.0
-"""Mask logits beyond this are compared as this: the mask is as certain as it can be, and blocked ones are -10,000."""
+"""Mask logits beyond this are compared as this: the mask is as certain as it can be."""
 
 
 @dataclass(frozen=True)

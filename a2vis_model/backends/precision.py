@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 from ..modeling import A2VIS, DeformableAttention
 from ..modeling.deformable_attention import Sampling
-from ..modeling.prototype_update import PrototypeUpdate
+from ..modeling.prototype_update import PrototypeGate, PrototypeUpdate
 from .choice import Precision
 
-_ISLANDS = (nn.LayerNorm, nn.GroupNorm, PrototypeUpdate)
-"""Computed in fp32: normalisation, and the attention that carries the state from clip to clip."""
+_ISLANDS = (nn.LayerNorm, nn.GroupNorm, PrototypeUpdate, PrototypeGate)
+"""Computed in fp32: normalisation, and what carries the state from clip to clip."""
 _KEPT = ("sampling_offsets", "attention_weights", "reference", "cell_size")
 """Deformable attention's layers and buffers that say where to sample, and how much of it."""
 
@@ -43,10 +43,10 @@ def prepared(model: A2VIS, precision: Precision, sampling: Sampling | None) -> A
 def half_precision(model: A2VIS) -> A2VIS:
     """A copy of a network that computes in fp16, in evaluation mode.
 
-    In fp32 stay normalisation, the prototype update, sampling locations and weights of deformable attention and the
-    sampling itself, and, by the network's own code, the softmax of exported attention, attention over more than
-    `FEW_KEYS` keys, and mask products. It takes images of fp16 and a state of fp16, as `FrameGraph` and `ClipGraph`
-    give them.
+    In fp32 stay normalisation, the prototypes' update and gate, sampling locations and weights of deformable
+    attention and the sampling itself, and, by the network's own code, the softmax of exported attention, attention
+    over more than `FEW_KEYS` keys, and mask products. It takes images of fp16 and a state of fp16, as `FrameGraph` and
+    `ClipGraph` give them.
 
     Args:
         model: a network of fp32, for the smallest loss with its norms folded (`freeze`).

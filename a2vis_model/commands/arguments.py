@@ -11,6 +11,17 @@ from ..backends import BACKENDS, PRECISIONS, Backend, BackendName, default_cache
 from ..config import ModelConfig
 from ..errors import A2VISError
 from ..modeling import VideoNetwork
+from ..shipped import DEFAULT_WEIGHTS
+
+
+def add_weights_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare which weights to use; they know their own network."""
+    parser.add_argument(
+        "--weights",
+        default=DEFAULT_WEIGHTS,
+        metavar="NAME|FILE",
+        help="name of weights that ship, see 'a2vis weights', or a weight file (default: %(default)s)",
+    )
 
 
 def add_backend_arguments(parser: argparse.ArgumentParser, backend: BackendName = "auto") -> None:

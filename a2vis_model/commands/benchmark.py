@@ -30,8 +30,13 @@ from .arguments import add_backend_arguments, backend_from, choose_device, parse
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("--preset", default="onboard", help="name or YAML file (default: %(default)s)")
-    parser.add_argument("--weights", help="weight file to use; without it weights are random, which costs the same")
+    network = parser.add_mutually_exclusive_group()
+    network.add_argument("--preset", default="onboard", help="name or YAML file (default: %(default)s)")
+    network.add_argument(
+        "--weights",
+        metavar="NAME|FILE",
+        help="weights to use, by name or file; without them they are random, which costs the same",
+    )
     parser.add_argument("--size", help="WIDTHxHEIGHT of images, and of the network but for padding (the preset's)")
     add_backend_arguments(parser)
     parser.add_argument("--stride", type=int, default=1, help="frames between clips (default: %(default)s)")

@@ -6,14 +6,13 @@ import time
 from ..backends.progress import spoken
 from ..errors import A2VISError
 from ..modeling import freeze
-from ..weights import load_weights, shipped_weights
-from .arguments import add_backend_arguments, backend_from, choose_device, engine_cache, resize
+from ..weights import load_weights
+from .arguments import add_backend_arguments, add_weights_argument, backend_from, choose_device, engine_cache, resize
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("--preset", default="onboard", help="whose shipped weights to use (default: %(default)s)")
-    parser.add_argument("--weights", help="weight file to use instead; it knows its own preset")
+    add_weights_argument(parser)
     parser.add_argument("--size", help="WIDTHxHEIGHT of the network's input (default: as in the weight file)")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")
     add_backend_arguments(parser, "compile")
@@ -24,7 +23,7 @@ def run(args: argparse.Namespace) -> int:
     if args.backend in ("auto", "eager"):
         raise A2VISError(f"--backend {args.backend}: choose compile or tensorrt, which have engines")
     start = time.monotonic()
-    model, config = load_weights(args.weights or shipped_weights(args.preset))
+    model, config = load_weights(args.weights)
     if args.size:
         config = resize(model, config, args.size)
     model = freeze(model.to(choose_device(args.device)))

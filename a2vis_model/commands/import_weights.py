@@ -15,8 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "file",
         help="detectron2 Mask2Former, VITA or GenVIS (.pth, .pkl), transformers Mask2Former (.safetensors), or a "
-        "backbone: torchvision ResNet-50, Microsoft or timm Swin, EfficientNet-Lite0, MobileNetV2; or a file of ours, "
-        "to store it anew",
+        "backbone: torchvision ResNet-50 or MobileNetV2, Microsoft or timm Swin, EfficientNet-Lite0; or a file of "
+        "ours, to store it anew",
     )
     parser.add_argument("--preset", help="network to load it into: a name or a YAML file; ours know theirs")
     parser.add_argument("--variant", default="a2vis", help="variant of the network (default: %(default)s)")

@@ -20,16 +20,15 @@ from ..overlay import draw_overlay
 from ..results import TrackCollector
 from ..streaming import FrameResult, StreamingTracker
 from ..video_io import DamageLog, VideoInput, VideoWriter
-from ..weights import load_weights, shipped_weights
-from .arguments import add_backend_arguments, backend_from, choose_device, resize
+from ..weights import load_weights
+from .arguments import add_backend_arguments, add_weights_argument, backend_from, choose_device, resize
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("input", help="video file, or folder of images in the order of the numbers in their names")
     parser.add_argument("--output", required=True, help="folder for tracks.json and overlay.mp4")
-    parser.add_argument("--preset", default="onboard", help="whose shipped weights to use (default: %(default)s)")
-    parser.add_argument("--weights", help="weight file to use instead; it knows its own preset")
+    add_weights_argument(parser)
     parser.add_argument("--stride", type=int, default=1, help="frames between clips (default: %(default)s)")
     parser.add_argument("--size", help="WIDTHxHEIGHT of the network's input (default: as in the weight file)")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")
@@ -41,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Track the video and write the results."""
-    model, config = load_weights(args.weights or shipped_weights(args.preset))
+    model, config = load_weights(args.weights)
     if args.stride < 1 or args.stride > config.clip_length:
         raise A2VISError(f"--stride {args.stride}: choose 1 to {config.clip_length}, the clip length")
     if args.size:

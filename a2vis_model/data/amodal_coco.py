@@ -27,13 +27,15 @@ def open_amodal_coco(
     images: str | Path | None = None,
     problems: ProblemLog | None = None,
     document: object = None,
+    labels: str | Path | None = None,
 ) -> AmodalCocoFile:
-    """A JSON file, or the folder of one; `document` is its content where the caller has read it already.
+    """A JSON file, or the folder of one; `document` is its content where the caller has read it already, `labels`
+    a file that says what is labelled (see `labels`).
 
     The classes are those given, others being left out, else the categories of the file in the order of their ids;
     COCOA's original files have none, and all their things are of the class "object".
     """
-    return AmodalCocoFile(find_annotations(path), images, classes, problems, document)
+    return AmodalCocoFile(find_annotations(path), images, classes, problems, document, labels)
 
 
 class AmodalCocoFile(AnnotationFile):
@@ -51,7 +53,14 @@ class AmodalCocoFile(AnnotationFile):
             with self.problems.skipping(self.path, f"image {position}"):
                 number = value_of(image, "id", int)
                 files = (self._inside(value_of(image, "file_name", str)),)
-                yield number, Entry(str(number), side(image, "height"), side(image, "width"), files), 0
+                labels = self._labels(image)
+                yield number, Entry(str(number), side(image, "height"), side(image, "width"), files, labels), 0
+
+    def _contents(self, entry: Entry) -> dict[int, float]:
+        thing = self._class_ids.get(THING)
+        if thing is not None and any("regions" in annotation for _, annotation in entry.annotations):
+            return {thing: 1.0}
+        return super()._contents(entry)
 
     def _tracks(self, entry: Entry) -> Iterator[ObjectTrack]:
         regions = 0
@@ -84,9 +93,9 @@ class AmodalCocoFile(AnnotationFile):
             return MaskTrack(kind, self.path, record, *size, (mask,))
 
         whole = "a_segm" if "a_segm" in masks else "segmentation"
-        if not self.has_amodal:
-            return ObjectTrack(object_id, class_id, track("visible", whole), None)
         seen = next((key for key in VISIBLE_KEYS if key in masks), None)
+        if not self._has_amodal(entry):
+            return ObjectTrack(object_id, class_id, track("visible", seen or whole), None)
         if seen is None and self._keys.isdisjoint(OMITS_IF_WHOLE):
             raise RecordError(f"has no visible mask, by any name ({', '.join(VISIBLE_KEYS)})")
         return ObjectTrack(object_id, class_id, track("visible", seen or whole), track("amodal", whole))

@@ -8,7 +8,7 @@ import re
 import reprlib
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from ..image_files import visible_files
 from .dataset import Dataset
 from .frames import ImageFiles
 from .json_file import read_json, value_of
+from .labels import LabelRules, Labels
 from .problems import DataError, DataProblem, ProblemLog, RecordError
 from .video import ObjectTrack, VideoRecord
 
@@ -30,13 +31,16 @@ class Entry:
     height: int
     width: int
     files: tuple[str, ...]  # of the frames, below the folder of images
+    labels: Labels = field(default_factory=Labels)
     annotations: list[tuple[int, Annotation]] = field(default_factory=list)
 
 
 class AnnotationFile(Dataset):
     """One JSON file. A copy sent to a loader process reads the file again there, when first used.
 
-    Annotations of crowds are no objects and are left out, as are those of categories not among `classes`.
+    Annotations of crowds are no objects and are left out, as are those of categories not among `classes`. `labels` is a
+    labels file, instead of the one beside the annotations (see `labels`). Where nothing else is said, all objects of
+    the file's categories are annotated, with amodal masks if there are any in the file.
     """
 
     _owner_key: str  # the field by which an annotation names its video or image
@@ -49,11 +53,13 @@ class AnnotationFile(Dataset):
         classes: Sequence[str] | None,
         problems: ProblemLog | None,
         document: object = None,
+        labels: str | Path | None = None,
     ) -> None:
         super().__init__(file, problems)
         document = self._checked(read_json(file) if document is None else document)
         categories = dict(self._categories(document))
         self._declared = tuple(dict.fromkeys(categories.values()))
+        self._rules = LabelRules.read(labels) if labels else LabelRules.find(Path(file))
         self.classes = tuple(classes) if classes else self._declared
         self._class_ids = {
             category: self.classes.index(name) if name in self.classes else None
@@ -62,12 +68,17 @@ class AnnotationFile(Dataset):
         entries = self._grouped(document)
         self.names = [entry.name for entry in entries]
         self._keys = {key for entry in entries for _, annotation in entry.annotations for key in annotation}
-        self.has_amodal = not self._amodal_keys.isdisjoint(self._keys)
+        self._amodal_by_default = not self._amodal_keys.isdisjoint(self._keys)
+        self.has_amodal = any(map(self._has_amodal, entries)) if entries else self._amodal_by_default
+        self._video_classes = [self._contents(entry) for entry in entries]
         self._packed: list[bytes] | None = _pack(entries)
         self._images = Path(images) if images else _find_images(Path(file), entries[0].files[0] if entries else "")
 
     def class_names(self) -> Iterator[str]:
         return iter(self._declared)
+
+    def video_classes(self) -> Iterator[Mapping[int, float]]:
+        return iter(self._video_classes)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_packed": None}
@@ -83,7 +94,16 @@ class AnnotationFile(Dataset):
             if track.object_id in tracks:
                 self.problems.report(DataProblem(self.path, track.visible.record, "has the id of another object"))
             tracks.setdefault(track.object_id, track)
-        return VideoRecord(entry.name, self.classes, source, tuple(tracks.values()), self.has_amodal, self.problems)
+        labelled = self._declared if entry.labels.labelled is None else entry.labels.labelled
+        return VideoRecord(
+            entry.name,
+            self.classes,
+            source,
+            tuple(tracks.values()),
+            self._has_amodal(entry),
+            self.problems,
+            labelled=tuple(name in labelled for name in self.classes),
+        )
 
     @abstractmethod
     def _owners(self, document: Annotation) -> Iterator[tuple[int, Entry, int]]:
@@ -102,6 +122,13 @@ class AnnotationFile(Dataset):
             raise RecordError(f"{reprlib.repr(file)} is not inside the folder of images; name files relative to it")
         return file
 
+    def _labels(self, record: Annotation) -> Labels:
+        """What a picture's or video's own record says is annotated."""
+        return Labels.parse(record, self._declared)
+
+    def _has_amodal(self, entry: Entry) -> bool:
+        return self._amodal_by_default if entry.labels.amodal is None else entry.labels.amodal
+
     def _categories(self, document: Annotation) -> Iterator[tuple[int, str]]:
         """Ids and names in the order of the ids."""
         found = {}
@@ -116,6 +143,18 @@ class AnnotationFile(Dataset):
         if category not in self._class_ids:
             raise RecordError(f"unknown class: category_id {category}")
         return self._class_ids[category]
+
+    def _contents(self, entry: Entry) -> dict[int, float]:
+        """The classes of a video's objects and the share of the image that the smallest of each covers."""
+        contents: dict[int, float] = {}
+        for _, annotation in entry.annotations:
+            category, area = annotation.get("category_id"), annotation.get("area")
+            class_id = self._class_ids.get(category) if isinstance(category, int) else None
+            if class_id is not None:
+                # What is not a number above zero is not known.
+                share = area / (entry.height * entry.width) if isinstance(area, int | float) and area > 0 else 1.0
+                contents[class_id] = min(contents.get(class_id, 1.0), share)
+        return contents
 
     def _listed(self, document: Annotation, key: str) -> list[Any]:
         """A list of the document; a file without ground truth has no annotations."""
@@ -140,7 +179,15 @@ class AnnotationFile(Dataset):
                 entry, frame = owners[number]
                 if not annotation.get("iscrowd"):
                     entry.annotations.append((frame, annotation))
-        return list({id(entry): entry for entry, _ in owners.values()}.values())
+        try:
+            of_all = self._labels(document)
+        except RecordError as error:
+            raise DataError(DataProblem(self.path, "file", str(error))) from error
+        entries = {id(entry): entry for entry, _ in owners.values()}.values()
+        return [
+            replace(entry, labels=self._rules.of(entry.files[0], self._declared).over(entry.labels).over(of_all))
+            for entry in entries
+        ]
 
     def _checked(self, document: object) -> Annotation:
         if not isinstance(document, dict):

@@ -29,6 +29,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"look at the objects of these classes alone; '{EVERY_CLASS}': whatever clips in FISHBOWL's layout hold",
     )
     parser.add_argument("--images", metavar="DIR", help="folder of the images of a JSON file, if not where usual")
+    parser.add_argument(
+        "--labels",
+        metavar="FILE",
+        help="YAML file that says which classes are labelled in the images of a JSON file and whether its masks are "
+        "amodal; default: labels.yaml beside it, if there",
+    )
     parser.add_argument("--masks-only", action="store_true", help="do not decode the frames, which takes longest")
     parser.add_argument("--json", metavar="FILE", help="also write statistics and problems there")
 
@@ -41,7 +47,9 @@ def run(args: argparse.Namespace) -> int:
         try:
             classes = found_classes(args.path) if args.classes == EVERY_CLASS else (args.classes or "").split(",")
             names = [name for name in classes if name]
-            dataset = open_dataset(args.path, args.format, names, images=args.images, problems=problems)
+            dataset = open_dataset(
+                args.path, args.format, names, images=args.images, labels=args.labels, problems=problems
+            )
             videos = tqdm(dataset.videos(), total=len(dataset), unit="video", disable=None, leave=False)
             statistics = survey(videos, read_frames=not args.masks_only)
             report |= {"format": dataset.format, "classes": dataset.classes, **statistics.summary()}
@@ -77,6 +85,11 @@ def _lines(report: dict[str, Any]) -> Iterator[str]:
     yield f"{report['format']}: {report['videos']} videos, {report['frames']} frames of {sizes}"
     classes = (f"{name} {report['objects_by_class'].get(name, 0)}" for name in report["classes"])
     yield f"objects: {report['objects']} ({', '.join(classes)})"
+    for group in report["labelled"]:
+        named = "all classes" if len(group["classes"]) == len(report["classes"]) else ", ".join(group["classes"])
+        yield f"labelled in {group['videos']} videos: {named or 'no class'}"
+    if unknown := report["amodal_unknown"]:
+        yield f"amodal masks: unknown in {'all' if unknown == report['videos'] else unknown} videos"
     for key in ("objects_per_frame", "visible_frames_per_object"):
         if spread := report[key]:
             numbers = ", ".join(f"{name} {spread[name]:.4g}" for name in ("mean", "median", "min", "max"))

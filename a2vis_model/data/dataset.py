@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from .problems import DataError, ProblemLog
@@ -51,6 +51,11 @@ class Dataset(ABC):
     @abstractmethod
     def class_names(self) -> Iterator[str]:
         """The classes of the objects in the files, also of those left out; names may come more than once."""
+
+    @abstractmethod
+    def video_classes(self) -> Iterator[Mapping[int, float]]:
+        """What each video holds, found without decoding a mask: the classes of its objects, by their places in
+        `classes`, and which share of the image the smallest object of each covers, 1 where that is not known."""
 
     @abstractmethod
     def _read(self, index: int) -> VideoRecord: ...

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import reprlib
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,6 +91,11 @@ class FishbowlDataset(Dataset):
 
     def class_names(self) -> Iterator[str]:
         return _named_classes(self._layout)
+
+    def video_classes(self) -> Iterator[Mapping[int, float]]:
+        for name in self.names:
+            found = set(_classes_in(self._layout.clips / name / "objects.json"))
+            yield {self.classes.index(class_name): 1.0 for class_name in found.intersection(self.classes)}
 
     def _read(self, index: int) -> VideoRecord:
         name = self.names[index]
@@ -173,9 +178,18 @@ def _declared_classes(clips: Path) -> tuple[str, ...]:
 
 def _named_classes(layout: Layout) -> Iterator[str]:
     """What the objects of the clips are, object after object, read as it is asked for."""
-    pattern = re.compile(r'"type_name":\s*"([^"\\]+)"')  # far quicker than to parse all the masks around it
     for file in layout.clips.glob("*/objects.json"):
-        yield from pattern.findall(read_regular(file).decode("utf-8", "replace"))
+        yield from _classes_in(file)
+
+
+def _classes_in(file: Path) -> list[str]:
+    """What the objects of a clip are; nothing where the file cannot be read."""
+    try:
+        text = read_regular(file).decode("utf-8", "replace")
+    except OSError:
+        return []
+    # Far quicker than to parse all the masks around it.
+    return re.findall(r'"type_name":\s*"([^"\\]+)"', text)
 
 
 def _numbered_images(folder: Path) -> list[str]:

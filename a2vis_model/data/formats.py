@@ -23,12 +23,15 @@ def open_dataset(
     classes: Sequence[str] | None = None,
     *,
     images: str | Path | None = None,
+    labels: str | Path | None = None,
     problems: ProblemLog | None = None,
 ) -> Dataset:
     """The data set in a folder or JSON file; `images` is the folder of a JSON file's images, if not where usual.
 
     `classes` gives the order of the classes, and leaves out the objects of others; without it, all that the data set
     declares are there.
+    `labels` is a file that says what is labelled in the pictures of a JSON file, instead of the one beside it (see
+    `labels`); FISHBOWL's layout and SAIL-VOS's folders label everything.
     `problems` collects what is wrong with it; a strict one makes any problem a DataError.
     """
     document: object = None
@@ -41,7 +44,7 @@ def open_dataset(
         raise DataError(
             DataProblem(str(path), "data set", f"unknown format {format!r}; there are {', '.join(FORMATS)}")
         )
-    return open_file(path, classes, images=images, problems=problems, document=document)
+    return open_file(path, classes, images=images, problems=problems, document=document, labels=labels)
 
 
 def _sniff(path: Path) -> tuple[str, object]:

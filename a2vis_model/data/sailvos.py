@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -37,15 +37,17 @@ def open_sailvos(
     images: str | Path | None = None,
     problems: ProblemLog | None = None,
     document: object = None,
+    labels: str | Path | None = None,
 ) -> SailvosFolders | SailvosFile:
-    """A folder of scenes, or a JSON file; `document` is its content where the caller has read it already.
+    """A folder of scenes, or a JSON file; `document` is its content where the caller has read it already, `labels`
+    a file that says what is labelled (see `labels`).
 
     The classes are those given, others being left out, else all there are: the categories of the file in the order
     of their ids, or the labels in the names of the folders, sorted. The published benchmark evaluates 24.
     """
     if scene_folders(path):
         return SailvosFolders(path, classes, problems)
-    return SailvosFile(find_annotations(path), images, classes, problems, document)
+    return SailvosFile(find_annotations(path), images, classes, problems, document, labels)
 
 
 def scene_folders(path: str | Path) -> list[Path]:
@@ -70,6 +72,11 @@ class SailvosFolders(Dataset):
 
     def class_names(self) -> Iterator[str]:
         return iter(self._labels)
+
+    def video_classes(self) -> Iterator[Mapping[int, float]]:
+        for name in self.names:
+            labels = {label for _, label, _ in _object_folders(Path(self.path, name))}
+            yield {self.classes.index(label): 1.0 for label in labels.intersection(self.classes)}
 
     def _read(self, index: int) -> VideoRecord:
         scene = Path(self.path, self.names[index])
@@ -193,10 +200,11 @@ class SailvosFile(AnnotationFile):
     _amodal_keys = frozenset({"visible_mask"})
 
     def _owners(self, document: Annotation) -> Iterator[tuple[int, Entry, int]]:
-        names = {}
+        names, labels = {}, {}
         for position, video in enumerate(self._listed(document, "videos")):
             with self.problems.skipping(self.path, f"video {position}"):
                 number = value_of(video, "id", int)
+                labels[number] = self._labels(video)
                 names[number] = str(video.get("name", number))
         images: dict[int, list[tuple[int, int, Annotation]]] = {number: [] for number in names}
         for position, image in enumerate(self._listed(document, "images")):
@@ -216,7 +224,7 @@ class SailvosFile(AnnotationFile):
             frames.sort(key=lambda frame: frame[:2])
             files = tuple(image["file_name"] for *_, image in frames)
             first = frames[0][2]
-            entry = Entry(names[number], first["height"], first["width"], files)
+            entry = Entry(names[number], first["height"], first["width"], files, labels[number])
             for index, (_, image_id, _) in enumerate(frames):
                 yield image_id, entry, index
 
@@ -251,17 +259,17 @@ class SailvosFile(AnnotationFile):
                 if frame in instance.visible:
                     raise RecordError(f"instance {number} is annotated in this frame already")
                 instance.visible[frame] = self._mask(annotation, "visible_mask", entry)
-                key = "amodal_mask" if "amodal_mask" in annotation else "segmentation"
-                instance.amodal[frame] = self._mask(annotation, key, entry)
+                if self._has_amodal(entry):
+                    key = "amodal_mask" if "amodal_mask" in annotation else "segmentation"
+                    instance.amodal[frame] = self._mask(annotation, key, entry)
                 left_out.discard(number)
         for number, instance in instances.items():
             if number not in left_out:
-                yield ObjectTrack(
-                    number,
-                    instance.class_id,
-                    self._mask_track("visible", instance.record, instance.visible, entry),
-                    self._mask_track("amodal", instance.record, instance.amodal, entry),
-                )
+                visible = self._mask_track("visible", instance.record, instance.visible, entry)
+                amodal = None
+                if self._has_amodal(entry):
+                    amodal = self._mask_track("amodal", instance.record, instance.amodal, entry)
+                yield ObjectTrack(number, instance.class_id, visible, amodal)
 
     def _mask_track(self, kind: str, record: str, masks: dict[int, Mask | None], entry: Entry) -> MaskTrack:
         by_frame = tuple(masks.get(frame) for frame in range(len(entry.files)))

@@ -26,6 +26,8 @@ class Statistics:
     frames: int = 0
     sizes: Counter[str] = field(default_factory=Counter)  # frames by "WxH"
     objects: Counter[str] = field(default_factory=Counter)  # by class
+    labelled: Counter[tuple[str, ...]] = field(default_factory=Counter)  # videos by the classes they label
+    amodal_unknown: int = 0  # videos without amodal masks
     crowding: Counter[int] = field(default_factory=Counter)  # frames by number of visible objects
     visible_frames: list[int] = field(default_factory=list)  # of each object
     occlusion: list[NDArray[np.float64]] = field(default_factory=list)  # of each object, by frame
@@ -38,6 +40,8 @@ class Statistics:
         self.videos += 1
         self.frames += video.length
         self.sizes[f"{video.width}x{video.height}"] += video.length
+        self.labelled[video.labelled_classes] += 1
+        self.amodal_unknown += not video.has_amodal
         tracks, visible, amodal = _sound_areas(video)
         self.crowding.update((visible > 0).sum(axis=0).tolist())
         for n, track in enumerate(tracks):
@@ -62,6 +66,8 @@ class Statistics:
             "frame_sizes": dict(self.sizes),
             "objects": sum(self.objects.values()),
             "objects_by_class": dict(self.objects),
+            "labelled": [{"videos": n, "classes": list(classes)} for classes, n in self.labelled.most_common()],
+            "amodal_unknown": self.amodal_unknown,
             "objects_per_frame": {
                 **_spread(np.repeat([number for number, _ in counts], [frames for _, frames in counts])),
                 "frames_by_number": {str(number): frames for number, frames in counts},

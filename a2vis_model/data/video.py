@@ -6,7 +6,7 @@ An image is a video of length one. Nothing is decoded before it is asked for.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, get_args
@@ -83,6 +83,10 @@ class ObjectTrack:
         """bool [H, W], the full shape inside the frame, as annotated."""
         return None if self.amodal is None else self.amodal.decode(t)
 
+    def hidden_area(self, t: int) -> int:
+        """Pixels that something hides in a frame; 0 where amodal masks are unknown."""
+        return 0 if self.amodal is None else max(self.amodal.area(t) - self.visible.area(t), 0)
+
     @cached_property
     def first_visible(self) -> int:
         """The first frame with a visible pixel; the length of the video when there is none."""
@@ -102,6 +106,7 @@ class Sample:
     class_ids: NDArray[np.int64]  # [N]
     object_ids: NDArray[np.int64]  # [N], unique in the video
     first_visible: NDArray[np.int64]  # [N], in the whole video; its length for an object that is never seen
+    labelled: NDArray[np.bool_] | None = None  # [K], the classes whose every object is in it; None for all
 
 
 @dataclass(frozen=True)
@@ -114,6 +119,7 @@ class VideoRecord:
     tracks: tuple[ObjectTrack, ...]
     has_amodal: bool
     problems: ProblemLog = field(repr=False, compare=False)
+    labelled: tuple[bool, ...] | None = None  # of each class, whether every object of it is annotated; None for all
 
     @property
     def height(self) -> int:
@@ -127,13 +133,34 @@ class VideoRecord:
     def length(self) -> int:
         return self.source.length
 
+    @property
+    def labelled_classes(self) -> tuple[str, ...]:
+        """The names of the classes whose every object is annotated."""
+        if self.labelled is None:
+            return self.classes
+        return tuple(name for name, labelled in zip(self.classes, self.labelled, strict=True) if labelled)
+
     def frames(self, indices: Sequence[int]) -> Frames:
         """uint8 [n, H, W, 3] RGB; raises DataError when one cannot be read."""
         return self.source.read(indices)
 
+    def frames_with(self, class_id: int) -> NDArray[np.int64]:
+        """The frames that have a visible mask of an object of this class; not decoded, a mask may turn out empty."""
+        tracks = [track.visible.masks for track in self.tracks if track.class_id == class_id]
+        return np.array([t for t in range(self.length) if any(masks[t] is not None for masks in tracks)], np.int64)
+
     def first_visible(self, track: ObjectTrack) -> int:
         """The first frame in which the object is seen; the length of the video when it never is."""
         return track.first_visible
+
+    def hidden_area(self, t: int) -> int:
+        """Pixels that something hides in a frame, of all objects together; an object with a broken mask counts for
+        nothing, and `load` reports it."""
+        area = 0
+        for track in self.tracks:
+            with suppress(DataError):
+                area += track.hidden_area(t)
+        return area
 
     def load(self, indices: Sequence[int], *, amodal: AmodalRule = "full", seen_only: bool = False) -> Sample:
         """Decodes these frames and the masks in them; with `seen_only`, of the objects visible in any of them.
@@ -173,6 +200,7 @@ class VideoRecord:
             class_ids=np.array([track.class_id for track in kept], np.int64),
             object_ids=np.array([track.object_id for track in kept], np.int64),
             first_visible=np.array(starts, np.int64),
+            labelled=None if self.labelled is None else np.array(self.labelled, np.bool_),
         )
 
 

@@ -23,12 +23,14 @@ def open_ytvis(
     images: str | Path | None = None,
     problems: ProblemLog | None = None,
     document: object = None,
+    labels: str | Path | None = None,
 ) -> YtvisFile:
-    """A JSON file, or the folder of one; `document` is its content where the caller has read it already.
+    """A JSON file, or the folder of one; `document` is its content where the caller has read it already, `labels`
+    a file that says what is labelled (see `labels`).
 
     The classes are those given, others being left out, else the categories of the file in the order of their ids.
     """
-    return YtvisFile(find_annotations(path), images, classes, problems, document)
+    return YtvisFile(find_annotations(path), images, classes, problems, document, labels)
 
 
 class YtvisFile(AnnotationFile):
@@ -47,11 +49,9 @@ class YtvisFile(AnnotationFile):
                     raise RecordError("file_names is not a list of names")
                 if video.get("length", len(files)) != len(files):
                     raise RecordError(f"names {len(files)} files for a length of {video['length']}")
-                yield (
-                    number,
-                    Entry(str(number), side(video, "height"), side(video, "width"), tuple(map(self._inside, files))),
-                    0,
-                )
+                labels = self._labels(video)
+                size = (side(video, "height"), side(video, "width"))
+                yield number, Entry(str(number), *size, tuple(map(self._inside, files)), labels), 0
 
     def _tracks(self, entry: Entry) -> Iterator[ObjectTrack]:
         for _, annotation in entry.annotations:
@@ -61,7 +61,7 @@ class YtvisFile(AnnotationFile):
                     continue
                 visible = self._mask_track("visible", annotation, "segmentations", entry)
                 amodal = None
-                if self.has_amodal:
+                if self._has_amodal(entry):
                     amodal = self._mask_track("amodal", annotation, "amodal_segmentations", entry)
                 yield ObjectTrack(value_of(annotation, "id", int), class_id, visible, amodal)
 

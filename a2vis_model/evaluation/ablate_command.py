@@ -29,8 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "runs",
         nargs="+",
         metavar="NAME=WEIGHTS[:SYSTEM]",
-        help="a row: its name, a weight file or PRESET/VARIANT with shipped weights (PRESET/VARIANT? without "
-        f"training), and what to run: {', '.join(SYSTEMS)}. The first is the one that others are compared with",
+        help="a row: its name, weights by name or file (PRESET? or PRESET/VARIANT? for a network without training), "
+        f"and what to run: {', '.join(SYSTEMS)}. The first is the one that others are compared with",
     )
     add_run_arguments(parser)
 
@@ -67,9 +67,9 @@ def parse_entry(text: str) -> Entry:
         raise A2VISError(f"run {text!r}: write NAME=WEIGHTS or NAME=WEIGHTS:SYSTEM, NAME being a name for a folder")
     if system not in SYSTEMS:
         raise A2VISError(f"run {text!r}: system {system!r} is none of {', '.join(SYSTEMS)}")
-    if weights.endswith(".safetensors") or Path(weights).is_file():
-        source = ModelSource(weights=weights)
-    else:
+    if weights.endswith("?"):
         preset, _, variant = weights.removesuffix("?").partition("/")
-        source = ModelSource(preset=preset, variant=variant or None, untrained=weights.endswith("?"))
+        source = ModelSource(None, preset, variant or None)
+    else:
+        source = ModelSource(weights)
     return Entry(name, source, system)

@@ -41,6 +41,8 @@ def match_tracks(
     iou: NDArray[np.float64],
     scores: NDArray[np.float64],
     ignored: NDArray[np.bool_],
+    *,
+    labelled: bool = True,
 ) -> ClassMatches | None:
     """Match the predictions of one class in one video.
 
@@ -48,6 +50,7 @@ def match_tracks(
         iou: [P, G] spatio-temporal IoU of predictions and objects.
         scores: [P] of the predictions.
         ignored: [G] objects that do not count; a prediction that matches one does not count either.
+        labelled: every object of the class is there; if not, predictions that match none do not count.
 
     Returns:
         None where there are neither objects nor predictions.
@@ -62,6 +65,7 @@ def match_tracks(
         "gt_track_iscrowd": ignored.tolist(),
         "dt_track_scores": scores[order],
         "iou_type": "mask",
+        "not_exhaustively_labeled": not labelled,
     }
     matches: ClassMatches | None = _accumulator(0).eval_sequence(data)[0]
     return matches

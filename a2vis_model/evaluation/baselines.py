@@ -19,6 +19,7 @@ from ..masks import RegionMask
 from ..modeling import ClipPrediction, StreamNetwork, VideoNetwork
 from ..observations import FrameReader
 from ..preprocessing import FrameTransform
+from ..results import track_score
 from .prediction import PredictionSettings, Record, VideoPrediction, frames_of, predict_video
 
 System = Literal["network", "still", "sort", "bytetrack"]
@@ -96,7 +97,7 @@ def _track_boxes(
         {
             "track_id": track_id,
             "category_id": max(track["votes"], key=track["votes"].__getitem__) + 1,
-            "score": float(np.mean(track["scores"])),
+            "score": track_score(track["scores"], video.length),
             "segmentations": nothing,
             "amodal_segmentations": nothing,
             key: [track["masks"].get(t) for t in range(video.length)],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..commands.arguments import add_backend_arguments, choose_device, engine_cache
+from ..commands.arguments import add_backend_arguments, add_weights_argument, choose_device, engine_cache
 from ..data import FORMATS
 from ..data.problems import ProblemLog
 from ..errors import A2VISError
@@ -30,10 +30,10 @@ EXPORTS = ("mot", "mots")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add_run_arguments(parser)
-    parser.add_argument("--preset", default="onboard", help="whose shipped weights to use (%(default)s)")
-    parser.add_argument("--weights", help="weight file to use instead; it knows its own preset and variant")
-    parser.add_argument("--variant", help="of the preset; with --weights, what the file must hold")
-    parser.add_argument("--untrained", action="store_true", help="random weights, to try the command out")
+    add_weights_argument(parser)
+    parser.add_argument("--untrained", action="store_true", help="a network of random weights, to try the command out")
+    parser.add_argument("--preset", help="of the network without training (onboard)")
+    parser.add_argument("--variant", help="of the network without training; otherwise what the weights must hold")
     parser.add_argument("--system", choices=SYSTEMS, default="network", help="the network or a baseline (%(default)s)")
     parser.add_argument("--name", help="of the system, in tables (default: of the configuration)")
 
@@ -43,6 +43,11 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", required=True, metavar="DIR", help="folder of the data set, or its JSON file")
     parser.add_argument("--format", choices=FORMATS, default="auto", help="default: found out by looking")
     parser.add_argument("--images", metavar="DIR", help="folder of the images of a JSON file, if not where usual")
+    parser.add_argument(
+        "--labels",
+        metavar="FILE",
+        help="YAML file that says which classes are labelled; default: labels.yaml beside it",
+    )
     parser.add_argument("--output", required=True, metavar="DIR", help="folder for predictions, results and plots")
     parser.add_argument("--export", choices=EXPORTS, action="append", default=[], help="also write this text format")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="(%(default)s)")
@@ -69,7 +74,9 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Predict, score, print and write; 1 when anything was broken, which is named."""
-    source = ModelSource(args.weights, args.preset, args.variant, args.untrained)
+    if args.preset is not None and not args.untrained:
+        raise A2VISError(f"--preset {args.preset}: weights know their own; add --untrained for a network without any")
+    source = ModelSource(None if args.untrained else args.weights, args.preset or "onboard", args.variant)
     settings = settings_from(args)
     check_run_arguments(args)
     results, status = evaluate(args, source, args.system, Path(args.output), settings, args.name)
@@ -115,6 +122,7 @@ def evaluate(
         backend=args.backend,
         precision=args.precision,
         engine_cache=str(engine_cache(args)),
+        labels=args.labels,
     )
     config = source.config()
     if args.stride > config.clip_length:

@@ -40,6 +40,13 @@ class VideoInfo:
     length: int
     height: int = 0
     width: int = 0
+    labelled: tuple[int, ...] | None = None
+    """Classes, by category ID, of which every object is in the ground truth; None for all. A prediction of another that
+    matches no object is neither right nor wrong."""
+
+    def labels(self, class_id: int) -> bool:
+        """Whether every object of a class is in the ground truth."""
+        return self.labelled is None or class_id in self.labelled
 
 
 @dataclass

@@ -143,6 +143,7 @@ class RankedSlots:
         self._reader = FrameReader.on(model.device)
         self._waiting: list[tuple[FrameFeatures, Placement]] = []
         self._state: ClipState | None = None
+        self._seen = np.zeros(model.slots, np.bool_)
         self._probabilities: list[NDArray[np.float32]] = []
         self._masks: dict[Kind, list[dict[int, Record]]] = {"visible": [], "amodal": []}
         self._confidence: dict[Kind, NDArray[np.float64]] = {
@@ -200,13 +201,15 @@ class RankedSlots:
         everything = np.zeros(self._model.slots, np.float32)
         frame = self._reader.read(prediction, t, place, everything, self._settings.tracks.least_part)
         masks = [frame.masks(slot) for slot in range(self._model.slots)]
+        # An object begins when it is first seen (paper 3.1); amodal masks alone do not tell when that is.
+        self._seen |= np.array([visible is None or visible.area > 0 for visible, _ in masks])
         for column, (kind, logits) in enumerate(_logits(prediction, t).items()):
-            found = {slot: mask.coco_rle() for slot, pair in enumerate(masks) if (mask := pair[column]) and mask.area}
-            self._masks[kind].append(found)
+            found = {slot: pair[column] for slot, pair in enumerate(masks) if self._seen[slot]}
+            self._masks[kind].append({slot: mask.coco_rle() for slot, mask in found.items() if mask and mask.area})
             if logits is not None:
                 inside = logits > 0
                 sums = (logits.sigmoid() * inside).sum(dim=(1, 2)), inside.sum(dim=(1, 2))
-                self._confidence[kind] += torch.stack([part.double() for part in sums]).cpu().numpy()
+                self._confidence[kind] += torch.stack([part.double() for part in sums]).cpu().numpy() * self._seen
 
     def _mean(self, kind: Kind, slot: int) -> float:
         """Mean probability inside a slot's masks of the whole video; 0 without any."""

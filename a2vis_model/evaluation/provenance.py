@@ -18,7 +18,7 @@ from ..identity import file_hash, processor_name
 
 _PACKAGES = ("numpy", "torch", "pycocotools", "trackeval", "opencv-python-headless", "trackers")
 
-_CONTENT = (".json", ".txt", ".ini")
+_CONTENT = (".json", ".txt", ".ini", ".yaml")
 
 
 def data_hash(paths: Iterable[str | Path]) -> str:

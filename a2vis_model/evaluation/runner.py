@@ -18,13 +18,15 @@ from ..backends import Backend, BackendName, Precision, prepare_backend
 from ..config import ModelConfig, load_config
 from ..data import Dataset, VideoRecord, open_dataset
 from ..data.fishbowl import find_layout
+from ..data.labels import LABELS_FILE
 from ..data.masks import RleMask
 from ..data.problems import DataError, DataProblem, ProblemLog, RecordError
 from ..data.video import MaskTrack
 from ..errors import A2VISError
 from ..identity import file_hash, processor_name
 from ..modeling import VideoNetwork, build_model, freeze
-from ..weights import load_weights, read_config, shipped_weights
+from ..shipped import DEFAULT_WEIGHTS, find_weights
+from ..weights import load_weights, read_config
 from .baselines import System, predict_with
 from .instances import Rle, Track, VideoInfo
 from .plots import FrameReader, Image
@@ -42,21 +44,19 @@ _FILES = {"ranked": RANKED, "tracked": TRACKED, _TRUTH_KEY: TRUTH}  # by their k
 
 @dataclass(frozen=True)
 class ModelSource:
-    """Where the network comes from: a weight file, a preset's shipped weights, or a preset without training."""
+    """Where the network comes from: weights, or a preset without training."""
 
-    weights: str | None = None
+    weights: str | None = DEFAULT_WEIGHTS
+    """Name of a set that ships, or a file; None for a network without training."""
     preset: str = "onboard"
+    """Of the network without training."""
     variant: str | None = None
-    untrained: bool = False
+    """Of the network without training; with weights, what they must hold."""
 
     @property
     def file(self) -> Path | None:
         """The weight file; None for a network without training."""
-        if self.untrained:
-            return None
-        if self.weights is not None:
-            return Path(self.weights)
-        return shipped_weights(self.preset if self.variant in (None, "a2vis") else f"{self.preset}-{self.variant}")
+        return None if self.weights is None else find_weights(self.weights)
 
     def config(self) -> ModelConfig:
         """The network's configuration."""
@@ -98,13 +98,18 @@ class Evaluation:
     backend: BackendName = "eager"
     precision: Precision = "fp32"
     engine_cache: str | None = None
+    labels: str | None = None
+    """File that says what is labelled in the pictures of a JSON file, instead of the one beside it."""
 
     def data_hash(self) -> str:
-        """Of the data set, with the folders that un-merged FISHBOWL has beside the one that is named."""
+        """Of the data set, with the folders that un-merged FISHBOWL has beside the one that is named, and what is said
+        about its labels."""
         root = Path(self.data)
         layout = find_layout(root) if self.format in ("auto", "fishbowl") else None
         beside = () if layout is None else (layout.objects, layout.frames)
-        return data_hash([root, *(path for path in beside if path and not path.is_relative_to(root))])
+        labels = root.parent / LABELS_FILE if self.labels is None else Path(self.labels)
+        others = [*beside, labels if labels.is_file() else None]
+        return data_hash([root, *(path for path in others if path and not path.is_relative_to(root))])
 
     def fingerprint(self, data: str, computed_by: str) -> str:
         """Changes with anything that changes predictions or the truth.
@@ -183,7 +188,14 @@ def open_data(evaluation: Evaluation, config: ModelConfig) -> Dataset:
 
 
 def _open(evaluation: Evaluation, config: ModelConfig, problems: ProblemLog) -> Dataset:
-    return open_dataset(evaluation.data, evaluation.format, config.classes, images=evaluation.images, problems=problems)
+    return open_dataset(
+        evaluation.data,
+        evaluation.format,
+        config.classes,
+        images=evaluation.images,
+        labels=evaluation.labels,
+        problems=problems,
+    )
 
 
 def _backend(evaluation: Evaluation, model: VideoNetwork, config: ModelConfig) -> Backend:
@@ -214,7 +226,10 @@ class _Worker:
         before = len(self.problems)
         try:
             video = self.dataset[index]
-            info = VideoInfo(index + 1, video.name, video.length, video.height, video.width)
+            labelled = None
+            if video.labelled is not None and not all(video.labelled):
+                labelled = tuple(number for number, every in enumerate(video.labelled, 1) if every)
+            info = VideoInfo(index + 1, video.name, video.length, video.height, video.width, labelled)
             truth = truth_tracks(video)
             settings = self.evaluation.prediction
             if not settings.stride:
@@ -314,7 +329,8 @@ def _assemble(
         separators = {key: '{"annotations": [' if key == _TRUTH_KEY else "[" for key in _FILES}
         for part, name in parts.items():
             content = _read_part(part)
-            infos.append(VideoInfo(**content["video"]))
+            video, labelled = content["video"], content["video"]["labelled"]
+            infos.append(VideoInfo(**{**video, "labelled": None if labelled is None else tuple(labelled)}))
             if infos[-1].name != name:
                 raise A2VISError(f"{part}: is of the video {infos[-1].name}, not {name}; delete it and run again")
             if content["pace"] == pace:

@@ -145,7 +145,8 @@ class _Video:
                 g, p = np.flatnonzero(classes == class_id), np.flatnonzero(found == class_id)
                 if len(g) or len(p):
                     iou = overlap.tube_iou[p[:, None], g]
-                    result[group][class_id] = match_tracks(iou, scores[p], (crowd | out)[g])
+                    labelled = self.truth.info.labels(class_id)
+                    result[group][class_id] = match_tracks(iou, scores[p], (crowd | out)[g], labelled=labelled)
         return result
 
     def frames(
@@ -170,6 +171,11 @@ class _Video:
         if name == "masks":
             masks = [track.visible or [None] * self.length for track in predictions]
             inside = regions_of(masks, self.truth.ignore_regions, frames)
+        unlabelled = np.array([not self.truth.info.labels(track.class_id) for track in predictions], np.bool_)
+        if unlabelled.any():
+            # As in an ignore region, such a prediction does not count unless it matches an object.
+            of_others = [unlabelled[frame.predictions] for frame in frames]
+            inside = of_others if inside is None else [a | b for a, b in zip(inside, of_others, strict=True)]
         result: dict[Group, dict[int | None, TrackingCounts]] = {}
         for group, out in self.groups.items():
             roles = self._roles(out)

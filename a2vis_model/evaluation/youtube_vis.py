@@ -6,7 +6,7 @@ import json
 import reprlib
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from ..data.annotation_file import annotation_name
 from ..data.json_file import side, value_of
+from ..data.labels import Labels
 from ..data.masks import EmptyRingError, RleMask, parse_mask
 from ..data.problems import DataError, DataProblem, ProblemLog, RecordError
 from .instances import Kind, Masks, Track, VideoInfo, VideoTracks, mask_areas, mask_boxes
@@ -100,6 +101,8 @@ class YtvisGroundTruth(_TrackFile):
         self.categories: dict[int, str] = {}
         self.videos: list[VideoInfo] = []
         known: set[int] = set()
+        records: list[tuple[VideoInfo, Mapping[str, Any]]] = []
+        of_all: dict[str, Any] = {}
         for position, (key, span, value) in enumerate(scan_records(path)):
             if key == "videos":
                 with problems.skipping(self.path, f"video {position}"):
@@ -107,12 +110,21 @@ class YtvisGroundTruth(_TrackFile):
                     if video.video_id in known:
                         raise RecordError(f"has the id {video.video_id} of another video")
                     known.add(video.video_id)
-                    self.videos.append(video)
+                    records.append((video, value))
             elif key == "categories":
                 with problems.skipping(self.path, f"category {position}"):
                     self.categories[value_of(value, "id", int)] = value_of(value, "name", str)
             elif key == "annotations":
                 self._note(annotation_name(value, position), span, value)
+            elif key == "labelled":
+                of_all.setdefault("labelled", []).append(value)
+        # Categories may come after the videos that name them.
+        ids = {name: number for number, name in self.categories.items()}
+        for video, record in records:
+            with problems.skipping(self.path, f"video {video.video_id}"):
+                labelled = Labels.parse(record, list(ids)).over(Labels.parse(of_all, list(ids))).labelled
+                numbers = None if labelled is None else tuple(ids[name] for name in labelled)
+                self.videos.append(replace(video, labelled=numbers))
         if not self.videos:
             raise DataError(DataProblem(self.path, "file", "lists no usable video: is it a YouTube-VIS ground truth?"))
         for video_id in self._spans.keys() - known:
@@ -303,6 +315,10 @@ def ground_truth_document(
     videos: Iterable[VideoInfo], categories: Mapping[int, str], annotations: list[dict[str, Any]]
 ) -> dict[str, Any]:
     """A whole annotation file."""
+
+    def labelled(video: VideoInfo) -> dict[str, list[str]]:
+        return {} if video.labelled is None else {"labelled": [categories[number] for number in video.labelled]}
+
     return {
         "info": {},
         "licenses": [],
@@ -313,6 +329,7 @@ def ground_truth_document(
                 "width": video.width,
                 "length": video.length,
                 "file_names": [f"{video.name}/{t:05d}.jpg" for t in range(video.length)],
+                **labelled(video),
             }
             for video in videos
         ],

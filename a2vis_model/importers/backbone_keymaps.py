@@ -125,18 +125,30 @@ def _efficientnet_lite() -> tuple[Rule, ...]:
     return tuple(rules)
 
 
-def _mobilenet_v2() -> tuple[Rule, ...]:
+def _mobilenet_v2(*, nested: bool) -> tuple[Rule, ...]:
+    """Names of blocks numbered from first to last, inside which the layers are numbered too.
+
+    Args:
+        nested: each convolution with its norm and activation is numbered by itself, as in torchvision; otherwise all
+            layers of a block are numbered one after another.
+    """
     rules = [
         *_conv_norm(r"features\.0\.0", r"features\.0\.1", "stem"),
         _COUNTER,
         dropped(r"(?:features\.18|classifier)\..*", _HEAD),
     ]
     for number, ours in enumerate(_block_names((3, 3, 7, 4)), start=1):
-        # The first block has no expansion. Each part is a convolution, a norm and an activation.
+        # The first block has no expansion. Each part is a convolution, a norm and, but for the last, an activation.
         parts = ("expand", "depthwise", "project")[1 if number == 1 else 0 :]
         for position, part in enumerate(parts):
-            conv = rf"features\.{number}\.conv"
-            rules += _conv_norm(rf"{conv}\.{3 * position}", rf"{conv}\.{3 * position + 1}", f"{ours}.{part}")
+            layers = rf"features\.{number}\.conv"
+            if not nested:
+                conv, norm = 3 * position, 3 * position + 1
+            elif part == "project":
+                conv, norm = position, position + 1
+            else:
+                layers, conv, norm = rf"{layers}\.{position}", 0, 1
+            rules += _conv_norm(rf"{layers}\.{conv}", rf"{layers}\.{norm}", f"{ours}.{part}")
     return tuple(rules)
 
 
@@ -147,4 +159,5 @@ SWIN_MICROSOFT = _microsoft_swin(downsample_offset=0)
 SWIN_TIMM = _microsoft_swin(downsample_offset=1)
 SWIN_TRANSFORMERS = _transformers_swin()
 EFFICIENTNET_LITE0 = _efficientnet_lite()
-MOBILENET_V2 = _mobilenet_v2()
+MOBILENET_V2_TORCHVISION = _mobilenet_v2(nested=True)
+MOBILENET_V2_FLAT = _mobilenet_v2(nested=False)

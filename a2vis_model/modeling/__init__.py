@@ -10,7 +10,7 @@ from .features import ClipPrediction, ClipState, FrameFeatures, StreamNetwork, c
 from .frame_decoder import DecoderLevel, FrameDecoder
 from .instance_prototypes import InstancePrototypes, Prototypes
 from .pixel_decoder import PixelDecoder, PixelFeatures
-from .prototype_update import PrototypeUpdate
+from .prototype_update import PrototypeGate, PrototypeUpdate
 from .samh import SAMH, AmodalFeatureExtraction
 from .visible_mask_head import VisibleMaskHead
 
@@ -36,6 +36,7 @@ __all__ = [
     "Mask2FormerVIS",
     "PixelDecoder",
     "PixelFeatures",
+    "PrototypeGate",
     "PrototypeUpdate",
     "Prototypes",
     "StreamNetwork",

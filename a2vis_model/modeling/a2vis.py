@@ -9,8 +9,7 @@ from .classification_head import ClassificationHead
 from .detector import Detector, DetectorOutput
 from .features import ClipPrediction, ClipState, FrameFeatures, recycle_slots, single_mask
 from .instance_prototypes import InstancePrototypes, Prototypes
-from .layers import BLOCKED
-from .prototype_update import PrototypeUpdate
+from .prototype_update import PrototypeGate, PrototypeUpdate
 from .samh import SAMH
 from .visible_mask_head import VisibleMaskHead
 
@@ -129,7 +128,10 @@ class A2VIS(PrototypeNetwork):
     Args:
         detector: the frame-level detector.
         prototypes: Θ.
+        seeded: let Θ start from p^G instead of learned queries, as GenVIS does, so that slot i of p^k and of p^G is
+            the same object's. The learned queries are then what p^G starts as.
         update: prototype update.
+        gate: how much of p_L the next clip gets; None hands on all of it, as Algorithm 1 does.
         visible_head: Γ.
         samh: the amodal mask head; None for the ablation of paper Table 8.
         class_head: the classification head.
@@ -141,7 +143,9 @@ class A2VIS(PrototypeNetwork):
         *,
         detector: Detector,
         prototypes: InstancePrototypes,
+        seeded: bool,
         update: PrototypeUpdate,
+        gate: PrototypeGate | None,
         visible_head: VisibleMaskHead,
         samh: SAMH | None,
         class_head: ClassificationHead,
@@ -157,9 +161,14 @@ class A2VIS(PrototypeNetwork):
             mask_dim=mask_dim,
             amodal=amodal,
         )
+        self.seeded = seeded
         # The first clip runs the same path as all others: everything in it is new against this start.
-        self.global_prototypes = nn.Parameter(prototypes.query_content.detach().clone())
+        if not seeded:
+            self.global_prototypes = nn.Parameter(prototypes.query_content.detach().clone())
         self.update = update
+        self.gate = gate
+        if gate is not None:
+            gate.mark(self.start)
         self.samh = samh
         self.class_head = class_head
 
@@ -180,17 +189,20 @@ class A2VIS(PrototypeNetwork):
             amodal_features=_by_batch(amodal.mask, batch),
         )
 
+    @property
+    def start(self) -> nn.Parameter:
+        """What p^G starts as, [Q, C]."""
+        return self.prototypes.query_content if self.seeded else self.global_prototypes
+
     def initial_state(self, batch: int = 1) -> ClipState:
-        prototypes = self.global_prototypes.expand(batch, -1, -1)
-        ever_visible = torch.zeros(batch, self.slots, dtype=torch.bool, device=prototypes.device)
-        return ClipState(prototypes=prototypes, ever_visible=ever_visible)
+        return ClipState(prototypes=self.start.expand(batch, -1, -1))
 
     def decode(self, features: FrameFeatures, global_prototypes: Tensor) -> ClipOutput:
         """Run one clip: features of T frames and p^G [B, Q, C] → masks, classes and the next p^G."""
         if features.queries is None:
             raise ValueError("features hold no frame queries; extract them with this network")
         slot = self.prototypes.query_position
-        clip = self.prototypes(features.queries)
+        clip = self.prototypes(features.queries, global_prototypes if self.seeded else None)
         updated = self.update(global_prototypes, clip.layers[-1], slot)
         visible = self.visible_head(updated, features.mask_features)
         amodal: list[Tensor] = []
@@ -198,37 +210,18 @@ class A2VIS(PrototypeNetwork):
             if features.amodal_attention is None or features.amodal_features is None:
                 raise ValueError("features hold no amodal maps; extract them with this network")
             amodal, updated = self.samh(updated, slot, visible, features.amodal_attention, features.amodal_features)
+        kept = updated if self.gate is None else self.gate(global_prototypes, updated)
         return ClipOutput(
             classes=self.class_head(updated),
             visible=visible,
             amodal=amodal,
             clip_prototypes=clip,
-            global_prototypes=updated,
+            global_prototypes=kept,
         )
 
     def step(self, features: FrameFeatures, state: ClipState) -> tuple[ClipPrediction, ClipState]:
         output = self.decode(features, state.prototypes)
-        ever_visible, by_frame = visibility(output.visible, state.ever_visible)
-        state = ClipState(prototypes=output.global_prototypes, ever_visible=ever_visible)
+        state = ClipState(prototypes=output.global_prototypes)
         if not output.amodal:
             return single_mask(output.classes, output.visible, amodal=self.amodal), state
-        amodal = torch.where(by_frame[..., None, None], output.amodal[-1], BLOCKED)
-        return ClipPrediction(classes=output.classes, visible=output.visible, amodal=amodal), state
-
-
-def visibility(visible: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
-    """Which slots were visible up to each frame of a clip (paper 3.1).
-
-    Args:
-        visible: mask logits [B, T, Q, h, w].
-        before: bool [B, Q], visible in any earlier clip.
-
-    Returns:
-        bool [B, Q] after the clip, and bool [B, T, Q] up to and including each frame.
-    """
-    seen = visible.flatten(3).amax(dim=-1) > 0
-    by_frame = []
-    for frame in range(visible.shape[1]):
-        before = before | seen[:, frame]
-        by_frame.append(before)
-    return before, torch.stack(by_frame, dim=1)
+        return ClipPrediction(classes=output.classes, visible=output.visible, amodal=output.amodal[-1]), state

@@ -21,10 +21,7 @@ from .visible_mask_head import VisibleMaskHead
 def _no_state(network: VideoNetwork, batch: int) -> ClipState:
     """The state of a network that carries nothing: of the usual form, without channels."""
     device = next(network.parameters()).device
-    return ClipState(
-        prototypes=torch.zeros(batch, network.slots, 0, device=device),
-        ever_visible=torch.zeros(batch, network.slots, dtype=torch.bool, device=device),
-    )
+    return ClipState(prototypes=torch.zeros(batch, network.slots, 0, device=device))
 
 
 class VITA(PrototypeNetwork):
@@ -84,7 +81,6 @@ class GenVIS(PrototypeNetwork):
         device = content.device
         return ClipState(
             prototypes=content.expand(batch, -1, -1),
-            ever_visible=torch.zeros(batch, slots, dtype=torch.bool, device=device),
             memory_keys=torch.zeros(batch, slots, self.memory, dim, device=device),
             memory_values=torch.zeros(batch, slots, self.memory, dim, device=device),
             memory_used=torch.zeros(batch, slots, self.memory, dtype=torch.bool, device=device),
@@ -103,7 +99,6 @@ class GenVIS(PrototypeNetwork):
         newest = self.memory_key(prototypes).unsqueeze(2), self.memory_value(prototypes).unsqueeze(2)
         return prediction, ClipState(
             prototypes=clip.raw,
-            ever_visible=state.ever_visible | (masks.amax(dim=(1, 3, 4)) > 0),
             memory_keys=torch.cat((keys[:, :, 1:], newest[0]), dim=2),
             memory_values=torch.cat((values[:, :, 1:], newest[1]), dim=2),
             memory_used=torch.cat((used[:, :, 1:], torch.ones_like(used[:, :, :1])), dim=2),
@@ -185,10 +180,7 @@ class FrameQueryTracker(VideoNetwork):
         """All-zero queries: similar to nothing, so the first frame keeps its order."""
         device = next(self.parameters()).device
         dim = self.detector.frame_decoder.query_content.shape[1]
-        return ClipState(
-            prototypes=torch.zeros(batch, self.slots, dim, device=device),
-            ever_visible=torch.zeros(batch, self.slots, dtype=torch.bool, device=device),
-        )
+        return ClipState(prototypes=torch.zeros(batch, self.slots, dim, device=device))
 
     def step(self, features: FrameFeatures, state: ClipState) -> tuple[ClipPrediction, ClipState]:
         if features.queries is None or features.queries.shape[1] != 1:

@@ -13,7 +13,7 @@ from .detector import Backbone, Detector
 from .frame_decoder import FrameDecoder
 from .instance_prototypes import InstancePrototypes
 from .pixel_decoder import PixelDecoder
-from .prototype_update import PrototypeUpdate
+from .prototype_update import PrototypeGate, PrototypeUpdate
 from .samh import SAMH
 from .visible_mask_head import VisibleMaskHead
 
@@ -128,7 +128,9 @@ def _build_network(config: ModelConfig) -> VideoNetwork:
     return A2VIS(
         detector=detector,
         prototypes=prototypes,
-        update=PrototypeUpdate(dim=config.dim),
+        seeded=config.prototypes.seeded,
+        update=PrototypeUpdate(dim=config.dim, null_key=config.update.null_key),
+        gate=PrototypeGate(dim=config.dim) if config.update.gate else None,
         visible_head=visible_head,
         samh=_build_samh(config, visible_head),
         class_head=ClassificationHead(dim=config.dim, classes=len(config.classes)),
@@ -153,6 +155,7 @@ def _build_samh(config: ModelConfig, visible_head: VisibleMaskHead) -> SAMH | No
         feature_stride=samh.feature_stride,
         key_stride=samh.key_stride,
         residual=samh.residual,
+        position=samh.position,
     )
     if samh.residual:
         # With E = F at the start, the same embedding makes amodal masks begin as the visible ones.

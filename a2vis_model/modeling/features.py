@@ -50,8 +50,6 @@ class ClipState(NamedTuple):
 
     prototypes: Tensor
     """p^G [B, Q, C]; what else a variant tracks its slots by."""
-    ever_visible: Tensor
-    """bool [B, Q]: the slot showed a visible pixel since its start, so it may have an amodal mask (3.1)."""
     memory_keys: Tensor | None = None
     """GenVIS: [B, Q, M, C], newest last."""
     memory_values: Tensor | None = None
@@ -68,8 +66,8 @@ class ClipPrediction(NamedTuple):
     visible: Tensor | None
     """Mask logits M^k [B, T, Q, H/4, W/4]; None where the variant predicts amodal masks alone."""
     amodal: Tensor | None
-    """Mask logits A^k [B, T, Q, H/4, W/4], empty before the slot was first visible; None where the variant
-    predicts visible masks alone."""
+    """Mask logits A^k [B, T, Q, H/4, W/4]; None where the variant predicts visible masks alone. An object has none
+    before it was first seen (3.1): whoever makes tracks of slots knows when that was."""
 
 
 def single_mask(classes: Tensor, masks: Tensor, *, amodal: bool) -> ClipPrediction:

@@ -14,11 +14,14 @@ class PrototypeUpdate(nn.Module):
 
     Args:
         dim: channels C.
+        null_key: let a slot read nothing. A softmax over the clip's prototypes alone makes a slot whose object is
+            hidden take up another's. Nothing has a learned key and a score to begin with, which a prototype of the
+            same slot reaches when its content is unlike the slot's, and passes when it is alike.
         gain: gain of the query and key projections' initial weights; 0.5 starts slot-aligned (about 0.9 of
             the weight on a slot's own prototype) without saturating the softmax.
     """
 
-    def __init__(self, *, dim: int, gain: float = 0.5) -> None:
+    def __init__(self, *, dim: int, null_key: bool, gain: float = 0.5) -> None:
         super().__init__()
         self.scale = dim**-0.5
         self.q = nn.Linear(dim, dim)
@@ -31,6 +34,10 @@ class PrototypeUpdate(nn.Module):
             nn.init.zeros_(layer.bias)
         with torch.no_grad():
             self.k.weight.copy_(self.q.weight)
+        self.null_key: nn.Parameter | None = None
+        if null_key:
+            self.null_key = nn.Parameter(torch.zeros(dim))
+            self.null_score = nn.Parameter(torch.tensor([gain**2 * dim**0.5]))
 
     def forward(self, global_prototypes: Tensor, clip_prototypes: Tensor, slot: Tensor) -> Tensor:
         """Update p^G with p^k.
@@ -43,7 +50,46 @@ class PrototypeUpdate(nn.Module):
         Returns:
             p^G [B, Q, C].
         """
+        weights = self.weights(global_prototypes, clip_prototypes, slot)
+        return self.norm(global_prototypes + torch.matmul(weights, self.v(clip_prototypes)))
+
+    def weights(self, global_prototypes: Tensor, clip_prototypes: Tensor, slot: Tensor) -> Tensor:
+        """How much each slot reads of each clip prototype: [B, Q, Q]; rows sum to 1, with a null key to less."""
         query = self.q(global_prototypes + slot)
         key = self.k(clip_prototypes + slot)
-        weights = (torch.matmul(query, key.transpose(1, 2)) * self.scale).softmax(dim=-1)
-        return self.norm(global_prototypes + torch.matmul(weights, self.v(clip_prototypes)))
+        scores = torch.matmul(query, key.transpose(1, 2)) * self.scale
+        if self.null_key is None:
+            return scores.softmax(dim=-1)
+        nothing = torch.matmul(query, self.null_key.unsqueeze(1)) * self.scale + self.null_score
+        return torch.cat((scores, nothing), dim=-1).softmax(dim=-1)[..., :-1]
+
+
+class PrototypeGate(nn.Module):
+    """How much of what a clip made of each slot is kept for the next clip: p^G ← p^G + g · (p_L - p^G).
+
+    Every post-norm residual a prototype passes in a clip wears away what it held before, whether or not its object is
+    in view. The gate g in (0, 1), one number a slot, shuts where there is nothing to learn and opens where there is.
+
+    Args:
+        dim: channels C.
+    """
+
+    def __init__(self, *, dim: int) -> None:
+        super().__init__()
+        self.dim = dim
+        self.open = nn.Linear(2 * dim, 1)
+        nn.init.zeros_(self.open.weight)
+        nn.init.constant_(self.open.bias, -1.5)
+
+    @torch.no_grad()
+    def mark(self, start: nn.Parameter) -> None:
+        """Begin with a gate that is wide open for slots [Q, C] at their start and mostly shut for all others.
+
+        Layer norms leave channels with a mean of zero; the start gets one of 1/2, and the gate looks for it.
+        """
+        start += 0.5 - start.mean(dim=-1, keepdim=True)
+        self.open.weight[:, : self.dim] = 7 / self.dim
+
+    def forward(self, before: Tensor, after: Tensor) -> Tensor:
+        """p^G at the start of a clip and p_L at its end, [B, Q, C] → p^G for the next clip."""
+        return before + self.open(torch.cat((before, after), dim=-1)).sigmoid() * (after - before)

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .layers import MLP, CrossAttention, SelfAttention, attention_bias, mask_product
-from .position import sine_position_3d
+from .position import sine_position_2d, sine_position_3d
 
 
 class AmodalFeatures(NamedTuple):
@@ -40,9 +40,11 @@ class AmodalFeatureExtraction(nn.Module):
             work (E is then interpolated back to stride 4).
         residual: let E start as F and the convolutions learn the difference, so that amodal masks begin as
             the visible ones; it also gives E its fine detail back where `stride` is 8.
+        position: add sine positions of x and y to what the first convolution reads, so that E knows where a cell
+            is and a prototype can place what no pixel shows.
     """
 
-    def __init__(self, *, channels: int, layers: int, stride: int, residual: bool) -> None:
+    def __init__(self, *, channels: int, layers: int, stride: int, residual: bool, position: bool) -> None:
         super().__init__()
         if layers < 2:
             raise ValueError(f"layers={layers}: Ω needs 2 or more, one for O and one for E")
@@ -56,10 +58,22 @@ class AmodalFeatureExtraction(nn.Module):
         if residual:
             nn.init.zeros_(convs[-1].weight)
         self.convs = nn.ModuleList(convs)
+        self.position: Tensor | None
+        self.register_buffer("position", torch.zeros(channels, 1, 1) if position else None, persistent=False)
+
+    def prepare(self, height: int, width: int) -> None:
+        """Build the positions for images of this size (pixels)."""
+        if self.position is not None:
+            stride = 4 * self.pool
+            height, width = height // stride, width // stride
+            position = sine_position_2d(height, width, len(self.position)).T.unflatten(1, (height, width))
+            self.register_buffer("position", position.to(self.position), persistent=False)
 
     def forward(self, features: Tensor) -> AmodalFeatures:
         """F [N, C, h, w] at stride 4 → O at this module's stride and E at stride 4."""
         x = F.avg_pool2d(features, self.pool) if self.pool > 1 else features
+        if self.position is not None:
+            x = x + self.position
         attention = x
         for i, conv in enumerate(self.convs):
             x = conv(F.relu(x) if i else x)
@@ -96,7 +110,7 @@ class SAMH(nn.Module):
             cross-attention (paper Table 4).
         feature_stride: stride of Ω's convolutions, 4 or 8.
         key_stride: stride of the attention's keys, `feature_stride` or a multiple of it.
-        residual: see `AmodalFeatureExtraction`.
+        residual, position: see `AmodalFeatureExtraction`.
     """
 
     def __init__(
@@ -112,6 +126,7 @@ class SAMH(nn.Module):
         feature_stride: int,
         key_stride: int,
         residual: bool,
+        position: bool,
     ) -> None:
         super().__init__()
         for name, stride in (("feature_stride", feature_stride), ("key_stride", key_stride)):
@@ -123,7 +138,7 @@ class SAMH(nn.Module):
         self.key_stride = key_stride
         self.key_pool = key_stride // feature_stride
         self.features = AmodalFeatureExtraction(
-            channels=mask_dim, layers=conv_layers, stride=feature_stride, residual=residual
+            channels=mask_dim, layers=conv_layers, stride=feature_stride, residual=residual, position=position
         )
         self.layers = nn.ModuleList(SamhLayer(dim=dim, heads=heads, memory_dim=mask_dim) for _ in range(layers))
         self.mask_embed = MLP(in_dim=dim, hidden_dim=dim, out_dim=mask_dim, layers=3)
@@ -131,7 +146,8 @@ class SAMH(nn.Module):
         self.position: Tensor
 
     def prepare(self, height: int, width: int, frames: int) -> None:
-        """Build the keys' positions for clips of `frames` images of this size (pixels)."""
+        """Build the positions for clips of `frames` images of this size (pixels)."""
+        self.features.prepare(height, width)
         position = sine_position_3d(frames, height // self.key_stride, width // self.key_stride, self.mask_dim)
         device = next(self.parameters()).device
         self.register_buffer("position", position.to(device), persistent=False)

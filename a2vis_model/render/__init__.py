@@ -5,7 +5,8 @@ world.
     clip.frames                # uint8 RGB [T, H, W, 3]
     clip.objects[0].amodal     # bool [T, H, W]
 
-`SyntheticClips` feeds training without touching the disk; `write_clip` writes FISHBOWL's layout.
+`SyntheticClips` feeds training without touching the disk; `write_clip` writes FISHBOWL's layout. `ComposedClip`
+(`composed_world.py`) makes such clips of real pictures: cut-outs that move over photographs.
 """
 
 from .classes import CLASS_NAMES, WORLD_CLASSES

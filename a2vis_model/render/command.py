@@ -8,35 +8,49 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import lru_cache
 from multiprocessing import get_all_start_methods, get_context
 from pathlib import Path
-from typing import get_args
+from typing import cast, get_args
 
 import cv2
 from tqdm import tqdm
 
 from ..cpu import cores
+from ..data.problems import ProblemLog, logger
 from ..errors import A2VISError
+from . import composed_world
+from .clip import RenderedClip
+from .composed_world import ComposedClip
+from .cutouts import Pictures, load_pictures
 from .fishbowl_writer import remove_partial_clips, write_clip
-from .worlds import World, check_arguments, clip_seed, render_clip
+from .worlds import World, check_arguments, check_size, clip_seed, render_clip
 
 
 @dataclass(frozen=True)
 class _Job:
-    """One clip to render."""
+    """One clip to render, of the procedural ``world`` or, where ``folders`` of cut-outs and backgrounds are given, of
+    the pictures there, whose ``digest`` this is."""
 
     directory: Path
-    world: World
+    world: str
     seed: int
     frames: int
     height: int
     width: int
+    folders: tuple[Path, Path] | None = None
+    digest: str | None = None
 
     def run(self) -> None:
         # OpenCV's own threads would only get in the way of the other processes.
         cv2.setNumThreads(1)
-        clip = render_clip(world=self.world, seed=self.seed, frames=self.frames, height=self.height, width=self.width)
-        write_clip(clip, self.directory)
+        write_clip(self._render(), self.directory)
+
+    def _render(self) -> RenderedClip:
+        size = {"seed": self.seed, "frames": self.frames, "height": self.height, "width": self.width}
+        if self.folders is None:
+            return render_clip(world=cast(World, self.world), **size)
+        return ComposedClip.sample(_pictures(*self.folders), **size).render()
 
     def is_done(self) -> bool:
         """Whether the clip is there; raises if its folder holds another one."""
@@ -51,15 +65,28 @@ class _Job:
                 self.height,
                 self.width,
             ) and self.world in ("mixed", found["world"])
+            same = same and found.get("pictures") == self.digest
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise A2VISError(
                 f"{recording} is no recording of this program ({error}); choose another --output"
             ) from error
         if not same:
             raise A2VISError(
-                f"{self.directory} holds a clip of another seed, world, length or size; choose another --output"
+                f"{self.directory} holds a clip of another seed, world, length, size or of other pictures; choose "
+                "another --output"
             )
         return True
+
+
+@lru_cache(maxsize=1)
+def _pictures(cutouts: Path, backgrounds: Path) -> Pictures:
+    """The pictures of a process; what is wrong with them the command has said."""
+    level = logger.level
+    logger.setLevel("ERROR")
+    try:
+        return load_pictures(cutouts, backgrounds, ProblemLog())
+    finally:
+        logger.setLevel(level)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,7 +96,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--clips", type=int, required=True, metavar="N", help="number of clips")
     parser.add_argument("--seed", type=int, default=0, help="the series; clip i of a series is always the same (0)")
-    parser.add_argument("--world", choices=get_args(World), default="mixed", help="what to render (mixed)")
+    parser.add_argument(
+        "--world", choices=(*get_args(World), composed_world.WORLD), default="mixed", help="what to render (mixed)"
+    )
+    parser.add_argument(
+        "--cutouts", type=Path, metavar="DIR", help="composed: pictures with an alpha channel, CLASS/*.{png,webp}"
+    )
+    parser.add_argument("--backgrounds", type=Path, metavar="DIR", help="composed: photographs without such things")
     parser.add_argument("--frames", type=int, default=128, help="frames a clip (128)")
     parser.add_argument("--size", type=parse_size, default=(480, 320), metavar="WxH", help="pixels (480x320)")
     parser.add_argument("--workers", type=int, default=cores(), help="processes (as many as there are cores)")
@@ -86,14 +119,19 @@ def parse_size(text: str) -> tuple[int, int]:
 def run(args: argparse.Namespace) -> int:
     """Renders the clips that ``args.output`` does not hold yet; returns the exit status."""
     width, height = args.size
-    check_arguments(world=args.world, seed=args.seed, frames=args.frames, height=height, width=width)
+    folders = _folders(args)
+    if folders is None:
+        check_arguments(world=args.world, seed=args.seed, frames=args.frames, height=height, width=width)
+    else:
+        check_size(seed=args.seed, frames=args.frames, height=height, width=width)
     for name, value in (("clips", args.clips), ("workers", args.workers)):
         if value < 1:
             raise A2VISError(f"{name} is {value}; use at least 1")
+    digest = None if folders is None else load_pictures(*folders, ProblemLog()).digest
     args.output.mkdir(parents=True, exist_ok=True)
     remove_partial_clips(args.output)
     jobs = [
-        _Job(args.output / f"{i:05d}", args.world, clip_seed(args.seed, i), args.frames, height, width)
+        _Job(args.output / f"{i:05d}", args.world, clip_seed(args.seed, i), args.frames, height, width, folders, digest)
         for i in range(args.clips)
     ]
     missing = [job for job in jobs if not job.is_done()]
@@ -103,6 +141,18 @@ def run(args: argparse.Namespace) -> int:
             bar.update()
             bar.set_postfix_str(f"{done * args.frames / (time.perf_counter() - start):.0f} frames/s")
     return 0
+
+
+def _folders(args: argparse.Namespace) -> tuple[Path, Path] | None:
+    """Of cut-outs and backgrounds, for the composed world alone."""
+    given = {"--cutouts": args.cutouts, "--backgrounds": args.backgrounds}
+    composed = args.world == composed_world.WORLD
+    for name, folder in given.items():
+        if composed and folder is None:
+            raise A2VISError(f"--world composed needs pictures; give {name} DIR")
+        if not composed and folder is not None:
+            raise A2VISError(f"{name} {folder} is for --world composed alone; --world is {args.world}")
+    return (args.cutouts, args.backgrounds) if composed else None
 
 
 def _work(jobs: list[_Job], workers: int) -> Iterator[None]:

@@ -44,7 +44,7 @@ def compose(background: NDArray[np.uint8], layers: Iterable[Layer]) -> ComposedF
     ordered = sorted(layers, key=lambda layer: -layer.depth)
     for layer in ordered:
         patch = layer.patch
-        cv2.copyTo(patch.colour, patch.mask.view(np.uint8), picture[patch.box])
+        _paint(patch, picture[patch.box])
         np.copyto(owners[patch.box], layer.owner, where=patch.mask)
     masks = {}
     for layer in ordered:
@@ -56,6 +56,15 @@ def compose(background: NDArray[np.uint8], layers: Iterable[Layer]) -> ComposedF
         partly = np.count_nonzero(seen) < np.count_nonzero(patch.mask)
         masks[layer.owner] = (_encode(seen, patch, height, width) if partly else amodal, amodal)
     return ComposedFrame(picture, masks)
+
+
+def _paint(patch: Patch, part: NDArray[np.uint8]) -> None:
+    """Covers ``part``, the patch's box of the picture."""
+    if patch.alpha is None:
+        cv2.copyTo(patch.colour, patch.mask.view(np.uint8), part)
+    else:
+        weight = patch.alpha * np.float32(1 / 255)
+        part[:] = cv2.blendLinear(patch.colour, np.ascontiguousarray(part), weight, 1 - weight)
 
 
 def _encode(mask: NDArray[np.bool_], patch: Patch, height: int, width: int) -> Rle:
@@ -90,13 +99,14 @@ class ClipRecorder:
         """The last frame once more."""
         self.add(self.frames[-1], self._masks[-1])
 
-    def objects(self, identities: Iterable[Identity]) -> tuple[RenderedObject, ...]:
+    def objects(self, identities: Iterable[Identity], least: int = MIN_VISIBLE_PIXELS) -> tuple[RenderedObject, ...]:
+        """Those of which more than ``least`` pixels are seen in all frames together."""
         empty = rle.empty(self.height, self.width)
         kept = []
         for who in identities:
             pairs = [masks.get(who.id, (empty, empty)) for masks in self._masks]
             visible, amodal = (tuple(pair[i] for pair in pairs) for i in (0, 1))
-            if sum(rle.area(r) for r in visible) > MIN_VISIBLE_PIXELS:
+            if sum(rle.area(r) for r in visible) > least:
                 kept.append(
                     RenderedObject(
                         id=who.id,

@@ -26,12 +26,14 @@ _REMAP_ROW = 256  # cv2.remap takes no line longer than 32767
 @dataclass(frozen=True)
 class Patch:
     """A silhouette clipped to the frame: ``mask`` ``[h, w]`` and uint8 RGB ``colour`` ``[h, w, 3]`` at
-    ``(top, left)``."""
+    ``(top, left)``. With ``alpha`` uint8 ``[h, w]`` its edge is soft, and ``mask`` is where it covers one half or
+    more."""
 
     top: int
     left: int
     mask: NDArray[np.bool_]
     colour: NDArray[np.uint8]
+    alpha: NDArray[np.uint8] | None = None
 
     @property
     def box(self) -> tuple[slice, slice]:

@@ -21,7 +21,7 @@ _LONGEST_BLUR = 21
 class Sensor:
     """A clip's camera: ``shutter`` the open share of a frame's time, ``softness`` the lens' blur in pixels,
     ``noise`` ``[H + 64, W + 64, 3]`` int16 grey levels, ``waves`` ``[3, 3]`` amplitude, radians per second
-    and phase of exposure."""
+    and phase of exposure, ``quality`` that of the JPEG pictures it sends, if it does."""
 
     shutter: float
     softness: float
@@ -29,6 +29,7 @@ class Sensor:
     gamma: float
     waves: Array
     noise: NDArray[np.int16] | None
+    quality: int | None = None
 
     def expose(
         self, picture: NDArray[np.uint8], *, time: float, shift: tuple[float, float], rng: Rng
@@ -38,7 +39,7 @@ class Sensor:
         image: NDArray[Any] = picture
         if self.softness > 0:
             image = cv2.GaussianBlur(image, (3, 3), self.softness)
-        kernel = _smear(shift[0] * self.shutter, shift[1] * self.shutter)
+        kernel = smear(shift[0] * self.shutter, shift[1] * self.shutter)
         if kernel is not None:
             image = cv2.filter2D(image, -1, kernel, borderType=cv2.BORDER_REPLICATE)
         amplitude, rate, phase = self.waves
@@ -50,6 +51,9 @@ class Sensor:
             y, x = rng.integers(0, _GRAIN, 2)
             height, width = image.shape[:2]
             image = cv2.add(image, self.noise[y : y + height, x : x + width], dtype=cv2.CV_8U)
+        if self.quality is not None:
+            _, sent = cv2.imencode(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, self.quality))
+            image = cv2.imdecode(sent, cv2.IMREAD_COLOR)
         return np.asarray(image, np.uint8)
 
 
@@ -69,8 +73,8 @@ def sample_sensor(rng: Rng, height: int, width: int) -> Sensor:
     )
 
 
-def _smear(x: float, y: float) -> Array | None:
-    """The line along which a moving view spreads every point, as a kernel; None if it stays within its
+def smear(x: float, y: float) -> Array | None:
+    """The line ``(x, y)`` in pixels along which motion spreads every point, as a kernel; None if it stays within its
     pixel."""
     length = float(np.hypot(x, y))
     if length < 1.2:

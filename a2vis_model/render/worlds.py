@@ -34,6 +34,11 @@ def check_arguments(*, world: str, seed: int, frames: int, height: int, width: i
     """Raises `A2VISError`, naming the argument and the remedy, if no clip can be rendered from these."""
     if world not in get_args(World):
         raise A2VISError(f"world is {world!r}; use one of {', '.join(get_args(World))}")
+    check_size(seed=seed, frames=frames, height=height, width=width)
+
+
+def check_size(*, seed: int, frames: int, height: int, width: int) -> None:
+    """Raises `A2VISError`, naming the argument and the remedy, if no clip of any world can be rendered from these."""
     if seed < 0:
         raise A2VISError(f"seed is {seed}; use an integer from 0 on")
     if frames < 1:

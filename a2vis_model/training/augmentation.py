@@ -10,9 +10,14 @@ from numpy.typing import NDArray
 
 from ..data.video import Sample
 from ..preprocessing import PIXEL_MEAN, Placement
+from .draws import MEDIUM_SIDE, SMALL_SIDE, Focus
+from .ranges import check_share
 
 Bytes = NDArray[np.uint8]
 Masks = NDArray[np.bool_]
+
+_RESIZED = (0.4, 4.0)
+"""Least and greatest factor that makes an object of medium size."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +36,27 @@ class Augmentation:
     """Largest change of contrast, as a share."""
     saturation: float = 0.3
     """Largest change of saturation, as a share."""
+    resized: float = 0.5
+    """Probability that a photograph is scaled so that the object it is drawn for becomes of medium size."""
+    copy_paste: float = 0.5
+    """Probability that objects of another photograph of the same source are pasted onto one."""
+
+    def __post_init__(self) -> None:
+        check_share(self, "flip", "resized", "copy_paste")
 
     @classmethod
     def none(cls) -> Augmentation:
         """The frames as inference sees them."""
-        return cls(scale=(1.0, 1.0), travel=0.0, flip=0.0, brightness=0.0, contrast=0.0, saturation=0.0)
+        return cls(
+            scale=(1.0, 1.0),
+            travel=0.0,
+            flip=0.0,
+            brightness=0.0,
+            contrast=0.0,
+            saturation=0.0,
+            resized=0.0,
+            copy_paste=0.0,
+        )
 
 
 @dataclass(frozen=True)
@@ -50,15 +71,26 @@ class TrainingSample:
     """[F, N, H, W], empty in the frames before an object is first visible (paper 3.1)."""
     classes: NDArray[np.int64]
     """[N]."""
+    amodal_known: bool = True
+    """Whether the amodal masks are whole shapes. If not, they hold what is known to belong to an object, which may
+    go on where another object is seen."""
+    labelled: NDArray[np.bool_] | None = None
+    """[K], the classes whose every object is among the N; None for all."""
 
 
 def augment(
-    sample: Sample, augmentation: Augmentation, *, height: int, width: int, rng: np.random.Generator
+    sample: Sample,
+    augmentation: Augmentation,
+    *,
+    height: int,
+    width: int,
+    rng: np.random.Generator,
+    focus: Focus | None = None,
 ) -> TrainingSample:
     """Bring a sequence to the network's input size `height` x `width`, randomly changed.
 
-    A data set without amodal masks is taken as if nothing hid anything; whether that will do is the caller's to
-    know.
+    With `focus`, the crop begins where an object of that class is in view, as much of it as fits.
+    Without amodal masks, what is visible of an object is all that is known to belong to it.
     """
     fit = Placement.fit(
         image_height=sample.frames.shape[1],
@@ -68,8 +100,12 @@ def augment(
     )
     low, high = np.log(augmentation.scale)
     scale = float(np.exp(rng.uniform(low, high)))
+    fitted = fit.scaled_height / fit.image_height
+    mask = None if focus is None else _choose(sample, focus, fitted, rng)
+    if focus is not None and focus.resize and mask is not None:
+        scale = _medium_scale(fitted * float(np.sqrt(mask.sum())), rng)
     size = (max(round(fit.scaled_height * scale), 1), max(round(fit.scaled_width * scale), 1))
-    offsets = _offsets(size, (height, width), len(sample.frames), augmentation.travel, rng)
+    offsets = _offsets(size, (height, width), len(sample.frames), augmentation.travel, rng, mask)
     flip = bool(rng.random() < augmentation.flip)
     colour = _colour_matrix(augmentation, rng)
     images = np.empty((len(sample.frames), height, width, 3), np.uint8)
@@ -88,20 +124,60 @@ def augment(
         visible=np.ascontiguousarray(visible[:, kept, :, order]),
         amodal=np.ascontiguousarray(amodal[:, kept, :, order]),
         classes=sample.class_ids[kept],
+        amodal_known=sample.amodal is not None,
+        labelled=sample.labelled,
     )
 
 
+def _choose(sample: Sample, focus: Focus, scale: float, rng: np.random.Generator) -> NDArray[np.bool_] | None:
+    """The mask [h, w], in the first frame, of the object that a picture is drawn for; None where it is not there."""
+    areas = sample.visible[:, 0].sum(axis=(1, 2)) * scale**2
+    choice = np.flatnonzero((areas > 0) & (sample.class_ids == focus.class_id))
+    if focus.resize and (areas[choice] < SMALL_SIDE**2).any():
+        choice = choice[areas[choice] < SMALL_SIDE**2]
+    return np.asarray(sample.visible[rng.choice(choice), 0]) if len(choice) else None
+
+
+def _medium_scale(side: float, rng: np.random.Generator) -> float:
+    """A factor that makes an object of medium size; `side` is the root of its area where the image just fits."""
+    wanted = np.exp(rng.uniform(np.log(SMALL_SIDE), np.log(MEDIUM_SIDE)))
+    return float(np.clip(wanted / side, *_RESIZED))
+
+
 def _offsets(
-    size: tuple[int, int], canvas: tuple[int, int], frames: int, travel: float, rng: np.random.Generator
+    size: tuple[int, int],
+    canvas: tuple[int, int],
+    frames: int,
+    travel: float,
+    rng: np.random.Generator,
+    mask: NDArray[np.bool_] | None = None,
 ) -> list[tuple[int, int]]:
-    """Where (y, x) the corner of the scaled image lies in the input in each frame; it moves linearly."""
+    """Where (y, x) the corner of the scaled image lies in the input in each frame; it moves linearly, from where
+    `mask`, of the image before it was scaled, is in view if given."""
     start = rng.random(2)
+    room = np.subtract(canvas, size)
+    if mask is not None:
+        start = np.array([_in_view(start[i], int(room[i]), canvas[i], mask.any(axis=1 - i)) for i in (0, 1)])
     if not travel:
         # As at inference an image that does not fill the input is at the top left.
         start *= np.greater(size, canvas)
     end = np.clip(start + rng.uniform(-travel, travel, 2), 0, 1)
-    room = np.subtract(canvas, size)
     return [(round(y), round(x)) for y, x in ((start + (end - start) * t) * room for t in np.linspace(0, 1, frames))]
+
+
+def _in_view(position: float, room: int, canvas: int, lines: NDArray[np.bool_]) -> float:
+    """Move a crop's position along an axis, a share of `room`, so that the lines of the image that are true are in
+    view, as many as fit."""
+    if room >= 0:
+        return position
+    size = canvas - room
+    inside = np.flatnonzero(lines)
+    first, last = inside[0] * size / len(lines), (inside[-1] + 1) * size / len(lines)
+    # Where the corner of the image may lie: from 0 down to `room`, and such that the span is inside the canvas, or
+    # the canvas inside the span.
+    low, high = sorted((-first, canvas - last))
+    low, high = max(low, room), min(high, 0)
+    return float((low + (high - low) * position) / room)
 
 
 def _paste(image: Bytes, canvas: Bytes, offset: tuple[int, int]) -> None:

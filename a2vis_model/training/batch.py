@@ -31,6 +31,11 @@ class Targets(NamedTuple):
     """float32 [I, T, n, h · w]: which share of each cell of the mask logits is covered."""
     present: NDArray[np.bool_]
     """[I, T, n] on the host: there is a pixel; never true in padding."""
+    unknown: Tensor | None = None
+    """bool [I, T, H, W]: pixels that may belong to an object whose mask they are not in, so that only the objects in
+    whose masks they are can be taught there. None where every mask is the whole truth."""
+    labelled: NDArray[np.bool_] | None = None
+    """[I, K] on the host: the classes whose every object is there; None for all."""
 
     def split(self, length: int) -> Targets:
         """Cut every item into pieces of `length` frames: [I, T, ...] → [I · T / length, length, ...]."""
@@ -40,7 +45,17 @@ class Targets(NamedTuple):
             pixels=self.pixels.unflatten(1, (-1, length)).flatten(0, 1),
             cells=self.cells.unflatten(1, (-1, length)).flatten(0, 1),
             present=self.present.reshape(-1, length, self.present.shape[-1]),
+            unknown=None if self.unknown is None else self.unknown.unflatten(1, (-1, length)).flatten(0, 1),
+            labelled=None if self.labelled is None else self.labelled.repeat(frames // length, axis=0),
         )
+
+    def known_cells(self, items: slice | NDArray[np.int64] = slice(None)) -> Tensor | None:
+        """Which share of each cell is known to belong or not to belong to each object: [I, T, n, h · w]."""
+        if self.unknown is None:
+            return None
+        unknown = F.avg_pool2d(self.unknown[items].float(), LOGIT_STRIDE).flatten(2).unsqueeze(2)
+        # What is known of a shape is where an object is, or was, seen.
+        return 1 - (unknown - self.cells[items]).clamp(min=0)
 
 
 @dataclass(frozen=True)
@@ -56,6 +71,10 @@ class Batch:
     """[B, n]."""
     present: NDArray[np.bool_]
     """[2, B, F, n]: the mask, visible or amodal, has a pixel."""
+    amodal_known: NDArray[np.bool_]
+    """[B]: the amodal masks are whole shapes (see `TrainingSample`)."""
+    labelled: NDArray[np.bool_] | None
+    """[B, K]: the classes whose every object is there; None for all."""
 
     @classmethod
     def collate(cls, samples: Sequence[TrainingSample]) -> Batch:
@@ -76,6 +95,8 @@ class Batch:
             packed=torch.from_numpy(packed),
             classes=classes,
             present=present,
+            amodal_known=np.array([sample.amodal_known for sample in samples]),
+            labelled=_stack_labelled([sample.labelled for sample in samples]),
         )
 
     def to(self, device: torch.device) -> Batch:
@@ -111,4 +132,18 @@ class Batch:
         """The objects with one kind of masks."""
         pixels = self.masks(kind)
         cells = F.avg_pool2d(pixels.flatten(0, 1).float(), LOGIT_STRIDE).flatten(2).unflatten(0, pixels.shape[:2])
-        return Targets(self.classes, pixels, cells, self.present[_KINDS.index(kind)])
+        unknown = self._unknown() if kind == "amodal" else None
+        return Targets(self.classes, pixels, cells, self.present[_KINDS.index(kind)], unknown, self.labelled)
+
+    def _unknown(self) -> Tensor | None:
+        """Where shapes that are not known as a whole may go on, behind what is seen: see `Targets.unknown`."""
+        if self.amodal_known.all():
+            return None
+        partial = torch.as_tensor(~self.amodal_known, device=self.packed.device)
+        return self.masks("visible").any(dim=2) & partial[:, None, None, None]
+
+
+def _stack_labelled(labelled: Sequence[NDArray[np.bool_] | None]) -> NDArray[np.bool_] | None:
+    """[B, K] of [K] each, None standing for all classes."""
+    some = next((row for row in labelled if row is not None), None)
+    return None if some is None else np.stack([np.ones_like(some) if row is None else row for row in labelled])

@@ -25,6 +25,8 @@ class Checkpoint:
     origin: dict[str, Any] | None
     """What the data were opened from, see `train`; None in checkpoints of versions that did not note it."""
     model: dict[str, torch.Tensor]
+    average: dict[str, torch.Tensor] | None
+    """State of the averaged weights, with the number of steps in them; None for a run that keeps none."""
     optimiser: dict[str, Any]
     scaler: dict[str, Any]
     best: float
@@ -56,7 +58,8 @@ class Checkpoint:
             raise CheckpointError(f"{path}: broken, or not a checkpoint ({reason}); delete it to start anew") from error
         if not isinstance(content, dict) or content.pop("format", None) != _FORMAT:
             raise CheckpointError(f"{path}: not a checkpoint of this program's training")
-        content.setdefault("origin", None)
+        for name in ("origin", "average"):  # not in checkpoints of earlier versions
+            content.setdefault(name, None)
         if wrong := content.keys() ^ {field.name for field in fields(cls)}:
             names = ", ".join(sorted(map(str, wrong)))
             raise CheckpointError(f"{path}: broken, or of another version ({names}); delete it to start anew")

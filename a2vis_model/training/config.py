@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..config import ModelConfig
+from ..errors import ConfigError
 from .augmentation import Augmentation
 from .batch import MaskKind
 from .objectives import LossSettings
@@ -29,10 +30,14 @@ class TrainingConfig:
     """Sequences of a step, in the frame stage images, over all processes."""
     clips: int = 5
     """Clips of a sequence, which gradients pass through; variants that take a video as one clip have one."""
-    reach: int = 12
+    reach: int = 24
     """Frames of a sequence are at most this far from a random one among them."""
+    even_draws: bool = True
+    """Every class of a data set is drawn as often as any other, where it is known which videos hold it."""
     seed: int = 0
     precision: Precision = "fp32"
+    average: float = 0.0
+    """Decay of the averaged weights that are kept beside the raw ones, see `AveragedNetwork`; 0 keeps none."""
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
     losses: LossSettings = field(default_factory=LossSettings)
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -40,6 +45,8 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         check_at_least(1, self, "steps", "batch", "clips")
         check_at_least(0, self, "reach", "seed")
+        if not 0 <= self.average < 1:
+            raise ConfigError(f"average={self.average}; choose a decay below 1, such as 0.998, or 0 for none")
 
     def clips_of(self, model: ModelConfig) -> int:
         """Clips of a sequence of this network."""

@@ -21,6 +21,7 @@ from ..errors import A2VISError, CheckpointError
 from ..modeling import VideoNetwork
 from ..weights import save_weights
 from . import distributed
+from .averaging import AveragedNetwork
 from .batch import Batch
 from .checkpoint import Checkpoint
 from .config import TrainingConfig, differences, mask_kind
@@ -32,6 +33,7 @@ from .sequences import SequenceDataset, load_batches
 
 CHECKPOINT = "checkpoint.pt"
 LAST = "weights.safetensors"
+AVERAGE = "average.safetensors"
 BEST = "best.safetensors"
 _DTYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -52,10 +54,14 @@ class Run:
     checkpoint_minutes: float = 10.0
     validate_every: int = 1000
     """Steps."""
+    stop_at: int | None = None
+    """Step after which the run is done, if it is not to follow its schedule to the end."""
 
     def __post_init__(self) -> None:
         check_at_least(0, self, "workers", "checkpoint_minutes")
         check_at_least(1, self, "validate_every")
+        if self.stop_at is not None:
+            check_at_least(1, self, "stop_at")
         if self.max_minutes is not None:
             check_at_least(0, self, "max_minutes")
 
@@ -78,15 +84,15 @@ def train(
         model_config: its configuration.
         config: how to train.
         data: what to train on.
-        validate: measures the network; the mean of what it returns decides which weights are best. Of several
-            processes only the first is given one.
+        validate: measures the network, the averaged one where `config.average` keeps one; the mean of what it
+            returns decides which weights are best. Of several processes only the first is given one.
         run: where and how long.
         origin: names and plain values that say what `data` and `validate` were made of; a run that goes on must have
             the same.
         resume: go on from the checkpoint in `run.output`, if there is one.
 
     Returns:
-        whether all steps are done; if not, the same call with `resume` goes on.
+        whether all steps are done, those up to `run.stop_at`; if not, the same call with `resume` goes on.
 
     Raises:
         A2VISError: the loss became NaN or infinite, or the checkpoint belongs to another run.
@@ -100,27 +106,43 @@ def train(
     scaler = torch.amp.GradScaler(run.device.type, enabled=config.precision == "fp16")
     objective = make_objective(model, model_config, config, run.device)
     path = run.output / CHECKPOINT
+    average = AveragedNetwork(model, config.average) if config.average else None
     start, best = 0, float("-inf")
     if path.exists():
         if not resume:
             raise A2VISError(f"{run.output} holds a run already; add --resume to go on, or choose another --output")
         saved = Checkpoint.load(path)
-        _check_same_run(saved, model_config, config, origin, path)
+        check_same_run(saved, model_config, config, origin, path)
         model.load_state_dict(saved.model)
         optimiser.load_state_dict(saved.optimiser)
         scaler.load_state_dict(saved.scaler)
+        if average is not None and saved.average is not None:
+            average.load_state_dict(saved.average)
         start, best = saved.step, saved.best
     trained = [p for p in model.parameters() if p.requires_grad]
 
     def save(step: int) -> None:
         if distributed.rank() == 0:
-            states = (model.state_dict(), optimiser.state_dict(), scaler.state_dict())
-            Checkpoint(step, config_to_dict(model_config), asdict(config), origin, *states, best).save(path)
-            save_weights(run.output / LAST, model, model_config, notes=f"{config.stage} stage, step {step}")
+            Checkpoint(
+                step=step,
+                model_config=config_to_dict(model_config),
+                training_config=asdict(config),
+                origin=origin,
+                model=model.state_dict(),
+                average=None if average is None else average.state_dict(),
+                optimiser=optimiser.state_dict(),
+                scaler=scaler.state_dict(),
+                best=best,
+            ).save(path)
+            notes = f"{config.stage} stage, step {step}"
+            save_weights(run.output / LAST, model, model_config, notes=notes)
+            if average is not None:
+                save_weights(run.output / AVERAGE, average.module, model_config, notes=f"{notes}, averaged")
 
+    end = config.steps if run.stop_at is None else min(run.stop_at, config.steps)
     loading = load_batches(
         data,
-        range(start, config.steps),
+        range(start, end),
         batch=config.batch // distributed.world_size(),
         rank=distributed.rank(),
         world_size=distributed.world_size(),
@@ -129,7 +151,7 @@ def train(
     )
     saved_at = time.monotonic()
     step = start
-    with loading as batches, StopSignals() as stop, Monitor(run.output, start, config.steps) as monitor:
+    with loading as batches, StopSignals() as stop, Monitor(run.output, start, end) as monitor:
         for step, batch in enumerate(batches, start + 1):
             _seed(config.seed, step)
             set_mode(model)
@@ -148,16 +170,20 @@ def train(
             scaler.step(optimiser)
             scaler.update()
             optimiser.zero_grad(set_to_none=True)
+            if average is not None:
+                average.update_parameters(model)
             monitor.step(step, named, length, rate)
 
-            if validate is not None and (step % run.validate_every == 0 or step == config.steps):
-                scores = validate(model)
+            if validate is not None and (step % run.validate_every == 0 or step == end):
+                scores = validate(model if average is None else average.module)
                 score = sum(scores.values()) / len(scores)
                 monitor.validation(step, scores)
                 if score > best:
                     best = score
-                    notes = f"{config.stage} stage, step {step}, quality {score:.4f}"
-                    save_weights(run.output / BEST, model, model_config, notes=notes)
+                    which = "" if average is None else " averaged,"
+                    notes = f"{config.stage} stage, step {step},{which} quality {score:.4f}"
+                    best_model = model if average is None else average.module
+                    save_weights(run.output / BEST, best_model, model_config, notes=notes)
             now = time.monotonic()
             late = run.max_minutes is not None and now - run.began > 60 * run.max_minutes
             if distributed.any_process(stop.requested or late, run.device):
@@ -167,7 +193,7 @@ def train(
                 saved_at = now
         if step > start:
             save(step)
-    return step >= config.steps
+    return step >= end
 
 
 def make_objective(
@@ -189,10 +215,12 @@ def make_objective(
     )
 
 
-def _check_same_run(
+def check_same_run(
     saved: Checkpoint, model_config: ModelConfig, config: TrainingConfig, origin: dict[str, Any], path: Path
 ) -> None:
-    changed = differences(asdict(config), saved.training_config)
+    """Raise CheckpointError where a checkpoint belongs to a run with other options; see `train`."""
+    # Checkpoints of earlier versions know of no averaged weights.
+    changed = differences(asdict(config), {"average": 0.0, **saved.training_config})
     changed += differences(config_to_dict(model_config), saved.model_config)
     if saved.origin is not None:
         changed += differences(origin, saved.origin)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -16,28 +17,40 @@ class PointSampling:
     """Where masks are compared (PointRend; Mask2Former): mostly where the prediction is least certain.
 
     `points` a mask and frame are kept of `oversample` times as many random ones, a share `importance` of them for
-    being uncertain, the others at random.
+    being uncertain, the others at random. Of an amodal mask a share `hidden` of the points, in place of as many
+    uncertain ones, lies in its hidden part where it has one: that is a few hundredths of a mask's area, and no
+    chance draw finds it.
     """
 
     points: int = 4096
     oversample: float = 3.0
     importance: float = 0.75
+    hidden: float = 0.25
 
     def __post_init__(self) -> None:
         check_at_least(1, self, "points")
 
 
-def class_loss(logits: Tensor, labels: Tensor, groups: int, no_object: float) -> Tensor:
+def class_loss(logits: Tensor, labels: Tensor, groups: int, no_object: float, labelled: Tensor | None = None) -> Tensor:
     """Cross-entropy, averaged over the slots of a group and summed over groups and layers.
+
+    A slot without an object may be of a class that its item does not label: of such classes and "no object" the
+    probabilities are added up.
 
     Args:
         logits: [L, I, Q, K + 1], "no object" last; item i belongs to group i mod `groups`.
         labels: int64 [L, I, Q].
         groups: number of groups: the clips of a sequence, each of which has a loss of its own.
         no_object: weight of slots whose label is "no object".
+        labelled: bool [I, K], the classes whose every object is known; all where not given.
     """
     none = logits.shape[-1] - 1
-    loss = F.cross_entropy(logits.float().flatten(0, 2), labels.flatten(), reduction="none").view(labels.shape)
+    logits = logits.float()
+    loss = F.cross_entropy(logits.flatten(0, 2), labels.flatten(), reduction="none").view(labels.shape)
+    if labelled is not None:
+        allowed = F.pad(~labelled, (0, 1), value=True).unsqueeze(1)
+        empty = logits.logsumexp(dim=-1) - logits.masked_fill(~allowed, -torch.inf).logsumexp(dim=-1)
+        loss = torch.where(labels == none, empty, loss)
     weight = torch.where(labels == none, no_object, 1.0)
     grouped = [x.unflatten(1, (-1, groups)).sum(dim=(1, 3)) for x in (loss * weight, weight)]
     return (grouped[0] / grouped[1]).sum()
@@ -50,8 +63,10 @@ def mask_losses(
     instance: Tensor,
     weight: Tensor,
     sampling: PointSampling,
+    unknown: Tensor | None = None,
+    hidden: HiddenPixels | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Binary cross-entropy and dice loss of matched masks over T frames.
+    """Binary cross-entropy and dice loss of matched masks over T frames, where the masks are known.
 
     Args:
         logits: [R, T, h, w] of the R matched predictions.
@@ -59,32 +74,89 @@ def mask_losses(
         item, instance: int64 [R], which of `pixels` each prediction is to equal.
         weight: float32 [R].
         sampling: where to look.
+        unknown: bool [I, T, H, W], pixels that tell nothing about the objects that are not there (see `Targets`).
+        hidden: where the objects are hidden, for amodal masks.
     """
-    points = uncertain_points(logits, sampling)
+
+    def known_at(points: Tensor) -> Tensor:
+        assert unknown is not None
+        covered = sample_pixels(unknown.unsqueeze(2), item, torch.zeros_like(instance), points)
+        return torch.maximum(1 - covered, sample_pixels(pixels, item, instance, points))
+
+    points = uncertain_points(logits, sampling) if unknown is None else uncertain_points(logits, sampling, known_at)
+    if hidden is not None:
+        points = hidden.replace(points, item, instance, round(sampling.points * sampling.hidden))
     values = sample_logits(logits, points).flatten(1)
     targets = sample_pixels(pixels, item, instance, points).flatten(1)
-    cross_entropy = F.binary_cross_entropy_with_logits(values, targets, reduction="none").mean(dim=1)
-    return (cross_entropy * weight).sum(), (dice_loss(values, targets) * weight).sum()
+    known = torch.ones_like(values) if unknown is None else known_at(points).flatten(1)
+    cross_entropy = F.binary_cross_entropy_with_logits(values, targets, reduction="none")
+    cross_entropy = (cross_entropy * known).sum(dim=1) / known.sum(dim=1).clamp(min=1)
+    return (cross_entropy * weight).sum(), (dice_loss(values, targets, known) * weight).sum()
 
 
-def dice_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """1 - (2·|A∩B| + 1) / (|A| + |B| + 1) of soft sets [R, P] → [R]; zero for a confidently empty pair."""
-    probability = logits.sigmoid()
+def dice_loss(logits: Tensor, targets: Tensor, known: Tensor) -> Tensor:
+    """1 - (2·|A∩B| + 1) / (|A| + |B| + 1) of soft sets [R, P] → [R] at the known places, a share of each [R, P]; zero
+    for a confidently empty pair."""
+    probability = logits.sigmoid() * known
     overlap = (probability * targets).sum(dim=1)
     return 1 - (2 * overlap + 1) / (probability.sum(dim=1) + targets.sum(dim=1) + 1)
 
 
 @torch.no_grad()
-def uncertain_points(logits: Tensor, sampling: PointSampling) -> Tensor:
-    """Choose points of each map [R, T, h, w] → [R, T, P, 2], x and y in [0, 1]."""
+def uncertain_points(
+    logits: Tensor, sampling: PointSampling, known_at: Callable[[Tensor], Tensor] | None = None
+) -> Tensor:
+    """Choose points of each map [R, T, h, w] → [R, T, P, 2], x and y in [0, 1].
+
+    `known_at` says of points which are known, 1 or 0: a network stays uncertain of what it is not taught, and the
+    points would gather there.
+    """
     keep = round(sampling.points * sampling.importance)
     count = max(round(sampling.points * sampling.oversample), keep)
     rows = logits.shape[:2]
     candidates = torch.rand(*rows, count, 2, device=logits.device)
     uncertainty = -sample_logits(logits, candidates).abs()
+    if known_at is not None:
+        uncertainty = uncertainty.masked_fill(known_at(candidates) == 0, -torch.inf)
     chosen = uncertainty.topk(keep, dim=-1, sorted=False).indices
     certain = torch.rand(*rows, sampling.points - keep, 2, device=logits.device)
     return torch.cat((candidates.gather(2, chosen.unsqueeze(-1).expand(-1, -1, -1, 2)), certain), dim=2)
+
+
+class HiddenPixels:
+    """The pixels in which objects are hidden, from which points are drawn.
+
+    Args:
+        visible, amodal: bool [I, T, n, H, W], the masks of all objects.
+    """
+
+    def __init__(self, visible: Tensor, amodal: Tensor) -> None:
+        self.shape = amodal.shape
+        row, self.pixel = (amodal & ~visible).flatten(3).flatten(0, 2).nonzero().unbind(dim=1)
+        self.count = torch.bincount(row, minlength=self.shape[:3].numel())
+        self.first = self.count.cumsum(0) - self.count
+
+    def replace(self, points: Tensor, item: Tensor, instance: Tensor, number: int) -> Tensor:
+        """Put the first `number` points of masks that have a hidden part into it, anywhere in its pixels.
+
+        Args:
+            points: [R, T, P, 2], x and y in [0, 1].
+            item, instance: int64 [R], whose mask each row is of.
+            number: at most P.
+        """
+        if not len(self.pixel):
+            return points
+        frames, objects, height, width = self.shape[1:]
+        frame = torch.arange(frames, device=points.device)
+        mask = (item[:, None] * frames + frame) * objects + instance[:, None]
+        count, first = self.count[mask].unsqueeze(-1), self.first[mask].unsqueeze(-1)
+        chosen = (torch.rand(*mask.shape, number, device=points.device) * count).long()
+        pixel = self.pixel[(first + chosen).clamp(max=len(self.pixel) - 1)]
+        corner = torch.stack((pixel % width, pixel // width), dim=-1)
+        size = torch.tensor([width, height], device=points.device)
+        inside = (corner + torch.rand(corner.shape, device=points.device)) / size
+        replaced = torch.cat((inside, points[:, :, number:]), dim=2)
+        return torch.where((count > 0).unsqueeze(-1), replaced, points)
 
 
 def sample_logits(logits: Tensor, points: Tensor) -> Tensor:

@@ -25,21 +25,29 @@ def class_cost(logits: Tensor, classes: Tensor) -> Tensor:
     return -probability.gather(-1, index)
 
 
-def mask_costs(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean binary cross-entropy and dice loss of every prediction against every object.
+def mask_costs(logits: Tensor, targets: Tensor, known: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Mean binary cross-entropy and dice loss of every prediction against every object, where the object is known.
 
     Args:
         logits: [I, Q, P] at P places.
         targets: [I, n, P] in [0, 1] at the same places.
+        known: [I, n, P], which share of each place counts, at least its target; all of it where not given.
 
     Returns:
         two of [I, Q, n].
     """
     logits, targets = logits.float(), targets.float().transpose(1, 2)
     # -t·log σ(x) - (1 - t)·log(1 - σ(x)) = softplus(x) - t·x, so that pairs cost one matrix product.
-    cross_entropy = (F.softplus(logits).sum(dim=-1, keepdim=True) - logits @ targets) / logits.shape[-1]
-    probability = logits.sigmoid()
-    total = probability.sum(dim=-1, keepdim=True) + targets.sum(dim=1, keepdim=True)
+    absent, probability = F.softplus(logits), logits.sigmoid()
+    if known is None:
+        places: Tensor | int = logits.shape[-1]
+        absent, area = absent.sum(dim=-1, keepdim=True), probability.sum(dim=-1, keepdim=True)
+    else:
+        counted = known.float().transpose(1, 2)
+        places = counted.sum(dim=1, keepdim=True).clamp(min=1)
+        absent, area = absent @ counted, probability @ counted
+    cross_entropy = (absent - logits @ targets) / places
+    total = area + targets.sum(dim=1, keepdim=True)
     return cross_entropy, 1 - (2 * probability @ targets + 1) / (total + 1)
 
 

@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..modeling import GenVIS, InstancePrototypes, Mask2FormerVIS, Prototypes, VideoNetwork
+from ..modeling import A2VIS, GenVIS, InstancePrototypes, Mask2FormerVIS, Prototypes, VideoNetwork
 from ..modeling.layers import mask_product
 from .batch import Batch, MaskKind, Targets
 from .distributed import mean_over_processes
-from .losses import PointSampling, class_loss, mask_losses, similarity_loss
+from .losses import HiddenPixels, PointSampling, class_loss, mask_losses, similarity_loss
 from .matching import NONE, assign, class_cost, mask_costs, newcomers, own, to_host
 from .predictions import SetPrediction, TrackPrediction, Unrolled, predict_clips, predict_frames
 
@@ -32,6 +32,9 @@ class LossSettings:
     mask_weight: float = 5.0
     dice_weight: float = 5.0
     similarity_weight: float = 0.5
+    auxiliary_weight: float = 0.3
+    """Of what A2VIS is also supervised by, beside its answer: the clips' own prototypes and the amodal masks before
+    each layer of SAMH."""
     no_object: float = 0.1
     sampling: PointSampling = field(default_factory=PointSampling)
     matched_cells: int = 12544
@@ -111,12 +114,23 @@ class VideoObjective:
             costs.append(track_cost(unrolled.tracks, clips, amodal, arrivals, self.settings))
         hosted = to_host(costs)
 
+        losses: Losses = {}
+        if unrolled.tracks is not None:
+            cost = np.zeros((len(present), *hosted[-1].shape[1:]), np.float32)
+            cost[arrivals] = hosted[-1]
+            owned = own(cost[None], by_clip)
+            losses |= track_losses(unrolled.tracks, clips, amodal, owned, self.clips, self.settings)
+        # Prototypes that go on from the last clip's answer for the same objects. As in GenVIS the slot of a hidden
+        # object says "no object"; unlike there, it stays the object's.
         if isinstance(self.model, GenVIS):
-            # As in GenVIS the slot of a hidden object says "no object"; unlike there, it stays the object's.
             clip_slots = np.where(present, own(hosted[0], by_clip), NONE)
+        elif isinstance(self.model, A2VIS) and self.model.seeded:
+            clip_slots = np.where(present, np.broadcast_to(owned, (len(hosted[0]), *present.shape)), NONE)
         else:
             clip_slots = assign(hosted[0], _in_all_layers(present, hosted[0]))
-        losses = set_losses("clip", unrolled.clips, clips, clip_slots, self.clips, self.settings)
+        weight = 1.0 if unrolled.tracks is None else self.settings.auxiliary_weight
+        clip_losses = set_losses("clip", unrolled.clips, clips, clip_slots, self.clips, self.settings)
+        losses |= {name: weight * loss for name, loss in clip_losses.items()}
         if frames is not None:
             frame_slots = assign(hosted[1], _in_all_layers(images.present[:, 0], hosted[1]))
             if self.train_detector:
@@ -124,11 +138,6 @@ class VideoObjective:
             if unrolled.prototypes is not None:
                 by_frame = frame_slots[-1].reshape(clips.present.shape)
                 losses["similarity"] = self._similarity(unrolled.prototypes, by_frame, clip_slots[-1])
-        if unrolled.tracks is not None:
-            cost = np.zeros((len(present), *hosted[-1].shape[1:]), np.float32)
-            cost[arrivals] = hosted[-1]
-            owned = own(cost[None], by_clip)
-            losses |= track_losses(unrolled.tracks, clips, amodal, owned, self.clips, self.settings)
         return losses
 
     def _predict(self, batch: Batch) -> tuple[SetPrediction | None, Unrolled]:
@@ -180,12 +189,12 @@ def set_cost(prediction: SetPrediction, targets: Targets, settings: LossSettings
     """Cost of matching in every layer, [L, I, Q, n]."""
     with torch.no_grad():
         classes = torch.as_tensor(targets.classes, device=prediction.classes.device)
-        covered, cells = _cells(targets, slice(None), settings)
+        covered, known, cells = _cells(targets, slice(None), settings)
         features = prediction.features.flatten(3)[..., cells].transpose(1, 2).flatten(2)
         costs = []
         # Layer by layer, since the logits of all of them at once are large.
         for logits, embeddings in zip(prediction.classes, prediction.embeddings, strict=True):
-            masks = mask_costs(embeddings @ features.to(embeddings), covered)
+            masks = mask_costs(embeddings @ features.to(embeddings), covered, known)
             costs.append(_weigh(settings, class_cost(logits, classes), masks))
         return torch.stack(costs)
 
@@ -205,8 +214,8 @@ def track_cost(
         kinds = [(tracks.visible, targets)] + [(masks, amodal) for masks in tracks.amodal[-1:]]
         masks: list[Tensor] = []
         for logits, wanted in kinds:
-            covered, cells = _cells(wanted, items, settings)
-            masks += mask_costs(logits[index].flatten(3)[..., cells].transpose(1, 2).flatten(2), covered)
+            covered, known, cells = _cells(wanted, items, settings)
+            masks += mask_costs(logits[index].flatten(3)[..., cells].transpose(1, 2).flatten(2), covered, known)
         return _weigh(settings, cost, masks)
 
 
@@ -252,9 +261,11 @@ def track_losses(
     }
     if tracks.amodal:
         logits = torch.cat([masks[pairs.item, :, pairs.slot] for masks in tracks.amodal])
-        layers = len(tracks.amodal)
-        repeated = Pairs(*(x.repeat(layers) for x in pairs))
-        losses |= _mask_losses("amodal", logits, amodal, repeated, settings)
+        before = len(tracks.amodal) - 1
+        repeated = Pairs(*(x.repeat(before + 1) for x in pairs))
+        weight = torch.cat((settings.auxiliary_weight * pairs.weight.repeat(before), pairs.weight))
+        hidden = HiddenPixels(targets.pixels, amodal.pixels)
+        losses |= _mask_losses("amodal", logits, amodal, repeated._replace(weight=weight), settings, hidden)
     return losses
 
 
@@ -265,12 +276,20 @@ def _class_loss(
     layer, item, instance = np.nonzero(assignment != NONE)
     labels[layer, item, assignment[layer, item, instance]] = targets.classes[item, instance]
     wanted = torch.as_tensor(labels, device=logits.device)
-    return settings.class_weight * class_loss(logits, wanted, groups, settings.no_object)
+    labelled = None if targets.labelled is None else torch.as_tensor(targets.labelled, device=logits.device)
+    return settings.class_weight * class_loss(logits, wanted, groups, settings.no_object, labelled)
 
 
-def _mask_losses(name: str, logits: Tensor, targets: Targets, pairs: Pairs, settings: LossSettings) -> Losses:
+def _mask_losses(
+    name: str,
+    logits: Tensor,
+    targets: Targets,
+    pairs: Pairs,
+    settings: LossSettings,
+    hidden: HiddenPixels | None = None,
+) -> Losses:
     cross_entropy, dice = mask_losses(
-        logits, targets.pixels, pairs.item, pairs.instance, pairs.weight, settings.sampling
+        logits, targets.pixels, pairs.item, pairs.instance, pairs.weight, settings.sampling, targets.unknown, hidden
     )
     return {
         f"{name}_mask": settings.mask_weight * cross_entropy,
@@ -294,14 +313,18 @@ def _weigh(settings: LossSettings, classes: Tensor, masks: Sequence[Tensor]) -> 
     return cost
 
 
-def _cells(targets: Targets, items: slice | NDArray[np.int64], settings: LossSettings) -> tuple[Tensor, Tensor | slice]:
-    """What objects cover, [I, n, T · S], of S cells of each mask, and which cells these are."""
-    covered = targets.cells[items].transpose(1, 2)
-    count = covered.shape[-1]
-    if count <= settings.matched_cells:
-        return covered.flatten(2), slice(None)
-    cells = torch.randperm(count, device=covered.device)[: settings.matched_cells]
-    return covered[..., cells].flatten(2), cells
+def _cells(
+    targets: Targets, items: slice | NDArray[np.int64], settings: LossSettings
+) -> tuple[Tensor, Tensor | None, Tensor | slice]:
+    """What objects cover, and what is known of them, [I, n, T · S], of S cells of each mask; and which cells these
+    are."""
+    covered, known = targets.cells[items].transpose(1, 2), targets.known_cells(items)
+    cells: Tensor | slice = slice(None)
+    if covered.shape[-1] > settings.matched_cells:
+        cells = torch.randperm(covered.shape[-1], device=covered.device)[: settings.matched_cells]
+    if known is not None:
+        known = known.transpose(1, 2)[..., cells].flatten(2)
+    return covered[..., cells].flatten(2), known, cells
 
 
 def _in_all_layers(wanted: NDArray[np.bool_], cost: NDArray[np.float32]) -> NDArray[np.bool_]:

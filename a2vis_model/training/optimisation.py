@@ -13,6 +13,7 @@ from ..errors import ConfigError
 from ..modeling import FrameQueryTracker, Mask2FormerVIS, VideoNetwork
 from .ranges import check_at_least
 
+Schedule = Literal["step", "cosine", "constant"]
 Stage = Literal["frame", "video", "joint"]
 
 
@@ -28,8 +29,9 @@ class OptimiserSettings:
     """Gradients of all parameters together are scaled down to this norm."""
     warmup: int = 0
     """Steps in which the learning rate rises linearly."""
-    schedule: Literal["step", "cosine"] = "step"
-    """Down to a tenth at `decay_at`, or along a cosine to zero, which suits short runs."""
+    schedule: Schedule = "step"
+    """Down to a tenth at `decay_at`; along a cosine to zero, which suits short runs; or constant, for weights that are
+    averaged (`TrainingConfig.average`), which need no decay."""
     decay_at: float = 0.7
     """Share of all steps."""
 
@@ -43,7 +45,9 @@ class OptimiserSettings:
         warm = min((step + 1) / (self.warmup + 1), 1.0)
         if self.schedule == "cosine":
             return warm * (1 + math.cos(math.pi * step / steps)) / 2
-        return warm * (0.1 if step >= self.decay_at * steps else 1.0)
+        if self.schedule == "step" and step >= self.decay_at * steps:
+            return warm * 0.1
+        return warm
 
 
 def select_trainable(model: VideoNetwork, stage: Stage) -> None:

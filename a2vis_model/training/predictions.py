@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -74,28 +74,20 @@ def predict_clips(model: nn.Module, features: FrameFeatures, clips: int) -> Unro
 
 
 def _unroll_a2vis(model: A2VIS, features: FrameFeatures, clips: int) -> Unrolled:
-    """As `A2VIS.step` does, except that the clips' own prototypes, independent of each other, are one batch."""
-    assert features.queries is not None
-    batch = len(features.mask_features)
-    prototypes = model.prototypes(_clips_as_items(features.queries, clips))
-    slot = model.prototypes.query_position
-    state = model.global_prototypes.expand(batch, -1, -1)
-    classes, visible = [], []
-    amodal: list[list[Tensor]] = []
+    prototypes = model.initial_state(len(features.mask_features)).prototypes
+    outputs = []
     for k in range(clips):
-        clip = clip_of(features, clips, k)
-        state = model.update(state, prototypes.layers[-1].unflatten(0, (batch, clips))[:, k], slot)
-        visible.append(model.visible_head(state, clip.mask_features))
-        if model.samh is not None:
-            masks, state = model.samh(state, slot, visible[-1], clip.amodal_attention, clip.amodal_features)
-            amodal.append(masks)
-        classes.append(model.class_head(state))
+        outputs.append(model.decode(clip_of(features, clips, k), prototypes))
+        prototypes = outputs[-1].global_prototypes
     tracks = TrackPrediction(
-        classes=_interleave(classes),
-        visible=_interleave(visible),
-        amodal=[_interleave(list(layer)) for layer in zip(*amodal, strict=True)],
+        classes=_interleave([output.classes for output in outputs]),
+        visible=_interleave([output.visible for output in outputs]),
+        amodal=[_interleave(list(layer)) for layer in zip(*(output.amodal for output in outputs), strict=True)],
     )
-    return Unrolled(clips=_read_prototypes(model, prototypes, features, clips), tracks=tracks, prototypes=prototypes)
+    clip_prototypes = _join([output.clip_prototypes for output in outputs])
+    return Unrolled(
+        clips=_read_prototypes(model, clip_prototypes, features, clips), tracks=tracks, prototypes=clip_prototypes
+    )
 
 
 def _unroll_prototypes(model: GenVIS | VITA, features: FrameFeatures, clips: int) -> Unrolled:
@@ -110,12 +102,17 @@ def _unroll_prototypes(model: GenVIS | VITA, features: FrameFeatures, clips: int
     with outputs_of(model.prototypes) as steps:
         for k in range(clips):
             _, state = model.step(clip_of(features, clips, k), state)
-    prototypes = Prototypes(
+    prototypes = _join(steps)
+    return Unrolled(clips=_read_prototypes(model, prototypes, features, clips), prototypes=prototypes)
+
+
+def _join(steps: Sequence[Prototypes]) -> Prototypes:
+    """The prototypes of consecutive clips, as items."""
+    return Prototypes(
         layers=[_interleave(list(layer)) for layer in zip(*(step.layers for step in steps), strict=True)],
         raw=_interleave([step.raw for step in steps]),
         tokens=_interleave([step.tokens for step in steps]),
     )
-    return Unrolled(clips=_read_prototypes(model, prototypes, features, clips), prototypes=prototypes)
 
 
 def _read_prototypes(

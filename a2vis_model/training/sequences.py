@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -18,9 +18,12 @@ from ..data.problems import DataError
 from ..errors import A2VISError
 from .augmentation import Augmentation, TrainingSample, augment
 from .batch import Batch
-from .sources import VideoSource
+from .copy_paste import copy_paste
+from .draws import SMALL_SIDE, EvenDraws, Focus
+from .sources import ClassifiedSource, Video, VideoSource
 
 _ATTEMPTS = 20
+_CANDIDATES = 8
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,11 @@ class SequenceDataset(Dataset[TrainingSample]):
     """Random sequences; number `index` is always the same.
 
     A video is drawn, a frame of it, and the other frames from at most `reach` away, in the order of the video and
-    possibly more than once (GenVIS). Still images become sequences by the moving crop of the augmentation.
+    possibly more than once (GenVIS). The first one is drawn where much is hidden, since in most frames little is.
+    Still images become sequences by the moving crop of the augmentation.
+
+    With even draws a class is drawn first, then a video that holds it and a frame of that in which it may be seen, from
+    sources that know (`ClassifiedSource`).
     """
 
     sources: Sequence[VideoSource]
@@ -42,6 +49,18 @@ class SequenceDataset(Dataset[TrainingSample]):
     width: int
     augmentation: Augmentation
     seed: int
+    even_draws: bool = True
+    draws: Sequence[EvenDraws | None] = field(init=False, repr=False)
+    """Of each source; None where any video is drawn."""
+
+    def __post_init__(self) -> None:
+        # Found out once, before loader processes are started.
+        object.__setattr__(self, "draws", [self._draws(source) for source in self.sources])
+
+    def _draws(self, source: VideoSource) -> EvenDraws | None:
+        if not self.even_draws or not isinstance(source, ClassifiedSource):
+            return None
+        return EvenDraws.of(source.video_classes(), small_share=SMALL_SIDE**2 / (self.height * self.width))
 
     def __getitem__(self, index: int) -> TrainingSample:
         # Broken videos and frames without objects are drawn again, differently.
@@ -61,16 +80,51 @@ class SequenceDataset(Dataset[TrainingSample]):
 
     def _draw(self, rng: np.random.Generator) -> TrainingSample:
         share = np.asarray(self.weights) / np.sum(self.weights)
-        source = self.sources[int(rng.choice(len(self.sources), p=share))]
-        video = source[int(rng.integers(len(source)))]
-        indices = draw_frames(video.length, self.frames, self.reach, rng)
+        number = int(rng.choice(len(self.sources), p=share))
+        sample, still = self._draw_from(number, rng)
+        if still and rng.random() < self.augmentation.copy_paste:
+            other, still = self._draw_from(number, rng)
+            if still:
+                sample = copy_paste(sample, other, rng)
+        return sample
+
+    def _draw_from(self, number: int, rng: np.random.Generator) -> tuple[TrainingSample, bool]:
+        """A sequence of one of the sources, and whether it is made of a still picture."""
+        source, draws = self.sources[number], self.draws[number]
+        focus: Focus | None = None
+        holding: NDArray[np.int64] | None = None
+        if draws is None or not isinstance(source, ClassifiedSource):
+            video = source[int(rng.integers(len(source)))]
+        else:
+            video_number, focus = draws.draw(self.augmentation.resized, rng)
+            classified = source[video_number]
+            video, holding = classified, classified.frames_with(focus.class_id)
+        frames = np.arange(video.length) if holding is None or not len(holding) else holding
+        still = video.length == 1
+        reference = int(rng.choice(frames)) if self.frames == 1 else draw_reference(video, frames, rng)
+        indices = draw_frames(reference, video.length, self.frames, self.reach, rng)
         sample = video.load(indices.tolist(), seen_only=True)
-        return augment(sample, self.augmentation, height=self.height, width=self.width, rng=rng)
+        # In a video things move: what is looked at in one frame may have left in the next.
+        changed = augment(
+            sample,
+            self.augmentation,
+            height=self.height,
+            width=self.width,
+            rng=rng,
+            focus=focus if still else None,
+        )
+        return changed, still
 
 
-def draw_frames(length: int, count: int, reach: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """A random frame and count - 1 others at most `reach` frames away, with replacement, ascending."""
-    reference = int(rng.integers(length))
+def draw_reference(video: Video, frames: NDArray[np.int64], rng: np.random.Generator) -> int:
+    """One of a few random ones of some frames of a video, drawn in proportion to the area that is hidden in it."""
+    candidates = rng.choice(frames, size=_CANDIDATES)
+    areas = np.array([1 + video.hidden_area(t) for t in candidates.tolist()])
+    return int(rng.choice(candidates, p=areas / areas.sum()))
+
+
+def draw_frames(reference: int, length: int, count: int, reach: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """A frame of `length` and count - 1 others at most `reach` frames away, with replacement, ascending."""
     low, high = max(reference - reach, 0), min(reference + reach, length - 1)
     if low == high:
         return np.full(count, reference, np.int64)

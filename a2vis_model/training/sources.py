@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Protocol, cast, get_args
+from pathlib import Path
+from typing import Protocol, cast, get_args, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ..cpu import cores
 from ..data.dataset import Dataset
 from ..data.formats import open_dataset
 from ..data.frames import Frames, FrameSource
-from ..data.problems import DataError, DataProblem
+from ..data.problems import DataError, DataProblem, ProblemLog
 from ..data.video import Sample, VideoRecord
 from ..errors import A2VISError
-from ..render import WORLD_CLASSES, RenderedClip, SyntheticClips, World
+from ..render import WORLD_CLASSES, RenderedClip, SyntheticClips, World, clip_seed
 from ..render import rle as rle_masks
+from ..render.composed_world import ComposedClip
+from ..render.cutouts import Pictures, load_pictures
 
 RENDER_PREFIX = "render:"
+COMPOSED_PREFIX = "composed:"
+_COMPOSED_SIZE = (288, 432)
+"""Height and width in pixels of composed clips: the scale of most photographs that are made of."""
+_COMPOSED_LEAST = 24
+"""Pixels of a thing that have to be seen in a sequence for it to be an object there."""
 
 
 class Video(Protocol):
@@ -32,6 +41,9 @@ class Video(Protocol):
 
     def load(self, indices: Sequence[int], *, seen_only: bool = False) -> Sample:
         """Decode frames, and the masks of all objects or of those visible in one of them."""
+
+    def hidden_area(self, t: int) -> int:
+        """Pixels of objects that something hides in a frame, all objects together; 0 where amodal masks are unknown."""
 
 
 class VideoSource(Protocol):
@@ -46,21 +58,50 @@ class VideoSource(Protocol):
         """One of them; raises DataError when nothing of it can be used."""
 
 
-def open_source(text: str, classes: Sequence[str], *, frames: int, seed: int, gigabytes: float) -> VideoSource:
-    """A data set on disk, or `render:WORLD` for clips that are rendered anew for every sample.
+class ClassifiedVideo(Video, Protocol):
+    """A video that knows where its classes are."""
+
+    def frames_with(self, class_id: int) -> NDArray[np.int64]:
+        """The frames in which objects of a class may be visible."""
+
+
+@runtime_checkable
+class ClassifiedSource(VideoSource, Protocol):
+    """A collection that knows which classes its videos hold, so that these can be drawn evenly."""
+
+    def __getitem__(self, index: int) -> ClassifiedVideo:
+        """See `VideoSource`."""
+
+    def video_classes(self) -> Iterable[Mapping[int, float]]:
+        """See `a2vis_model.data.dataset.Dataset`."""
+
+
+def open_source(
+    text: str,
+    classes: Sequence[str],
+    *,
+    frames: int,
+    seed: int,
+    gigabytes: float,
+    labels: str | Path | None = None,
+) -> VideoSource:
+    """A data set on disk, or `render:WORLD` or `composed:DIR` for clips that are rendered anew for every sample.
 
     Args:
-        text: path or `render:` with "aquarium", "robot" or "mixed".
+        text: path, `render:` with "aquarium", "robot" or "mixed", or `composed:` with a folder, see `open_composed`.
         classes: the network's classes; objects of others are left out.
         frames: length of rendered clips.
         seed: the series of rendered clips.
         gigabytes: memory for decoded videos of a data set.
+        labels: file that says what is labelled in pictures (see `a2vis_model.data.labels`).
 
     Raises:
         A2VISError: it cannot be read, or holds none of the classes.
     """
+    if text.startswith(COMPOSED_PREFIX):
+        return open_composed(text, classes, frames=frames, seed=seed)
     if not text.startswith(RENDER_PREFIX):
-        dataset = open_dataset(text, classes=classes)
+        dataset = open_dataset(text, classes=classes, labels=labels)
         if not any(name in classes for name in dataset.class_names()):
             raise _strange_classes(text, classes, sorted(set(dataset.class_names())))
         return CachedSource(dataset, gigabytes)
@@ -70,6 +111,27 @@ def open_source(text: str, classes: Sequence[str], *, frames: int, seed: int, gi
     if set(classes).isdisjoint(WORLD_CLASSES[world]):
         raise _strange_classes(text, classes, WORLD_CLASSES[world])
     return RenderedSource(cast(World, world), classes, frames=frames, seed=seed)
+
+
+def open_composed(text: str, classes: Sequence[str], *, frames: int, seed: int) -> ComposedSource:
+    """Clips composed of the pictures in `DIR/cutouts` and `DIR/backgrounds`.
+
+    Where those are split into folders `train` and `val`, `composed:DIR` takes `train` and `composed:DIR@val` the other;
+    cut-outs that have no folder `train` are taken from `cutouts` itself.
+
+    Raises:
+        A2VISError: the pictures cannot be used, or show none of the classes.
+    """
+    folder, split = text.removeprefix(COMPOSED_PREFIX), ""
+    if not Path(folder).is_dir() and "@" in folder:
+        folder, _, split = folder.rpartition("@")
+    folders = [Path(folder) / name for name in ("cutouts", "backgrounds")]
+    for number, whole in enumerate(folders):
+        part = whole / (split or "train")
+        if split or part.is_dir():
+            folders[number] = part
+    cutouts, backgrounds = folders
+    return ComposedSource(load_pictures(cutouts, backgrounds, ProblemLog(), classes), classes, frames=frames, seed=seed)
 
 
 def _strange_classes(text: str, wanted: Sequence[str], found: Sequence[str]) -> A2VISError:
@@ -93,6 +155,46 @@ class RenderedSource:
 
     def __getitem__(self, index: int) -> Video:
         return RenderedVideo(self._clips[index], self._classes)
+
+
+class ComposedSource:
+    """An unlimited supply of clips composed of pictures; loader processes that are forked later share the pictures."""
+
+    has_amodal = True
+
+    def __init__(self, pictures: Pictures, classes: Sequence[str], *, frames: int, seed: int) -> None:
+        self._pictures, self._classes = pictures, tuple(classes)
+        self._frames, self._seed = frames, seed
+
+    def __len__(self) -> int:
+        return 2**31
+
+    def __getitem__(self, index: int) -> Video:
+        height, width = _COMPOSED_SIZE
+        clip = ComposedClip.sample(
+            self._pictures, seed=clip_seed(self._seed, index), frames=self._frames, height=height, width=width
+        )
+        return ComposedVideo(clip, self._classes)
+
+
+@dataclass(frozen=True)
+class ComposedVideo:
+    """A composed clip as a video of a data set; its frames are rendered when they are loaded."""
+
+    clip: ComposedClip
+    classes: tuple[str, ...]
+    """The network's."""
+
+    @property
+    def length(self) -> int:
+        return len(self.clip.times)
+
+    def load(self, indices: Sequence[int], *, seen_only: bool = False) -> Sample:
+        """See `Video`; objects are first visible where they are in the frames loaded."""
+        rendered, places = np.unique(np.asarray(indices, np.int64), return_inverse=True)
+        clip = self.clip.render(rendered.tolist(), _COMPOSED_LEAST)
+        sample = RenderedVideo(clip, self.classes).load(places.tolist(), seen_only=seen_only)
+        return replace(sample, indices=np.asarray(indices, np.int64), first_visible=rendered[sample.first_visible])
 
 
 @dataclass(frozen=True)
@@ -129,6 +231,11 @@ class RenderedVideo:
             object_ids=np.array([o.id for o in objects], np.int64),
             first_visible=np.array([np.flatnonzero(o.visible_areas)[0] for o in objects], np.int64),
         )
+
+    def hidden_area(self, t: int) -> int:
+        """See `Video`."""
+        known = (o for o in self.clip.objects if o.class_name in self.classes)
+        return sum(rle_masks.area(o.amodal_rles[t]) - rle_masks.area(o.visible_rles[t]) for o in known)
 
 
 @dataclass(frozen=True)
@@ -179,6 +286,10 @@ class CachedSource:
 
     def __getitem__(self, index: int) -> VideoRecord:
         return self._videos.get(index) or self._dataset[index]
+
+    def video_classes(self) -> Iterable[Mapping[int, float]]:
+        """See `ClassifiedSource`."""
+        return self._dataset.video_classes()
 
     def _decode(self, index: int) -> tuple[VideoRecord | None, int]:
         try:

@@ -18,7 +18,7 @@ from ..data.problems import DataError
 from ..errors import A2VISError
 from ..modeling import ClipPrediction, VideoNetwork
 from .augmentation import Augmentation, TrainingSample, augment
-from .batch import Batch, MaskKind
+from .batch import Batch, MaskKind, Targets
 from .config import mask_kind
 from .sources import Video
 
@@ -40,17 +40,29 @@ class PanopticQuality:
         """In [0, 1]."""
         return self.overlap / max(self.hits + self.errors / 2, 1.0)
 
-    def add(self, tubes: MaskTubes, predicted: NDArray[np.int64], wanted: NDArray[np.int64]) -> None:
-        """Count a video: classes of slots [Q], negative for none, and of objects [n]."""
+    def add(
+        self,
+        tubes: MaskTubes,
+        predicted: NDArray[np.int64],
+        wanted: NDArray[np.int64],
+        labelled: NDArray[np.bool_] | None = None,
+    ) -> None:
+        """Count a video: classes of slots [Q], negative for none, and of objects [n].
+
+        A slot of a class that is not `labelled` [K] is no error where it is no hit.
+        """
         slots, objects = np.flatnonzero((predicted >= 0) & (tubes.slots > 0)), np.flatnonzero(tubes.objects > 0)
-        union = tubes.slots[slots, None] + tubes.objects[objects] - tubes.overlap[np.ix_(slots, objects)]
-        iou = tubes.overlap[np.ix_(slots, objects)] / union
+        pairs = np.ix_(slots, objects)
+        union = tubes.slots[slots, None] - tubes.unknown[pairs] + tubes.objects[objects] - tubes.overlap[pairs]
+        iou = tubes.overlap[pairs] / union
         iou = np.where(predicted[slots, None] == wanted[objects], iou, 0.0)
-        hits = iou[linear_sum_assignment(iou, maximize=True)]
-        hits = hits[hits > 0.5]
-        self.overlap += float(hits.sum())
-        self.hits += len(hits)
-        self.errors += len(slots) + len(objects) - 2 * len(hits)
+        rows, columns = linear_sum_assignment(iou, maximize=True)
+        hit = iou[rows, columns] > 0.5
+        self.overlap += float(iou[rows[hit], columns[hit]].sum())
+        self.hits += int(hit.sum())
+        missed = np.delete(predicted[slots], rows[hit])
+        excused = 0 if labelled is None else int((~labelled[missed]).sum())
+        self.errors += len(missed) - excused + len(objects) - int(hit.sum())
 
 
 @dataclass
@@ -63,12 +75,17 @@ class MaskTubes:
     """[Q]."""
     objects: NDArray[np.float64] = field(default_factory=lambda: np.zeros(()))
     """[n]."""
+    unknown: NDArray[np.float64] = field(default_factory=lambda: np.zeros(()))
+    """[Q, n] of a slot where it is not known whether they belong to an object."""
 
-    def add(self, logits: Tensor, covered: Tensor) -> None:
-        """Count T frames: mask logits [T, Q, h, w] and the objects' shares of the same cells [T, n, h · w]."""
+    def add(self, logits: Tensor, covered: Tensor, known: Tensor | None = None) -> None:
+        """Count T frames: mask logits [T, Q, h, w], the objects' shares of the same cells [T, n, h · w] and which share
+        of these is known, all if not given."""
         predicted = (logits.flatten(2) > 0).float()
         wanted = (covered > 0.5).float()
         self.overlap = self.overlap + (predicted @ wanted.transpose(1, 2)).sum(0).double().cpu().numpy()
+        hidden = torch.zeros_like(wanted) if known is None else (known < 0.5).float()
+        self.unknown = self.unknown + (predicted @ hidden.transpose(1, 2)).sum(0).double().cpu().numpy()
         self.slots = self.slots + predicted.sum(dim=(0, 2)).double().cpu().numpy()
         self.objects = self.objects + wanted.sum(dim=(0, 2)).double().cpu().numpy()
 
@@ -92,8 +109,8 @@ def validate_frames(
         batch = loaded.to(_device(model))
         found = model.detector.detections(model.detector(batch.normalised().flatten(0, 1)))
         tubes = MaskTubes()
-        tubes.add(found.masks, batch.targets(kind).cells[0])
-        quality.add(tubes, _classes(found.classes[0]), batch.classes[0])
+        _count(tubes, found.masks, batch.targets(kind))
+        quality.add(tubes, _classes(found.classes[0]), batch.classes[0], _labelled(batch))
     return {kind: quality.value}
 
 
@@ -130,11 +147,11 @@ def validate_videos(
             ]
             for kind, logits in masks:
                 if logits is not None:
-                    covered = batch.cut(clip).targets(kind).cells[0]
-                    tubes.setdefault(kind, MaskTubes()).add(logits[0], covered)
+                    _count(tubes.setdefault(kind, MaskTubes()), logits[0], batch.cut(clip).targets(kind))
         for name, tube in tubes.items():
             assert prediction is not None
-            qualities.setdefault(name, PanopticQuality()).add(tube, _classes(prediction.classes[0]), batch.classes[0])
+            classes = _classes(prediction.classes[0])
+            qualities.setdefault(name, PanopticQuality()).add(tube, classes, batch.classes[0], _labelled(batch))
     return {name: quality.value for name, quality in qualities.items()}
 
 
@@ -164,6 +181,17 @@ def _load(video: Video, indices: Sequence[int], config: ModelConfig) -> Batch:
         rng=np.random.default_rng(0),
     )
     return Batch.collate([unchanged])
+
+
+def _count(tubes: MaskTubes, logits: Tensor, targets: Targets) -> None:
+    """Add the frames of the one sequence of a batch."""
+    known = targets.known_cells()
+    tubes.add(logits, targets.cells[0], None if known is None else known[0])
+
+
+def _labelled(batch: Batch) -> NDArray[np.bool_] | None:
+    """The classes [K] that the one sequence of a batch labels; None for all."""
+    return None if batch.labelled is None else batch.labelled[0]
 
 
 def _classes(logits: Tensor) -> NDArray[np.int64]:

@@ -139,7 +139,7 @@ def test_the_doctor_looks_into_the_engine_cache(tmp_path: Path, model: VideoNetw
     save_weights(weights, model, config)
 
     def found() -> Any:
-        return {finding.about: finding for finding in check_backends(str(weights), "onboard", cache)}
+        return {finding.about: finding for finding in check_backends(str(weights), cache)}
 
     if torch.cuda.is_available() or "backend compile, fp32" not in found():
         pytest.skip("compares with the engine of a CPU, and needs a C++ compiler to build one")
@@ -160,7 +160,7 @@ def test_the_doctor_looks_into_the_engine_cache(tmp_path: Path, model: VideoNetw
     refused = found()["backend compile, fp32"]
     assert refused.verdict == "error"
     assert "truncated or changed" in refused.text
-    assert check_backends("/nowhere.safetensors", "onboard", cache) == []
+    assert check_backends("/nowhere.safetensors", cache) == []
 
 
 @needs_ros

@@ -209,7 +209,6 @@ def test_stopping_the_worker_finishes_the_open_clip() -> None:
 def request(weights: str, **changes: object) -> ModelRequest:
     values: dict[str, object] = {
         "weights": weights,
-        "preset": "onboard",
         "device": "cpu",
         "backend": "eager",
         "precision": "fp32",

@@ -1,0 +1,30 @@
+"""`a2vis weights`: which weights come with the package, what they know and how good they are."""
+
+import argparse
+
+from ..shipped import DEFAULT_WEIGHTS, ShippedWeights, find_weights, shipped_weights
+from ..weights import read_config
+
+
+def add_arguments(_parser: argparse.ArgumentParser) -> None:
+    """The command takes none."""
+
+
+def run(_args: argparse.Namespace) -> int:
+    """Print an entry for each set; its name is what `--weights` and the node's `weights` take."""
+    print("\n\n".join(_entry(name, weights) for name, weights in shipped_weights().items()))
+    return 0
+
+
+def _entry(name: str, weights: ShippedWeights) -> str:
+    path = find_weights(name)
+    config = read_config(path)
+    lines = [
+        f"{name}{' (default)' if name == DEFAULT_WEIGHTS else ''}: {weights.about}",
+        f"  classes   {', '.join(config.classes)}",
+        f"  network   {config.name}, input {config.input_width}x{config.input_height}",
+        f"  file      {path}, {path.stat().st_size / 1e6:.1f} MB",
+    ]
+    for where, numbers in weights.measured.items():
+        lines.append(f"  measured  {', '.join(f'{measure} {value:g}' for measure, value in numbers.items())} ({where})")
+    return "\n".join([*lines, f"  card      {weights.card}"])

@@ -1,0 +1,119 @@
+"""What the annotations of a picture leave out: classes that they do not label, and shapes behind what hides them.
+
+Two keys say so, `labelled` (a list of class names: every object of these classes is annotated) and `amodal` ("known" or
+"unknown": masks are of visible parts alone). They stand in a video or image of an annotation file, at its top level
+for all of them, or, where the file is not to be changed, in the rules of a labels file in YAML:
+
+    - files: cocoperson_*       # a shell pattern of the name of a picture's, or a video's first, file
+      labelled: [person]
+    - files: "*"
+      amodal: unknown
+
+The first rule whose pattern fits counts, before what the annotation file says of the picture, before its top level.
+"""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .problems import DataError, DataProblem, RecordError
+
+LABELS_FILE = "labels.yaml"
+"""Found by this name beside an annotation file."""
+_AMODAL = {"known": True, "unknown": False}
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What is annotated in one picture or video; None where nothing says so."""
+
+    labelled: tuple[str, ...] | None = None
+    """Classes of which every object is annotated."""
+    amodal: bool | None = None
+    """Whether there are amodal masks."""
+
+    @classmethod
+    def parse(cls, record: Mapping[str, Any], classes: Sequence[str]) -> Labels:
+        """Read the two keys of a record.
+
+        Args:
+            record: may hold other keys too.
+            classes: those that can be labelled.
+
+        Raises:
+            RecordError: a value is none of the possible ones.
+        """
+        labelled = record.get("labelled")
+        if labelled is not None:
+            if not isinstance(labelled, list) or not all(isinstance(name, str) for name in labelled):
+                raise RecordError(f"labelled is {reprlib.repr(labelled)}, not a list of class names")
+            if unknown := [name for name in labelled if name not in classes]:
+                raise RecordError(f"labelled: unknown class {unknown[0]!r}; the classes are {', '.join(classes)}")
+        amodal = record.get("amodal")
+        if amodal is not None and (not isinstance(amodal, str) or amodal not in _AMODAL):
+            raise RecordError(f"amodal is {reprlib.repr(amodal)}; choose {' or '.join(_AMODAL)}")
+        return cls(None if labelled is None else tuple(labelled), None if amodal is None else _AMODAL[amodal])
+
+    def over(self, other: Labels) -> Labels:
+        """These, and those of another where nothing is said here."""
+        return Labels(
+            other.labelled if self.labelled is None else self.labelled,
+            other.amodal if self.amodal is None else self.amodal,
+        )
+
+
+@dataclass(frozen=True)
+class LabelRules:
+    """The rules of a labels file."""
+
+    path: str = ""
+    rules: tuple[tuple[str, Mapping[str, Any]], ...] = ()
+    """Patterns of file names, and what holds for the pictures of such names."""
+
+    @classmethod
+    def read(cls, path: str | Path) -> LabelRules:
+        """Raises DataError when the file cannot be read or is no list of rules."""
+
+        def error(record: str, message: str) -> DataError:
+            return DataError(DataProblem(str(path), record, message))
+
+        try:
+            document = yaml.safe_load(Path(path).read_text("utf-8"))
+        except (OSError, ValueError, RecursionError, yaml.YAMLError) as problem:
+            reason = " ".join(str(problem).split())
+            raise error("file", f"cannot be read as YAML: {reason}") from problem
+        if not isinstance(document, list):
+            raise error("file", "is not a list of rules, each with 'files' and 'labelled' or 'amodal'")
+        rules = []
+        for number, rule in enumerate(document, 1):
+            if not isinstance(rule, dict) or not isinstance(rule.get("files"), str):
+                raise error(f"rule {number}", "has no 'files', the pattern of file names that it is about")
+            if strange := sorted(map(str, rule.keys() - {"files", "labelled", "amodal"})):
+                raise error(f"rule {number}", f"unknown key {strange[0]!r}; there are files, labelled, amodal")
+            if len(rule) == 1:
+                raise error(f"rule {number}", "says nothing: give 'labelled' or 'amodal'")
+            rules.append((rule["files"], rule))
+        return cls(str(path), tuple(rules))
+
+    @classmethod
+    def find(cls, annotations: Path) -> LabelRules:
+        """The rules in the file `labels.yaml` beside an annotation file; none without one."""
+        beside = annotations.parent / LABELS_FILE
+        return cls.read(beside) if beside.is_file() else cls()
+
+    def of(self, file: str, classes: Sequence[str]) -> Labels:
+        """What the first fitting rule says about a picture; raises DataError for a class that there is not."""
+        for number, (pattern, rule) in enumerate(self.rules, 1):
+            if fnmatchcase(file, pattern):
+                try:
+                    return Labels.parse(rule, classes)
+                except RecordError as error:
+                    raise DataError(DataProblem(self.path, f"rule {number}", str(error))) from error
+        return Labels()

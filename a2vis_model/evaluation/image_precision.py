@@ -1,0 +1,167 @@
+"""Average precision of the frame detector on single images: COCO's protocol, computed by pycocotools."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+from tqdm import tqdm
+
+from ..config import ModelConfig
+from ..data import Dataset
+from ..data.problems import DataError
+from ..modeling import ClipPrediction, VideoNetwork
+from ..observations import FrameReader
+from ..preprocessing import FrameTransform
+from .run_lengths import areas, boxes, encode
+
+DETECTIONS = 100
+"""Detections of an image that are counted, as COCO counts them."""
+
+_LEAST_SCORE = 1e-3
+"""Below this score a (query, class) pair is not worth a detection: it cannot change a precision anybody reads."""
+
+# Rows of `COCOeval.stats`.
+_STATS = {"AP": 0, "AP50": 1, "AP75": 2, "AP_small": 3, "AP_medium": 4, "AP_large": 5, "AR": 8}
+
+
+@dataclass(frozen=True)
+class ImagePrecision:
+    """COCO mask precision of a detector on a set of images, each value in [0, 1] or None where nothing is to be found.
+
+    The sizes are COCO's, of the mask in the image's own pixels: small below 32², large from 96² on.
+    """
+
+    images: int
+    """How many images were used."""
+    objects: int
+    """How many objects there are to be found."""
+    overall: dict[str, float | None]
+    """AP, AP50, AP75, AP_small, AP_medium, AP_large and AR, averaged over the classes that have objects."""
+    by_class: dict[str, float | None]
+    """AP of each class."""
+
+
+def image_precision(
+    model: VideoNetwork, config: ModelConfig, dataset: Dataset, *, device: torch.device, quiet: bool = True
+) -> ImagePrecision:
+    """Run a network's frame detector over the first frame of every video of a data set, and score its masks.
+
+    Images that cannot be read are left out; the data set reports them. Classes that an image does not label are
+    neither to be found there nor wrong there.
+
+    Args:
+        model: the network; its detector alone is run.
+        config: its configuration.
+        dataset: opened with the network's classes.
+        device: where to compute.
+        quiet: show no progress bar.
+    """
+    model = model.to(device).eval()
+    transform = FrameTransform(input_height=config.input_height, input_width=config.input_width, device=device)
+    reader = FrameReader.on(device)
+    images: list[dict[str, int]] = []
+    truth: list[dict[str, Any]] = []
+    found: list[dict[str, Any]] = []
+    for number in tqdm(range(len(dataset)), unit="image", desc=config.name, disable=quiet):
+        try:
+            video = dataset[number]
+        except DataError:  # the data set has reported it
+            continue
+        try:
+            frame = video.load([0])
+        except DataError as error:
+            video.problems.report(error.problem)
+            continue
+        images.append({"id": number, "height": video.height, "width": video.width})
+        for class_id, mask in zip(frame.class_ids, frame.visible[:, 0], strict=True):
+            truth.append(_record(number, int(class_id), mask) | {"id": len(truth) + 1, "iscrowd": 0})
+        found += _detect(model, transform, reader, frame.frames[0], number)
+    return _score(config.classes, images, truth, found)
+
+
+@torch.inference_mode()
+def _detect(
+    model: VideoNetwork, transform: FrameTransform, reader: FrameReader, image: NDArray[np.uint8], number: int
+) -> Iterator[dict[str, Any]]:
+    """The detections of one image [H, W, 3]: the best (query, class) pairs, a score each.
+
+    As in Mask2Former a score is the probability of the class times the mean probability inside the mask.
+    """
+    pixels, place = transform(image)
+    detections = model.detector.detections(model.detector(pixels[None]))
+    prediction = ClipPrediction(detections.classes, detections.masks[:, None], None)
+    frame = reader.read(prediction, 0, place, np.zeros(detections.masks.shape[1], np.float32))
+    probability = detections.masks[0].float().sigmoid()
+    inside = probability > 0.5
+    sure = (probability * inside).sum(dim=(1, 2)) / inside.sum(dim=(1, 2)).clamp(min=1)
+    classes = detections.classes[0].float().softmax(dim=-1)[:, :-1]
+    scores = (classes * sure[:, None]).cpu().numpy()
+    for pair in np.argsort(-scores, axis=None, kind="stable")[:DETECTIONS]:
+        query, class_id = divmod(int(pair), scores.shape[1])
+        mask, _ = frame.masks(query)
+        if scores[query, class_id] < _LEAST_SCORE:
+            return
+        if mask is not None and mask.area:
+            yield {
+                "image_id": number,
+                "category_id": class_id + 1,
+                "segmentation": mask.coco_rle(),
+                "score": float(scores[query, class_id]),
+            }
+
+
+def _record(number: int, class_id: int, mask: NDArray[np.bool_]) -> dict[str, Any]:
+    rle = encode(mask)
+    return {
+        "image_id": number,
+        "category_id": class_id + 1,
+        "segmentation": rle,
+        "area": int(areas([rle])[0]),
+        "bbox": boxes([rle])[0].tolist(),
+    }
+
+
+def _score(
+    classes: Sequence[str], images: list[dict[str, int]], truth: list[dict[str, Any]], found: list[dict[str, Any]]
+) -> ImagePrecision:
+    names = {index + 1: name for index, name in enumerate(classes)}
+    nothing: dict[str, float | None] = dict.fromkeys(_STATS)
+    if not truth or not found:
+        value = 0.0 if truth else None
+        present = {names[record["category_id"]] for record in truth}
+        by_class = {name: value if name in present else None for name in classes}
+        return ImagePrecision(len(images), len(truth), nothing | {"AP": value}, by_class)
+    with redirect_stdout(StringIO()):  # pycocotools prints its progress
+        reference = COCO()
+        reference.dataset = {
+            "info": {},
+            "images": images,
+            "annotations": truth,
+            "categories": [{"id": number, "name": name} for number, name in names.items()],
+        }
+        reference.createIndex()
+        evaluation = COCOeval(reference, reference.loadRes(found), "segm")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    precision = evaluation.eval["precision"][:, :, :, 0, -1]  # [thresholds, recalls, classes], of all sizes
+    return ImagePrecision(
+        images=len(images),
+        objects=len(truth),
+        overall={name: _value(evaluation.stats[row]) for name, row in _STATS.items()},
+        by_class={name: _value(precision[:, :, index].mean()) for index, name in enumerate(classes)},
+    )
+
+
+def _value(number: float) -> float | None:
+    """pycocotools' -1 stands for a mean over nothing."""
+    return None if number < 0 else float(number)

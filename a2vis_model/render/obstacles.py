@@ -1,0 +1,106 @@
+"""What hides the things of a composed scene and is none itself: occluders on their way, others anywhere, and decoys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .billboard import Sprite, make_sprite
+from .cutouts import Pictures, Pixels
+from .harmonise import colour_change, harmonise
+from .journey import Journey
+from .occluders import decoy, occluder
+from .stage import Stage
+from .texture import Rng
+from .things import Thing, sample_way
+from .traits import OTHER
+from .view import View
+
+_PLANNED_SHARE = 0.3  # of things that an occluder is put before
+_MOST_PLANNED = 5
+_WHOLLY_SHARE = 0.65  # of the occluders before what moves: they hide it altogether
+_HIDDEN_SECONDS = (0.3, 3.0)
+_OTHERS = 0.5  # occluders and decoys that stand anywhere, on average, of each kind
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """Something that hides things and is none; most stand still."""
+
+    sprite: Sprite
+    journey: Journey
+
+
+def sample_obstacles(
+    rng: Rng, pictures: Pictures, things: Sequence[Thing], view: View, stage: Stage
+) -> tuple[Obstacle, ...]:
+    """All of a scene with these ``things``."""
+    found: list[Obstacle] = []
+    for thing in things:
+        if len(found) < _MOST_PLANNED and rng.uniform() < _PLANNED_SHARE:
+            found.append(_before(rng, pictures, thing, view, stage))
+    for _ in range(int(rng.poisson(_OTHERS))):
+        tall = float(np.exp(rng.uniform(np.log(0.3), np.log(3))))
+        wide = tall * float(np.exp(rng.uniform(np.log(0.08), np.log(2))))
+        depth = 1 + float(rng.uniform(0.2, 0.6)) * stage.backdrop.depth
+        x = float(rng.uniform(-1, 1)) * stage.half_view(depth)
+        found.append(_standing(rng, stage, occluder(rng, _photo(rng, pictures), tall, wide), tall, x, depth))
+    found += [_decoy(rng, pictures, stage) for _ in range(int(rng.poisson(_OTHERS)))]
+    return tuple(found)
+
+
+def _photo(rng: Rng, pictures: Pictures) -> Pixels:
+    return pictures.backgrounds[int(rng.integers(len(pictures.backgrounds)))]
+
+
+def _standing(rng: Rng, stage: Stage, pixels: Pixels, tall: float, x: float, depth: float) -> Obstacle:
+    foot = stage.place(x, depth)
+    return Obstacle(_sprite(rng, stage, pixels, tall, x, depth), Journey(np.zeros(1), np.array([foot[[0, 2]]], float)))
+
+
+def _sprite(rng: Rng, stage: Stage, pixels: Pixels, tall: float, x: float, depth: float) -> Sprite:
+    """In light and colours of the place."""
+    pixels = stage.fitted(pixels, tall, depth)
+    change = colour_change(rng, hue=0, strength=0.3)
+    light, colour = float(rng.uniform(0.2, 0.8)), float(rng.uniform(0, 0.5))
+    around = stage.surroundings(stage.place(x, depth), tall)
+    return make_sprite(harmonise(pixels, change, around, light=light, colour=colour), tall)
+
+
+def _decoy(rng: Rng, pictures: Pictures, stage: Stage) -> Obstacle:
+    """The shape of a cut-out filled with something else, which goes its way as things do."""
+    cutouts = pictures.cutouts[pictures.classes[int(rng.integers(len(pictures.classes)))]]
+    silhouette = cutouts[int(rng.integers(len(cutouts)))].pixels[..., 3]
+    pixels = decoy(rng, _photo(rng, pictures), silhouette)
+    rows, columns = pixels.shape[:2]
+    tall = float(np.exp(rng.uniform(np.log(0.3), np.log(2))))
+    wide = tall * columns / rows
+    depth = stage.sample_depth(rng, tall, wide, rows)
+    x = float(rng.normal(0, 0.5)) * stage.half_view(depth)
+    way = sample_way(rng, stage, OTHER, x=x, depth=depth, wide=wide, speed=float(rng.uniform(*OTHER.speed)))
+    return Obstacle(_sprite(rng, stage, pixels, tall, x, depth), way)
+
+
+def _before(rng: Rng, pictures: Pictures, thing: Thing, view: View, stage: Stage) -> Obstacle:
+    """An occluder that hides ``thing`` for 0.3 to 3 s, or a part of it."""
+    time = float(rng.uniform(0.1, 0.9)) * stage.window
+    eye = view.camera(time).position.astype(np.float64)
+    step, later = thing.journey.at(time), thing.journey.at(time + 0.1)
+    speed = abs(later.x - step.x) / 0.1
+    share = float(rng.uniform(0.45, 0.9))  # of the way from the eye to the thing
+    foot = eye[[0, 2]] + share * (np.array([step.x, step.z]) - eye[[0, 2]])
+    # As high as the line from the eye to the top of the thing there.
+    tall = eye[1] + (thing.lift + thing.sprite.height - eye[1]) * share
+    if speed and rng.uniform() < _WHOLLY_SHARE:
+        seconds = float(np.exp(rng.uniform(*np.log(_HIDDEN_SECONDS))))
+        wide = share * (1.1 * thing.sprite.width + speed * seconds)
+        tall *= float(rng.uniform(1.05, 1.4))
+    else:
+        wide = share * thing.sprite.width * float(rng.uniform(0.15, 0.9))
+        tall *= float(rng.uniform(0.4, 1.5))
+    x, depth = (float(v) for v in foot - stage.camera.position[[0, 2]])
+    tall = max(float(tall), 0.1)
+    wide = float(np.clip(wide, 0.04, 0.8 * stage.half_view(float(foot[1] - eye[2]))))
+    return _standing(rng, stage, occluder(rng, _photo(rng, pictures), tall, wide), tall, x, depth)

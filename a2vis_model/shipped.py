@@ -1,0 +1,82 @@
+"""The weights that come with the package: their names, their files and what is known of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import yaml
+
+from .errors import CheckpointError
+from .identity import file_hash
+
+DEFAULT_WEIGHTS = "onboard"
+"""Name of the weights that every command and the node use unless told otherwise."""
+
+_FOLDER = Path(__file__).resolve().parent / "checkpoints"
+_INDEX = "index.yaml"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShippedWeights:
+    """A set of weights as the index describes it."""
+
+    sha256: str
+    """Of its file."""
+    about: str
+    """What it knows, in a few words."""
+    card: str
+    """Path of its model card in the source tree."""
+    measured: Mapping[str, Mapping[str, float]]
+    """Headline numbers: what they were taken on, then the measures."""
+
+
+@cache
+def shipped_weights() -> dict[str, ShippedWeights]:
+    """All that come with the package, by name.
+
+    Raises:
+        CheckpointError: the index is missing or broken.
+    """
+    path = _FOLDER / _INDEX
+    try:
+        content = yaml.safe_load(path.read_text("utf-8"))
+        return {name: ShippedWeights(**entry) for name, entry in content.items()}
+    except (OSError, yaml.YAMLError, AttributeError, TypeError, UnicodeError) as error:
+        reason = " ".join(str(error).split())
+        raise CheckpointError(f"{path}: missing or broken ({reason}); reinstall the package") from error
+
+
+def find_weights(weights: str | Path) -> Path:
+    """The file of weights that are given by the name of a set that ships, or by a path.
+
+    A name goes before a file that is called so; `./NAME` is the file.
+
+    Raises:
+        CheckpointError: there is neither.
+    """
+    names = shipped_weights()
+    path = _FOLDER / f"{weights}.safetensors" if str(weights) in names else Path(weights)
+    if not path.is_file():
+        if path.parent == _FOLDER:
+            raise CheckpointError(f"{path}: missing, though it comes with the package; reinstall it")
+        raise CheckpointError(
+            f"{str(weights) or repr('')}: no such file; give a weight file or the name of weights that ship: "
+            f"{', '.join(names)}"
+        )
+    return path
+
+
+def check_intact(path: Path) -> None:
+    """Compare a file that ships with the index; any other file is not looked at.
+
+    Raises:
+        CheckpointError: it is not what was shipped.
+    """
+    path = path.resolve()
+    entry = shipped_weights().get(path.stem) if path.parent == _FOLDER else None
+    if entry is not None and file_hash(path) != entry.sha256:
+        raise CheckpointError(
+            f"{path}: damaged, its SHA-256 is not the one in {_INDEX}; reinstall the package, or keep weights of your "
+            "own elsewhere and give their path"
+        )

@@ -1,0 +1,214 @@
+"""Recipes: how a set of weights came about, all its stages one after another, as data."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+from typing import Any, NoReturn
+
+from ..config import config_directory, read_yaml
+from ..errors import ConfigError
+from .loop import AVERAGE, BEST, LAST
+
+RESULTS = {"last": LAST, "average": AVERAGE, "best": BEST}
+"""Files of a finished stage, by the names that a recipe has for them."""
+_FOLDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+
+
+@dataclass(frozen=True)
+class RecipeStage:
+    """A training run of a recipe."""
+
+    name: str
+    """Of its folder too."""
+    options: Mapping[str, Any]
+    """Those of `a2vis train`, with underscores in their names. `init` may be one of `RESULTS`: of the stage before."""
+
+    @property
+    def follows(self) -> bool:
+        """Whether it starts from what the stage before left."""
+        init = self.options.get("init")
+        return isinstance(init, str) and init in RESULTS
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Stages that make a set of weights."""
+
+    name: str
+    roots: Mapping[str, str]
+    """Folders whose place differs between machines, written ${NAME} in options, and what each is to hold."""
+    stages: tuple[RecipeStage, ...]
+    ships: str
+    """Which of the last stage's `RESULTS` is what it was made for."""
+    half: bool
+    """Whether that is stored in fp16."""
+
+
+class OptionParser(argparse.ArgumentParser):
+    """A parser of options that somebody wrote into a file: what is wrong with them is a ConfigError."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise it."""
+        raise ConfigError(message)
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes that come with the package."""
+    return sorted(path.stem for path in config_directory("recipes").glob("*.yaml"))
+
+
+def load_recipe(recipe: str) -> Recipe:
+    """Read a recipe.
+
+    Args:
+        recipe: a name from `recipe_names()`, or the path of a YAML file.
+
+    Raises:
+        ConfigError: it is unknown, unreadable, or has unknown keys or unusable values; the options of its stages
+            are checked by `stage_arguments`.
+    """
+    path = Path(recipe)
+    if path.suffix not in (".yaml", ".yml"):
+        if recipe not in recipe_names():
+            raise ConfigError(f"unknown recipe {recipe!r}; choose one of {', '.join(recipe_names())}, or a YAML file")
+        path = config_directory("recipes") / f"{recipe}.yaml"
+    try:
+        return _recipe(path.stem, read_yaml(path))
+    except ConfigError as error:
+        text = str(error)
+        raise ConfigError(text if text.startswith(str(path)) else f"{path}: {text}") from error
+
+
+def _recipe(name: str, content: Mapping[str, Any]) -> Recipe:
+    content = {"roots": {}, "common": {}, **content}
+    _check_keys(content, "", "roots", "common", "stages", "ship")
+    roots = _mapping(content["roots"], "roots")
+    for root, text in roots.items():
+        if not isinstance(root, str) or not isinstance(text, str) or not root.isidentifier():
+            raise ConfigError(f"roots.{root}={text!r}; give a plain name, and in words what the folder is to hold")
+    common = _mapping(content["common"], "common")
+    if not isinstance(content["stages"], list) or not content["stages"]:
+        raise ConfigError(f"stages={content['stages']!r}; expected a list of stages")
+    stages: list[RecipeStage] = []
+    for number, entry in enumerate(content["stages"], start=1):
+        options = {**common, **_mapping(entry, f"stages, number {number}")}
+        stage = RecipeStage(str(options.pop("name", "")), options)
+        if not _FOLDER_NAME.fullmatch(stage.name) or stage.name in {other.name for other in stages}:
+            raise ConfigError(f"stages, number {number}: name={stage.name!r}; give each stage a plain name of its own")
+        if stage.follows:
+            if not stages:
+                raise ConfigError(f"stage {stage.name}: init={options['init']}; there is no stage before the first")
+            _check_result(options["init"], stages[-1], f"stage {stage.name}: init")
+        for word in _words(options):
+            _check_roots(word, roots, stage)
+        stages.append(stage)
+    ship = _mapping(content["ship"], "ship")
+    _check_keys(ship, "ship.", "weights", "half")
+    if not isinstance(ship["half"], bool):
+        raise ConfigError(f"ship.half={ship['half']!r}; expected true or false")
+    _check_result(ship["weights"], stages[-1], "ship.weights")
+    return Recipe(name, roots, tuple(stages), ship["weights"], ship["half"])
+
+
+def stage_arguments(recipe: Recipe, number: int, roots: Mapping[str, str], output: Path) -> list[str]:
+    """The arguments of the `a2vis train` that is a stage.
+
+    Args:
+        recipe: whose stage.
+        number: of the stage, from 0.
+        roots: where each root lies here; those that are missing stay as they are written.
+        output: the recipe's folder, with one in it for each stage.
+    """
+    stage = recipe.stages[number]
+    options = dict(stage.options)
+    if stage.follows:
+        options["init"] = output / recipe.stages[number - 1].name / RESULTS[options["init"]]
+    words: list[str] = []
+    for key, value in options.items():
+        if value is False:
+            continue
+        words.append(f"--{key.replace('_', '-')}")
+        if value is not True:
+            words += _words({key: value})
+    words = [Template(word).safe_substitute(roots) for word in words]
+    return [*words, "--output", str(output / stage.name)]
+
+
+def parse_roots(given: Sequence[str], recipe: Recipe) -> dict[str, str]:
+    """The folders of `--root NAME=PATH`, by name.
+
+    Raises:
+        ConfigError: for one that the recipe does not have, or that is no folder.
+    """
+    roots = {}
+    for text in given:
+        name, equals, path = text.partition("=")
+        if not equals or name not in recipe.roots:
+            known = ", ".join(recipe.roots) or "none"
+            raise ConfigError(f"--root {text}: give NAME=PATH; recipe {recipe.name} has the roots {known}")
+        if not Path(path).is_dir():
+            raise ConfigError(f"--root {text}: there is no such folder; it is to hold {recipe.roots[name]}")
+        roots[name] = path
+    return roots
+
+
+def check_roots(roots: Mapping[str, str], recipe: Recipe) -> None:
+    """Raise ConfigError for the first root that was not given."""
+    for name, text in recipe.roots.items():
+        if name not in roots:
+            raise ConfigError(f"recipe {recipe.name}: --root {name}=PATH is missing; it is to hold {text}")
+
+
+def as_command(arguments: Sequence[str]) -> str:
+    """A command for the shell, in which roots that are not known yet are variables of their names."""
+    return " ".join(f'"{word}"' if "${" in word else shlex.quote(word) for word in arguments)
+
+
+def _words(options: Mapping[str, Any]) -> list[str]:
+    """The values of options as they are on the command line; a list is several words."""
+    words = []
+    for key, value in options.items():
+        for entry in value if isinstance(value, list) else [value]:
+            if entry is None or isinstance(entry, dict | list):
+                raise ConfigError(f"{key}={value!r}; give a value, or a list of values")
+            words.append(str(entry))
+    return words
+
+
+def _check_roots(word: str, roots: Mapping[str, str], stage: RecipeStage) -> None:
+    try:
+        Template(word).substitute(roots)
+    except KeyError as error:
+        known = ", ".join(roots) or "none"
+        raise ConfigError(f"stage {stage.name}: {word}: no root {error.args[0]!r}; there are {known}") from error
+    except ValueError as error:
+        raise ConfigError(f"stage {stage.name}: {word}: write a root as ${{NAME}}, and a dollar sign as $$") from error
+
+
+def _check_result(result: object, stage: RecipeStage, where: str) -> None:
+    if not isinstance(result, str) or result not in RESULTS:
+        raise ConfigError(f"{where}={result!r}; choose one of {', '.join(RESULTS)}")
+    needed = {"average": "average", "best": "validation"}.get(result)
+    if needed is not None and not stage.options.get(needed):
+        raise ConfigError(f"{where}={result}: stage {stage.name} has none, as it is without {needed}")
+
+
+def _check_keys(content: Mapping[str, Any], where: str, *known: str) -> None:
+    for key in content:
+        if key not in known:
+            raise ConfigError(f"unknown key {where}{key}; known are {', '.join(known)}")
+    for key in known:
+        if key not in content:
+            raise ConfigError(f"key {where}{key} is missing")
+
+
+def _mapping(value: object, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ConfigError(f"{where}: expected keys and values, found {value!r}")
+    return value

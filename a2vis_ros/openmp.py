@@ -1,9 +1,0 @@
-"""How torch's threads wait for each other. To be imported before torch, which reads it once.
-
-By default they wait by spinning. On a computer that has other work too a thread that spins takes the core from the one
-that it waits for, and a frame takes several times as long, in bad moments for seconds.
-"""
-
-import os
-
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
