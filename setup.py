@@ -20,10 +20,11 @@ setup(
         "a2vis_model": ["py.typed", "checkpoints/*"],
     },
     install_requires=[
-        "av>=12",
+        "av>=14",
         "matplotlib>=3.8",
         "numpy>=1.26",
         "opencv-python-headless>=4.8",
+        "pillow>=10",
         "pycocotools>=2.0.7",
         "pyyaml>=6",
         "safetensors>=0.4",

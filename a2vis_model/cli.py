@@ -27,7 +27,7 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; what the user got wrong is one line on standard error and status 2."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    arguments = [_at_home(argument) for argument in (sys.argv[1:] if argv is None else argv)]
     parser = argparse.ArgumentParser(prog="a2vis", description="Amodal-aware video instance segmentation.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (module, text) in COMMANDS.items():
@@ -50,6 +50,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"a2vis {args.command}: interrupted", file=sys.stderr)
         return 130
+
+
+def _at_home(argument: str) -> str:
+    """A path that begins with "~", also behind a "=", where shells leave it as it is: `--output=~/out`."""
+    name, equals, value = argument.rpartition("=")
+    return name + equals + os.path.expanduser(value) if value.startswith("~/") else argument
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Reading videos and folders of frames, and writing videos."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -12,10 +13,59 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import VideoError
+from .image_files import IMAGE_SUFFIXES, ImageFileError, frame_files, read_image
+from .video_files import decode_packets, is_packet_damaged, open_video, upright_pixels
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 DEFAULT_RATE = 30.0
 """Frames per second assumed for a folder of images."""
+_TICKS = 90_000
+"""Ticks a second of the videos written: MPEG's, in which the times of all usual rates are whole."""
+_NAMED = 8
+"""Damaged frames that a summary names; the others are counted."""
+
+
+@dataclass
+class DamageLog:
+    """Which frames of an input are damaged: broken in the file, or made up by the decoder in part.
+
+    Args:
+        source: the file or folder, for messages.
+        strict: raise at the first one.
+    """
+
+    source: str
+    strict: bool = False
+    frames: dict[int, str] = field(default_factory=dict)
+    """What is wrong, by the number of the frame."""
+    lost: list[str] = field(default_factory=list)
+    """What could not be decoded at all and is left out."""
+
+    def __bool__(self) -> bool:
+        return bool(self.frames or self.lost)
+
+    def add(self, frame: int, what: str) -> None:
+        """Note a damaged frame; raises VideoError where the log is strict."""
+        self.frames[frame] = what
+        if self.strict:
+            raise VideoError(f"{self.source}: frame {frame} {what}; leave --strict out to go on all the same")
+
+    def lose(self, what: str) -> None:
+        """Note something that is left out; raises VideoError where the log is strict."""
+        self.lost.append(what)
+        if self.strict:
+            raise VideoError(f"{self.source}: {what}; leave --strict out to go on without it")
+
+    def summary(self, total: int) -> str:
+        """One line: how many frames of which file, and which."""
+        parts = []
+        if self.frames:
+            named = ", ".join(f"{frame} {what}" for frame, what in list(self.frames.items())[:_NAMED])
+            more = f", and {len(self.frames) - _NAMED} more" if len(self.frames) > _NAMED else ""
+            parts.append(f"{len(self.frames)} of {total} frames are damaged (frame {named}{more})")
+        if self.lost:
+            more = f", and {len(self.lost) - _NAMED} more" if len(self.lost) > _NAMED else ""
+            parts.append(f"left out: {', '.join(self.lost[:_NAMED])}{more}")
+        return f"{self.source}: {'; '.join(parts)}; what is tracked there may be wrong, --strict stops at the first"
 
 
 @dataclass(frozen=True)
@@ -24,9 +74,10 @@ class VideoInput:
 
     path: Path
     height: int
+    """Of the first frame, upright, in pixels, as is the width; later frames may have other sizes."""
     width: int
     rate: float
-    """Frames per second."""
+    """Frames per second, on average."""
     length: int | None
     """Number of frames; None where the file does not say."""
 
@@ -37,45 +88,72 @@ class VideoInput:
         Raises:
             VideoError: if there is nothing to read.
         """
-        path = Path(path)
+        path = Path(path).expanduser()
         if path.is_dir():
             images = _images(path)
-            first = _read_image(images[0])
+            first = _first_image(images)
             return cls(path, first.shape[0], first.shape[1], DEFAULT_RATE, len(images))
-        if not path.is_file():
+        if not path.exists():
             raise VideoError(f"{path}: no such file or folder; give a video file or a folder of images")
-        try:
-            with av.open(str(path)) as container:
-                stream = _video_stream(path, container)
-                rate = float(stream.average_rate or DEFAULT_RATE)
-                length = stream.frames or None
-                return cls(path, stream.height, stream.width, rate, length)
-        except av.FFmpegError as error:
-            raise VideoError(f"{path}: not a readable video ({error.strerror})") from error
+        with open_video(path) as (container, stream):
+            rate, length = float(stream.average_rate or DEFAULT_RATE), stream.frames or None
+            for decoded in decode_packets(container, stream):
+                if decoded.frames:
+                    first = upright_pixels(decoded.frames[0])
+                    return cls(path, first.shape[0], first.shape[1], rate, length)
+        raise VideoError(f"{path}: holds no frame that can be decoded")
 
-    def frames(self) -> Iterator[tuple[float, NDArray[np.uint8]]]:
-        """Decode frame after frame: (timestamp in seconds, RGB uint8 [H, W, 3]).
+    def frames(self, damage: DamageLog | None = None) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+        """Decode frame after frame, upright: (seconds since the first frame, RGB uint8 [H, W, 3]).
+
+        Times are the file's own and always rise: where the file's clock jumps back, they go on one frame later.
+
+        Args:
+            damage: where damaged frames are noted; without it the first one raises.
 
         Raises:
-            VideoError: where decoding fails, with the frame's number.
+            VideoError: for a damaged frame where the log is strict, and if there is no frame.
         """
+        damage = DamageLog(str(self.path), strict=True) if damage is None else damage
         if self.path.is_dir():
-            for index, file in enumerate(_images(self.path)):
-                yield index / self.rate, _read_image(file)
+            yield from self._image_frames(damage)
             return
-        index = 0
-        try:
-            with av.open(str(self.path)) as container:
-                stream = _video_stream(self.path, container)
-                stream.thread_type = "AUTO"
-                for frame in container.decode(stream):
-                    time = frame.time if frame.time is not None else index / self.rate
-                    yield float(time), frame.to_ndarray(format="rgb24")
-                    index += 1
-        except av.FFmpegError as error:
-            raise VideoError(f"{self.path}: broken at frame {index} ({error.strerror})") from error
+        index, clock = 0, _Clock(1 / self.rate)
+        broken: set[int | None] = set()
+        with open_video(self.path) as (container, stream):
+            context = stream.codec_context
+            context.thread_type = "AUTO"
+            try:
+                for packet, frames, failed in decode_packets(container, stream):
+                    if failed:
+                        damage.lose(f"a frame behind frame {index - 1}, which cannot be decoded")
+                    elif is_packet_damaged(packet, context.name, context.extradata):
+                        broken.add(packet.pts)
+                    for frame in frames:
+                        seconds = clock.step(frame.time)
+                        if frame.is_corrupt or (frame.pts is not None and frame.pts in broken):
+                            damage.add(index, f"at {seconds:.2f} s")
+                        yield seconds, upright_pixels(frame)
+                        index += 1
+            except av.FFmpegError as error:
+                if not index:
+                    raise
+                damage.lose(f"everything after frame {index - 1} ({error.strerror})")
         if not index:
-            raise VideoError(f"{self.path}: holds no frame")
+            raise VideoError(f"{self.path}: holds no frame that can be decoded")
+
+    def _image_frames(self, damage: DamageLog) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+        index = 0
+        for file in _images(self.path):
+            try:
+                image = read_image(file)
+            except ImageFileError as error:
+                damage.lose(f"{file.name}, {error}")
+                continue
+            if image.damage:
+                damage.add(index, f"{file.name} {image.damage}")
+            yield index / self.rate, _rgb(image.pixels)
+            index += 1
 
 
 class VideoWriter:
@@ -83,32 +161,42 @@ class VideoWriter:
 
     Args:
         path: the file to write; it appears when the writer is closed without an error.
-        height, width: of the frames in pixels; an odd last row or column is left out, as H.264 asks.
-        rate: frames per second.
+        height, width: of the frames in pixels; an odd last row or column is left out, as H.264 asks, and a single one
+            is written twice.
+        rate: frames per second, of frames that are written without a time.
     """
 
     def __init__(self, path: str | Path, *, height: int, width: int, rate: float) -> None:
         self._path = Path(path)
         self._part = self._path.with_name(f".{self._path.name}.part")
         self._size = (height, width)
-        self._height, self._width = height // 2 * 2, width // 2 * 2
+        self._height, self._width = max(height // 2 * 2, 2), max(width // 2 * 2, 2)
+        self._ticks_a_frame = max(round(_TICKS / rate), 1)
+        self._last, self._next = -1, 0
         self._container = av.open(str(self._part), "w", format="mp4")
         self._stream = self._container.add_stream("libx264", rate=Fraction(rate).limit_denominator(1001))
         self._stream.height, self._stream.width = self._height, self._width
         self._stream.pix_fmt = "yuv420p"
         self._stream.options = {"crf": "20", "preset": "veryfast"}
+        self._stream.codec_context.time_base = Fraction(1, _TICKS)
 
     def __enter__(self) -> "VideoWriter":
         return self
 
-    def write(self, image: NDArray[np.uint8]) -> None:
-        """Append one RGB frame, uint8 [height, width, 3]."""
+    def write(self, image: NDArray[np.uint8], seconds: float | None = None) -> None:
+        """Append one RGB frame, uint8 [height, width, 3], shown from this time on; None for the rate's next."""
         if image.shape[:2] != self._size:
             raise VideoError(
                 f"{self._path}: a frame of {image.shape[1]}x{image.shape[0]} in a video of "
                 f"{self._size[1]}x{self._size[0]}; all frames of a video have one size"
             )
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image[: self._height, : self._width]), format="rgb24")
+        rows, columns = max(self._height - image.shape[0], 0), max(self._width - image.shape[1], 0)
+        padded = np.pad(image, ((0, rows), (0, columns), (0, 0)), mode="edge") if rows or columns else image
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(padded[: self._height, : self._width]), format="rgb24")
+        # Two frames at one tick would be an error, and so would one that is earlier than the frame before it.
+        frame.pts = self._next if seconds is None else max(round(seconds * _TICKS), self._last + 1)
+        frame.time_base, frame.duration = Fraction(1, _TICKS), self._ticks_a_frame
+        self._last, self._next = frame.pts, frame.pts + self._ticks_a_frame
         self._container.mux(self._stream.encode(frame))
 
     def __exit__(
@@ -123,24 +211,47 @@ class VideoWriter:
             self._part.unlink(missing_ok=True)
 
 
-def _video_stream(path: Path, container: av.container.InputContainer) -> av.VideoStream:
-    if not container.streams.video:
-        raise VideoError(f"{path}: holds no video stream")
-    stream = container.streams.video[0]
-    if stream.codec_context is None:
-        raise VideoError(f"{path}: in a codec that cannot be decoded here; convert it to H.264")
-    return stream
+class _Clock:
+    """Turns the times of a file into seconds since its first frame, which always rise.
+
+    Args:
+        gap_s: seconds between two frames where the file does not say.
+    """
+
+    def __init__(self, gap_s: float) -> None:
+        self._gap = gap_s
+        self._start: float | None = None
+        self._last = -gap_s
+
+    def step(self, time: float | None) -> float:
+        """The time of the next frame."""
+        if self._start is None:
+            self._start = time or 0.0
+        seconds = self._last + self._gap if time is None else time - self._start
+        if seconds <= self._last:
+            seconds = self._last + self._gap
+            self._start = self._start if time is None else time - seconds
+        self._last = seconds
+        return seconds
 
 
 def _images(folder: Path) -> list[Path]:
-    images = sorted(file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
+    images = frame_files(folder)
     if not images:
         raise VideoError(f"{folder}: no images in it; looked for {', '.join(IMAGE_SUFFIXES)}")
     return images
 
 
-def _read_image(file: Path) -> NDArray[np.uint8]:
-    image = cv2.imread(str(file), cv2.IMREAD_COLOR)
-    if image is None:
-        raise VideoError(f"{file}: not a readable image")
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+def _first_image(files: list[Path]) -> NDArray[np.uint8]:
+    """The first one that can be read."""
+    for file in files:
+        with suppress(ImageFileError):
+            return _rgb(read_image(file).pixels)
+    try:
+        return _rgb(read_image(files[0]).pixels)
+    except ImageFileError as error:
+        raise VideoError(f"{files[0]}: not a readable image ({error})") from error
+
+
+def _rgb(bgr: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)

@@ -8,7 +8,7 @@ from a2vis_model import FrameResult, RegionMask, TrackedInstance, TrackState
 from a2vis_model.data import VideoRecord, open_fishbowl
 from a2vis_model.data.fishbowl import found_classes
 from a2vis_model.data.problems import DataError, DataProblem
-from a2vis_model.video_io import VideoInput
+from a2vis_model.video_io import DamageLog, VideoInput
 
 from .image_decoding import Pixels
 
@@ -49,7 +49,7 @@ class Footage:
         Raises:
             A2VISError: if there is nothing to read.
         """
-        path = Path(path)
+        path = Path(path).expanduser()
         if (path / "objects.json").is_file():
             folder = path.resolve().parent
             dataset = open_fishbowl(folder, found_classes(folder))
@@ -61,12 +61,12 @@ class Footage:
         video = VideoInput.open(path)
         return cls((), video.length, None, video, rate or 0.0)
 
-    def pictures(self) -> Iterator[Picture]:
-        """Frame after frame."""
+    def pictures(self, damage: DamageLog | None = None) -> Iterator[Picture]:
+        """Frame after frame; damaged ones of a video or a folder are noted, or raise where there is no log."""
         if self._clip is not None:
             yield from self._of_clip(self._clip)
         elif self._video is not None:
-            for index, (seconds, image) in enumerate(self._video.frames()):
+            for index, (seconds, image) in enumerate(self._video.frames(damage)):
                 yield Picture(index / self._rate if self._rate else seconds, image, None)
 
     def _of_clip(self, clip: VideoRecord) -> Iterator[Picture]:

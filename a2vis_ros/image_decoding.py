@@ -4,6 +4,7 @@ cv_bridge is not used: of its versions in the field one ignores `step`, which sh
 is tied to NumPy 1. What cannot be decoded here is an `ImageError` with a cause that can be counted, never a guess.
 """
 
+import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from a2vis_model.image_files import exif_orientation, jpeg_is_cut_short, turn_upright
 
 Pixels = NDArray[np.uint8]
 
@@ -106,13 +109,62 @@ def _layouts() -> dict[str, _Layout]:
 
 
 _LAYOUTS = _layouts()
+_PNG_START = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
+_JPEG_MARKER = re.compile(rb"\xff+[^\xff]", re.DOTALL)
+"""A marker behind any number of filling bytes."""
 
 ENCODINGS = tuple(_LAYOUTS)
-"""Encodings of sensor_msgs/Image that can be decoded; of 16 bits the upper 8 are used."""
+"""Encodings of sensor_msgs/Image that can be decoded."""
+
+_JPEG_START = b"\xff\xd8"
+_DEEP_IMAGES = 30
+"""16-bit images after which it is said that none of them used the upper bits."""
+_TWELVE_BITS = 4095
+"""The brightest a pixel of 12 bits can be."""
+
+
+class ImageDecoder:
+    """Decodes the images of one source, and says once what cannot be known of them but may be wrong.
+
+    Args:
+        bits_per_sample: bits that the camera fills of 16-bit samples, 8 to 16; the upper 8 of these are used.
+        say: told such a thing in words.
+    """
+
+    def __init__(self, *, bits_per_sample: int, say: Callable[[str], None]) -> None:
+        self._bits = bits_per_sample
+        self._say = say
+        self._deep_images = 0
+        self._order_said = False
+
+    def decode(self, image: Image) -> Pixels:
+        """See `decode_rgb`."""
+        samples = _samples(image)
+        if samples.dtype == np.uint16 and self._deep_images < _DEEP_IMAGES:
+            self._watch_depth(samples)
+        if not self._order_said and isinstance(image, EncodedImage) and _order_is_ambiguous(image.format):
+            self._order_said = True
+            self._say(
+                f"format {image.format!r:.60} does not say whether the JPEG's red and blue are exchanged; they are "
+                "taken as JPEG defines them. If the overlay's colours are wrong, let the compressor write bgr8 behind "
+                "'compressed'"
+            )
+        return _to_rgb(image, samples, self._bits)
+
+    def _watch_depth(self, samples: NDArray[np.uint16]) -> None:
+        if samples.max() > _TWELVE_BITS:
+            self._deep_images = _DEEP_IMAGES
+            return
+        self._deep_images += 1
+        if self._deep_images == _DEEP_IMAGES and self._bits > 12:
+            self._say(
+                f"no pixel of {_DEEP_IMAGES} 16-bit images passed {_TWELVE_BITS}, so they are nearly black with "
+                f"bits_per_sample={self._bits}; set it to the bits that the camera has, such as 12"
+            )
 
 
 def image_size(image: Image, *, max_side: int) -> tuple[int, int]:
-    """Height and width in pixels, from a look that decodes nothing.
+    """Height and width in pixels of the image as it will be decoded, from a look that decodes nothing.
 
     Args:
         image: what a message holds.
@@ -135,6 +187,8 @@ def image_size(image: Image, *, max_side: int) -> tuple[int, int]:
         )
     if isinstance(image, RawImage):
         _check_raw(image)
+    elif exif_orientation(image.data) >= 5:
+        return width, height
     return height, width
 
 
@@ -143,13 +197,53 @@ def image_kind(image: Image) -> str:
     return image.encoding if isinstance(image, RawImage) else image.format
 
 
-def decode_rgb(image: Image) -> Pixels:
-    """The image as RGB, uint8 [H, W, 3]; it may share memory with the message. Check it by `image_size` first.
+def decode_rgb(image: Image, *, bits_per_sample: int = 16) -> Pixels:
+    """The image as RGB, uint8 [H, W, 3], upright as a viewer shows it; it may share memory with the message. Check it
+    by `image_size` first.
+
+    Args:
+        image: what a message holds.
+        bits_per_sample: see `ImageDecoder`.
 
     Raises:
         ImageError: where a compressed image turns out to be broken.
     """
-    return _decode_raw(image) if isinstance(image, RawImage) else _decode_compressed(image)
+    return _to_rgb(image, _samples(image), bits_per_sample)
+
+
+def _samples(image: Image) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """The image as its camera sampled it: [H, W, channels], or [H, W] for one channel, of 8 or 16 bits."""
+    return _raw_samples(image) if isinstance(image, RawImage) else _decompressed(image)
+
+
+def _to_rgb(image: Image, samples: NDArray[np.uint8] | NDArray[np.uint16], bits_per_sample: int) -> Pixels:
+    if samples.dtype == np.uint16:
+        pixels = np.asarray(np.minimum(samples >> (bits_per_sample - 8), 255), np.uint8)
+    else:
+        pixels = np.asarray(samples, np.uint8)
+    if isinstance(image, RawImage):
+        return _LAYOUTS[image.encoding].to_rgb(np.ascontiguousarray(pixels))
+    if pixels.ndim == 2:
+        # image_transport compresses a Bayer image as a grey one; the format names the pattern.
+        source = image.format.partition(";")[0].strip()
+        layout = _LAYOUTS[source if source.startswith("bayer_") and source in _LAYOUTS else "mono8"]
+        if pixels.shape[0] % layout.multiple or pixels.shape[1] % layout.multiple:
+            height, width = pixels.shape
+            raise ImageError("odd size", f"the image is {width}x{height} pixels; {source} has even sides only")
+        rgb = layout.to_rgb(pixels)
+    else:
+        rgb = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
+    return turn_upright(rgb, exif_orientation(image.data))
+
+
+def _order_is_ambiguous(format: str) -> bool:
+    """Whether the format of a colour JPEG leaves open which channel is red.
+
+    image_transport writes "rgb8; jpeg compressed bgr8", and takes a JPEG without "bgr" at the end for one whose red and
+    blue are exchanged; other programs leave it out of JPEG files that are as any other. "jpeg" alone means those.
+    """
+    source, _, rest = format.partition(";")
+    return source.strip().startswith(("rgb", "bgr")) and "jpeg compressed" in rest and "compressed bgr" not in rest
 
 
 def _check_raw(image: RawImage) -> None:
@@ -180,30 +274,47 @@ def _check_raw(image: RawImage) -> None:
         )
 
 
-def _decode_raw(image: RawImage) -> Pixels:
+def _raw_samples(image: RawImage) -> NDArray[np.uint8] | NDArray[np.uint16]:
     layout = _LAYOUTS[image.encoding]
     data = np.frombuffer(image.data, np.uint8)
     # Rows are found by their step; whatever is behind a row's pixels is left out.
-    shape = (image.height, image.width, layout.channels, layout.bytes)
-    strides = (image.step, layout.channels * layout.bytes, layout.bytes, 1)
-    samples = np.lib.stride_tricks.as_strided(data, shape, strides, writeable=False)
-    # Of two bytes the upper one is the picture, by the byte order that the message declares.
-    pixels = samples[..., 0 if layout.bytes == 1 or image.is_bigendian else 1]
-    if layout.channels == 1:
-        pixels = pixels[..., 0]
-    return layout.to_rgb(np.ascontiguousarray(pixels))
+    shape = (image.height, image.width, layout.channels * layout.bytes)
+    rows = np.lib.stride_tricks.as_strided(
+        data, shape, (image.step, layout.channels * layout.bytes, 1), writeable=False
+    )
+    if layout.bytes == 1:
+        samples = rows
+    else:
+        samples = np.ascontiguousarray(rows).view(">u2" if image.is_bigendian else "<u2").astype(np.uint16, copy=False)
+    return samples[..., 0] if layout.channels == 1 else samples
 
 
-def _decode_compressed(image: EncodedImage) -> Pixels:
+def _decompressed(image: EncodedImage) -> NDArray[np.uint8] | NDArray[np.uint16]:
     buffer = np.frombuffer(image.data, np.uint8)
-    # Masks belong to the pixels as stored, whatever the file notes of the camera's orientation.
+    announced = _compressed_size(image)
+    if bytes(image.data[:2]) == _JPEG_START and jpeg_is_cut_short(image.data):
+        raise ImageError(
+            "truncated image", f"the JPEG image of {len(buffer)} bytes has no end; it was cut short on its way"
+        )
+    flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
     try:
-        decoded = cv2.imdecode(buffer, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        decoded = cv2.imdecode(buffer, flags)
     except cv2.error as error:
-        raise ImageError("broken image", f"the {image.format} image cannot be decoded: {error.err}") from error
+        raise ImageError(
+            "broken image", f"the image of format {image.format!r:.60} cannot be decoded: {error.err!r:.200}"
+        ) from error
     if decoded is None:
-        raise ImageError("broken image", f"the {image.format:.40} image of {len(buffer)} bytes cannot be decoded")
-    return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), np.uint8)
+        raise ImageError(
+            "broken image", f"the image of format {image.format!r:.60} and {len(buffer)} bytes cannot be decoded"
+        )
+    if decoded.shape[:2] != announced:
+        height, width = announced
+        raise ImageError(
+            "broken image",
+            f"the image says {width}x{height} pixels and holds {decoded.shape[1]}x{decoded.shape[0]}; "
+            "check what compresses it",
+        )
+    return np.asarray(decoded, np.uint16 if decoded.dtype == np.uint16 else np.uint8)
 
 
 def _compressed_size(image: EncodedImage) -> tuple[int, int]:
@@ -211,10 +322,10 @@ def _compressed_size(image: EncodedImage) -> tuple[int, int]:
     data = image.data
     if "compressedDepth" in image.format:
         raise ImageError("unknown encoding", f"format {image.format!r:.60} is depth; subscribe to the colour image")
-    if bytes(data[:8]) == b"\x89PNG\r\n\x1a\n" and len(data) >= 24:
+    if bytes(data[:16]) == _PNG_START and len(data) >= 24:
         width, height = struct.unpack(">II", data[16:24])
         return height, width
-    if bytes(data[:2]) == b"\xff\xd8":
+    if bytes(data[:2]) == _JPEG_START:
         return _jpeg_size(data)
     raise ImageError(
         "unknown encoding",
@@ -223,19 +334,24 @@ def _compressed_size(image: EncodedImage) -> tuple[int, int]:
 
 
 def _jpeg_size(data: memoryview) -> tuple[int, int]:
-    """The size in a JPEG's start of frame."""
+    """The size in a JPEG's start of frame, as libjpeg finds it; whatever libjpeg would pass over is refused."""
     position = 2
-    while position + 9 <= len(data):
-        if data[position] != 0xFF:
-            break
-        marker = data[position + 1]
-        if marker == 0xFF:  # filling
-            position += 1
+    while found := _JPEG_MARKER.match(data, position):
+        position = found.end()
+        marker = data[position - 1]
+        if marker == 0x01 or 0xD0 <= marker <= 0xD7:  # these alone have no length
             continue
-        (length,) = struct.unpack(">H", data[position + 2 : position + 4])
+        if marker in (0x00, 0xD8, 0xD9, 0xDA) or position + 7 > len(data):
+            break
+        (length,) = struct.unpack(">H", data[position : position + 2])
         # All the starts of frame; between them lie the tables of Huffman and arithmetic coding, and JPG.
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            height, width = struct.unpack(">HH", data[position + 5 : position + 9])
+            height, width = struct.unpack(">HH", data[position + 3 : position + 7])
             return height, width
-        position += 2 + length
-    raise ImageError("truncated image", f"the JPEG image of {len(data)} bytes has no start of frame; it was cut short")
+        if length < 2:
+            break
+        position += length
+    raise ImageError(
+        "truncated image",
+        f"the JPEG image of {len(data)} bytes has no start of frame where one belongs; it is damaged or cut short",
+    )

@@ -42,8 +42,16 @@ class OcclusionMonitor(Node):
 
     def _number(self, name: str, default: float, description: str) -> float:
         span = FloatingPointRange(from_value=0.0, to_value=10000.0)
-        descriptor = ParameterDescriptor(description=description, floating_point_range=[span])
-        return float(self.declare_parameter(name, default, descriptor).value)
+        # A whole number may be given for a fraction.
+        descriptor = ParameterDescriptor(description=description, floating_point_range=[span], dynamic_typing=True)
+        value = self.declare_parameter(name, default, descriptor).value
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not span.from_value <= value <= span.to_value
+        ):
+            raise ValueError(f"{name}={value!r} is not a number from {span.from_value:g} to {span.to_value:g}")
+        return float(value)
 
     def _take(self, tracks: TrackedInstanceArray) -> None:
         stamp = tracks.header.stamp

@@ -76,6 +76,9 @@ PARAMETERS: tuple[Parameter, ...] = (
     ),
     Parameter("max_image_side", 8192, "larger images are refused, in pixels", 16, 65535),
     Parameter(
+        "bits_per_sample", 16, "bits that the camera fills of 16-bit samples, such as 12; the upper 8 are used", 8, 16
+    ),
+    Parameter(
         "start_score", _TRACKS.start_score, "class probability from which a track starts", 0.0, 1.0, dynamic=True
     ),
     Parameter(

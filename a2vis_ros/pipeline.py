@@ -15,7 +15,7 @@ from a2vis_model import FrameResult, TrackSettings
 
 from .frame_queue import FAILED, RESET, Ledger
 from .frames import Frame
-from .image_decoding import ImageError, Pixels, decode_rgb
+from .image_decoding import Image, ImageError, Pixels, decode_rgb
 
 
 class Tracker(Protocol):
@@ -72,12 +72,21 @@ class FramePipeline:
         tracker: the model.
         ledger: the books.
         on_epoch: called with the reason when a new epoch begins.
+        decode: makes RGB pixels of an image, or raises ImageError.
     """
 
-    def __init__(self, tracker: Tracker, ledger: Ledger, *, on_epoch: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        tracker: Tracker,
+        ledger: Ledger,
+        *,
+        on_epoch: Callable[[str], None],
+        decode: Callable[[Image], Pixels] = decode_rgb,
+    ) -> None:
         self.tracker = tracker
         self._ledger = ledger
         self._on_epoch = on_epoch
+        self._decode = decode
         self._open: deque[_OpenFrame] = deque()
         self._clip: int | None = None
         self._last_sequence = 0
@@ -112,7 +121,7 @@ class FramePipeline:
         """
         start = time.monotonic()
         try:
-            image = decode_rgb(frame.image)
+            image = self._decode(frame.image)
         except ImageError as error:
             self._ledger.drop(error.cause)
             raise

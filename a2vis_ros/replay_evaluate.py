@@ -19,7 +19,7 @@ from . import bags
 from .bag_scoring import score
 from .bags import STORAGES, BagError, BagReader, BagWriter, type_name
 from .frame_queue import Ledger, LedgerEntry
-from .image_decoding import ImageError
+from .image_decoding import ImageDecoder, ImageError
 from .intake import FrameIntake
 from .messages import class_names_message, image_of, stamp_of, tracks_message
 from .models import LoadedModel, load_model
@@ -47,7 +47,10 @@ def replay(source: BagReader, topic: str, target: BagWriter, settings: Settings,
     """
     ledger = Ledger()
     intake = FrameIntake(ledger, max_gap_s=settings["max_gap_s"], max_image_side=settings["max_image_side"])
-    pipeline = FramePipeline(model.tracker, ledger, on_epoch=lambda reason: print(f"new epoch: {reason}"))
+    decoder = ImageDecoder(bits_per_sample=settings["bits_per_sample"], say=print)
+    pipeline = FramePipeline(
+        model.tracker, ledger, on_epoch=lambda reason: print(f"new epoch: {reason}"), decode=decoder.decode
+    )
     compressed = source.topics.get(topic) == type_name(CompressedImage)
     bag_time = 0
 

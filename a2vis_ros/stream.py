@@ -20,7 +20,7 @@ from .degradation import Degradation
 from .detections import DetectionMaker
 from .diagnostics import NodeStatus, Report, StreamStatistics, report
 from .frame_queue import FrameQueue, Ledger
-from .image_decoding import ImageError
+from .image_decoding import ImageDecoder, ImageError
 from .intake import FrameIntake
 from .models import LoadedModel, gpu_memory
 from .msg import ClassNames, TrackedInstanceArray
@@ -54,7 +54,8 @@ class ImageStream:
         self._intake = FrameIntake(
             self._ledger, max_gap_s=settings["max_gap_s"], max_image_side=settings["max_image_side"]
         )
-        self._pipeline = FramePipeline(model.tracker, self._ledger, on_epoch=self._begin_epoch)
+        decoder = ImageDecoder(bits_per_sample=settings["bits_per_sample"], say=self._log.warning)
+        self._pipeline = FramePipeline(model.tracker, self._ledger, on_epoch=self._begin_epoch, decode=decoder.decode)
         self._degradation = Degradation(
             budget_s=self._age_budget(), stride=settings["stride"], max_stride=model.clip_length
         )

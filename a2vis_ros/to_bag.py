@@ -12,6 +12,7 @@ from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header
 
 from a2vis_model import A2VISError
+from a2vis_model.video_io import DamageLog
 
 from . import bags
 from .bags import STORAGES, BagWriter, Storage
@@ -33,6 +34,7 @@ def write_bag(
     encoding: str = "rgb8",
     start_s: float = 1.0,
     loops: int = 1,
+    damage: DamageLog | None = None,
 ) -> int:
     """Write footage to a new bag.
 
@@ -45,6 +47,7 @@ def write_bag(
         encoding: rgb8, bgr8, mono8, jpeg or png.
         start_s: stamp of the first image.
         loops: how often to write it; every loop has the same stamps, as a bag has that is played in a loop.
+        damage: where damaged frames are noted; without it the first one raises.
 
     Returns:
         the number of images written.
@@ -58,7 +61,7 @@ def write_bag(
             names = class_names_message("ground truth", footage.classes)
             bag.write(bags.GROUND_TRUTH_CLASSES, names, bag_time)
         for _ in range(loops):
-            for picture in footage.pictures():
+            for picture in footage.pictures(damage):
                 stamp_ns = round((start_s + picture.seconds) * 1e9)
                 # Times of the bag go on through all loops, at the same pace.
                 bag_time = max(bag_time + 1, stamp_ns)
@@ -94,7 +97,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--encoding", choices=_FORMATS, default="rgb8", help="of the images (%(default)s)")
     parser.add_argument("--rate", type=float, help="images a second (the video's own; 30 for images and clips)")
     parser.add_argument("--start", type=float, default=1.0, help="stamp of the first image in seconds (%(default)s)")
+    parser.add_argument("--strict", action="store_true", help="stop at the first damaged frame")
     args = parser.parse_args(arguments)
+    damage = DamageLog(args.input, strict=args.strict)
     try:
         if args.rate is not None and not 0.001 <= args.rate <= 10000:
             raise A2VISError(f"--rate {args.rate}: choose 0.001 to 10000 images a second")
@@ -103,16 +108,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         footage = Footage.open(args.input, args.rate)
         count = write_bag(
             footage,
-            args.output,
+            Path(args.output).expanduser(),
             storage=args.storage,
             topic=args.topic,
             frame_id=args.frame_id,
             encoding=args.encoding,
             start_s=args.start,
+            damage=damage,
         )
     except (A2VISError, OSError) as error:
         print(f"to_bag: {error}", file=sys.stderr)
         return 2
+    if damage:
+        print(f"to_bag: {damage.summary(count)}", file=sys.stderr)
     truth = f", ground truth of {len(footage.classes)} classes" if footage.classes else ""
     print(f"wrote {count} images{truth} to {args.output}")
     return 0

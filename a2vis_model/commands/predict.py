@@ -1,11 +1,14 @@
 """`a2vis predict`: a video in, tracks and an overlay out."""
 
 import argparse
-import contextlib
 import json
+import sys
 import time
 from collections import deque
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,14 +19,14 @@ from ..modeling import freeze
 from ..overlay import draw_overlay
 from ..results import TrackCollector
 from ..streaming import FrameResult, StreamingTracker
-from ..video_io import VideoInput, VideoWriter
+from ..video_io import DamageLog, VideoInput, VideoWriter
 from ..weights import load_weights
 from .arguments import add_backend_arguments, add_weights_argument, backend_from, choose_device, resize
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("input", help="video file, or folder of images in the order of their names")
+    parser.add_argument("input", help="video file, or folder of images in the order of the numbers in their names")
     parser.add_argument("--output", required=True, help="folder for tracks.json and overlay.mp4")
     add_weights_argument(parser)
     parser.add_argument("--stride", type=int, default=1, help="frames between clips (default: %(default)s)")
@@ -31,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")
     add_backend_arguments(parser)
     parser.add_argument("--no-overlay", action="store_true", help="write tracks.json alone")
+    parser.add_argument("--strict", action="store_true", help="stop at the first damaged frame; nothing is written")
     parser.add_argument("--quiet", action="store_true", help="no progress on standard error")
 
 
@@ -45,33 +49,72 @@ def run(args: argparse.Namespace) -> int:
     backend = backend_from(args, freeze(model.to(choose_device(args.device))), config, quiet=args.quiet)
     output = Path(args.output)
     output.mkdir(parents=True, exist_ok=True)
-    collector = TrackCollector(config.classes)
     tracker = StreamingTracker(backend.network, config, stride=args.stride)
-    waiting: deque[NDArray[np.uint8]] = deque()
+    damage = DamageLog(str(video.path), strict=args.strict)
+    parts: list[_Part] = []
     start = time.perf_counter()
-    with _writer(video, output, wanted=not args.no_overlay) as writer:
-
-        def take(results: list[FrameResult]) -> None:
-            for result in results:
-                collector.add(result)
-                image = waiting.popleft()
-                if writer is not None:
-                    writer.write(draw_overlay(image, result))
-
-        for timestamp, image in tqdm(video.frames(), total=video.length, unit="frame", disable=args.quiet):
-            waiting.append(image)
-            take(tracker.push(image, timestamp))
-        take(tracker.flush())
+    with ExitStack() as stack:
+        for seconds, image in tqdm(video.frames(damage), total=video.length, unit="frame", disable=args.quiet):
+            if not parts or parts[-1].size != image.shape[:2]:
+                if parts:
+                    parts[-1].take(tracker.flush())
+                    tracker.reset()
+                parts.append(_Part(len(parts) + 1, image.shape[:2], seconds, TrackCollector(config.classes)))
+                if not args.no_overlay:
+                    parts[-1].open_overlay(output, video.rate, stack.enter_context)
+            parts[-1].push(tracker, image, seconds)
+        parts[-1].take(tracker.flush())
     seconds = time.perf_counter() - start
-    (output / "tracks.json").write_text(json.dumps(collector.youtube_vis()), encoding="utf-8")
+    entries = [entry for part in parts for entry in part.collector.youtube_vis(part.number)]
+    (output / "tracks.json").write_text(json.dumps(entries), encoding="utf-8")
+    frames = sum(part.collector.frames for part in parts)
+    if damage:
+        print(f"a2vis predict: {damage.summary(frames)}", file=sys.stderr)
+    if len(parts) > 1:
+        print(f"the size changes: {', '.join(str(part) for part in parts)} (video_id in tracks.json), each for itself")
     print(
-        f"{collector.frames} frames in {seconds:.1f} s ({collector.frames / seconds:.1f} a second, reading and "
-        f"drawing included), {collector.track_count} tracks, wrote {output}"
+        f"{frames} frames in {seconds:.1f} s ({frames / seconds:.1f} a second, reading and drawing included), "
+        f"{sum(part.collector.track_count for part in parts)} tracks, wrote {output}"
     )
     return 0
 
 
-def _writer(video: VideoInput, output: Path, *, wanted: bool) -> VideoWriter | contextlib.nullcontext[None]:
-    if not wanted:
-        return contextlib.nullcontext()
-    return VideoWriter(output / "overlay.mp4", height=video.height, width=video.width, rate=video.rate)
+class _Part:
+    """The frames of one size: a video of its own in tracks.json, an overlay of its own, and an epoch of the tracker.
+
+    Args:
+        number: counts the parts from 1; the video_id of the tracks.
+        size: height and width in pixels.
+        start: seconds of its first frame.
+        collector: of its tracks.
+    """
+
+    def __init__(self, number: int, size: tuple[int, ...], start: float, collector: TrackCollector) -> None:
+        self.number = number
+        self.size = size
+        self.collector = collector
+        self._start = start
+        self._writer: VideoWriter | None = None
+        self._waiting: deque[tuple[float, NDArray[np.uint8]]] = deque()
+
+    def __str__(self) -> str:
+        return f"{self.collector.frames} frames of {self.size[1]}x{self.size[0]} are video {self.number}"
+
+    def open_overlay(self, output: Path, rate: float, enter: Callable[[Any], VideoWriter]) -> None:
+        """Write overlay.mp4, or overlay_2.mp4 and so on for further parts, which `enter` sees closed."""
+        name = "overlay.mp4" if self.number == 1 else f"overlay_{self.number}.mp4"
+        height, width = self.size
+        self._writer = enter(VideoWriter(output / name, height=height, width=width, rate=rate))
+
+    def push(self, tracker: StreamingTracker, image: NDArray[np.uint8], seconds: float) -> None:
+        """Track the next frame."""
+        self._waiting.append((seconds - self._start, image))
+        self.take(tracker.push(image, seconds))
+
+    def take(self, results: list[FrameResult]) -> None:
+        """Collect and draw the frames that are decided, oldest first."""
+        for result in results:
+            self.collector.add(result)
+            seconds, image = self._waiting.popleft()
+            if self._writer is not None:
+                self._writer.write(draw_overlay(image, result), seconds)

@@ -52,7 +52,7 @@ class AmodalCocoFile(AnnotationFile):
         for position, image in enumerate(self._listed(document, "images")):
             with self.problems.skipping(self.path, f"image {position}"):
                 number = value_of(image, "id", int)
-                files = (value_of(image, "file_name", str),)
+                files = (self._inside(value_of(image, "file_name", str)),)
                 labels = self._labels(image)
                 yield number, Entry(str(number), side(image, "height"), side(image, "width"), files, labels), 0
 

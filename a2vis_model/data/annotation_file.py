@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ..image_files import visible_files
 from .dataset import Dataset
 from .frames import ImageFiles
 from .json_file import read_json, value_of
@@ -115,6 +116,12 @@ class AnnotationFile(Dataset):
     def _frame_paths(self, entry: Entry) -> list[Path]:
         return [self._images / file for file in entry.files]
 
+    def _inside(self, file: str) -> str:
+        """A file's name, which must stay inside the folder of images."""
+        if os.path.isabs(file) or ".." in Path(file).parts:
+            raise RecordError(f"{reprlib.repr(file)} is not inside the folder of images; name files relative to it")
+        return file
+
     def _labels(self, record: Annotation) -> Labels:
         """What a picture's or video's own record says is annotated."""
         return Labels.parse(record, self._declared)
@@ -151,7 +158,8 @@ class AnnotationFile(Dataset):
 
     def _listed(self, document: Annotation, key: str) -> list[Any]:
         """A list of the document; a file without ground truth has no annotations."""
-        value = document.get(key, [])
+        value = document.get(key)
+        value = [] if value is None else value
         if not isinstance(value, list):
             raise DataError(DataProblem(self.path, key, f"is {reprlib.repr(value)}, not a list"))
         return value
@@ -198,7 +206,8 @@ def find_annotations(path: str | Path) -> Path:
     root = Path(path)
     if not root.is_dir():
         return root
-    files = sorted([*root.glob("*.json"), *root.glob("annotations/*.json")])
+    folders = [folder for folder in (root, root / "annotations") if folder.is_dir()]
+    files = [file for folder in folders for file in visible_files(folder) if file.suffix == ".json"]
     if len(files) != 1:
         names = ", ".join(str(file.relative_to(root)) for file in files) or "none"
         raise DataError(DataProblem(str(root), "folder", f"does not hold one annotation file ({names}): name it"))

@@ -14,6 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..image_files import frame_files, visible_files
+from ..regular_files import read_regular
 from .dataset import Dataset
 from .frames import FrameSource, ImageFiles, VideoFile
 from .json_file import read_json, value_of
@@ -118,7 +120,7 @@ class FishbowlDataset(Dataset):
                     raise RecordError(f"unknown class {class_name!r}; the classes are {', '.join(self.classes)}")
                 if class_name not in self.classes:
                     continue
-                visible = _mask_track("visible", file, record, entry, source)
+                visible = self._mask_track("visible", file, record, entry, source)
                 if self.has_amodal and object_id not in amodal:
                     raise RecordError("has no amodal masks")
                 whole = amodal.get(object_id)
@@ -150,14 +152,18 @@ class FishbowlDataset(Dataset):
                 if object_id in tracks:
                     raise RecordError(f"object {object_id} has amodal masks already")
                 tracks[object_id] = None
-                tracks[object_id] = _mask_track("amodal", file, f"object {object_id}", entries[0], source)
+                tracks[object_id] = self._mask_track("amodal", file, f"object {object_id}", entries[0], source)
         return tracks
 
+    def _mask_track(self, kind: str, file: str, record: str, entry: object, source: FrameSource) -> MaskTrack:
+        size = (source.height, source.width)
 
-def _mask_track(kind: str, file: str, record: str, entry: object, source: FrameSource) -> MaskTrack:
-    size = (source.height, source.width)
-    masks = parse_masks(kind, value_of(entry, "masks", list), source.length, *size, null_allowed=False)
-    return MaskTrack(kind, file, record, *size, masks)
+        def report(message: str) -> None:
+            self.problems.report(DataProblem(file, record, message))
+
+        values = value_of(entry, "masks", list)
+        masks = parse_masks(kind, values, source.length, *size, null_allowed=False, report=report)
+        return MaskTrack(kind, file, record, *size, masks)
 
 
 def _declared_classes(clips: Path) -> tuple[str, ...]:
@@ -179,7 +185,7 @@ def _named_classes(layout: Layout) -> Iterator[str]:
 def _classes_in(file: Path) -> list[str]:
     """What the objects of a clip are; nothing where the file cannot be read."""
     try:
-        text = file.read_text("utf-8", "replace")
+        text = read_regular(file).decode("utf-8", "replace")
     except OSError:
         return []
     # Far quicker than to parse all the masks around it.
@@ -187,8 +193,11 @@ def _classes_in(file: Path) -> list[str]:
 
 
 def _numbered_images(folder: Path) -> list[str]:
-    """The images of a folder in the order of their numbers, of which none may be missing."""
-    images = {int(file.stem): file for file in folder.iterdir() if file.stem.isdecimal() and _is_image(file)}
+    """The images of a folder in the order of their numbers, of which none may be missing or there twice."""
+    images: dict[int, Path] = {}
+    for file in frame_files(folder):
+        if file.stem.isdecimal() and images.setdefault(int(file.stem), file) != file:
+            raise DataError(DataProblem(str(file), f"frame {int(file.stem)}", f"is {images[int(file.stem)].name} too"))
     if not images:
         raise DataError(DataProblem(str(folder), "frames", "holds no numbered images"))
     for number in range(min(images), max(images)):
@@ -197,12 +206,8 @@ def _numbered_images(folder: Path) -> list[str]:
     return [str(images[number]) for number in sorted(images)]
 
 
-def _is_image(file: Path) -> bool:
-    return file.suffix.lower() in (".png", ".jpg", ".jpeg", ".bmp")
-
-
 def _folders(path: Path) -> list[Path]:
-    return sorted(child for child in path.iterdir() if child.is_dir()) if path.is_dir() else []
+    return [child for child in visible_files(path) if child.is_dir()] if path.is_dir() else []
 
 
 def _object_folders(clip: Path) -> list[Path]:

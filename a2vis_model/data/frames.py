@@ -19,7 +19,9 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from .json_file import MAX_SIDE
+from ..errors import VideoError
+from ..image_files import MAX_SIDE, ImageFileError, read_image
+from ..video_files import is_packet_damaged, open_video, upright_pixels
 from .problems import DataError, DataProblem, RecordError
 
 Frames = NDArray[np.uint8]
@@ -57,14 +59,18 @@ class FrameSource(ABC):
 
 @dataclass(frozen=True)
 class ImageFiles(FrameSource):
-    """One image file a frame."""
+    """One image file a frame, as a viewer shows it.
+
+    Where the annotations declare the size of the pixels as they are stored, of an image that a viewer turns by 90
+    degrees, their tool saw the stored pixels, and these are read.
+    """
 
     paths: tuple[str, ...]
 
     @classmethod
     def probe(cls, paths: Sequence[str]) -> ImageFiles:
         """Takes the size from the first of the images."""
-        first = _read_frame(paths[0], 0)
+        first = _read_frame(paths[0], 0, None)
         return cls(height=first.shape[0], width=first.shape[1], length=len(paths), paths=tuple(paths))
 
     def problems(self) -> Iterator[DataProblem]:
@@ -73,9 +79,7 @@ class ImageFiles(FrameSource):
 
     def _decode(self, ascending: Sequence[int]) -> Iterator[tuple[int, Frames]]:
         for index in ascending:
-            frame = _read_frame(self.paths[index], index)
-            _check_size(frame.shape[:2], self, self.paths[index], index)
-            yield index, frame
+            yield index, _read_frame(self.paths[index], index, (self.height, self.width))
 
 
 @dataclass(frozen=True)
@@ -91,9 +95,31 @@ class VideoFile(FrameSource):
         return cls(height=timeline.height, width=timeline.width, length=len(timeline.times), path=path)
 
     def problems(self) -> Iterator[DataProblem]:
-        return _problems_in(self._decode(range(self.length)))
+        damaged: dict[int, str] = {}
+        yield from _problems_in(self._undamaged(damaged))
+        if damaged:
+            first, what = next(iter(damaged.items()))
+            message = f"{len(damaged)} of {self.length} frames are damaged, first frame {first}, which {what}"
+            yield DataProblem(self.path, "video", message)
+
+    def _undamaged(self, damaged: dict[int, str]) -> Iterator[int]:
+        """The numbers of the frames that can be used; what is wrong with the others is put into `damaged`."""
+        for index, picture, damage in self._pictures(range(self.length)):
+            if picture is None or damage:
+                damaged[index] = damage
+            else:
+                _check_size(picture.shape[:2], self, self.path, index)
+                yield index
 
     def _decode(self, ascending: Sequence[int]) -> Iterator[tuple[int, Frames]]:
+        for index, picture, damage in self._pictures(ascending):
+            if picture is None or damage:
+                raise DataError(DataProblem(self.path, f"frame {index}", damage))
+            _check_size(picture.shape[:2], self, self.path, index)
+            yield index, picture
+
+    def _pictures(self, ascending: Sequence[int]) -> Iterator[tuple[int, Frames | None, str]]:
+        """Each of these frames with its index, None where there is none, and what is wrong with it, if anything."""
         timeline = _timeline_of(self.path)
         if len(timeline.times) != self.length:
             raise _video_error(self.path, f"has {len(timeline.times)} frames where there were {self.length}")
@@ -102,28 +128,33 @@ class VideoFile(FrameSource):
             stream.codec_context.thread_count = 1  # the loader processes share the cores already
             pictures: Iterator[av.VideoFrame] = iter(())
             position = -1  # of the last frame decoded
+            following: av.VideoFrame | None = None  # decoded already, behind a frame that is missing
             for index in ascending:
                 key = timeline.keyframes[bisect_right(timeline.keyframes, index) - 1]
                 if position < 0 or key > position + 1:
-                    pictures = _pictures_from(container, stream, timeline.times[key], wanted)
-                picture = next((p for p in pictures if p.pts == timeline.times[index]), None)
-                if picture is None or picture.is_corrupt:
-                    raise DataError(DataProblem(self.path, f"frame {index}", "cannot be decoded"))
-                _check_size((picture.height, picture.width), self, self.path, index)
+                    pictures, following = _pictures_from(container, stream, timeline.times[key], wanted), None
+                time = timeline.times[index]
+                while following is None or following.pts is None or following.pts < time:
+                    following = next(pictures, None)
+                    if following is None:
+                        break
                 position = index
-                yield index, np.asarray(picture.to_ndarray(format="rgb24"), np.uint8)
+                if following is None or following.pts != time:
+                    yield index, None, "cannot be decoded"
+                    continue
+                damage = "is damaged" if following.is_corrupt or time in timeline.damaged else ""
+                yield index, upright_pixels(following), damage
 
 
-def load_image(path: str, flags: int) -> NDArray[np.uint8]:
-    """An image by OpenCV's flags, from any path, without OpenCV's own warnings; raises RecordError."""
+def load_image(path: str, flags: int, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+    """An image by OpenCV's flags, of the height and width given; raises RecordError. See `read_image`."""
     try:
-        image = cv2.imdecode(np.fromfile(path, np.uint8), flags)
-    except (OSError, ValueError, cv2.error) as error:  # ValueError: no possible name of a file
-        reason = error.strerror if isinstance(error, OSError) else "not an image"
-        raise RecordError(f"cannot be read: {reason}") from error
-    if image is None:
-        raise RecordError("cannot be read: not an image, or a broken one")
-    return np.asarray(image, np.uint8)
+        image = read_image(path, flags, size=size)
+    except ImageFileError as error:
+        raise RecordError(str(error)) from error
+    if image.damage:
+        raise RecordError(image.damage)
+    return image.pixels
 
 
 def _problems_in(frames: Iterator[object]) -> Iterator[DataProblem]:
@@ -133,10 +164,9 @@ def _problems_in(frames: Iterator[object]) -> Iterator[DataProblem]:
         yield error.problem
 
 
-def _read_frame(path: str, index: int) -> Frames:
+def _read_frame(path: str, index: int, size: tuple[int, int] | None) -> Frames:
     try:
-        # Masks are drawn on the pixels as stored, whatever the camera noted about its orientation.
-        image = load_image(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        image = load_image(path, cv2.IMREAD_COLOR, size)
     except RecordError as error:
         raise DataError(DataProblem(path, f"frame {index}", str(error))) from error
     return image[:, :, ::-1]
@@ -155,6 +185,7 @@ class _Timeline(NamedTuple):
     width: int
     times: tuple[int, ...]  # presentation time of each frame, in the order shown
     keyframes: tuple[int, ...]  # indices of the frames where decoding can start
+    damaged: frozenset[int]  # presentation times of frames that are no longer as an encoder wrote them
 
 
 def _timeline_of(path: str) -> _Timeline:
@@ -168,31 +199,45 @@ def _timeline_of(path: str) -> _Timeline:
 @lru_cache(maxsize=256)
 def _read_timeline(path: str, _changed: int, _size: int) -> _Timeline:
     with _opened(path) as (container, stream):
-        packets = {p.pts: p.is_keyframe for p in container.demux(stream) if p.size and not p.is_discard}
-        height, width = stream.height, stream.width
-    if None in packets:
-        raise _video_error(path, "holds frames without a presentation time: convert it to mp4")
-    times = sorted(time for time in packets if time is not None)
-    keyframes = [index for index, time in enumerate(times) if packets[time]]
+        context = stream.codec_context
+        found: dict[int | None, bool] = {}
+        damaged, twice = set(), False
+        for packet in container.demux(stream):
+            if packet.size and not packet.is_discard:
+                twice |= packet.pts in found
+                found[packet.pts] = packet.is_keyframe
+                if is_packet_damaged(packet, context.name, context.extradata):
+                    damaged.add(packet.pts)
+        height, width = _shown_size(container, stream)
+    if twice or None in found:
+        raise _video_error(path, "holds frames without a presentation time of their own: convert it to mp4")
+    times = sorted(time for time in found if time is not None)
+    keyframes = [index for index, time in enumerate(times) if found[time]]
     if not times or not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
         raise _video_error(path, f"holds {len(times)} frames of {width}x{height}")
     # A file whose first frame is no keyframe is decoded from its beginning all the same.
-    return _Timeline(height, width, tuple(times), tuple(sorted({0, *keyframes})))
+    starts = tuple(sorted({0, *keyframes}))
+    return _Timeline(height, width, tuple(times), starts, frozenset(time for time in damaged if time is not None))
+
+
+def _shown_size(container: InputContainer, stream: VideoStream) -> tuple[int, int]:
+    """Height and width of the first frame as players show it; of the file's header where none can be decoded."""
+    container.seek(0)
+    try:
+        for frame in container.decode(stream):
+            return upright_pixels(frame).shape[:2]
+    except av.InvalidDataError:
+        pass  # each frame says so when it is read
+    return stream.height, stream.width
 
 
 @contextmanager
 def _opened(path: str) -> Iterator[tuple[InputContainer, VideoStream]]:
     try:
-        # A file may pose as a playlist of others: only itself is read.
-        with av.open(path, options={"protocol_whitelist": "file"}, metadata_errors="ignore") as container:
-            if not container.streams.video:
-                raise _video_error(path, "holds no video")
-            stream = container.streams.video[0]
-            if stream.codec_context is None:
-                raise _video_error(path, "is in a codec that cannot be decoded here: convert it to H.264")
-            yield container, stream
-    except av.FFmpegError as error:
-        raise _video_error(path, f"cannot be read: {error.strerror}") from error
+        with open_video(path) as opened:
+            yield opened
+    except VideoError as error:
+        raise _video_error(path, str(error).removeprefix(f"{path}: ")) from error
 
 
 def _pictures_from(
@@ -203,7 +248,10 @@ def _pictures_from(
     for packet in container.demux(stream):
         # Frames that no other frame depends on need not be decoded to get at the wanted ones.
         stream.codec_context.skip_frame = "DEFAULT" if packet.pts in wanted else "NONREF"
-        yield from packet.decode()
+        try:
+            yield from packet.decode()
+        except av.InvalidDataError:
+            continue  # its frame is missing, which is seen by the times of the others
 
 
 def _video_error(path: str, message: str) -> DataError:

@@ -7,17 +7,17 @@ import reprlib
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ..image_files import MAX_SIDE
+from ..regular_files import read_regular
 from .problems import DataError, DataProblem, RecordError
 
 T = TypeVar("T")
-
-MAX_SIDE = 16384  # of a frame in pixels: a larger one is a broken record, and would be allocated
 
 
 def read_json(file: str | Path) -> Any:
     """The document in the file; raises DataError when there is none."""
     try:
-        return json.loads(Path(file).read_bytes())
+        return json.loads(read_regular(file))
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(DataProblem(str(file), "file", f"cannot be read as JSON: {error}")) from error
 

@@ -7,7 +7,7 @@ of a broken record do not add up to the frame, and takes three times as long.
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
@@ -20,6 +20,10 @@ from pycocotools import mask as coco_mask
 from .problems import RecordError
 
 BoolMask = NDArray[np.bool_]
+
+
+class EmptyRingError(RecordError):
+    """A polygon without points, or none at all: there is no mask in this frame, and there should be one."""
 
 
 class Mask(Protocol):
@@ -93,7 +97,11 @@ class PolygonMask:
 
 def parse_mask(value: object, height: int, width: int) -> Mask | None:
     """A mask from its JSON value, an RLE object or polygons; None when it is an RLE of nothing."""
-    if isinstance(value, list) and value:
+    if isinstance(value, list):
+        if not value or [] in value:
+            raise EmptyRingError(
+                f"{reprlib.repr(value)} is neither an RLE nor polygons, which have points; it is taken for no mask"
+            )
         rings = value if isinstance(value[0], list) else [value]  # COCOA writes a single ring bare
         return PolygonMask(height, width, rings)
     if not isinstance(value, dict):
@@ -111,9 +119,17 @@ def parse_mask(value: object, height: int, width: int) -> Mask | None:
 
 
 def parse_masks(
-    kind: str, values: object, length: int, height: int, width: int, *, null_allowed: bool
+    kind: str,
+    values: object,
+    length: int,
+    height: int,
+    width: int,
+    *,
+    null_allowed: bool,
+    report: Callable[[str], None],
 ) -> tuple[Mask | None, ...]:
-    """The masks of an object over a video of that length; a null stands for an absent object where allowed."""
+    """The masks of an object over a video of that length; a null stands for an absent object where allowed, and an
+    empty polygon, which is reported, for no mask."""
     if not isinstance(values, list):
         raise RecordError(f"{kind} masks are {reprlib.repr(values)}, not a list")
     if len(values) != length:
@@ -124,6 +140,9 @@ def parse_masks(
             raise RecordError(f"{kind} mask of frame {frame}: is null")
         try:
             masks.append(None if value is None else parse_mask(value, height, width))
+        except EmptyRingError as error:
+            report(f"{kind} mask of frame {frame}: {error}")
+            masks.append(None)
         except RecordError as error:
             raise RecordError(f"{kind} mask of frame {frame}: {error}") from None
     return tuple(masks)

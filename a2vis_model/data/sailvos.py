@@ -19,11 +19,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..image_files import visible_files
+from ..regular_files import open_regular
 from .annotation_file import Annotation, AnnotationFile, Entry, annotation_name, find_annotations
 from .dataset import Dataset
 from .frames import ImageFiles, load_image
 from .json_file import side, value_of
-from .masks import BoolMask, Mask, parse_mask
+from .masks import BoolMask, EmptyRingError, Mask, parse_mask
 from .problems import DataError, DataProblem, ProblemLog, RecordError
 from .video import MaskTrack, ObjectTrack, VideoRecord
 
@@ -51,7 +53,7 @@ def open_sailvos(
 def scene_folders(path: str | Path) -> list[Path]:
     """The scenes in a folder."""
     root = Path(path)
-    children = sorted(root.iterdir()) if root.is_dir() else []
+    children = visible_files(root) if root.is_dir() else []
     return [child for child in children if (child / "images").is_dir() and (child / "visible").is_dir()]
 
 
@@ -159,7 +161,8 @@ def _label_map(path: str) -> NDArray[Any]:
 
 @lru_cache(maxsize=32)  # all objects of a frame are in one map, and a training sample has some 15 frames
 def _load_labels(path: str, _changed: int) -> NDArray[Any]:
-    labels = np.load(path, allow_pickle=False)
+    with open_regular(path) as file:
+        labels = np.load(file, allow_pickle=False)
     if not isinstance(labels, np.ndarray) or labels.dtype.kind not in "iu":
         raise ValueError("not a map of object ids")
     return labels
@@ -212,7 +215,7 @@ class SailvosFile(AnnotationFile):
                 same = images[number][0][2] if images[number] else image
                 if (side(image, "height"), side(image, "width")) != (same["height"], same["width"]):
                     raise RecordError("is of another size than the video")
-                value_of(image, "file_name", str)
+                self._inside(value_of(image, "file_name", str))
                 images[number].append((value_of(image, "frame_id", int), value_of(image, "id", int), image))
         for number, frames in images.items():
             if not frames:
@@ -255,10 +258,10 @@ class SailvosFile(AnnotationFile):
                     raise RecordError(f"instance {number} was a {self.classes[instance.class_id]} before")
                 if frame in instance.visible:
                     raise RecordError(f"instance {number} is annotated in this frame already")
-                instance.visible[frame] = _mask(annotation, "visible_mask", entry)
+                instance.visible[frame] = self._mask(annotation, "visible_mask", entry)
                 if self._has_amodal(entry):
                     key = "amodal_mask" if "amodal_mask" in annotation else "segmentation"
-                    instance.amodal[frame] = _mask(annotation, key, entry)
+                    instance.amodal[frame] = self._mask(annotation, key, entry)
                 left_out.discard(number)
         for number, instance in instances.items():
             if number not in left_out:
@@ -272,9 +275,11 @@ class SailvosFile(AnnotationFile):
         by_frame = tuple(masks.get(frame) for frame in range(len(entry.files)))
         return MaskTrack(kind, self.path, record, entry.height, entry.width, by_frame)
 
-
-def _mask(annotation: Annotation, key: str, entry: Entry) -> Mask | None:
-    try:
-        return parse_mask(value_of(annotation, key, object), entry.height, entry.width)
-    except RecordError as error:
-        raise RecordError(f"{key}: {error}") from None
+    def _mask(self, annotation: Annotation, key: str, entry: Entry) -> Mask | None:
+        try:
+            return parse_mask(value_of(annotation, key, object), entry.height, entry.width)
+        except EmptyRingError as error:
+            self.problems.report(DataProblem(self.path, annotation_name(annotation), f"{key}: {error}"))
+            return None
+        except RecordError as error:
+            raise RecordError(f"{key}: {error}") from None

@@ -12,7 +12,7 @@ from pathlib import Path
 from .annotation_file import Annotation, AnnotationFile, Entry, annotation_name, find_annotations
 from .json_file import side, value_of
 from .masks import parse_masks
-from .problems import ProblemLog, RecordError
+from .problems import DataProblem, ProblemLog, RecordError
 from .video import MaskTrack, ObjectTrack
 
 
@@ -51,7 +51,7 @@ class YtvisFile(AnnotationFile):
                     raise RecordError(f"names {len(files)} files for a length of {video['length']}")
                 labels = self._labels(video)
                 size = (side(video, "height"), side(video, "width"))
-                yield number, Entry(str(number), *size, tuple(files), labels), 0
+                yield number, Entry(str(number), *size, tuple(map(self._inside, files)), labels), 0
 
     def _tracks(self, entry: Entry) -> Iterator[ObjectTrack]:
         for _, annotation in entry.annotations:
@@ -66,6 +66,11 @@ class YtvisFile(AnnotationFile):
                 yield ObjectTrack(value_of(annotation, "id", int), class_id, visible, amodal)
 
     def _mask_track(self, kind: str, annotation: Annotation, key: str, entry: Entry) -> MaskTrack:
-        size = (entry.height, entry.width)
-        masks = parse_masks(kind, value_of(annotation, key, list), len(entry.files), *size, null_allowed=True)
-        return MaskTrack(kind, self.path, annotation_name(annotation), *size, masks)
+        size, record = (entry.height, entry.width), annotation_name(annotation)
+
+        def report(message: str) -> None:
+            self.problems.report(DataProblem(self.path, record, message))
+
+        values = value_of(annotation, key, list)
+        masks = parse_masks(kind, values, len(entry.files), *size, null_allowed=True, report=report)
+        return MaskTrack(kind, self.path, record, *size, masks)

@@ -20,7 +20,7 @@ from .prediction import CLASS_SCORES, OUTPUT_MODES, PredictionSettings
 from .provenance import provenance
 from .report import markdown
 from .runner import RANKED, TRACKED, TRUTH, Evaluation, ModelSource, frame_reader, open_data, run_evaluation
-from .score_command import add_job_arguments, check_jobs, cores, print_problems, write_results
+from .score_command import add_job_arguments, check_jobs, cores, named_at_an_error, print_problems, write_results
 from .scoring import Results, quiet_loaders, results_of, score_videos
 from .settings import ScoreSettings, add_settings, settings_from
 
@@ -129,8 +129,9 @@ def evaluate(
         raise A2VISError(f"--stride {args.stride}: choose 1 to {config.clip_length}, the clip length of {config.name}")
     output.mkdir(parents=True, exist_ok=True)
     problems = ProblemLog()
-    summary = run_evaluation(evaluation, problems, quiet=args.quiet)
-    with quiet_loaders():
+    with named_at_an_error(problems):
+        summary = run_evaluation(evaluation, problems, quiet=args.quiet)
+    with quiet_loaders(), named_at_an_error(problems):
         truth, ranked, tracked = (output / file for file in (TRUTH, RANKED, TRACKED))
         same = args.output_mode != "both" or system in BOX_TRACKERS
         comparison = open_comparison(truth, ranked, None if same else tracked, settings, problems, format="ytvis")

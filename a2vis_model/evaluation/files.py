@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from ..data.problems import DataError, DataProblem, ProblemLog
+from ..regular_files import open_regular
 from .instances import KINDS, TrackSource, VideoInfo
 from .mot_text import Benchmark, TextTracks
 from .settings import ScoreSettings
@@ -74,7 +75,7 @@ def _open_ytvis(
     ranked = YtvisResults(ranked_path, problems)
     tracked = ranked if tracks_path is None else YtvisResults(tracks_path, problems)
     for results in {id(source): source for source in (ranked, tracked)}.values():
-        results.check_videos(truth.videos)
+        results.match(truth)
     unknown = set(settings.classes) - set(truth.categories.values())
     if unknown:
         names = ", ".join(truth.categories.values())
@@ -84,6 +85,8 @@ def _open_ytvis(
     classes = [c for c, name in sorted(truth.categories.items()) if not settings.classes or name in settings.classes]
     if not classes:
         raise DataError(DataProblem(truth.path, "categories", "there are none"))
+    if not truth.kinds:
+        raise DataError(DataProblem(truth.path, "annotations", "have no mask in any frame; there is nothing to score"))
     # No prediction at all is an answer too, and a bad one, for every kind of mask.
     shared = truth.kinds & (ranked.kinds | tracked.kinds or frozenset(KINDS))
     kinds = tuple(kind for kind in KINDS if kind in shared)
@@ -111,8 +114,8 @@ def _sniff(path: Path) -> TrackFormat:
     files = (
         [path] if path.is_file() else sorted([*path.glob("*.txt"), *path.glob("*/gt/gt.txt"), *path.glob("data/*.txt")])
     )
-    for file in files:
-        with open(file, "rb") as content:
+    for file in (file for file in files if not file.name.startswith(".")):
+        with open_regular(file) as content:
             line = content.readline(1 << 16)
         if line.strip():
             return "mot" if b"," in line else "mots"

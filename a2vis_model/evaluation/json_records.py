@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from ..data.problems import DataError, DataProblem, RecordError
+from ..regular_files import open_regular
 
 _CHUNK = 1 << 22  # bytes
 
@@ -23,7 +25,7 @@ class Span:
     def read(self, path: str) -> Any:
         """The record at these bytes; raises RecordError where they are no longer one."""
         try:
-            with open(path, "rb") as file:
+            with open_regular(path) as file:
                 file.seek(self.start)
                 return json.loads(file.read(self.stop - self.start))
         except (OSError, ValueError) as error:
@@ -33,13 +35,14 @@ class Span:
 def scan_records(path: str | Path) -> Iterator[tuple[str, Span, Any]]:
     """The elements of the lists in a document: (key of the list, where, value).
 
-    The document is a list, whose key is "", or an object, of which the other values come as they are.
+    The document is a list, whose key is "", or an object, of which the other values come as they are, but for nulls:
+    these stand for lists that are not there.
 
     Raises:
         DataError: where the file cannot be read as JSON, with the byte.
     """
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             yield from _Scanner(file).document()
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(DataProblem(str(path), "file", f"cannot be read as JSON: {error}")) from error
@@ -54,7 +57,9 @@ class _Scanner:
         self._decoder = json.JSONDecoder()
         self._text = ""
         self._position = 0
-        self._offset = 0  # of the text in the file
+        # Some editors begin UTF-8 with a mark of the byte order, which is no part of the document.
+        self._offset = len(BOM_UTF8) if file.read(len(BOM_UTF8)) == BOM_UTF8 else 0  # of the text in the file
+        file.seek(self._offset)
         self._ended = False
 
     def document(self) -> Iterator[tuple[str, Span, Any]]:
@@ -77,7 +82,8 @@ class _Scanner:
                 yield from self._list(key)
             else:
                 value, span = self._value()
-                yield key, span, value
+                if value is not None:
+                    yield key, span, value
 
     def _list(self, key: str) -> Iterator[tuple[str, Span, Any]]:
         for _ in self._items("]"):

@@ -15,9 +15,10 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from ..data.json_file import MAX_SIDE
 from ..data.masks import RleMask
 from ..data.problems import DataError, DataProblem, ProblemLog, RecordError
+from ..image_files import MAX_SIDE, visible_files
+from ..regular_files import read_regular
 from . import run_lengths
 from .instances import Kind, Role, Track, VideoInfo, VideoTracks, mask_areas, track_boxes
 from .occlusion import occlusion_of
@@ -99,6 +100,8 @@ class TextTracks:
                 if len(numbers) < 7 + self._ground_truth:
                     raise RecordError(f"has {len(numbers)} columns, not {7 + self._ground_truth} or more")
                 frame, number = _frame(numbers[0], video), _whole(numbers[1], "id")
+                if min(numbers[4:6]) <= 0:
+                    raise RecordError(f"a box of {numbers[4]:g}x{numbers[5]:g} pixels; both sides are more than 0")
                 if number not in tracks:
                     tracks[number] = Track(
                         track_id=number,
@@ -163,7 +166,7 @@ class TextTracks:
     def _lines(self, file: Path, separator: str) -> Iterator[tuple[str, list[str]]]:
         """The lines of a file, a line's name and its columns."""
         try:
-            text = file.read_text("utf-8")
+            text = _read_text(file)
         except (OSError, UnicodeDecodeError) as error:
             problem = DataProblem(str(file), "file", f"cannot be read: {error}")
             if self._ground_truth:
@@ -240,10 +243,10 @@ def _find_files(path: Path) -> dict[str, Path]:
         return {path.stem: path}
     if not path.is_dir():
         raise DataError(DataProblem(str(path), "folder", "does not exist; name a folder of text files"))
-    files = {folder.name: folder / "gt" / "gt.txt" for folder in sorted(path.iterdir()) if folder.is_dir()}
+    files = {folder.name: folder / "gt" / "gt.txt" for folder in visible_files(path) if folder.is_dir()}
     found = {name: file for name, file in files.items() if file.is_file()}
     for folder in (path, path / "data"):
-        texts = sorted(folder.glob("*.txt")) if folder.is_dir() else []
+        texts = [file for file in visible_files(folder) if file.suffix == ".txt"] if folder.is_dir() else []
         found |= {file.stem: file for file in texts if file.stem not in found}
     if not found:
         raise DataError(DataProblem(str(path), "folder", "holds no <video>.txt and no <video>/gt/gt.txt"))
@@ -256,7 +259,7 @@ def _sequence_length(file: Path, problems: ProblemLog) -> int | None:
         return None
     parser = configparser.ConfigParser()
     try:
-        parser.read_string(ini.read_text("utf-8"))
+        parser.read_string(_read_text(ini))
         length = parser.getint("Sequence", "seqLength")
         if 1 <= length <= MAX_LENGTH:
             return length
@@ -265,6 +268,11 @@ def _sequence_length(file: Path, problems: ProblemLog) -> int | None:
         message = f"seqLength cannot be read: {' '.join(str(error).split())}"
     problems.report(DataProblem(str(ini), "Sequence", message))
     return None
+
+
+def _read_text(file: Path) -> str:
+    """UTF-8, with or without the mark that some editors begin it with."""
+    return read_regular(file).decode("utf-8-sig")
 
 
 def _last_frame(file: Path | None) -> int:
@@ -276,7 +284,7 @@ def _last_frame(file: Path | None) -> int:
 def _first_columns(file: Path, count: int) -> list[list[str]]:
     """The first columns of each line; nothing where the file cannot be read, which is reported when it is."""
     try:
-        lines = file.read_text("utf-8").splitlines()
+        lines = _read_text(file).splitlines()
     except (OSError, UnicodeDecodeError):
         return []
     return [columns for line in lines if (columns := line.replace(",", " ").split(maxsplit=count)[:count])]

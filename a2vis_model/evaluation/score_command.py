@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ..cpu import cores
@@ -44,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     settings = settings_from(args)
     check_jobs(args.jobs)
     problems = ProblemLog()
-    with quiet_loaders():
+    with quiet_loaders(), named_at_an_error(problems):
         comparison = open_comparison(
             args.ground_truth,
             args.predictions,
@@ -94,6 +96,19 @@ def print_problems(problems: ProblemLog, scores: list[VideoScore]) -> int:
     if problems:
         print(f"{len(problems)} problem{'' if len(problems) == 1 else 's'}: the numbers leave out what is broken")
     return 1 if problems else 0
+
+
+@contextmanager
+def named_at_an_error(problems: ProblemLog) -> Iterator[None]:
+    """Names what was broken before an error that ends the command, too."""
+    try:
+        yield
+    except A2VISError as error:
+        own = error.problem if isinstance(error, DataError) else None
+        for problem in problems:
+            if problem != own:
+                print(f"problem: {problem}")
+        raise
 
 
 def check_jobs(jobs: int) -> None:

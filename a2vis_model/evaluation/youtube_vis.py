@@ -6,7 +6,7 @@ import json
 import reprlib
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 from ..data.annotation_file import annotation_name
 from ..data.json_file import side, value_of
 from ..data.labels import Labels
-from ..data.masks import RleMask, parse_mask
+from ..data.masks import EmptyRingError, RleMask, parse_mask
 from ..data.problems import DataError, DataProblem, ProblemLog, RecordError
 from .instances import Kind, Masks, Track, VideoInfo, VideoTracks, mask_areas, mask_boxes
 from .json_records import Span, scan_records
@@ -35,18 +35,24 @@ class _TrackFile:
         self.problems = problems
         self.kinds: frozenset[Kind] = frozenset()
         self._spans: dict[int, list[tuple[str, Span]]] = {}
+        self._dropped: list[str] = []  # masks of the record being read that are left out, in words
 
     def read(self, video: VideoInfo) -> VideoTracks:
         found: dict[int, Track] = {}
         for number, (name, span) in enumerate(self._spans.get(video.video_id, ()), 1):
             with self.problems.skipping(self.path, name):
+                self._dropped.clear()
                 track = self._track(span.read(self.path), video, number)
+                for message in self._dropped:
+                    self.problems.report(DataProblem(self.path, name, message))
+                if track is None:
+                    continue
                 if track.track_id in found:
                     raise RecordError(f"has the id {track.track_id} of another track of video {video.video_id}")
                 found[track.track_id] = track
         return VideoTracks(video, list(found.values()))
 
-    def _track(self, record: Any, video: VideoInfo, number: int) -> Track:
+    def _track(self, record: Any, video: VideoInfo, number: int) -> Track | None:
         raise NotImplementedError
 
     def _note(self, name: str, span: Span, record: Any) -> None:
@@ -63,7 +69,7 @@ class _TrackFile:
             raise RecordError(f"{KEYS[kind]} holds {count}, not one mask for each of {video.length} frames")
         masks: list[Rle | None] = []
         try:
-            masks.extend(_parsed(value, video) for value in values)
+            masks.extend(self._parsed(value, video, f"{kind} mask of frame {t}") for t, value in enumerate(values))
         except RecordError as error:
             raise RecordError(f"{kind} mask of frame {len(masks)}: {error}") from None
         # pycocotools reads out of bounds when runs do not add up.
@@ -72,6 +78,14 @@ class _TrackFile:
         if broken is not None:
             raise RecordError(f"{kind} mask of frame {present[broken]}: broken RLE: its runs do not cover the frame")
         return masks
+
+    def _parsed(self, value: Any, video: VideoInfo, name: str) -> Rle | None:
+        """A mask as pycocotools takes it; None where there is nothing, and for an empty polygon, which is reported."""
+        try:
+            return _parsed(value, video)
+        except EmptyRingError as error:
+            self._dropped.append(f"{name}: {error}")
+            return None
 
 
 class YtvisGroundTruth(_TrackFile):
@@ -146,26 +160,118 @@ class YtvisResults(_TrackFile):
 
     def __init__(self, path: str | Path, problems: ProblemLog) -> None:
         super().__init__(path, problems)
+        self._own_names: dict[int, str] = {}
+        self._categories: dict[tuple[int, str | None], str] = {}  # as the records say them, and the first that does
+        self._shapes: dict[int, set[_Shape]] = {}
+        self._class_ids: dict[str, int] = {}
         for count, (key, span, value) in enumerate(scan_records(path)):
             if key in ("", "annotations"):
                 self._note(f"result {count}", span, value)
+            elif key == "categories":
+                with problems.skipping(self.path, f"category {count}"):
+                    self._own_names[value_of(value, "id", int)] = value_of(value, "name", str)
 
-    def check_videos(self, videos: Iterable[VideoInfo]) -> None:
-        """Report results for videos that the ground truth does not have."""
-        for video_id in self._spans.keys() - {video.video_id for video in videos}:
+    def match(self, truth: YtvisGroundTruth) -> None:
+        """Take the results for those of the ground truth's videos and categories: the latter by name where results
+        have names (`category_name`, or `categories` in the file), by id where they have none.
+
+        Results of other videos, and of classes that the ground truth does not have, are reported and left out.
+
+        Raises:
+            DataError: for an id that no category has, and where no result is of a video's id, length and size.
+        """
+        self._match_categories(truth)
+        self._match_videos({video.video_id: video for video in truth.videos})
+
+    def _note(self, name: str, span: Span, record: Any) -> None:
+        super()._note(name, span, record)
+        if isinstance(record, dict):
+            category, video = record.get("category_id"), record.get("video_id")
+            if isinstance(category, int) and not isinstance(category, bool) and not abs(category) >> 63:
+                self._categories.setdefault((category, _text_of(record.get("category_name"))), name)
+            if isinstance(video, int):
+                self._shapes.setdefault(video, set()).add(_shape_of(record))
+
+    def _match_categories(self, truth: YtvisGroundTruth) -> None:
+        self._class_ids = {name: number for number, name in reversed(truth.categories.items())}
+        there = ", ".join(f"{number} ({name})" for number, name in sorted(truth.categories.items()))
+        for (number, own), record in self._categories.items():
+            name = own or self._own_names.get(number)
+            if name is None and number not in truth.categories:
+                message = (
+                    f"category_id {number} is not among the ground truth's, {there}; write these ids, or the names "
+                    "as category_name"
+                )
+                raise DataError(DataProblem(self.path, record, message))
+            if name is not None and name not in self._class_ids:
+                message = f"category {name!r} is not among the ground truth's, {there}: its results are left out"
+                self.problems.report(DataProblem(self.path, record, message))
+
+    def _match_videos(self, videos: Mapping[int, VideoInfo]) -> None:
+        found = self._spans.keys()
+        # Numbered from 0 instead of 1, nearly all of them would be there, and be other videos.
+        shifted = len(found) > 1 and 0 not in videos and {number + 1 for number in found} == videos.keys()
+        if found and (shifted or found.isdisjoint(videos)):
+            there, here = (", ".join(map(str, sorted(ids)[:5])) for ids in (videos, found))
+            message = f"are {here}, ..., and {there}, ... in the ground truth; write the ground truth's"
+            raise DataError(DataProblem(self.path, "video_ids", message))
+        for video_id in found - videos.keys():
             name = self._spans[video_id][0][0]
             self.problems.report(DataProblem(self.path, name, f"video_id {video_id} is not in the ground truth"))
+        misfits = {
+            number: video
+            for number, video in videos.items()
+            if number in self._shapes and not any(shape.fits(video) for shape in self._shapes[number])
+        }
+        if misfits and len(misfits) == len(videos.keys() & self._shapes.keys()):
+            number, video = next(iter(misfits.items()))
+            expected = f"{video.length} frames of {video.width}x{video.height}"
+            message = (
+                f"have {next(iter(self._shapes[number]))} in video {number}, which has {expected} in the ground truth"
+            )
+            raise DataError(DataProblem(self.path, "results", f"{message}; score with the truth of the same frames"))
 
-    def _track(self, record: Any, video: VideoInfo, number: int) -> Track:
+    def _track(self, record: Any, video: VideoInfo, number: int) -> Track | None:
         amodal_score = record.get("amodal_score")
-        return Track(
+        category = value_of(record, "category_id", int)
+        name = _text_of(record.get("category_name")) or self._own_names.get(category)
+        class_id = category if name is None else self._class_ids.get(name)
+        track = Track(
             track_id=value_of(record, "track_id", int) if "track_id" in record else number,
-            class_id=value_of(record, "category_id", int),
+            class_id=category if class_id is None else class_id,
             score=_score(record.get("score", 1.0)),
             amodal_score=None if amodal_score is None else _score(amodal_score),
             visible=self._masks(record, "visible", video),
             amodal=self._masks(record, "amodal", video),
         )
+        return None if class_id is None else track
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """What a result says of its video: numbers of frames, and the size of its first mask, None where it has none."""
+
+    lengths: frozenset[int]
+    size: tuple[int, int] | None
+
+    def fits(self, video: VideoInfo) -> bool:
+        return self.lengths <= {video.length} and self.size in (None, (video.height, video.width))
+
+    def __str__(self) -> str:
+        size = "" if self.size is None else f" of {self.size[1]}x{self.size[0]}"
+        return f"{' and '.join(map(str, sorted(self.lengths)))} frames{size}"
+
+
+def _shape_of(record: Mapping[str, Any]) -> _Shape:
+    lists = [masks for key in KEYS.values() if isinstance(masks := record.get(key), list)]
+    sizes = (mask.get("size") for masks in lists for mask in masks if isinstance(mask, dict))
+    size = next((tuple(size) for size in sizes if isinstance(size, list) and len(size) == 2), None)
+    whole = size is not None and all(isinstance(side, int) for side in size)
+    return _Shape(frozenset(map(len, lists)), (size[0], size[1]) if whole and size is not None else None)
+
+
+def _text_of(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
 
 
 def ground_truth_record(track: Track, video: VideoInfo, annotation_id: int) -> dict[str, Any]:

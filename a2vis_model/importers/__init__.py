@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import CheckpointError
-from ..preprocessing import PIXEL_MEAN, PIXEL_STD
 from .formats import FORMATS, Format, detect_format
+from .pixels import PIXEL_KEYS, pixels_of, read_our_pixels
 from .reading import read_checkpoint
 from .report import ImportReport
 from .rules import Translation, translate
@@ -34,15 +34,18 @@ def import_checkpoint(model: nn.Module, path: str | Path) -> ImportReport:
         CheckpointError: the file is unreadable, of an unknown format, or has nothing that fits.
     """
     path = Path(path)
-    state = read_checkpoint(path)
+    notes: list[str] = []
+    state = read_checkpoint(path, notes)
     try:
         found = detect_format(state.keys())
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    translation = translate(state, found.rules)
-    if found.pixels is not None:
-        _renormalise(translation.tensors, *found.pixels)
-    report = ImportReport(path=path, format=found.name, skipped=list(translation.skipped))
+    translation = translate({name: state[name] for name in state if name not in PIXEL_KEYS}, found.rules)
+    pixels = pixels_of(state) or found.pixels
+    if pixels is not None and not pixels.is_ours:
+        notes.append(f"trained on {pixels}: the first layer is made to read ours")
+        read_our_pixels(translation.tensors, pixels)
+    report = ImportReport(path=path, format=found.name, notes=notes, skipped=list(translation.skipped))
     own = model.state_dict()
     values = _fit(own, translation, report)
     if not values:
@@ -56,24 +59,6 @@ def import_checkpoint(model: nn.Module, path: str | Path) -> ImportReport:
             own[name].copy_(value)
     report.missing = [name for name in own if name not in values]
     return report
-
-
-def _renormalise(tensors: dict[str, tuple[str, Tensor]], mean: float, std: float) -> None:
-    """Fold another normalisation of pixels into the first convolution, so that it reads ours.
-
-    Exact but for the image's border: padding with zeros means another grey there.
-    """
-    names = [f"{_ROOTS[-1]}stem.{leaf}" for leaf in ("conv.weight", "norm.running_mean")]
-    if not all(name in tensors for name in names):
-        return
-    (weight_name, weight), (mean_name, running_mean) = (tensors[name] for name in names)
-    if weight.dim() != 4 or weight.shape[1] != len(PIXEL_STD) or running_mean.shape != weight.shape[:1]:
-        return  # of another architecture; what does not fit the model will be skipped
-    weight = weight.float()
-    scale = torch.tensor(PIXEL_STD) / std
-    shift = (torch.tensor(PIXEL_MEAN) - mean) / std
-    tensors[names[0]] = weight_name, weight * scale[:, None, None]
-    tensors[names[1]] = mean_name, running_mean - weight.sum(dim=(2, 3)) @ shift
 
 
 def _fit(own: Mapping[str, Tensor], translation: Translation, report: ImportReport) -> dict[str, Tensor]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ..errors import CheckpointError
 from . import backbone_keymaps as backbones
 from . import head_keymaps as heads
+from .pixels import Pixels
 from .rules import Rule, under
 
 _BACKBONE = "detector.backbone."
@@ -21,15 +22,14 @@ class Format:
         marks: regular expressions, each of which matches the whole of some key.
         absent: regular expression that matches no key, if given.
         rules: to our names, as a video network has them.
-        pixels: (mean, std) of all channels in 0..255 that the weights were trained with; None where they are
-            ImageNet's, as here.
+        pixels: that the weights were trained with where the file does not say; None where they are ours.
     """
 
     name: str
     marks: tuple[str, ...]
     absent: str = ""
     rules: tuple[Rule, ...]
-    pixels: tuple[float, float] | None = None
+    pixels: Pixels | None = None
 
     def fits(self, keys: Collection[str]) -> bool:
         """Whether a state dict with these keys is of this format."""
@@ -105,7 +105,7 @@ FORMATS = (
         # With squeeze-and-excitation it is an EfficientNet proper; with more blocks, a larger Lite.
         absent=r".*\._se_reduce\..*|_blocks\.16\..*",
         rules=under(backbones.EFFICIENTNET_LITE0, "", _BACKBONE),
-        pixels=(127.0, 128.0),
+        pixels=Pixels((127.0,) * 3, (128.0,) * 3),
     ),
     Format(
         name="MobileNetV2 of torchvision",

@@ -14,17 +14,17 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointError
-
-_WRAPPERS = ("model", "state_dict")
-_DEPTH = 4  # of wrappers; a file may contain itself
+from .wrapping import unwrap
 
 
-def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
+def read_checkpoint(path: str | Path, notes: list[str] | None = None) -> dict[str, Tensor]:
     """Read the named tensors of a weight file, on the CPU and as stored.
 
     Args:
         path: `.safetensors`; `.pth`, `.pt` or `.bin` written by `torch.save`; `.pkl` as in detectron2's model
-            zoo. Weights may lie under "model" or "state_dict", beside optimiser state and the like.
+            zoo. Weights may lie under "model" or "state_dict", beside optimiser state and the like, and their names
+            have prefixes; see `wrapping`.
+        notes: told in words what was taken off or chosen.
 
     Raises:
         CheckpointError: the file is missing, broken, of another kind, asks for code to be run, holds
@@ -53,7 +53,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
             f"{path}: not readable as {path.suffix} ({_one_line(error)}); get the file again, or correct its "
             "extension if it is of another kind, or save its weights alone as .safetensors"
         ) from error
-    return _checked(_unwrapped(content), path)
+    weights, found = unwrap(content)
+    if notes is not None:
+        notes += found
+    return _checked(weights, path)
 
 
 def _read_torch(path: Path) -> Any:
@@ -71,14 +74,6 @@ def _read_pickle(path: Path) -> Any:
     with path.open("rb") as file:
         # Latin-1 keeps the bytes of arrays that Python 2 pickled as text.
         return _ArrayUnpickler(file, encoding="latin1").load()
-
-
-def _unwrapped(content: Any) -> Any:
-    for _ in range(_DEPTH):
-        if not isinstance(content, Mapping):
-            break
-        content = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), content)
-    return content
 
 
 def _checked(content: Any, path: Path) -> dict[str, Tensor]:

@@ -12,6 +12,7 @@ class ImportReport:
     Attributes:
         path: the file.
         format: name of its format.
+        notes: what was made of the file before its names were looked at, and why.
         loaded: our names that took their tensor as it was.
         adapted: our names that took it changed, and how.
         skipped: foreign names that were not used, and why.
@@ -20,6 +21,7 @@ class ImportReport:
 
     path: Path
     format: str
+    notes: list[str] = field(default_factory=list)
     loaded: list[str] = field(default_factory=list)
     adapted: list[tuple[str, str]] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
@@ -27,7 +29,7 @@ class ImportReport:
 
     def summary(self) -> str:
         """A few lines for people: counts, and names grouped where there are many."""
-        lines = [f"{self.path}: {self.format}", f"  loaded {len(self.loaded)}"]
+        lines = [f"{self.path}: {self.format}", *(f"  {note}" for note in self.notes), f"  loaded {len(self.loaded)}"]
         for title, entries in (("adapted", self.adapted), ("skipped", self.skipped)):
             names_by_note = defaultdict(list)
             for name, note in entries:

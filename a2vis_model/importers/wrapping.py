@@ -1,0 +1,89 @@
+"""Find the weights in what training programs wrap around them: containers, averages, and prefixes of names."""
+
+from collections.abc import Mapping
+from typing import Any
+
+_CONTAINERS = ("model", "state_dict", "model_state_dict", "module")
+_AVERAGES = (
+    "model_ema",
+    "ema_model",
+    "ema",
+    "ema_state",
+    "ema_state_dict",
+    "state_dict_ema",
+    "model_ema_state_dict",
+)
+"""Keys of exponential moving averages of the weights, which are what such a training is evaluated with."""
+_COMPILED = "_orig_mod."
+"""What torch.compile puts into names, anywhere."""
+_PREFIXES = ("module.", "model.")
+"""What DataParallel, Lightning and others put in front of all names."""
+_COUNTERS = frozenset({"n_averaged", "steps", "num_updates", "decay"})
+"""What averages hold beside weights, without a prefix."""
+_DEPTH = 4  # of wrappers; a file may contain itself
+
+
+def unwrap(content: Any) -> tuple[Any, list[str]]:
+    """The innermost mapping of names to values, and in words what was taken off or chosen.
+
+    Where averaged weights lie beside raw ones, the averaged are taken; of the raw ones only what has no average, such
+    as the statistics of batch norm. Content that is no mapping comes back as it is.
+    """
+    notes: list[str] = []
+    return _unwrapped(content, notes, _DEPTH), list(dict.fromkeys(notes))
+
+
+def _unwrapped(content: Any, notes: list[str], depth: int) -> Any:
+    if not isinstance(content, Mapping) or not depth:
+        return content
+    inner = {key: value for key, value in content.items() if isinstance(value, Mapping)}
+    average = next((key for key in _AVERAGES if inner.get(key)), None)
+    container = next((key for key in _CONTAINERS if key in inner), None)
+    raw = None if container is None else _unwrapped(inner[container], notes, depth - 1)
+    if average is None:
+        return _bare(content, notes) if raw is None else raw
+    notes.append(f"the averaged weights under {average!r} are taken, and not the raw ones beside them")
+    averaged = _unwrapped(inner[average], notes, depth - 1)
+    return _completed(averaged, raw, notes) if isinstance(raw, Mapping) else averaged
+
+
+def _bare(content: Mapping[Any, Any], notes: list[str]) -> Mapping[Any, Any]:
+    """The same without prefixes, and without raw weights where names say that there are averages."""
+    if not all(isinstance(name, str) for name in content):
+        return content
+    average = next((f"{key}." for key in _AVERAGES if any(name.startswith(f"{key}.") for name in content)), None)
+    if average is None:
+        return _without_prefixes(content, notes)
+    begun = {name.removeprefix(average): value for name, value in content.items() if name.startswith(average)}
+    averaged = _without_prefixes(begun, notes)
+    raw = {name: value for name, value in content.items() if not name.startswith(average)}
+    if not raw.keys() - _COUNTERS:
+        return averaged
+    notes.append(f"the averaged weights under {average!r} are taken, and not the raw ones beside them")
+    return _completed(averaged, _without_prefixes(raw, notes), notes)
+
+
+def _without_prefixes(content: Mapping[str, Any], notes: list[str]) -> Mapping[str, Any]:
+    bare = {name.replace(_COMPILED, ""): value for name, value in content.items()}
+    if bare.keys() != content.keys():
+        notes.append(f"the names hold {_COMPILED!r}, which is left out")
+    for _ in range(_DEPTH):
+        prefix = next((prefix for prefix in _PREFIXES if _all_begin(bare, prefix)), None)
+        if prefix is not None:
+            bare = {name.removeprefix(prefix): value for name, value in bare.items()}
+            notes.append(f"the names begin with {prefix!r}, which is left out")
+    return bare if len(bare) == len(content) else content
+
+
+def _all_begin(content: Mapping[str, Any], prefix: str) -> bool:
+    names = content.keys() - _COUNTERS
+    return bool(names) and all(name.startswith(prefix) and name != prefix for name in names)
+
+
+def _completed(averaged: Mapping[Any, Any], raw: Mapping[Any, Any], notes: list[str]) -> Mapping[Any, Any]:
+    """The averaged weights with what only the raw ones have; the averaged alone where they are of another network."""
+    without = raw.keys() - averaged.keys() - _COUNTERS
+    if not without or not averaged.keys() & raw.keys():
+        return averaged
+    notes.append(f"{len(without)} of the weights have no average and are taken raw ({min(map(str, without))}, ...)")
+    return {**averaged, **{name: raw[name] for name in without}}

@@ -1,0 +1,28 @@
+"""Reading files that others named: nothing but regular files is opened, so that a pipe cannot hang the reader."""
+
+import errno
+import os
+import stat
+from io import BufferedReader
+from pathlib import Path
+
+
+def open_regular(path: str | Path) -> BufferedReader:
+    """Open a file for reading bytes.
+
+    Raises:
+        OSError: it cannot be opened, or is a pipe, a device or a folder.
+        ValueError: no file can have that name.
+    """
+    # Without O_NONBLOCK, opening a pipe waits for somebody to write into it.
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "is not a regular file", str(path))
+    return file
+
+
+def read_regular(path: str | Path) -> bytes:
+    """The content of a file; see `open_regular`."""
+    with open_regular(path) as file:
+        return file.read()
