@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from ..errors import CheckpointError
+from ..importers.torch_file import load_torch
 
 _FORMAT = "a2vis-training/1"
 
@@ -50,7 +51,8 @@ class Checkpoint:
         if not path.is_file():
             raise CheckpointError(f"{path}: no such file; give the checkpoint of a training run")
         try:
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            with open(path, "rb") as file:
+                content = load_torch(file)
         except Exception as error:  # a broken file can fail anywhere in the reader, with any error
             reason = " ".join(str(error).split())[:200]
             raise CheckpointError(f"{path}: broken, or not a checkpoint ({reason}); delete it to start anew") from error
