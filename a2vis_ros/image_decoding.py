@@ -4,6 +4,7 @@ cv_bridge is not used: of its versions in the field one ignores `step`, which sh
 is tied to NumPy 1. What cannot be decoded here is an `ImageError` with a cause that can be counted, never a guess.
 """
 
+import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -106,6 +107,9 @@ def _layouts() -> dict[str, _Layout]:
 
 
 _LAYOUTS = _layouts()
+_PNG_START = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
+_JPEG_MARKER = re.compile(rb"\xff+[^\xff]", re.DOTALL)
+"""A marker behind any number of filling bytes."""
 
 ENCODINGS = tuple(_LAYOUTS)
 """Encodings of sensor_msgs/Image that can be decoded; of 16 bits the upper 8 are used."""
@@ -196,13 +200,25 @@ def _decode_raw(image: RawImage) -> Pixels:
 
 def _decode_compressed(image: EncodedImage) -> Pixels:
     buffer = np.frombuffer(image.data, np.uint8)
+    announced = _compressed_size(image)
     # Masks belong to the pixels as stored, whatever the file notes of the camera's orientation.
     try:
         decoded = cv2.imdecode(buffer, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as error:
-        raise ImageError("broken image", f"the {image.format} image cannot be decoded: {error.err}") from error
+        raise ImageError(
+            "broken image", f"the image of format {image.format!r:.60} cannot be decoded: {error.err!r:.200}"
+        ) from error
     if decoded is None:
-        raise ImageError("broken image", f"the {image.format:.40} image of {len(buffer)} bytes cannot be decoded")
+        raise ImageError(
+            "broken image", f"the image of format {image.format!r:.60} and {len(buffer)} bytes cannot be decoded"
+        )
+    if decoded.shape[:2] != announced:
+        height, width = announced
+        raise ImageError(
+            "broken image",
+            f"the image says {width}x{height} pixels and holds {decoded.shape[1]}x{decoded.shape[0]}; "
+            "check what compresses it",
+        )
     return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), np.uint8)
 
 
@@ -211,7 +227,7 @@ def _compressed_size(image: EncodedImage) -> tuple[int, int]:
     data = image.data
     if "compressedDepth" in image.format:
         raise ImageError("unknown encoding", f"format {image.format!r:.60} is depth; subscribe to the colour image")
-    if bytes(data[:8]) == b"\x89PNG\r\n\x1a\n" and len(data) >= 24:
+    if bytes(data[:16]) == _PNG_START and len(data) >= 24:
         width, height = struct.unpack(">II", data[16:24])
         return height, width
     if bytes(data[:2]) == b"\xff\xd8":
@@ -223,19 +239,24 @@ def _compressed_size(image: EncodedImage) -> tuple[int, int]:
 
 
 def _jpeg_size(data: memoryview) -> tuple[int, int]:
-    """The size in a JPEG's start of frame."""
+    """The size in a JPEG's start of frame, as libjpeg finds it; whatever libjpeg would pass over is refused."""
     position = 2
-    while position + 9 <= len(data):
-        if data[position] != 0xFF:
-            break
-        marker = data[position + 1]
-        if marker == 0xFF:  # filling
-            position += 1
+    while found := _JPEG_MARKER.match(data, position):
+        position = found.end()
+        marker = data[position - 1]
+        if marker == 0x01 or 0xD0 <= marker <= 0xD7:  # these alone have no length
             continue
-        (length,) = struct.unpack(">H", data[position + 2 : position + 4])
+        if marker in (0x00, 0xD8, 0xD9, 0xDA) or position + 7 > len(data):
+            break
+        (length,) = struct.unpack(">H", data[position : position + 2])
         # All the starts of frame; between them lie the tables of Huffman and arithmetic coding, and JPG.
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            height, width = struct.unpack(">HH", data[position + 5 : position + 9])
+            height, width = struct.unpack(">HH", data[position + 3 : position + 7])
             return height, width
-        position += 2 + length
-    raise ImageError("truncated image", f"the JPEG image of {len(data)} bytes has no start of frame; it was cut short")
+        if length < 2:
+            break
+        position += length
+    raise ImageError(
+        "truncated image",
+        f"the JPEG image of {len(data)} bytes has no start of frame where one belongs; it is damaged or cut short",
+    )
