@@ -1,6 +1,8 @@
 """Reading videos and folders of frames, and writing videos."""
 
+import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .atomic import replacing
 from .errors import VideoError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
@@ -89,10 +92,11 @@ class VideoWriter:
 
     def __init__(self, path: str | Path, *, height: int, width: int, rate: float) -> None:
         self._path = Path(path)
-        self._part = self._path.with_name(f".{self._path.name}.part")
+        self._open = ExitStack()
         self._size = (height, width)
         self._height, self._width = height // 2 * 2, width // 2 * 2
-        self._container = av.open(str(self._part), "w", format="mp4")
+        self._container = av.open(str(self._open.enter_context(replacing(self._path))), "w", format="mp4")
+        self._open.callback(self._container.close)
         self._stream = self._container.add_stream("libx264", rate=Fraction(rate).limit_denominator(1001))
         self._stream.height, self._stream.width = self._height, self._width
         self._stream.pix_fmt = "yuv420p"
@@ -114,13 +118,13 @@ class VideoWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None:
-            self._container.mux(self._stream.encode(None))
-        self._container.close()
-        if error is None:
-            self._part.replace(self._path)
-        else:
-            self._part.unlink(missing_ok=True)
+        try:
+            if error is None:
+                self._container.mux(self._stream.encode(None))
+        except BaseException:
+            self._open.__exit__(*sys.exc_info())
+            raise
+        self._open.__exit__(kind, error, trace)
 
 
 def _video_stream(path: Path, container: av.container.InputContainer) -> av.VideoStream:

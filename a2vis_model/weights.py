@@ -1,8 +1,6 @@
 """Weight files: safetensors with the network's configuration inside."""
 
 import json
-import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +9,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from .atomic import replacing
 from .config import ModelConfig, config_from_dict, config_to_dict
 from .errors import CheckpointError
 from .modeling import VideoNetwork, build_model
@@ -32,22 +31,13 @@ def save_weights(
         half: store fp16, half the size.
         notes: free text for whoever finds the file.
     """
-    path = Path(path)
     tensors = {
         name: (tensor.half() if half and tensor.is_floating_point() else tensor).detach().cpu().contiguous().clone()
         for name, tensor in model.state_dict().items()
     }
     metadata = {"format": _FORMAT, "config": json.dumps(config_to_dict(config)), "notes": notes}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    os.close(descriptor)
-    try:
+    with replacing(path) as temporary:
         save_file(tensors, temporary, metadata=metadata)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 def shipped_weights(preset: str) -> Path:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from ..atomic import write_text
 from ..errors import A2VISError
 from ..modeling import freeze
 from ..overlay import draw_overlay
@@ -64,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
             take(tracker.push(image, timestamp))
         take(tracker.flush())
     seconds = time.perf_counter() - start
-    (output / "tracks.json").write_text(json.dumps(collector.youtube_vis()), encoding="utf-8")
+    write_text(output / "tracks.json", json.dumps(collector.youtube_vis()))
     print(
         f"{collector.frames} frames in {seconds:.1f} s ({collector.frames / seconds:.1f} a second, reading and "
         f"drawing included), {collector.track_count} tracks, wrote {output}"

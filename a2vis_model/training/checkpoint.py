@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ..atomic import replacing
 from ..errors import CheckpointError
 from ..importers.torch_file import load_torch
 
@@ -33,13 +33,8 @@ class Checkpoint:
 
     def save(self, path: Path) -> None:
         """Write the file; it is replaced whole or not at all, also if the machine fails."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.part")
-        with open(partial, "wb") as file:
-            torch.save({"format": _FORMAT, **vars(self)}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
+        with replacing(path) as temporary:
+            torch.save({"format": _FORMAT, **vars(self)}, temporary)
 
     @classmethod
     def load(cls, path: Path) -> Checkpoint:
