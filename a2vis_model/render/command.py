@@ -6,9 +6,8 @@ import argparse
 import json
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass
-from multiprocessing import get_all_start_methods, get_context
 from pathlib import Path
 from typing import get_args
 
@@ -17,6 +16,7 @@ from tqdm import tqdm
 
 from ..cpu import cores
 from ..errors import A2VISError
+from ..workers import worker_pool
 from .fishbowl_writer import remove_partial_clips, write_clip
 from .worlds import World, check_arguments, clip_seed, render_clip
 
@@ -112,18 +112,7 @@ def _work(jobs: list[_Job], workers: int) -> Iterator[None]:
             job.run()
             yield
         return
-    # Not forked from here: this process may hold threads of PyTorch or OpenCV, which do not survive a fork.
-    # A fork server imports the package once for all workers, where the system has one.
-    method = "forkserver" if "forkserver" in get_all_start_methods() else "spawn"
-    context = get_context(method)
-    if method == "forkserver":
-        context.set_forkserver_preload([__name__])
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        futures = [pool.submit(job.run) for job in jobs]
-        try:
-            for future in as_completed(futures):
-                future.result()
-                yield
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    with worker_pool(workers, preload=__name__) as pool:
+        for future in as_completed([pool.submit(job.run) for job in jobs]):
+            future.result()
+            yield
