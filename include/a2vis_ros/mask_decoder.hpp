@@ -18,6 +18,9 @@ namespace a2vis_ros
 /// Pixels that an image may have, and so a mask's box; 8192 x 8192. A few damaged bytes can name one that no memory holds.
 constexpr std::uint64_t max_pixels = std::uint64_t{1} << 26;
 
+/// Instances that a TrackedInstanceArray may have: leave out a message with more, it was damaged.
+constexpr std::size_t max_instances = 4096;
+
 /// Throws std::invalid_argument unless the runs fill the mask's box exactly and make up its area, and the box has no more
 /// than max_pixels.
 inline void check_mask(const msg::Mask & mask)
