@@ -2,7 +2,7 @@
 
 import fcntl
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,8 +21,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(path)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=_prefix(path), suffix=_PART)
-    temporary = Path(name)
+    temporary = path.with_name(f"{_prefix(path)}{secrets.token_hex(8)}{_PART}")
+    descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)  # less the umask
     try:
         # It says that the file is being written.
         _try_lock(descriptor)
@@ -30,7 +30,6 @@ def replacing(path: str | Path) -> Iterator[Path]:
         # Opened anew: the block may have put another file there.
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
-        temporary.chmod(0o644)
         os.replace(temporary, path)
     finally:
         os.close(descriptor)
