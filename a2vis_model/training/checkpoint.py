@@ -33,8 +33,8 @@ class Checkpoint:
 
     def save(self, path: Path) -> None:
         """Write the file; it is replaced whole or not at all, also if the machine fails."""
-        with replacing(path) as temporary:
-            torch.save({"format": _FORMAT, **vars(self)}, temporary)
+        with replacing(path) as temporary, open(temporary, "wb") as file:
+            torch.save({"format": _FORMAT, **vars(self)}, file)
 
     @classmethod
     def load(cls, path: Path) -> Checkpoint:
