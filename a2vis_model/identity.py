@@ -14,6 +14,17 @@ def file_hash(path: str | Path) -> str:
     return digest.hexdigest()
 
 
+def code_hash() -> str:
+    """SHA-256 of this package's code and presets: it changes with anything that may change what is computed."""
+    package = Path(__file__).parent
+    presets = next((p for p in (package / "presets", package.parent / "config" / "presets") if p.is_dir()), package)
+    digest = hashlib.sha256()
+    for root, pattern in ((package, "*.py"), (presets, "*.yaml")):
+        for path in sorted(root.rglob(pattern)):
+            digest.update(f"{path.relative_to(root)} {file_hash(path)}\n".encode())
+    return digest.hexdigest()
+
+
 def processor_name() -> str:
     """Name of the CPU, such as "AMD EPYC"."""
     return _processor("model name") or platform.processor() or platform.machine()

@@ -1,7 +1,8 @@
 """Reading videos and folders of frames, and writing videos."""
 
+import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -12,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .atomic import replacing
 from .errors import VideoError
 from .image_files import IMAGE_SUFFIXES, ImageFileError, frame_files, read_image
 from .video_files import decode_packets, is_packet_damaged, open_video, upright_pixels
@@ -168,12 +170,13 @@ class VideoWriter:
 
     def __init__(self, path: str | Path, *, height: int, width: int, rate: float) -> None:
         self._path = Path(path)
-        self._part = self._path.with_name(f".{self._path.name}.part")
+        self._open = ExitStack()
         self._size = (height, width)
         self._height, self._width = max(height // 2 * 2, 2), max(width // 2 * 2, 2)
         self._ticks_a_frame = max(round(_TICKS / rate), 1)
         self._last, self._next = -1, 0
-        self._container = av.open(str(self._part), "w", format="mp4")
+        self._container = av.open(str(self._open.enter_context(replacing(self._path))), "w", format="mp4")
+        self._open.callback(self._container.close)
         self._stream = self._container.add_stream("libx264", rate=Fraction(rate).limit_denominator(1001))
         self._stream.height, self._stream.width = self._height, self._width
         self._stream.pix_fmt = "yuv420p"
@@ -202,13 +205,13 @@ class VideoWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None:
-            self._container.mux(self._stream.encode(None))
-        self._container.close()
-        if error is None:
-            self._part.replace(self._path)
-        else:
-            self._part.unlink(missing_ok=True)
+        try:
+            if error is None:
+                self._container.mux(self._stream.encode(None))
+        except BaseException:
+            self._open.__exit__(*sys.exc_info())
+            raise
+        self._open.__exit__(kind, error, trace)
 
 
 class _Clock:

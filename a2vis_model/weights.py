@@ -1,20 +1,23 @@
 """Weight files: safetensors with the network's configuration inside."""
 
 import json
-import os
-import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from .atomic import replacing
 from .config import ModelConfig, config_from_dict, config_to_dict
 from .errors import CheckpointError
 from .modeling import VideoNetwork, build_model
 from .shipped import check_intact, find_weights
 
 _FORMAT = "a2vis/1"
+_MOST_TABLES = 2 << 30
+"""Bytes of a network's constants; the largest preset has a hundredth."""
 
 
 def save_weights(
@@ -29,22 +32,13 @@ def save_weights(
         half: store fp16, half the size.
         notes: free text for whoever finds the file.
     """
-    path = Path(path)
     tensors = {
         name: (tensor.half() if half and tensor.is_floating_point() else tensor).detach().cpu().contiguous().clone()
         for name, tensor in model.state_dict().items()
     }
     metadata = {"format": _FORMAT, "config": json.dumps(config_to_dict(config)), "notes": notes}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    os.close(descriptor)
-    try:
+    with replacing(path) as temporary:
         save_file(tensors, temporary, metadata=metadata)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 def is_weight_file(path: str | Path) -> bool:
@@ -60,7 +54,7 @@ def is_weight_file(path: str | Path) -> bool:
 
 def read_config(weights: str | Path) -> ModelConfig:
     """The configuration inside a weight file; see `load_weights`."""
-    return _read(find_weights(weights), tensors=False)[0]
+    return _read_header(find_weights(weights))[0]
 
 
 def load_weights(weights: str | Path) -> tuple[VideoNetwork, ModelConfig]:
@@ -75,28 +69,13 @@ def load_weights(weights: str | Path) -> tuple[VideoNetwork, ModelConfig]:
     """
     path = find_weights(weights)
     check_intact(path)
-    config, tensors = _read(path, tensors=True)
-    try:
-        model = build_model(config)
-    except RuntimeError as error:  # out of memory, too
-        reason = str(error).partition("\n")[0]
-        raise CheckpointError(
-            f"{path}: its network cannot be built here ({reason}); is there memory for it?"
-        ) from error
+    config, shapes = _read_header(path)
+    _check_header(path, config, shapes)
+    tensors = _read_tensors(path)
+    model = _build(path, config)
     expected = model.state_dict()
-    missing, unknown = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
-    if missing or unknown:
-        what = f"lacks {missing[0]!r}" if missing else f"holds the unknown {unknown[0]!r}"
-        raise CheckpointError(
-            f"{path}: {what} ({len(missing)} missing, {len(unknown)} unknown); written by another version? "
-            "Export it again"
-        )
     values = {}
     for name, tensor in tensors.items():
-        if tensor.shape != expected[name].shape:
-            raise CheckpointError(
-                f"{path}: {name} is {list(tensor.shape)}, its configuration says {list(expected[name].shape)}"
-            )
         values[name] = tensor.to(expected[name].dtype)
         if not torch.isfinite(values[name]).all():
             raise CheckpointError(f"{path}: {name} holds NaN or infinity; use an earlier checkpoint")
@@ -104,16 +83,64 @@ def load_weights(weights: str | Path) -> tuple[VideoNetwork, ModelConfig]:
     return model, config
 
 
-def _read(path: Path, *, tensors: bool) -> tuple[ModelConfig, dict[str, torch.Tensor]]:
+def _read_header(path: Path) -> tuple[ModelConfig, dict[str, list[int]]]:
+    """The configuration, and the shape of each tensor by its name."""
+    with _opened(path) as file:
+        config = _config(path, file.metadata() or {})
+        shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+    return config, shapes
+
+
+def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    with _opened(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[safe_open]:
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file; give a .safetensors file")
     try:
         with safe_open(path, framework="pt") as file:
-            config = _config(path, file.metadata() or {})
-            content = {name: file.get_tensor(name) for name in file.keys()} if tensors else {}  # noqa: SIM118
+            yield file
     except SafetensorError as error:
         raise CheckpointError(f"{path}: truncated or not a safetensors file ({error})") from error
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error})") from error
-    return config, content
+
+
+def _build(path: Path, config: ModelConfig) -> VideoNetwork:
+    try:
+        return build_model(config)
+    except RuntimeError as error:  # out of memory, too
+        reason = str(error).partition("\n")[0]
+        raise CheckpointError(
+            f"{path}: its network cannot be built here ({reason}); is there memory for it?"
+        ) from error
+
+
+def _check_header(path: Path, config: ModelConfig, shapes: dict[str, list[int]]) -> None:
+    """Raise CheckpointError unless the file holds its configuration's network, before there is memory taken for one."""
+    with torch.device("meta"):
+        outline = _build(path, config)
+    expected = {name: list(tensor.shape) for name, tensor in outline.state_dict().items()}
+    missing, unknown = sorted(expected.keys() - shapes.keys()), sorted(shapes.keys() - expected.keys())
+    if missing or unknown:
+        what = f"lacks {missing[0]!r}" if missing else f"holds the unknown {unknown[0]!r}"
+        raise CheckpointError(
+            f"{path}: {what} ({len(missing)} missing, {len(unknown)} unknown); written by another version? "
+            "Export it again"
+        )
+    for name, shape in shapes.items():
+        if shape != expected[name]:
+            raise CheckpointError(f"{path}: {name} is {shape}, its configuration says {expected[name]}")
+    # Made for the size of its input, and in no file.
+    tables = sum(buffer.numel() * buffer.element_size() for buffer in outline.buffers())
+    if tables > _MOST_TABLES:
+        raise CheckpointError(
+            f"{path}: for {config.input_width}x{config.input_height} pixels its network needs tables of "
+            f"{tables / 2**30:.0f} GiB, no network of use does; get the file again"
+        )
 
 
 def _config(path: Path, metadata: dict[str, str]) -> ModelConfig:

@@ -5,9 +5,13 @@ python -m a2vis_ros.bag_player BAG --topics /image --clock
 
 import argparse
 import importlib
+import importlib.util
+import os
+import re
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import rclpy
@@ -23,6 +27,7 @@ from .bags import LATCHED, BagError, BagReader
 
 _ACKNOWLEDGED_S = 30.0
 """Longest wait for the last messages to be taken."""
+_TYPE_NAME = re.compile(r"([a-z][a-z0-9_]*)/msg/([A-Z][A-Za-z0-9]*)")
 
 
 class BagPlayer:
@@ -85,11 +90,33 @@ def _profile(*, latched: bool) -> QoSProfile:
 
 
 def _type(kind: str) -> Any:
-    package, _, name = kind.split("/")
+    """The class of a message type, such as sensor_msgs/msg/Image.
+
+    A bag may name anything as the type of a topic, so nothing is imported that is not a ROS package installed here.
+    """
+    match = _TYPE_NAME.fullmatch(kind)
+    if match is None:
+        raise BagError(f"{kind[:100]!r} is no message type such as sensor_msgs/msg/Image; choose other --topics")
+    package, name = match.groups()
+    if not _is_installed(package):
+        raise BagError(f"messages of type {kind} are not installed here; choose other --topics")
     try:
         return getattr(importlib.import_module(f"{package}.msg"), name)
     except (ImportError, AttributeError) as error:
         raise BagError(f"messages of type {kind} are not installed here; choose other --topics") from error
+
+
+def _is_installed(package: str) -> bool:
+    """Whether a package is in the index of ROS packages, and Python would import it from where the index says."""
+    prefixes = [Path(prefix) for prefix in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if prefix]
+    # Installed by pip, ROS has no such path: it is in the environment itself.
+    for prefix in (*prefixes, Path(sys.prefix)):
+        if (prefix / "share" / "ament_index" / "resource_index" / "packages" / package).is_file():
+            if package in sys.modules:
+                return True
+            found = importlib.util.find_spec(package)
+            return found is not None and Path(found.origin or "").is_relative_to(prefix)
+    return False
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

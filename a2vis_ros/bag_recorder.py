@@ -7,6 +7,7 @@ import argparse
 import signal
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,8 @@ from .bags import STORAGES, BagError, BagWriter, Storage, type_name
 from .msg import ClassNames, HiddenObjectArray, TrackedInstanceArray
 
 HIDDEN = "/occlusion_monitor/hidden"
+_FLUSH_S = 1.0
+"""So much is lost at most when the recorder is killed."""
 _TYPES = {bags.TRACKS: TrackedInstanceArray, bags.CLASS_NAMES: ClassNames, HIDDEN: HiddenObjectArray}
 
 
@@ -37,6 +40,9 @@ class BagRecorder:
     def __init__(self, node: Node, bag: BagWriter) -> None:
         self.recorded = 0
         self.lost = 0
+        self.failed = False
+        """Whether the bag could not be written, and recording has ended."""
+        self._flushed = 0
         self._node = node
         self._bag = bag
         for topic, message_type in _TYPES.items():
@@ -47,17 +53,34 @@ class BagRecorder:
                 message_type, topic, partial(self._take, topic, type_name(message_type)), profile, raw=True
             )
 
+    def flush(self) -> None:
+        """Hand what was recorded to the system. If that fails, what was recorded since the last time is lost."""
+        if self.failed:
+            return
+        try:
+            self._bag.flush()
+        except BagError as error:
+            self.lost += self.recorded - self._flushed
+            self.recorded = self._flushed
+            self._end(error)
+        else:
+            self._flushed = self.recorded
+
     def _take(self, topic: str, kind: str, data: bytes) -> None:
-        if self.lost:
+        if self.failed:
             self.lost += 1
             return
         try:
             self._bag.write_raw(topic, kind, data, self._node.get_clock().now().nanoseconds)
         except BagError as error:
             self.lost += 1
-            self._node.get_logger().error(f"recording has ended: {error}")
+            self._end(error)
         else:
             self.recorded += 1
+
+    def _end(self, error: BagError) -> None:
+        self.failed = True
+        self._node.get_logger().error(f"recording has ended: {error}")
 
 
 def record(path: str | Path, storage: Storage, stop: threading.Event) -> tuple[int, int]:
@@ -69,10 +92,14 @@ def record(path: str | Path, storage: Storage, stop: threading.Event) -> tuple[i
         with BagWriter(path, storage) as bag:
             recorder = BagRecorder(node, bag)
             print("recording", flush=True)
+            flushed = time.monotonic()
             while not stop.is_set():
                 executor.spin_once(timeout_sec=0.1)
+                if time.monotonic() - flushed > _FLUSH_S:
+                    recorder.flush()
+                    flushed = time.monotonic()
             _drain(executor, recorder)
-            if recorder.lost:
+            if recorder.failed:
                 # The bag is left as it is: closing it would write to the same full disk.
                 raise _Incomplete
     except _Incomplete:

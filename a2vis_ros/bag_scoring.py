@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from a2vis_model import A2VISError
+from a2vis_model.atomic import write_text
 from a2vis_model.data import ProblemLog
 from a2vis_model.evaluation import ScoreSettings, open_comparison, results_of, score_videos
 from a2vis_model.evaluation.report import markdown
@@ -118,13 +119,13 @@ def score(
     folder.mkdir(parents=True, exist_ok=True)
     paths = folder / "ground_truth.json", folder / "results.json"
     for path, content in zip(paths, (document, found.records(categories)), strict=True):
-        path.write_text(json.dumps(content), encoding="utf-8")
+        write_text(path, json.dumps(content))
     settings, problems = ScoreSettings(), ProblemLog(strict=True)
     comparison = open_comparison(*paths, None, settings, problems)
     scores = score_videos(comparison, settings, problems, quiet=True)
     results: dict[str, Any] = {"name": "bag", "frames_without_result": len(frames) - len(found.frames)}
     results |= results_of(scores, comparison.scope, settings, comparison.categories)
-    (folder / "metrics.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    write_text(folder / "metrics.json", json.dumps(results, indent=1) + "\n")
     return results, markdown([results])
 
 

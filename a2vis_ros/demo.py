@@ -29,6 +29,7 @@ from sensor_msgs.msg import Image
 
 from a2vis_model import A2VISError, FrameResult, RegionMask, TrackState
 from a2vis_model import TrackedInstance as ModelInstance
+from a2vis_model.atomic import write_bytes
 from a2vis_model.overlay import draw_overlay
 from a2vis_model.render import render_clip, write_clip
 from a2vis_model.shipped import DEFAULT_WEIGHTS, find_weights
@@ -245,8 +246,7 @@ def _pictures(output: Path, tracks: Sequence[TrackedInstanceArray]) -> None:
     chosen = np.linspace(0, len(drawn) - 1, columns * rows).round().astype(int)
     lines = [np.hstack([drawn[i] for i in chosen[row * columns : (row + 1) * columns]]) for row in range(rows)]
     sheet = cv2.cvtColor(np.vstack(lines), cv2.COLOR_RGB2BGR)
-    if not cv2.imwrite(str(output / "contact_sheet.png"), sheet):
-        raise DemoError(f"{output / 'contact_sheet.png'} cannot be written")
+    write_bytes(output / "contact_sheet.png", cv2.imencode(".png", sheet)[1].tobytes())
 
 
 def _result(array: TrackedInstanceArray) -> FrameResult:

@@ -52,9 +52,9 @@ class EpochGuard:
         if (key.height, key.width) != (last.height, last.width):
             return f"the image size changed from {last.width}x{last.height} to {key.width}x{key.height}"
         if key.kind != last.kind:
-            return f"the encoding changed from {last.kind!r} to {key.kind!r}"
+            return f"the encoding changed from {last.kind!r:.60} to {key.kind!r:.60}"
         if key.frame_id != last.frame_id:
-            return f"frame_id changed from {last.frame_id!r} to {key.frame_id!r}"
+            return f"frame_id changed from {last.frame_id!r:.60} to {key.frame_id!r:.60}"
         if gap < 0:
             return f"time ran backwards by {-gap:.3f} s"
         if gap > self.max_gap_s:

@@ -5,8 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-MAX_PIXELS = 2**28
-"""Of a mask's box, 16384 x 16384: a few damaged bytes can name one that no memory holds."""
+MAX_PIXELS = 2**26
+"""Of an image, and so of a mask's box; 8192 x 8192. A few damaged bytes can name one that no memory holds."""
+
+MAX_INSTANCES = 4096
+"""Of a message; no network has more slots."""
 
 
 class MaskError(ValueError):
@@ -53,6 +56,25 @@ class RunLengthMask:
                 "is of a larger image than can be handled"
             )
 
+    def check_inside(self, height: int, width: int) -> None:
+        """Raises MaskError unless the mask is one of an image of this size, which can be held."""
+        check_image(height, width)
+        if self.x + self.width > width or self.y + self.height > height:
+            raise MaskError(
+                f"the mask's box ends at ({self.x + self.width}, {self.y + self.height}), outside the {width}x{height} "
+                "image; take the size from the same message"
+            )
+        self.check()
+
+
+def check_image(height: int, width: int) -> None:
+    """Raises MaskError unless masks of an image of this size can be held."""
+    if min(height, width) < 0 or height * width > MAX_PIXELS:
+        raise MaskError(
+            f"an image of {width}x{height} has more than {MAX_PIXELS} pixels; the message was damaged, or is of a "
+            "larger image than can be handled"
+        )
+
 
 def encode_box(pixels: NDArray[np.bool_], *, x: int, y: int) -> RunLengthMask:
     """Run lengths of a mask that is known inside its tight box.
@@ -89,12 +111,16 @@ def decode_box(mask: RunLengthMask) -> NDArray[np.bool_]:
 
 
 def decode_image(mask: RunLengthMask, height: int, width: int) -> NDArray[np.bool_]:
-    """The mask at the image's size, bool [height, width]; raises MaskError where its box leaves the image."""
-    if mask.x + mask.width > width or mask.y + mask.height > height:
-        raise MaskError(
-            f"the mask's box ends at ({mask.x + mask.width}, {mask.y + mask.height}), outside the {width}x{height} "
-            "image; take the size from the same message"
-        )
+    """The mask at the image's size, bool [height, width].
+
+    Args:
+        mask: a mask of a message.
+        height, width: of the image, from the same TrackedInstanceArray.
+
+    Raises:
+        MaskError: where its box leaves the image, or the image has more than MAX_PIXELS pixels.
+    """
+    mask.check_inside(height, width)
     image = np.zeros((height, width), np.bool_)
     image[mask.y : mask.y + mask.height, mask.x : mask.x + mask.width] = decode_box(mask)
     return image

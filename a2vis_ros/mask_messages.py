@@ -17,10 +17,21 @@ def mask_to_message(mask: RunLengthMask) -> Mask:
     return message
 
 
-def mask_from_message(message: Mask) -> RunLengthMask:
-    """The mask of a message; raises MaskError where its runs and box do not fit."""
+def mask_from_message(message: Mask, height: int | None = None, width: int | None = None) -> RunLengthMask:
+    """The mask of a message.
+
+    Args:
+        message: part of a TrackedInstanceArray or a HiddenObjectArray.
+        height, width: of the image, as the TrackedInstanceArray says; without them only the box itself is checked.
+
+    Raises:
+        MaskError: where its runs, its box and the image do not fit, or more pixels are named than MAX_PIXELS.
+    """
     roi = message.roi
     counts = np.array(message.counts, np.uint32)
     mask = RunLengthMask(roi.x_offset, roi.y_offset, roi.width, roi.height, counts)
-    mask.check()
+    if height is None or width is None:
+        mask.check()
+    else:
+        mask.check_inside(height, width)
     return mask

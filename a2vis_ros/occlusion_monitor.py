@@ -11,7 +11,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import RegionOfInterest
 
-from .mask_codec import MaskError, RunLengthMask
+from .mask_codec import MAX_INSTANCES, MaskError, RunLengthMask, check_image
 from .mask_messages import mask_from_message, mask_to_message
 from .msg import HiddenObject, HiddenObjectArray, TrackedInstance, TrackedInstanceArray
 from .occlusion_memory import OcclusionMemory, Region, Sighting
@@ -54,21 +54,35 @@ class OcclusionMonitor(Node):
         return float(value)
 
     def _take(self, tracks: TrackedInstanceArray) -> None:
+        # Whatever is wrong with a message is that message's: the next may be good.
+        try:
+            message = self._hidden(tracks)
+        except MaskError as error:
+            self._leave_out(str(error))
+        except Exception as error:
+            self._leave_out(f"{type(error).__name__}: {error!s:.200}")
+        else:
+            self._publisher.publish(message)
+
+    def _leave_out(self, why: str) -> None:
+        self.get_logger().warning(f"message left out: {why}", throttle_duration_sec=2.0)
+
+    def _hidden(self, tracks: TrackedInstanceArray) -> HiddenObjectArray:
+        """What to say of a message. Raises MaskError where it is damaged."""
+        if len(tracks.instances) > MAX_INSTANCES:
+            raise MaskError(f"it holds {len(tracks.instances)} instances, more than {MAX_INSTANCES}; it was damaged")
+        check_image(tracks.height, tracks.width)
         stamp = tracks.header.stamp
         region = self._region if self._region.width else Region(0, 0, tracks.width, tracks.height)
-        try:
-            sightings = [
-                Sighting(
-                    track_id=instance.track_id,
-                    visible=instance.state in _SEEN,
-                    ended=instance.state == TrackedInstance.ENDED,
-                    amodal=_placed(instance),
-                )
-                for instance in tracks.instances
-            ]
-        except MaskError as error:
-            self.get_logger().warning(f"message left out: {error}", throttle_duration_sec=2.0)
-            return
+        sightings = [
+            Sighting(
+                track_id=instance.track_id,
+                visible=instance.state in _SEEN,
+                ended=instance.state == TrackedInstance.ENDED,
+                amodal=_placed(instance, tracks.height, tracks.width),
+            )
+            for instance in tracks.instances
+        ]
         hidden = self._memory.update(tracks.epoch, stamp.sec + stamp.nanosec * 1e-9, sightings, region)
         instances = {instance.track_id: instance for instance in tracks.instances}
         message = HiddenObjectArray(header=tracks.header, epoch=tracks.epoch)
@@ -89,13 +103,13 @@ class OcclusionMonitor(Node):
                     reachable=track.reachable,
                 )
             )
-        self._publisher.publish(message)
+        return message
 
 
-def _placed(instance: TrackedInstance) -> RunLengthMask:
+def _placed(instance: TrackedInstance, height: int, width: int) -> RunLengthMask:
     """The amodal mask; empty for a lost track, whose slot may draw something else by now."""
     lost = instance.state == TrackedInstance.LOST
-    return RunLengthMask.empty() if lost else mask_from_message(instance.amodal)
+    return RunLengthMask.empty() if lost else mask_from_message(instance.amodal, height, width)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

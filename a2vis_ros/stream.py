@@ -15,6 +15,8 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import SetBool, Trigger
 
+from a2vis_model.errors import printable
+
 from . import messages, pictures, qos
 from .degradation import Degradation
 from .detections import DetectionMaker
@@ -31,6 +33,8 @@ from .worker import Worker
 
 _LOG_PERIOD_S = 2.0
 """A warning that repeats is logged no more often; what it is about is counted every time."""
+_LONGEST_ERROR = 500
+"""Characters of an error in /diagnostics."""
 _PLAUSIBLE_AGE_S = 3600.0
 """An image older than this, or from the future by more, was stamped by another clock."""
 
@@ -226,7 +230,7 @@ class ImageStream:
         if not self._node.context.ok():
             # Interrupted: what the worker still has can no longer be published, and that is no news.
             return
-        self._last_error = text.splitlines()[0]
+        self._last_error = printable(text.splitlines()[0], _LONGEST_ERROR)
         self._log.warning(text, throttle_duration_sec=_LOG_PERIOD_S)
 
     def _report_status(self) -> Report:

@@ -21,7 +21,7 @@ import argparse
 import dataclasses
 import gc
 import json
-import os
+import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -36,6 +36,7 @@ from roofline import Ceilings, count_work, kind_of, measure_ceilings, synchronis
 from torch.profiler import ProfilerActivity, profile
 
 from a2vis_model import ModelConfig, StreamingTracker, TrackSettings, VideoNetwork, build_model, freeze, load_config
+from a2vis_model.atomic import write_text
 from a2vis_model.backends import prepare_backend
 from a2vis_model.backends.compiled import CudaGraph
 from a2vis_model.backends.precision import half_precision
@@ -86,9 +87,7 @@ class Results:
         """Keep a value, and both files up to date."""
         self.values[name] = value
         for path, text in ((self._json, json.dumps(self.values, indent=1)), (self._text, markdown(self.values))):
-            temporary = path.with_suffix(".part")
-            temporary.write_text(text, encoding="utf-8")
-            os.replace(temporary, path)
+            write_text(path, text)
 
 
 class Bench:

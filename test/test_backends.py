@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import sys
+import tempfile
 import zipfile
 
 import numpy as np
@@ -226,8 +227,17 @@ def test_progress_says_how_long_it_takes():
 
 
 @COMPILER
-def test_inductor_tracks_as_eager_does(tmp_path):
-    """The whole of a small network, through the compiler itself."""
+def test_inductor_tracks_as_eager_does(tmp_path, monkeypatch):
+    """The whole of a small network, through the compiler itself; which keeps nothing in the shared temporary folder."""
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(shared))
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    monkeypatch.delenv("TRITON_CACHE_DIR", raising=False)
+    # Settled when the module is imported.
+    codecache = importlib.import_module("torch._inductor.codecache")
+    for name in ("_HEADER_DIR", "_HEADER_LOCK_DIR"):
+        monkeypatch.setattr(codecache, name, str(shared / f"inductor{name}"))
     config = load_config("onboard", input_height=64, input_width=96)
     config = dataclasses.replace(
         config,
@@ -236,7 +246,8 @@ def test_inductor_tracks_as_eager_does(tmp_path):
         prototypes=dataclasses.replace(config.prototypes, encoder_layers=1, decoder_layers=1),
     )
     model = freeze(tiny_model(config))
-    backend = prepare_backend(model, config, backend="compile", cache=tmp_path)
+    backend = prepare_backend(model, config, backend="compile", cache=tmp_path / "engines")
+    assert not list(shared.glob("*inductor*")), "who makes such a folder first decides what is compiled into the engine"
     assert backend.gate.logits < 1e-4
     expected = story(model, config)
     assert any(expected)

@@ -159,17 +159,6 @@ def test_a_second_builder_takes_the_first_ones_engine(cache):
     assert first.stat().st_mtime_ns == before
 
 
-def test_leftovers_of_dead_processes_go(cache):
-    store(cache, {**KEY, "torch": "2.9.0"})
-    dead = cache.root / ".unfinished-999999999-x"
-    dead.mkdir()
-    alive = cache.root / f".unfinished-{os.getpid()}-x"
-    alive.mkdir()
-    store(cache)
-    assert not dead.exists()
-    assert alive.exists()
-
-
 def test_the_default_is_the_users_cache(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert default_cache() == tmp_path / "a2vis" / "engines"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,6 +27,7 @@ from dataset_files import (
 from evaluation_data import read_json, run_command
 from pycocotools import mask as mask_tools
 
+from a2vis_model import identity
 from a2vis_model.config import ModelConfig
 from a2vis_model.data import FISHBOWL_CLASSES, open_fishbowl
 from a2vis_model.errors import A2VISError
@@ -476,3 +478,40 @@ def test_rows_of_shipped_and_of_untrained_networks() -> None:
     assert (entry.system, entry.source.preset, entry.source.variant) == ("sort", "onboard", "vita")
     assert entry.source.weights is None
     assert ablate_command.parse_entry("a=onboard").source.weights == "onboard"
+
+
+def test_a_run_begins_anew_when_the_code_or_a_frame_changed(
+    data: Path, weights: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    asked = []
+
+    def count(*arguments: Any) -> Any:
+        asked.append(arguments)
+        return oracle(*arguments)
+
+    monkeypatch.setattr(runner, "predict_with", count)
+    shutil.copytree(data, tmp_path / "data")
+    common = (tmp_path / "data", tmp_path / "out", "--weights", str(weights), "--no-plots")
+    assert evaluate(*common) == 0
+    first = len(asked)
+    assert evaluate(*common) == 0
+    assert len(asked) == first, "nothing has changed"
+    monkeypatch.setattr(runner, "code_hash", lambda: "another")
+    assert evaluate(*common) == 0
+    assert len(asked) == 2 * first
+    video = next((tmp_path / "data").rglob("*.mp4"))
+    content = bytearray(video.read_bytes())
+    content[len(content) // 2] ^= 1
+    before = video.stat().st_mtime_ns
+    video.write_bytes(content)
+    os.utime(video, ns=(before + 1, before + 1))
+    assert evaluate(*common, "--jobs", "1") in (0, 1)
+    assert len(asked) > 2 * first
+
+
+def test_the_hash_of_the_code_covers_all_of_it(monkeypatch: Any) -> None:
+    seen = []
+    original = identity.file_hash
+    monkeypatch.setattr(identity, "file_hash", lambda path: seen.append(Path(path).name) or original(path))
+    assert identity.code_hash() == identity.code_hash()
+    assert {"streaming.py", "tracks.py", "samh.py", "onboard.yaml", "variants.yaml"} <= set(seen)

@@ -2,6 +2,7 @@
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,7 +30,9 @@ class InductorEngines:
             # Of PyTorch to itself.
             warnings.simplefilter("ignore", FutureWarning)
             # Left to itself, code for as many threads as there are processors overruns its memory with more.
-            options = {"cpp.threads": torch.get_num_threads()}
+            options: dict[str, Any] = {"cpp.threads": torch.get_num_threads()}
+            # Those are kept in the temporary folder of all users, wherever its caches are (see `private_caches`).
+            options["aot_inductor.precompile_headers"] = False
             torch._inductor.aoti_compile_and_package(program, package_path=str(path), inductor_configs=options)
 
     def load(self, path: Path, inputs: tuple[Tensor, ...]) -> Graph:

@@ -1,16 +1,19 @@
 """Engines on disk: found by everything they depend on, whole or refused.
 
 An engine is a program: whoever can write to the cache can run code as the user who loads it. So the folder, its engines
-and their files must belong to that user or to root, and nobody else may write to them. The SHA-256 in the manifest
-finds truncated and mixed-up files; it is no signature.
+and their files must belong to that user or to root, and nobody else may write to them, nor to a folder above, where the
+cache could be replaced by another. The SHA-256 in the manifest finds truncated and mixed-up files; it is no signature.
 """
 
+import fcntl
+import grp
 import hashlib
 import json
 import os
+import pwd
+import secrets
 import shutil
 import stat
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,6 +36,7 @@ GRAPHS = ("frame", "clip")
 _FORMAT = "a2vis-engine/1"
 _MANIFEST = "manifest.json"
 _UNFINISHED = ".unfinished-"
+_LOCK = ".lock"
 
 Key = dict[str, str]
 """All that an engine depends on, by name."""
@@ -102,7 +106,7 @@ class EngineCache:
         directory = self._directory(key)
         if not directory.is_dir():
             return None
-        _check_owner(self.root)
+        _check_place(self.root)
         _check_owner(directory)
         manifest = _read_manifest(directory)
         differences = _differences(manifest["key"], key)
@@ -133,21 +137,49 @@ class EngineCache:
 
     @contextmanager
     def unfinished(self) -> Iterator[Path]:
-        """A folder to build in, gone afterwards unless it was kept.
+        """A folder to build in, for this user alone, gone afterwards unless it was kept.
+
+        A lock says that it is being built in. What a builder that was killed has left is without one, and goes.
 
         Raises:
-            BackendError: if others may write to the cache.
+            BackendError: if others may write to the cache, or its file system has no locks.
         """
-        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _check_owner(self.root)
-        for path in self.root.glob(f"{_UNFINISHED}*"):
-            if not _alive(path.name.removeprefix(_UNFINISHED).partition("-")[0]):
-                shutil.rmtree(path, ignore_errors=True)
-        directory = Path(tempfile.mkdtemp(prefix=f"{_UNFINISHED}{os.getpid()}-", dir=self.root))
+        _make_private(self.root)
+        _check_place(self.root)
+        try:
+            self._remove_abandoned()
+            directory, lock = self._reserve()
+        except OSError as error:
+            raise BackendError(
+                f"{self.root}: an engine cannot be built there ({error}); name another folder as engine cache"
+            ) from error
         try:
             yield directory
         finally:
             shutil.rmtree(directory, ignore_errors=True)
+            _lock_file(directory).unlink(missing_ok=True)
+            os.close(lock)
+
+    def _reserve(self) -> tuple[Path, int]:
+        """A new folder to build in, and the descriptor that holds its lock."""
+        while True:
+            directory = self.root / f"{_UNFINISHED}{secrets.token_hex(8)}"
+            lock = os.open(_lock_file(directory), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+            # Another builder may have taken it for abandoned in between.
+            if _try_lock(lock) and os.fstat(lock).st_nlink:
+                directory.mkdir(mode=0o700)
+                return directory, lock
+            os.close(lock)
+
+    def _remove_abandoned(self) -> None:
+        """Remove the folders that nobody builds in any more."""
+        for name in {path.name.removesuffix(_LOCK) for path in self.root.glob(f"{_UNFINISHED}*")}:
+            directory = self.root / name
+            lock = os.open(_lock_file(directory), os.O_RDWR | os.O_CREAT, 0o600)
+            if _try_lock(lock):
+                shutil.rmtree(directory, ignore_errors=True)
+                _lock_file(directory).unlink(missing_ok=True)
+            os.close(lock)
 
     def keep(self, built: Path, key: Key, gate: GateResult) -> None:
         """Take in an engine that was built in `unfinished()`; it appears whole or not at all."""
@@ -220,6 +252,52 @@ def _check_owner(path: Path) -> None:
         )
 
 
+def _check_place(root: Path) -> None:
+    """Raises BackendError unless this user and root alone can write to the cache, and put another in its place."""
+    _check_owner(root)
+    for folder in root.parents:
+        status = folder.stat()
+        if status.st_uid not in (os.getuid(), 0):
+            raise BackendError(
+                f"{root} is refused: {folder} belongs to user {status.st_uid}, who could replace it, and engines are "
+                "programs; name a folder of your own as engine cache"
+            )
+        # In a sticky folder, such as /tmp, nobody can rename or remove what is another's.
+        open_to = status.st_mode & (stat.S_IWOTH | (0 if _is_own_group(status.st_gid) else stat.S_IWGRP))
+        if open_to and not status.st_mode & stat.S_ISVTX:
+            raise BackendError(
+                f"{root} is refused: others may write to {folder} and so replace it, and engines are programs; "
+                f"chmod go-w {folder}, or name another folder as engine cache"
+            )
+
+
+def _is_own_group(group: int) -> bool:
+    """Whether a group is the one of this user alone that Linux systems make with each user."""
+    try:
+        return grp.getgrgid(group).gr_name == pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return False
+
+
+def _make_private(folder: Path) -> None:
+    """Make a folder and those above it, as far as they are missing, for this user alone whatever the umask."""
+    for path in (*reversed(folder.parents), folder):
+        path.mkdir(mode=0o700, exist_ok=True)
+
+
+def _lock_file(directory: Path) -> Path:
+    return directory.with_name(directory.name + _LOCK)
+
+
+def _try_lock(file: int) -> bool:
+    """Take the lock of an open file, unless another process has it; in whatever container that runs."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 def _read_manifest(directory: Path) -> dict[str, Any]:
     path = directory / _MANIFEST
     try:
@@ -247,13 +325,3 @@ def _differences(theirs: dict[str, str], ours: Key) -> str:
 
 def _refusal(path: Path, why: str) -> BackendError:
     return BackendError(f"engine {path} is refused: {why}; delete it and build it again with 'a2vis build-engine'")
-
-
-def _alive(process: str) -> bool:
-    try:
-        os.kill(int(process), 0)
-    except ProcessLookupError:
-        return False
-    except (ValueError, OSError):
-        return True
-    return True

@@ -14,6 +14,7 @@ from ..errors import BackendError
 from ..export import ClipGraph, FrameGraph, example_inputs, export_graphs
 from ..modeling import A2VIS, StreamNetwork, VideoNetwork
 from .choice import BACKENDS, PRECISIONS, EngineName, Precision, backend_obstacle, precision_obstacle
+from .compiler_caches import private_caches
 from .engine_cache import GRAPHS, EngineCache, Key, engine_key, fingerprint
 from .engines import ENGINES, Engines
 from .network import GraphNetwork
@@ -192,6 +193,10 @@ class _Job:
         return network, gate
 
     def _build(self, folder: Path) -> None:
+        with private_caches(folder):
+            self._build_graphs(folder)
+
+    def _build_graphs(self, folder: Path) -> None:
         progress = Progress(self.progress, _SHARES)
         with progress.stage(_EXPORT):
             programs = export_graphs(self.source, self.config, fused_attention=self.engines.fused_attention)

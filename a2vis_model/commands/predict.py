@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from ..atomic import write_text
 from ..errors import A2VISError
 from ..modeling import freeze
 from ..overlay import draw_overlay
@@ -66,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
         parts[-1].take(tracker.flush())
     seconds = time.perf_counter() - start
     entries = [entry for part in parts for entry in part.collector.youtube_vis(part.number)]
-    (output / "tracks.json").write_text(json.dumps(entries), encoding="utf-8")
+    write_text(output / "tracks.json", json.dumps(entries))
     frames = sum(part.collector.frames for part in parts)
     if damage:
         print(f"a2vis predict: {damage.summary(frames)}", file=sys.stderr)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from ..errors import A2VISError
+from ..errors import A2VISError, printable
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ class DataProblem:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.file}: {self.record}: {self.message}"
+        return printable(f"{self.file}: {self.record}: {self.message}")
 
 
 class DataError(A2VISError):

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
+from ..atomic import write_text
 from ..errors import A2VISError
 from .baselines import SYSTEMS, System
 from .evaluate_command import add_run_arguments, check_run_arguments, evaluate
@@ -52,8 +53,8 @@ def run(args: argparse.Namespace) -> int:
         status = max(status, failed)
     table = markdown(rows, classes=False)
     print(table)
-    (output / "table.md").write_text(table, "utf-8")
-    (output / "table.json").write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
+    write_text(output / "table.md", table)
+    write_text(output / "table.json", json.dumps(rows, indent=1) + "\n")
     return status
 
 

@@ -15,6 +15,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from ..atomic import write_text
 from ..data.masks import RleMask
 from ..data.problems import DataError, DataProblem, ProblemLog, RecordError
 from ..image_files import MAX_SIDE, visible_files
@@ -222,12 +223,11 @@ def write_mots(folder: str | Path, video: VideoInfo, tracks: Iterable[Track], *,
 def _write(folder: str | Path, video: VideoInfo, text: str, *, ground_truth: bool) -> None:
     root = Path(folder)
     file = root / video.name / "gt" / "gt.txt" if ground_truth else root / f"{video.name}.txt"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(text, "utf-8")
+    write_text(file, text)
     if ground_truth:
         lines = ["[Sequence]", f"name={video.name}", f"seqLength={video.length}"]
         lines += [f"imWidth={video.width}", f"imHeight={video.height}", ""]
-        (root / video.name / "seqinfo.ini").write_text("\n".join(lines), "utf-8")
+        write_text(root / video.name / "seqinfo.ini", "\n".join(lines))
 
 
 def _without(mask: Rle, covered: Rle | None) -> Rle | None:

@@ -13,6 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from ..atomic import replacing, write_bytes
 from ..overlay import track_colour
 from . import run_lengths
 from .files import Comparison
@@ -52,7 +53,8 @@ def write_plots(
     found.sort(key=lambda score: -score.worst.wrong if score.worst else 0.0)
     for rank, score in enumerate(found[:WORST], 1):
         picture = worst_case(score, comparison, frames)
-        cv2.imwrite(str(folder / f"worst_{rank:02d}_{_file_name(score.info)}.png"), picture[..., ::-1])
+        encoded = cv2.imencode(".png", picture[..., ::-1])[1].tobytes()
+        write_bytes(folder / f"worst_{rank:02d}_{_file_name(score.info)}.png", encoded)
 
 
 def worst_case(score: VideoScore, comparison: Comparison, frames: FrameReader | None) -> Image:
@@ -106,7 +108,8 @@ def _curve(path: Path, lines: dict[str, list[float]], x: str, y: str, title: str
     axes.set(xlabel=x, ylabel=y, title=title, xlim=(0, 1), ylim=(0, 1.02))
     axes.grid(alpha=0.3)
     axes.legend()
-    figure.savefig(path)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png")
 
 
 def _occlusion(path: Path, curve: dict[str, list[Any]]) -> None:
@@ -118,7 +121,8 @@ def _occlusion(path: Path, curve: dict[str, list[Any]]) -> None:
         axes.text(place, (value or 0) + 0.01, f"{count}", ha="center", fontsize=6)
     axes.set(xlabel="hidden share of the object", ylabel="IoU of its amodal mask", xlim=(0, 1), ylim=(0, 1.05))
     axes.set_title("object-frames above each bar")
-    figure.savefig(path)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png")
 
 
 def _timeline(path: Path, name: str, timeline: Timeline) -> None:
@@ -138,7 +142,8 @@ def _timeline(path: Path, name: str, timeline: Timeline) -> None:
             axes.plot([t - 0.5] * 2, [row - 0.5, row + 0.5], color="black", linewidth=2)
     axes.set_yticks(range(objects), [str(number) for number in timeline.object_ids], fontsize=6)
     axes.set(xlabel="frame", ylabel="object", title=f"{name}: IDs (white: not there, grey: no ID, black bar: switch)")
-    figure.savefig(path)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png")
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Any]:

@@ -21,17 +21,28 @@ _PACKAGES = ("numpy", "torch", "pycocotools", "trackeval", "opencv-python-headle
 _CONTENT = (".json", ".txt", ".ini", ".yaml")
 
 
-def data_hash(paths: Iterable[str | Path]) -> str:
+def data_hash(paths: Iterable[str | Path], *, times: bool = False) -> str:
     """SHA-256 over files and folders: names, the content of annotations and tracks, and the sizes of all else,
-    pictures and videos, which would take as long to read as to evaluate."""
+    pictures and videos, which would take as long to read as to evaluate.
+
+    Args:
+        paths: of the data.
+        times: take the times at which pictures and videos were changed, too. It then finds every change, but differs
+            between copies of the same data.
+    """
     digest = hashlib.sha256()
     for root in map(Path, paths):
         files = sorted(file for file in root.rglob("*") if file.is_file()) if root.is_dir() else [root]
         for file in files:
             name = file.relative_to(root).as_posix() if root.is_dir() else file.name
-            content = file_hash(file) if file.suffix in _CONTENT else str(file.stat().st_size)
+            content = file_hash(file) if file.suffix in _CONTENT else _state(file, times=times)
             digest.update(f"{name}\0{content}\n".encode())
     return digest.hexdigest()
+
+
+def _state(file: Path, *, times: bool) -> str:
+    status = file.stat()
+    return f"{status.st_size} {status.st_mtime_ns}" if times else str(status.st_size)
 
 
 def provenance(**hashes: str | None) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from ..atomic import replacing
 from ..backends import Backend, BackendName, Precision, prepare_backend
 from ..config import ModelConfig, load_config
 from ..data import Dataset, VideoRecord, open_dataset
@@ -23,17 +24,18 @@ from ..data.masks import RleMask
 from ..data.problems import DataError, DataProblem, ProblemLog, RecordError
 from ..data.video import MaskTrack
 from ..errors import A2VISError
-from ..identity import file_hash, processor_name
+from ..identity import code_hash, file_hash, processor_name
 from ..modeling import VideoNetwork, build_model, freeze
 from ..shipped import DEFAULT_WEIGHTS, find_weights
 from ..weights import load_weights, read_config
+from ..workers import worker_pool
 from .baselines import System, predict_with
 from .instances import Rle, Track, VideoInfo
 from .plots import FrameReader, Image
 from .prediction import PredictionSettings
 from .provenance import data_hash
 from .run_lengths import encode
-from .scoring import quiet_loaders, worker_pool
+from .scoring import quiet_loaders
 from .youtube_vis import ground_truth_document, ground_truth_record, write_json
 
 TRUTH, RANKED, TRACKED = "ground_truth.json", "predictions.json", "tracks.json"
@@ -102,31 +104,32 @@ class Evaluation:
     """File that says what is labelled in the pictures of a JSON file, instead of the one beside it."""
 
     def data_hash(self) -> str:
-        """Of the data set, with the folders that un-merged FISHBOWL has beside the one that is named, and what is said
-        about its labels."""
+        """Of the data set, see `data_hash`."""
+        return data_hash(self._data_folders())
+
+    def _data_folders(self) -> list[Path]:
+        """With the folders that un-merged FISHBOWL has beside the one that is named, and what is said about its
+        labels."""
         root = Path(self.data)
         layout = find_layout(root) if self.format in ("auto", "fishbowl") else None
         beside = () if layout is None else (layout.objects, layout.frames)
         labels = root.parent / LABELS_FILE if self.labels is None else Path(self.labels)
         others = [*beside, labels if labels.is_file() else None]
-        return data_hash([root, *(path for path in others if path and not path.is_relative_to(root))])
+        return [root, *(path for path in others if path and not path.is_relative_to(root))]
 
-    def fingerprint(self, data: str, computed_by: str) -> str:
-        """Changes with anything that changes predictions or the truth.
+    def fingerprint(self, computed_by: str) -> str:
+        """Changes with anything that changes predictions or the truth: the code, the weights, the data, the options.
 
         Args:
-            data: see `data_hash`.
             computed_by: backend, precision and device, as chosen.
         """
-        from .. import __version__
-
         file = self.source.file
         what = {
-            "version": __version__,
+            "code": code_hash(),
             "weights": None if file is None else file_hash(file),
             "source": asdict(self.source) if file is None else None,
-            "data": data,
-            "images": None if self.images is None else [str(Path(self.images).resolve()), data_hash([self.images])],
+            "data": data_hash(self._data_folders(), times=True),
+            "images": self.images and [str(Path(self.images).resolve()), data_hash([self.images], times=True)],
             "format": self.format,
             "system": self.system,
             "prediction": asdict(self.prediction),
@@ -166,7 +169,7 @@ def run_evaluation(evaluation: Evaluation, problems: ProblemLog, *, quiet: bool)
     with quiet_loaders():
         dataset = _open(evaluation, config, problems)
         data = evaluation.data_hash()
-        folder = Path(evaluation.output) / f"videos-{evaluation.fingerprint(data, computed_by)[:12]}"
+        folder = Path(evaluation.output) / f"videos-{evaluation.fingerprint(computed_by)[:12]}"
         folder.mkdir(parents=True, exist_ok=True)
         missing = [index for index in range(len(dataset)) if not _part(folder, index).is_file()]
         bar = tqdm(
@@ -322,10 +325,8 @@ def _assemble(
     seconds, frames = 0.0, 0
     parts = {_part(folder, index): name for index, name in enumerate(names) if _part(folder, index).is_file()}
     with ExitStack() as stack:
-        files = {
-            key: stack.enter_context(open(output / f".{name}.part", "w", encoding="utf-8"))
-            for key, name in _FILES.items()
-        }
+        paths = {key: stack.enter_context(replacing(output / name)) for key, name in _FILES.items()}
+        files = {key: stack.enter_context(open(path, "w", encoding="utf-8")) for key, path in paths.items()}
         separators = {key: '{"annotations": [' if key == _TRUTH_KEY else "[" for key in _FILES}
         for part, name in parts.items():
             content = _read_part(part)
@@ -347,8 +348,6 @@ def _assemble(
         for key, file in files.items():
             start = "" if separators[key] == ",\n" else separators[key]
             file.write(start + ("], " + json.dumps(document)[1:] if key == _TRUTH_KEY else "]"))
-    for name in _FILES.values():
-        (output / f".{name}.part").replace(output / name)
     if infos and separators[_TRUTH_KEY] != ",\n":
         raise A2VISError(f"no object is of the network's classes, {', '.join(categories.values())}; nothing to score")
     if not infos:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ..atomic import write_text
 from ..cpu import cores
 from ..data.problems import DataError, ProblemLog
 from ..errors import A2VISError
@@ -80,9 +81,9 @@ def write_results(
     output.mkdir(parents=True, exist_ok=True)
     results = {**results, "settings": vars(settings)}
     curves = curves_of(scores, comparison.scope, settings)
-    (output / "results.json").write_text(json.dumps(results, indent=1) + "\n", "utf-8")
-    (output / "results.md").write_text(markdown([results]), "utf-8")
-    (output / "curves.json").write_text(json.dumps(curves) + "\n", "utf-8")
+    write_text(output / "results.json", json.dumps(results, indent=1) + "\n")
+    write_text(output / "results.md", markdown([results]))
+    write_text(output / "curves.json", json.dumps(curves) + "\n")
     if plots:
         write_plots(output / "plots", scores, curves, comparison, frames)
 

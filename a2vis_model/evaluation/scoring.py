@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_all_start_methods, get_context
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from tqdm import tqdm
 
 from ..data.problems import DataError, DataProblem, ProblemLog
 from ..data.problems import logger as data_logger
+from ..workers import worker_pool
 from .average_precision import RECALL_POINTS, ClassMatches, accumulate, summarise
 from .box_tracking import ALPHAS, TrackingCounts, combine_classes, combine_videos, tracking_values
 from .files import Comparison
@@ -116,19 +116,6 @@ def quiet_loaders() -> Iterator[None]:
         yield
     finally:
         data_logger.setLevel(level)
-
-
-@contextmanager
-def worker_pool(jobs: int, initializer: Any, arguments: tuple[Any, ...]) -> Iterator[ProcessPoolExecutor]:
-    """Processes that do not fork from this one, which may hold threads of PyTorch or OpenCV."""
-    context = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
-    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=initializer, initargs=arguments)
-    try:
-        yield pool
-        pool.shutdown()
-    except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        raise
 
 
 @dataclass(frozen=True)

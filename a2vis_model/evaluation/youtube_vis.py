@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..atomic import write_text
 from ..data.annotation_file import annotation_name
 from ..data.json_file import side, value_of
 from ..data.labels import Labels
@@ -340,11 +341,7 @@ def ground_truth_document(
 
 def write_json(path: str | Path, content: Any) -> None:
     """Write a JSON file that appears whole or not at all."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(json.dumps(content), encoding="utf-8")
-    part.replace(path)
+    write_text(path, json.dumps(content))
 
 
 def json_masks(masks: Masks) -> list[dict[str, Any] | None]:

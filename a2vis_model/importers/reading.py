@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointError
+from .pickle_scan import scan_pickle
+from .torch_file import load_torch
 from .wrapping import unwrap
 
 
@@ -27,8 +29,9 @@ def read_checkpoint(path: str | Path, notes: list[str] | None = None) -> dict[st
         notes: told in words what was taken off or chosen.
 
     Raises:
-        CheckpointError: the file is missing, broken, of another kind, asks for code to be run, holds
-            something else than finite tensors under names, or tensors larger than the file's content.
+        CheckpointError: the file is missing, broken, of another kind, asks for code to be run or for far more memory
+            than its size, holds something else than finite tensors under names, or tensors larger than the file's
+            content.
     """
     path = Path(path)
     if not path.is_file():
@@ -60,18 +63,14 @@ def read_checkpoint(path: str | Path, notes: list[str] | None = None) -> dict[st
 
 
 def _read_torch(path: Path) -> Any:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        # torch's own text proposes to load such a file unsafely.
-        asked = re.search(r"GLOBAL (\S+)", str(error))
-        raise pickle.UnpicklingError(
-            f"it asks for {asked[1]}, which is not data" if asked else "not written by torch.save, or broken"
-        ) from error
+    with path.open("rb") as file:
+        return load_torch(file)
 
 
 def _read_pickle(path: Path) -> Any:
     with path.open("rb") as file:
+        scan_pickle(file, path.stat().st_size)
+        file.seek(0)
         # Latin-1 keeps the bytes of arrays that Python 2 pickled as text.
         return _ArrayUnpickler(file, encoding="latin1").load()
 
@@ -168,7 +167,7 @@ def _encode(text: str, encoding: str) -> bytes:
 
 
 def _storage_from_bytes(data: bytes) -> Any:
-    return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    return load_torch(io.BytesIO(data))
 
 
 def _tensor(storage: Any, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any) -> Tensor:

@@ -6,10 +6,9 @@ import argparse
 import json
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass
 from functools import lru_cache
-from multiprocessing import get_all_start_methods, get_context
 from pathlib import Path
 from typing import cast, get_args
 
@@ -19,6 +18,7 @@ from tqdm import tqdm
 from ..cpu import cores
 from ..data.problems import ProblemLog, logger
 from ..errors import A2VISError
+from ..workers import worker_pool
 from . import composed_world
 from .clip import RenderedClip
 from .composed_world import ComposedClip
@@ -162,18 +162,7 @@ def _work(jobs: list[_Job], workers: int) -> Iterator[None]:
             job.run()
             yield
         return
-    # Not forked from here: this process may hold threads of PyTorch or OpenCV, which do not survive a fork.
-    # A fork server imports the package once for all workers, where the system has one.
-    method = "forkserver" if "forkserver" in get_all_start_methods() else "spawn"
-    context = get_context(method)
-    if method == "forkserver":
-        context.set_forkserver_preload([__name__])
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        futures = [pool.submit(job.run) for job in jobs]
-        try:
-            for future in as_completed(futures):
-                future.result()
-                yield
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    with worker_pool(workers, preload=__name__) as pool:
+        for future in as_completed([pool.submit(job.run) for job in jobs]):
+            future.result()
+            yield

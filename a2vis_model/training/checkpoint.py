@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ..atomic import replacing
 from ..errors import CheckpointError
+from ..importers.torch_file import load_torch
 
 _FORMAT = "a2vis-training/1"
 
@@ -34,13 +35,8 @@ class Checkpoint:
 
     def save(self, path: Path) -> None:
         """Write the file; it is replaced whole or not at all, also if the machine fails."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.part")
-        with open(partial, "wb") as file:
+        with replacing(path) as temporary, open(temporary, "wb") as file:
             torch.save({"format": _FORMAT, **vars(self)}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
 
     @classmethod
     def load(cls, path: Path) -> Checkpoint:
@@ -52,7 +48,8 @@ class Checkpoint:
         if not path.is_file():
             raise CheckpointError(f"{path}: no such file; give the checkpoint of a training run")
         try:
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            with open(path, "rb") as file:
+                content = load_torch(file)
         except Exception as error:  # a broken file can fail anywhere in the reader, with any error
             reason = " ".join(str(error).split())[:200]
             raise CheckpointError(f"{path}: broken, or not a checkpoint ({reason}); delete it to start anew") from error

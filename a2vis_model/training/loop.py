@@ -16,6 +16,7 @@ import torch
 from torch.nn.utils import clip_grad_norm_
 from tqdm import tqdm
 
+from ..atomic import replacing
 from ..config import ModelConfig, config_to_dict
 from ..errors import A2VISError, CheckpointError
 from ..modeling import VideoNetwork
@@ -246,7 +247,8 @@ def _check_finite(losses: Mapping[str, float], norm: float, batch: Batch, step: 
         return
     file = run.output / f"bad_batch_{step}_{distributed.rank()}.pt"
     content = {"images": batch.images, "packed_masks": batch.packed, "classes": torch.from_numpy(batch.classes)}
-    torch.save({"step": step, "losses": dict(losses), **content}, file)
+    with replacing(file) as temporary:
+        torch.save({"step": step, "losses": dict(losses), **content}, temporary)
     raise A2VISError(
         f"step {step}: {', '.join(bad) or 'the gradient'} is not finite; the batch is in {file}, the weights before "
         f"it in the last checkpoint; look at the batch, lower --learning-rate or use --precision bf16 or fp32"

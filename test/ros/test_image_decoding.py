@@ -201,3 +201,67 @@ def test_a_compressed_image_cut_short_is_refused_or_decoded_but_never_crashes() 
     with pytest.raises(ImageError) as error:
         decode_rgb(EncodedImage("png", memoryview(data[:60])))
     assert error.value.cause == "broken image"
+
+
+def jpeg_with(before_frame: bytes, size: tuple[int, int] = (48, 64)) -> bytes:
+    """A JPEG of `size` (height, width) with something in front of its first segment."""
+    data = cv2.imencode(".jpeg", np.zeros((*size, 3), np.uint8))[1].tobytes()
+    return data[:2] + before_frame + data[2:]
+
+
+def small_frame() -> bytes:
+    """A segment with a start of frame of 16x16 in it, as its content."""
+    frame = b"\xff\xc0\x00\x11\x08" + struct.pack(">HH", 16, 16) + b"\x03" + bytes(9)
+    return struct.pack(">H", len(frame) + 2) + frame
+
+
+@pytest.mark.parametrize("marker", [0x01, *range(0xD0, 0xD8)])
+def test_the_size_of_a_jpeg_is_the_one_that_is_decoded(marker: int) -> None:
+    """After a marker that has no length, libjpeg reads on at once; a reader that skips a length sees another frame."""
+    data = jpeg_with(bytes([0xFF, marker]))
+    assert image_size(EncodedImage("jpeg", memoryview(data)), max_side=MAX) == (48, 64)
+    hidden = jpeg_with(bytes([0xFF, marker]) + small_frame())
+    image = EncodedImage("jpeg", memoryview(hidden))
+    with pytest.raises(ImageError) as error:
+        image_size(image, max_side=MAX)
+    assert error.value.cause == "truncated image"
+
+
+def test_a_decoded_size_that_was_not_announced_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from a2vis_ros import image_decoding
+
+    image = EncodedImage("jpeg", memoryview(jpeg_with(b"")))
+    monkeypatch.setattr(image_decoding, "_jpeg_size", lambda data: (16, 16))
+    with pytest.raises(ImageError, match="says 16x16 pixels and holds 64x48") as error:
+        decode_rgb(image)
+    assert error.value.cause == "broken image"
+
+
+def test_filling_bytes_are_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """8 MiB of them took 2.9 s one by one."""
+    from a2vis_ros import image_decoding
+
+    searches = []
+
+    class Counting:
+        def match(self, data: memoryview, position: int) -> object:
+            searches.append(position)
+            return pattern.match(data, position)
+
+    pattern = image_decoding._JPEG_MARKER
+    monkeypatch.setattr(image_decoding, "_JPEG_MARKER", Counting())
+    plain, filled = (EncodedImage("jpeg", memoryview(jpeg_with(b"\xff" * count))) for count in (0, 8 << 20))
+    assert image_size(plain, max_side=MAX) == (48, 64)
+    first = len(searches)
+    assert image_size(filled, max_side=MAX) == (48, 64)
+    assert len(searches) == 2 * first
+
+
+def test_what_a_format_says_is_quoted_and_cut() -> None:
+    hostile = "jpeg\n\x1b[31m[ERROR] " + "x" * 100_000
+    for data in (b"\xff\xd8\xff\xc0\x00\x11\x08\x00\x10\x00\x10\x03" + bytes(20), b"neither"):
+        with pytest.raises(ImageError) as error:
+            decode_rgb(EncodedImage(hostile, memoryview(data)))
+        assert "\n" not in str(error.value)
+        assert "\x1b" not in str(error.value)
+        assert len(str(error.value)) < 500

@@ -98,3 +98,11 @@ def test_a_box_outside_the_image_is_refused() -> None:
     assert decode_image(mask, 2, 5).sum() == 4
     with pytest.raises(MaskError, match="outside the 4x2"):
         decode_image(mask, 2, 4)
+
+
+@pytest.mark.parametrize(("height", "width"), [(8192, 8193), (2**32 - 1, 2**32 - 1), (-1, 5)])
+def test_an_image_that_no_memory_holds_is_refused(height: int, width: int) -> None:
+    mask = RunLengthMask(3, 0, 2, 2, np.array([0, 4], np.uint32))
+    for check in (mask.check_inside, lambda *size: decode_image(mask, *size)):
+        with pytest.raises(MaskError, match=rf"an image of {width}x{height} has more than 67108864 pixels"):
+            check(height, width)

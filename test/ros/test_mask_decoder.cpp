@@ -60,7 +60,7 @@ TEST(MaskDecoder, EveryExampleDecodesToItsDrawing)
     const auto image = a2vis_ros::decode_image(example.mask, height, width);
     std::vector<std::uint8_t> visited(image.size(), 0);
     a2vis_ros::for_each_pixel(
-      example.mask, [&](std::uint32_t x, std::uint32_t y) {visited.at(y * width + x) += 1;});
+      example.mask, height, width, [&](std::uint32_t x, std::uint32_t y) {visited.at(y * width + x) += 1;});
     for (std::uint32_t y = 0; y < height; ++y) {
       for (std::uint32_t x = 0; x < width; ++x) {
         EXPECT_EQ(image[y * width + x], example.rows[y][x] == '#') << example.name << " at " << x << ", " << y;
@@ -107,7 +107,28 @@ TEST(MaskDecoder, ABoxThatNoMemoryHoldsIsRefused)
   }
   EXPECT_THROW(a2vis_ros::decode_box(mask), std::invalid_argument);
   EXPECT_THROW(
-    a2vis_ros::for_each_pixel(mask, [](std::uint32_t, std::uint32_t) {}), std::invalid_argument);
+    a2vis_ros::for_each_pixel(mask, 4000000, 4000000, [](std::uint32_t, std::uint32_t) {}),
+    std::invalid_argument);
+}
+
+TEST(MaskDecoder, AnImageThatNoMemoryHoldsIsRefused)
+{
+  const auto mask = two_by_two();
+  EXPECT_NO_THROW(a2vis_ros::decode_image(mask, 8192, 8192));
+  EXPECT_THROW(a2vis_ros::decode_image(mask, 8192, 8193), std::invalid_argument);
+  EXPECT_THROW(a2vis_ros::decode_image(mask, 4294967295u, 4294967295u), std::invalid_argument);
+}
+
+TEST(MaskDecoder, NoPixelOutsideTheImageIsVisited)
+{
+  const auto mask = two_by_two();
+  std::size_t visits = 0;
+  const auto count = [&](std::uint32_t, std::uint32_t) {++visits;};
+  a2vis_ros::for_each_pixel(mask, 2, 5, count);
+  EXPECT_EQ(visits, 4u);
+  EXPECT_THROW(a2vis_ros::for_each_pixel(mask, 2, 4, count), std::invalid_argument);
+  EXPECT_THROW(a2vis_ros::for_each_pixel(mask, 1, 5, count), std::invalid_argument);
+  EXPECT_EQ(visits, 4u);
 }
 
 TEST(MaskDecoder, AWrongAreaIsRefused)

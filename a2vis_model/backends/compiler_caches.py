@@ -1,0 +1,34 @@
+"""Where PyTorch's compilers keep what they have compiled."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def private_caches(parent: Path) -> Iterator[None]:
+    """Export and compile with caches in a new folder below `parent`, for this user alone and gone afterwards.
+
+    Inductor's and Triton's own lie in the shared temporary folder under a name that anybody can guess and make first,
+    and what is found there is taken for code of their own.
+    """
+    with tempfile.TemporaryDirectory(prefix="compiler-", dir=parent) as folder:
+        own = {"TORCHINDUCTOR_CACHE_DIR": folder, "TRITON_CACHE_DIR": os.path.join(folder, "triton")}
+        before = {name: os.environ.get(name) for name in own}
+        os.environ.update(own)
+        # Not before: its import reads its cache.
+        from torch._inductor.utils import clear_caches
+
+        # It remembers in memory, too, which files of an earlier folder to use.
+        clear_caches()
+        try:
+            yield
+        finally:
+            clear_caches()
+            for name, value in before.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value

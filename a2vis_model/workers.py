@@ -1,0 +1,48 @@
+"""Pools of processes that end with the process that made them, however that ends."""
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing.connection import wait
+from typing import Any
+
+
+@contextmanager
+def worker_pool(
+    jobs: int, initializer: Callable[..., object] | None = None, arguments: tuple[Any, ...] = (), preload: str = ""
+) -> Iterator[ProcessPoolExecutor]:
+    """Processes that do not fork from this one, which may hold threads of PyTorch or OpenCV.
+
+    Args:
+        jobs: their number.
+        initializer, arguments: called in each of them first.
+        preload: a module that is imported once for all of them, where the system has a fork server.
+    """
+    forkserver = "forkserver" in multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("forkserver" if forkserver else "spawn")
+    if forkserver and preload:
+        context.set_forkserver_preload([preload])
+    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin, initargs=(initializer, arguments))
+    try:
+        yield pool
+        pool.shutdown()
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+
+
+def _begin(initializer: Callable[..., object] | None, arguments: tuple[Any, ...]) -> None:
+    """In a worker: watch its parent, which cannot tell it to end when it is killed."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if initializer is not None:
+        initializer(*arguments)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)

@@ -1,0 +1,73 @@
+"""Feed every reader damaged files, and the image callback hostile messages, for as long as you like.
+
+python tools/fuzz.py --seconds 3600
+"""
+
+import argparse
+import logging
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "test")]
+
+from fuzz_targets import TARGETS, feeding  # noqa: E402
+from hypothesis import HealthCheck, Phase, given, seed, settings  # noqa: E402
+
+_AT_ONCE = 100
+"""Inputs of a target before the next has its turn."""
+
+
+def main() -> int:
+    """The program; 1 where something was found, with the input that shows it."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--seconds", type=float, default=60.0, help="how long (%(default)s)")
+    parser.add_argument("--only", nargs="+", choices=sorted(TARGETS), default=list(TARGETS), help="targets (all)")
+    parser.add_argument("--seed", type=int, default=0, help="another gives other inputs (%(default)s)")
+    args = parser.parse_args()
+    # What readers report of broken records.
+    logging.disable(logging.WARNING)
+    counts: Counter[str] = Counter()
+    findings = 0
+    end, turn = time.monotonic() + args.seconds, args.seed * 1_000_000
+    while time.monotonic() < end:
+        for name in args.only:
+            findings += _feed(name, turn, counts)
+            turn += 1
+            if time.monotonic() >= end:
+                break
+    for name, count in counts.items():
+        print(f"{count:9,d}  {name}")
+    print(f"{sum(counts.values()):9,d}  inputs, {findings} findings")
+    return 1 if findings else 0
+
+
+def _feed(name: str, turn: int, counts: Counter[str]) -> int:
+    with feeding(TARGETS[name]) as (inputs, take):
+
+        @seed(turn)
+        @settings(
+            max_examples=_AT_ONCE,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+            phases=[Phase.generate, Phase.shrink],
+            print_blob=True,
+        )
+        @given(inputs)
+        def feed(content: object) -> None:
+            counts[name] += len(content) if name == "image messages" and isinstance(content, list) else 1
+            take(content)
+
+        try:
+            feed()
+        except Exception as error:
+            print(f"{name}, turn {turn}: {type(error).__name__}: {error}", *getattr(error, "__notes__", []), sep="\n")
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
