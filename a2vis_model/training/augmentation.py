@@ -157,7 +157,8 @@ def _offsets(
     start = rng.random(2)
     room = np.subtract(canvas, size)
     if mask is not None:
-        start = np.array([_in_view(start[i], int(room[i]), canvas[i], mask.any(axis=1 - i)) for i in (0, 1)])
+        lines = [np.asarray(mask.any(axis=1 - i)) for i in (0, 1)]
+        start = np.array([_in_view(start[i], int(room[i]), canvas[i], lines[i]) for i in (0, 1)])
     if not travel:
         # As at inference an image that does not fill the input is at the top left.
         start *= np.greater(size, canvas)

@@ -379,8 +379,8 @@ def _open_data(args: argparse.Namespace, model: ModelConfig, config: TrainingCon
     wants_amodal = model.supervision == "amodal" or (model.supervision == "both" and config.stage != "frame")
     if wants_amodal and not any(source.has_amodal for source in sources):
         raise A2VISError(
-            f"--data {' '.join(args.data)}: nothing of it has amodal masks; add data that have, such as render:mixed, "
-            "or choose a variant of visible masks, such as genvis-online"
+            f"--data {' '.join(args.data)}: nothing of it has amodal masks; add data that have, such as rendered "
+            "clips, or choose a variant of visible masks, such as genvis-online"
         )
     return SequenceDataset(
         sources=sources,

@@ -31,13 +31,13 @@ def copy_paste(sample: TrainingSample, other: TrainingSample, rng: np.random.Gen
     seeds = rng.choice(count, size=min(int(rng.integers(1, _SEEDS + 1)), count), replace=False)
     chosen = _with_neighbours(seeds, _touching(other.visible))
     pasted = other.visible[:, chosen]
-    cover = pasted.any(axis=1)
+    cover = np.asarray(pasted.any(axis=1))
     visible = sample.visible & ~cover[:, None]
     kept = _left(sample.visible, visible) >= LEAST_LEFT
     visible = np.concatenate((visible[:, kept], pasted), axis=1)
     amodal = np.concatenate((sample.amodal[:, kept], other.amodal[:, chosen]), axis=1)
     # Paper 3.1: nothing before an object is first visible, which may now be later.
-    amodal &= np.logical_or.accumulate(visible.any(axis=(2, 3)), axis=0)[:, :, None, None]
+    amodal &= np.logical_or.accumulate(np.asarray(visible.any(axis=(2, 3))), axis=0)[:, :, None, None]
     return TrainingSample(
         images=np.where(cover[..., None], other.images, sample.images),
         visible=visible,
@@ -62,7 +62,7 @@ def _touching(masks: Masks) -> NDArray[np.bool_]:
 def _with_neighbours(seeds: NDArray[np.int64], touching: NDArray[np.bool_]) -> NDArray[np.int64]:
     """These objects, those that touch them, those that touch those, and so on, in their order."""
     found = np.isin(np.arange(len(touching)), seeds)
-    while not np.array_equal(found, grown := touching[found].any(axis=0)):
+    while not np.array_equal(found, grown := np.asarray(touching[found].any(axis=0))):
         found = grown
     return np.flatnonzero(found)
 
