@@ -12,9 +12,15 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10",
-    packages=[*find_packages(include=["a2vis_model", "a2vis_model.*"]), "a2vis_model.presets", "a2vis_model.recipes"],
-    package_dir={"a2vis_model.presets": "config/presets", "a2vis_model.recipes": "config/recipes"},
+    packages=[
+        *find_packages(include=["a2vis_model", "a2vis_model.*"]),
+        "a2vis_model.labels",
+        "a2vis_model.presets",
+        "a2vis_model.recipes",
+    ],
+    package_dir={f"a2vis_model.{kind}": f"config/{kind}" for kind in ("labels", "presets", "recipes")},
     package_data={
+        "a2vis_model.labels": ["*.yaml"],
         "a2vis_model.presets": ["*.yaml"],
         "a2vis_model.recipes": ["*.yaml"],
         "a2vis_model": ["py.typed", "checkpoints/*"],

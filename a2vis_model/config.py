@@ -275,8 +275,8 @@ def config_to_dict(config: ModelConfig) -> dict[str, Any]:
 
 
 def config_directory(kind: str) -> Path:
-    """A folder of YAML files, "presets" or "recipes": in the package where it is installed, in `config` in a source
-    tree."""
+    """A folder of YAML files, "presets", "recipes" or "labels": in the package where it is installed, in `config` in a
+    source tree."""
     package = Path(__file__).resolve().parent
     for path in (package / kind, package.parent / "config" / kind):
         if path.is_dir():

@@ -211,6 +211,26 @@ def test_wrong_rules_are_one_line(tmp_path: Path, text: str, message: str) -> No
     assert "\n" not in str(error.value)
     with pytest.raises(DataError, match="cannot be read"):
         LabelRules.read(tmp_path / "absent.yaml")
+    with pytest.raises(DataError, match="robto: labels: is unknown; choose robot, or a YAML file"):
+        LabelRules.read("robto")
+
+
+def test_labels_of_the_photographs_that_ship_with_the_package() -> None:
+    rules, classes = LabelRules.read("robot"), ["person", "bicycle", "car", "motorcycle", "bus", "truck", "cat", "dog"]
+    assert rules.of("cocoperson_425226.jpg", classes).labelled == ("person",)
+    assert rules.of("coco_36.jpg", classes).labelled == ("person", "bicycle", "car", "motorcycle")
+    assert rules.of("voc_2007_002719.jpg", classes).labelled == tuple(name for name in classes if name != "truck")
+    assert rules.of("penn_FudanPed00001.jpg", classes).labelled is None
+
+
+@pytest.mark.parametrize("area", [1e400, float("nan"), 10**400, -1, "large", None])
+def test_an_area_that_cannot_be_is_not_known(tmp_path: Path, area: Any) -> None:
+    file = write_photographs(tmp_path, [{"boxes": [(1, 5, 5, 20, 10)]}])
+    assert list(open_dataset(file).video_classes()) == [{0: 200 / 4800}]
+    document = json.loads(file.read_text())
+    document["annotations"][0]["area"] = area
+    file.write_text(json.dumps(document))
+    assert list(open_dataset(file).video_classes()) == [{0: 1.0}]
 
 
 def test_check_data_says_what_is_labelled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -151,8 +151,9 @@ class AnnotationFile(Dataset):
             category, area = annotation.get("category_id"), annotation.get("area")
             class_id = self._class_ids.get(category) if isinstance(category, int) else None
             if class_id is not None:
-                # What is not a number above zero is not known.
-                share = area / (entry.height * entry.width) if isinstance(area, int | float) and area > 0 else 1.0
+                pixels = entry.height * entry.width
+                # An area that cannot be is not known.
+                share = area / pixels if isinstance(area, int | float) and 0 < area <= pixels else 1.0
                 contents[class_id] = min(contents.get(class_id, 1.0), share)
         return contents
 

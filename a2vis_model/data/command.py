@@ -14,6 +14,7 @@ from tqdm import tqdm
 from ..errors import A2VISError
 from .fishbowl import found_classes
 from .formats import FORMATS, open_dataset
+from .labels import LABELS_HELP
 from .problems import DataError, ProblemLog, logger
 from .statistics import survey
 
@@ -32,8 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--labels",
         metavar="FILE",
-        help="YAML file that says which classes are labelled in the images of a JSON file and whether its masks are "
-        "amodal; default: labels.yaml beside it, if there",
+        help=f"{LABELS_HELP}, that says which classes are labelled in the images of a JSON file and whether its masks "
+        "are amodal; default: labels.yaml beside it, if there",
     )
     parser.add_argument("--masks-only", action="store_true", help="do not decode the frames, which takes longest")
     parser.add_argument("--json", metavar="FILE", help="also write statistics and problems there")

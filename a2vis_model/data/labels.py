@@ -23,10 +23,13 @@ from typing import Any
 
 import yaml
 
+from ..config import config_directory
 from .problems import DataError, DataProblem, RecordError
 
 LABELS_FILE = "labels.yaml"
 """Found by this name beside an annotation file."""
+LABELS_HELP = "YAML file, or the name of one that comes with the package"
+"""What `--labels` takes."""
 _AMODAL = {"known": True, "unknown": False}
 
 
@@ -69,6 +72,18 @@ class Labels:
         )
 
 
+def labels_file(labels: str | Path) -> Path:
+    """A YAML file, or that of a name from `config/labels`; raises DataError for an unknown name."""
+    path = Path(labels)
+    if path.suffix in (".yaml", ".yml"):
+        return path
+    named = {file.stem: file for file in config_directory("labels").glob("*.yaml")}
+    if str(labels) not in named:
+        choice = f"choose {', '.join(sorted(named))}, or a YAML file"
+        raise DataError(DataProblem(str(labels), "labels", f"is unknown; {choice}"))
+    return named[str(labels)]
+
+
 @dataclass(frozen=True)
 class LabelRules:
     """The rules of a labels file."""
@@ -78,8 +93,9 @@ class LabelRules:
     """Patterns of file names, and what holds for the pictures of such names."""
 
     @classmethod
-    def read(cls, path: str | Path) -> LabelRules:
-        """Raises DataError when the file cannot be read or is no list of rules."""
+    def read(cls, labels: str | Path) -> LabelRules:
+        """Read a labels file, see `labels_file`; raises DataError when it cannot be read or is no list of rules."""
+        path = labels_file(labels)
 
         def error(record: str, message: str) -> DataError:
             return DataError(DataProblem(str(path), record, message))

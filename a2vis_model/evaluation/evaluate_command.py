@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..commands.arguments import add_backend_arguments, add_weights_argument, choose_device, engine_cache
 from ..data import FORMATS
+from ..data.labels import LABELS_HELP
 from ..data.problems import ProblemLog
 from ..errors import A2VISError
 from ..identity import file_hash
@@ -46,7 +47,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--labels",
         metavar="FILE",
-        help="YAML file that says which classes are labelled; default: labels.yaml beside it",
+        help=f"{LABELS_HELP}, that says which classes are labelled in a JSON file; default: labels.yaml beside it",
     )
     parser.add_argument("--output", required=True, metavar="DIR", help="folder for predictions, results and plots")
     parser.add_argument("--export", choices=EXPORTS, action="append", default=[], help="also write this text format")

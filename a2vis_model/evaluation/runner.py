@@ -19,7 +19,7 @@ from ..backends import Backend, BackendName, Precision, prepare_backend
 from ..config import ModelConfig, load_config
 from ..data import Dataset, VideoRecord, open_dataset
 from ..data.fishbowl import find_layout
-from ..data.labels import LABELS_FILE
+from ..data.labels import LABELS_FILE, labels_file
 from ..data.masks import RleMask
 from ..data.problems import DataError, DataProblem, ProblemLog, RecordError
 from ..data.video import MaskTrack
@@ -113,7 +113,7 @@ class Evaluation:
         root = Path(self.data)
         layout = find_layout(root) if self.format in ("auto", "fishbowl") else None
         beside = () if layout is None else (layout.objects, layout.frames)
-        labels = root.parent / LABELS_FILE if self.labels is None else Path(self.labels)
+        labels = root.parent / LABELS_FILE if self.labels is None else labels_file(self.labels)
         others = [*beside, labels if labels.is_file() else None]
         return [root, *(path for path in others if path and not path.is_relative_to(root))]
 

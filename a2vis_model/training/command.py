@@ -15,7 +15,7 @@ import torch
 
 from ..config import ModelConfig, load_config, preset_names, variant_names
 from ..cpu import cores
-from ..data.labels import LabelRules
+from ..data.labels import LABELS_HELP, LabelRules
 from ..data.problems import DataError
 from ..errors import A2VISError, ConfigError
 from ..modeling import VideoNetwork, build_model
@@ -103,10 +103,9 @@ def _add_stage_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--labels",
-        type=Path,
         metavar="FILE",
-        help="YAML file that says which classes are labelled in the pictures of JSON files and whether their masks are "
-        "amodal; default: labels.yaml beside each, if there",
+        help=f"{LABELS_HELP}, that says which classes are labelled in the pictures of JSON files and whether their "
+        "masks are amodal; default: labels.yaml beside each, if there",
     )
     add("--validation-frames", type=int, default=36, help="frames of each of its videos (%(default)s)")
     add("--cache-gb", type=float, default=4.0, help="memory for decoded videos (%(default)s)")
