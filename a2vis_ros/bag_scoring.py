@@ -14,8 +14,9 @@ from a2vis_model.evaluation.report import markdown
 from a2vis_model.results import track_score
 
 from .coco_masks import to_coco
+from .mask_codec import MaskError
 from .mask_messages import mask_from_message
-from .msg import TrackedInstance, TrackedInstanceArray
+from .msg import Mask, TrackedInstance, TrackedInstanceArray
 
 _Key = tuple[int, int, int, int]
 """Stamp of a frame in seconds and nanoseconds, how often time had run backwards before it, for a bag may loop, and how
@@ -53,7 +54,7 @@ class _TrackTable:
                 for kind in ("visible", "amodal"):
                     mask = getattr(instance, kind)
                     if mask.area:
-                        entry[kind][time] = to_coco(mask_from_message(mask), array.height, array.width)
+                        entry[kind][time] = _coco(mask, array)
 
     def records(self, categories: dict[str, int]) -> list[dict[str, Any]]:
         """One a track that was believed at least once, in the YouTube-VIS layout; made as `a2vis evaluate` makes it."""
@@ -127,6 +128,15 @@ def score(
     results |= results_of(scores, comparison.scope, settings, comparison.categories)
     write_text(folder / "metrics.json", json.dumps(results, indent=1) + "\n")
     return results, markdown([results])
+
+
+def _coco(mask: Mask, array: TrackedInstanceArray) -> dict[str, Any]:
+    """The mask as COCO's run lengths; raises A2VISError where the message was damaged."""
+    try:
+        return to_coco(mask_from_message(mask, array.height, array.width), array.height, array.width)
+    except MaskError as error:
+        stamp = array.header.stamp
+        raise A2VISError(f"the message of {stamp.sec}.{stamp.nanosec:09d} s is damaged: {error}") from error
 
 
 def _keyed(arrays: Iterable[TrackedInstanceArray]) -> Iterator[tuple[_Key, TrackedInstanceArray]]:

@@ -110,6 +110,20 @@ def test_the_recorder_flushes_by_itself(tmp_path: Path, storage: str) -> None:
         assert [message.frame_index for _, message in bag.messages(TrackedInstanceArray, TRACKS)] == list(range(5))
 
 
+def test_damaged_masks_in_a_bag_are_said(tmp_path: Path) -> None:
+    from a2vis_ros.msg import TrackedInstance, TrackedInstanceArray
+
+    from a2vis_model import A2VISError
+    from a2vis_ros.bag_scoring import score
+
+    track = TrackedInstance(track_id=1, state=TrackedInstance.VISIBLE, class_name="thing")
+    track.visible.area = 1
+    track.visible.roi.width = track.visible.roi.height = 2**14
+    message = TrackedInstanceArray(header=image(1.5).header, height=48, width=64, instances=[track])
+    with pytest.raises(A2VISError, match=r"the message of 1\.500000000 s is damaged: the mask's box ends at"):
+        score([message], [message], (), tmp_path / "scores")
+
+
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
