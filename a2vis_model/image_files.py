@@ -2,6 +2,7 @@
 
 import io
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,19 +90,24 @@ def read_header(data: bytes) -> ImageHeader:
         ImageFileError: it is of an unknown kind, or larger than `MAX_SIDE`.
     """
     try:
-        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-            kind, (width, height) = str(image.format), image.size
-            if isinstance(image, TiffImageFile):  # whose size Pillow says upright
-                width, height, orientation = (image.tag_v2.get(tag) for tag in (256, 257, _ORIENTATION))
-            else:
-                orientation = _orientation(image.info.get("exif", b""))  # image.getexif() would decode all of a PNG
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what Pillow warns of is either an error below, or does not matter
+            with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+                kind, (width, height) = str(image.format), image.size
+                if isinstance(image, TiffImageFile):  # whose size Pillow says upright
+                    width, height, orientation = (image.tag_v2.get(tag) for tag in (256, 257, _ORIENTATION))
+                else:
+                    orientation = _orientation(image.info.get("exif", b""))  # getexif() would decode all of a PNG
     except Image.DecompressionBombError as error:
         raise ImageFileError(f"too large: {error}") from error
     except Exception as error:  # a broken file can fail anywhere in its reader, with any error
         raise ImageFileError(f"cannot be read: not an image ({', '.join(_FORMATS)}), or a broken one") from error
+    if not isinstance(height, int) or not isinstance(width, int) or min(height, width) < 1:
+        raise ImageFileError(f"cannot be read: its size is {width}x{height} pixels")
     if max(height, width) > MAX_SIDE:
         raise ImageFileError(f"too large: {width}x{height} pixels where {MAX_SIDE} a side are allowed; scale it down")
-    return ImageHeader(kind, height, width, orientation if orientation in range(1, 9) else 1)
+    turned = orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
+    return ImageHeader(kind, height, width, turned)
 
 
 def exif_orientation(data: bytes | memoryview) -> int:

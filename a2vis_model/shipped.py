@@ -1,5 +1,6 @@
 """The weights that come with the package: their names, their files and what is known of them."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -56,7 +57,7 @@ def find_weights(weights: str | Path) -> Path:
         CheckpointError: there is neither.
     """
     names = shipped_weights()
-    path = _FOLDER / f"{weights}.safetensors" if str(weights) in names else Path(weights)
+    path = _FOLDER / f"{weights}.safetensors" if str(weights) in names else Path(os.path.expanduser(weights))
     if not path.is_file():
         if path.parent == _FOLDER:
             raise CheckpointError(f"{path}: missing, though it comes with the package; reinstall it")

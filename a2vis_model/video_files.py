@@ -11,6 +11,7 @@ import av
 import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
+from av.sidedata.sidedata import SideData
 from av.stream import Disposition
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
@@ -96,7 +97,7 @@ def upright_pixels(frame: av.VideoFrame) -> NDArray[np.uint8]:
     """A frame as players show it, RGB uint8 [H, W, 3]: turned and mirrored by its display matrix, if it has one."""
     pixels = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
     matrix = frame.side_data.get("DISPLAYMATRIX")
-    if matrix is None:
+    if not isinstance(matrix, SideData):
         return pixels
     # A point (x, y) is shown at (a x + c y, b x + d y): FFmpeg's libavutil/display.h. Players know quarter turns.
     a, b, _, c, d = np.frombuffer(bytes(matrix)[:20], np.int32).tolist()

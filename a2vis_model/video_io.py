@@ -1,5 +1,6 @@
 """Reading videos and folders of frames, and writing videos."""
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
@@ -90,7 +91,7 @@ class VideoInput:
         Raises:
             VideoError: if there is nothing to read.
         """
-        path = Path(path).expanduser()
+        path = Path(os.path.expanduser(path))
         if path.is_dir():
             images = _images(path)
             first = _first_image(images)

@@ -1,5 +1,6 @@
 """What can be made into a bag: a video file, a folder of images, or a FISHBOWL clip with its ground truth. No ROS."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +50,7 @@ class Footage:
         Raises:
             A2VISError: if there is nothing to read.
         """
-        path = Path(path).expanduser()
+        path = Path(os.path.expanduser(path))
         if (path / "objects.json").is_file():
             folder = path.resolve().parent
             dataset = open_fishbowl(folder, found_classes(folder))

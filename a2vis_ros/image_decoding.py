@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from a2vis_model.image_files import exif_orientation, jpeg_is_cut_short, turn_upright
 
 Pixels = NDArray[np.uint8]
+Samples = Pixels | NDArray[np.uint16]
+"""What a camera measured, of 8 or 16 bits."""
 
 
 class ImageError(ValueError):
@@ -151,7 +153,7 @@ class ImageDecoder:
             )
         return _to_rgb(image, samples, self._bits)
 
-    def _watch_depth(self, samples: NDArray[np.uint16]) -> None:
+    def _watch_depth(self, samples: Samples) -> None:
         if samples.max() > _TWELVE_BITS:
             self._deep_images = _DEEP_IMAGES
             return
@@ -211,12 +213,12 @@ def decode_rgb(image: Image, *, bits_per_sample: int = 16) -> Pixels:
     return _to_rgb(image, _samples(image), bits_per_sample)
 
 
-def _samples(image: Image) -> NDArray[np.uint8] | NDArray[np.uint16]:
+def _samples(image: Image) -> Samples:
     """The image as its camera sampled it: [H, W, channels], or [H, W] for one channel, of 8 or 16 bits."""
     return _raw_samples(image) if isinstance(image, RawImage) else _decompressed(image)
 
 
-def _to_rgb(image: Image, samples: NDArray[np.uint8] | NDArray[np.uint16], bits_per_sample: int) -> Pixels:
+def _to_rgb(image: Image, samples: Samples, bits_per_sample: int) -> Pixels:
     if samples.dtype == np.uint16:
         pixels = np.asarray(np.minimum(samples >> (bits_per_sample - 8), 255), np.uint8)
     else:
@@ -274,7 +276,7 @@ def _check_raw(image: RawImage) -> None:
         )
 
 
-def _raw_samples(image: RawImage) -> NDArray[np.uint8] | NDArray[np.uint16]:
+def _raw_samples(image: RawImage) -> Samples:
     layout = _LAYOUTS[image.encoding]
     data = np.frombuffer(image.data, np.uint8)
     # Rows are found by their step; whatever is behind a row's pixels is left out.
@@ -289,7 +291,7 @@ def _raw_samples(image: RawImage) -> NDArray[np.uint8] | NDArray[np.uint16]:
     return samples[..., 0] if layout.channels == 1 else samples
 
 
-def _decompressed(image: EncodedImage) -> NDArray[np.uint8] | NDArray[np.uint16]:
+def _decompressed(image: EncodedImage) -> Samples:
     buffer = np.frombuffer(image.data, np.uint8)
     announced = _compressed_size(image)
     if bytes(image.data[:2]) == _JPEG_START and jpeg_is_cut_short(image.data):

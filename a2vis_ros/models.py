@@ -1,6 +1,7 @@
 """Loading and warming up what the pipeline runs. No ROS."""
 
 import gc
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -95,7 +96,7 @@ def load_model(request: ModelRequest, progress: Progress) -> LoadedModel:
         config,
         backend=request.backend,
         precision=request.precision,
-        cache=Path(request.engine_cache) if request.engine_cache else default_cache(),
+        cache=Path(os.path.expanduser(request.engine_cache)) if request.engine_cache else default_cache(),
         progress=progress,
     )
     loaded = time.monotonic()

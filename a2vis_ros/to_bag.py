@@ -1,6 +1,7 @@
 """`to_bag`: a video file, a folder of images or a FISHBOWL clip as a bag, with its ground truth if there is any."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -108,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         footage = Footage.open(args.input, args.rate)
         count = write_bag(
             footage,
-            Path(args.output).expanduser(),
+            os.path.expanduser(args.output),
             storage=args.storage,
             topic=args.topic,
             frame_id=args.frame_id,

@@ -1,5 +1,6 @@
 """Folders and files of images: their order, how they are turned, damage, and what is refused before it costs memory."""
 
+import contextlib
 import io
 import os
 import struct
@@ -160,3 +161,17 @@ def test_an_impossible_orientation_is_ignored(tmp_path):
     Image.fromarray(picture()).save(buffer, "PNG", exif=exif)
     (tmp_path / "0.png").write_bytes(buffer.getvalue())
     assert np.array_equal(read_image(tmp_path / "0.png").pixels[:, :, ::-1], picture())
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif", ".bmp"])
+def test_a_broken_file_is_read_or_refused_and_never_crashes(tmp_path, suffix):
+    rng = np.random.default_rng(0)
+    whole = save(tmp_path / f"whole{suffix}", picture(), *([6] if suffix != ".bmp" else [])).read_bytes()
+    path = tmp_path / f"0{suffix}"
+    for _ in range(60):
+        content = bytearray(whole[: rng.integers(1, len(whole) + 1)])
+        for place in rng.integers(0, len(content), 4):
+            content[place] = rng.integers(0, 256)
+        path.write_bytes(content)
+        with contextlib.suppress(ImageFileError):
+            assert read_image(path).pixels.size

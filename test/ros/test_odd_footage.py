@@ -1,0 +1,69 @@
+"""`to_bag` and the monitor on what users gave them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ros_helpers import arguments, needs_ros, process
+
+from a2vis_model.video_io import VideoWriter
+
+pytestmark = needs_ros
+
+
+def written(path: Path, *options: str) -> list[tuple[tuple[int, int], float]]:
+    """Sizes and stamps of the images that `to_bag` makes of something."""
+    from sensor_msgs.msg import Image
+
+    from a2vis_ros.bags import BagReader
+    from a2vis_ros.to_bag import main
+
+    bag = path.parent / "bag"
+    assert main([str(path), str(bag), *options]) == 0
+    with BagReader(bag) as reader:
+        images = [message for _, message in reader.messages(Image, "/image")]
+    return [((m.height, m.width), round(m.header.stamp.sec + m.header.stamp.nanosec * 1e-9, 3)) for m in images]
+
+
+def test_stamps_count_from_the_first_frame_and_keep_a_changing_rate(tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / "v.mp4", height=16, width=24, rate=25) as writer:
+        for seconds in (7.0, 7.04, 8.0):
+            writer.write(np.zeros((16, 24, 3), np.uint8), seconds)
+    assert written(tmp_path / "v.mp4", "--start", "1") == [((16, 24), 1.0), ((16, 24), 1.04), ((16, 24), 2.0)]
+
+
+def test_damage_is_said_and_stops_where_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import cv2
+
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for number in (2, 10):
+        assert cv2.imwrite(str(folder / f"{number}.jpg"), np.zeros((64, 64, 3), np.uint8))
+    content = (folder / "2.jpg").read_bytes()
+    (folder / "2.jpg").write_bytes(content[:-20])
+    assert len(written(folder)) == 2
+    assert "1 of 2 frames are damaged (frame 0 2.jpg is cut short" in capsys.readouterr().err
+    from a2vis_ros.to_bag import main
+
+    assert main([str(folder), str(tmp_path / "strict"), "--strict"]) == 2
+    assert "2.jpg is cut short" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", [4, 4.5])
+def test_the_monitor_takes_a_whole_number_for_a_fraction(tmp_path: Path, value: float) -> None:
+    from rcl_interfaces.srv import GetParameters
+    from ros_helpers import Peer
+
+    peer = Peer()
+    with process("a2vis_ros.occlusion_monitor", *arguments(margin_px=value), log=tmp_path / "log"):
+        peer.call(GetParameters, "/occlusion_monitor/get_parameters", GetParameters.Request())
+    peer.close()
+    assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+def test_the_monitor_refuses_a_number_out_of_range(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with process("a2vis_ros.occlusion_monitor", *arguments(margin_px=-4), log=log) as started:
+        assert started.wait(30) == 2
+    assert "margin_px" in log.read_text()
+    assert "Traceback" not in log.read_text()
