@@ -15,9 +15,12 @@ from a2vis_model.modeling.layers import BLOCKED, attention_bias
 @pytest.mark.parametrize(("preset", "count"), [("r50", 61_034_955), ("swin_l", 232_612_287)])
 def test_paper_presets_have_the_expected_parameters(preset, count):
     with torch.device("meta"):
+        printed = build_model(load_config(preset, "a2vis-as-printed"))
         model = build_model(load_config(preset))
     assert len(load_config(preset).classes) == 24
-    assert sum(p.numel() for p in model.parameters()) == count
+    assert sum(p.numel() for p in printed.parameters()) == count
+    # p^G starts as the learned queries of Θ instead of others; nothing has a key and a score.
+    assert sum(p.numel() for p in model.parameters()) == count - 100 * 256 + 256 + 1
 
 
 def test_genvis_and_vita_have_the_expected_parameters():

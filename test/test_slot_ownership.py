@@ -129,26 +129,20 @@ def test_weights_from_before_compute_what_they_did() -> None:
 
 @torch.no_grad()
 def test_warm_start_lets_slots_follow_queries_from_the_first_clip_on() -> None:
-    """The detector's queries are made up: five objects, which change their places in the list between clips."""
+    """The detector's queries are made up; from clip to clip they change a little."""
     model = a2vis(dim=128)
     warm_start(model)
     torch.manual_seed(1)
-    contents, others = torch.randn(5, 128), torch.randn(12, 128)
-
-    def decode(places: list[int], prototypes: Tensor) -> tuple[Tensor, Tensor]:
-        queries = others.clone()
-        queries[places] = contents
-        features = model.extract(torch.zeros(1, 3, 3, 64, 96))._replace(queries=queries.expand(1, 3, -1, -1))
-        output = model.decode(features, prototypes)
-        similarity = torch.nn.functional.cosine_similarity(
-            output.clip_prototypes.layers[-1][0, :, None], contents[None], dim=-1
-        )
-        return similarity.argmax(dim=0), output.global_prototypes
-
-    first, prototypes = decode([0, 1, 2, 3, 4], model.initial_state().prototypes)
-    assert (first == torch.arange(5)).float().mean() >= 0.8
-    then, _ = decode([7, 5, 9, 6, 8], prototypes)
-    assert (then == first).float().mean() >= 0.8
+    contents, state = torch.randn(12, 128), model.initial_state()
+    features = model.extract(torch.zeros(1, 3, 3, 64, 96))
+    for _ in range(3):
+        features = features._replace(queries=contents + 0.3 * torch.randn(1, 3, 12, 128))
+        output = model.decode(features, state.prototypes)
+        for found in (output.clip_prototypes.layers[-1], output.global_prototypes):
+            similarity = torch.nn.functional.cosine_similarity(found[0, :, None], contents[None], dim=-1)
+            own = (similarity.argmax(dim=1) == torch.arange(10))[2:]  # the first two have two tokens each
+            assert own.float().mean() > 0.8
+        state = state._replace(prototypes=output.global_prototypes)
 
 
 # ---------------------------------------------------------------------------------------------------- training

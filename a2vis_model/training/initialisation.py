@@ -59,7 +59,7 @@ def warm_start(model: VideoNetwork) -> None:
 _SHARPNESS = 2**0.5
 """Of Θ's queries and keys: with it a prototype reads mostly the token that it is like."""
 _SLOT = 0.5
-"""Size of the slots' embeddings against contents: enough to break ties, too little to outvote contents."""
+"""Size of the slots' embeddings against contents, which are to count for more."""
 _ALIKE = 0.75
 """Of the update's queries and keys: with it p^G_i reads p^k_i, and little else."""
 _UPTAKE = 3.0
@@ -69,11 +69,11 @@ _RAISE = 2.0
 
 
 def _follow_queries(model: A2VIS) -> None:
-    """Let slot i begin as a follower of frame query i, and once it has an object, of the query most like that.
+    """Let slot i begin as a follower of frame query i.
 
-    A detector gives an object much the same query in neighbouring frames, mostly at the same index; MinVIS tracks by
-    nothing else. So projections begin as identities and all other residual branches as zeros: the start of slot i is
-    the position of token i, and what a slot holds finds the tokens like it.
+    A detector gives an object much the same query in neighbouring frames, nearly always at the same index (95 of 100
+    on rendered fish); MinVIS tracks by nothing else. So projections begin as identities and all other residual branches
+    as zeros: the start of slot i is the position of token i, and a slot reads tokens of its index and like its content.
     """
     prototypes, update, samh = model.prototypes, model.update, model.samh
     _identity(prototypes.input_proj)
