@@ -538,6 +538,18 @@ def test_sizes_follow_the_ground_and_the_class(pictures):
         assert people == sorted(people, reverse=True)
 
 
+def test_pictures_of_any_shape_and_size_make_clips(tmp_path):
+    for name, shape in {"speck": (8, 8), "mast": (300, 8), "snake": (8, 300), "hall": (60, 60)}.items():
+        save(tmp_path / "cutouts" / name / "0.png", cut_out(*shape, (200, 100, 0)))
+    (tmp_path / "cutouts" / "sizes.json").write_text(json.dumps({"speck": 0.02, "mast": 30, "snake": 3, "hall": 30}))
+    for n, side in enumerate(((8, 8), (8, 200), (200, 8))):
+        save(tmp_path / "backgrounds" / f"{n}.png", np.full((*side, 3), 90, np.uint8))
+    found = load_pictures(tmp_path / "cutouts", tmp_path / "backgrounds", ProblemLog(strict=True))
+    for seed in range(24):
+        frames = ComposedClip.sample(found, seed=seed, frames=30, **SIZE).render([0, 29]).frames
+        assert frames.shape == (2, 64, 96, 3)
+
+
 # The command
 
 
