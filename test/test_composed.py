@@ -638,6 +638,10 @@ def test_the_split_of_composed_pictures_is_train_unless_named(folder, tmp_path):
         load(f"composed:{tmp_path}", ["car"])
     with pytest.raises(A2VISError, match="test: there is no such folder"):
         load(f"composed:{tmp_path}@test", ["car"])
+    railway = tmp_path / "railway@home"
+    shutil.copytree(folder / "cutouts" / "car", railway / "cutouts" / "train")
+    shutil.copytree(folder / "backgrounds", railway / "backgrounds")
+    assert len(load(f"composed:{railway}", ["train"]))  # a class of that name, and no split
 
 
 @pytest.mark.skipif(not ROBOT.is_dir(), reason="the robot's pictures are not beside the checkout")
