@@ -39,19 +39,21 @@ def main() -> None:
     parser.add_argument("--weights", required=True)
     parser.add_argument("--real", required=True, help="data set of photographs")
     parser.add_argument("--composed", required=True, help="composed:DIR@SPLIT")
-    parser.add_argument("--classes", default="", help="the classes that are counted; all of the network's by default")
+    parser.add_argument("--classes", default="", help="what is put into composed frames and counted (all)")
     parser.add_argument("--frames", type=int, default=250, help="composed frames, and photographs at the most")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     cv2.setNumThreads(1)
     network, config = load_weights(args.weights)
     network.eval()
-    counted = [config.classes.index(name) for name in args.classes.split(",") if name] or range(len(config.classes))
+    names = [name for name in args.classes.split(",") if name] or config.classes
+    numbers = [config.classes.index(name) for name in names]
     tables = []
     for text in (args.real, args.composed):
-        source = open_source(text, config.classes, frames=1, seed=args.seed, gigabytes=0)
-        rows = [row for sample in samples(source, config, args.frames) for row in found(network, sample)]
-        tables.append([(size, hit) for number, size, hit in rows if number in counted])
+        source = open_source(text, names, frames=1, seed=args.seed, gigabytes=0)
+        tables.append(
+            [row for sample in samples(source, config, args.frames) for row in found(network, sample, numbers)]
+        )
     print("size            real: things, recall    composed: things, recall")
     for low, high in [*zip(EDGES, EDGES[1:], strict=False), (0, EDGES[-1])]:
         cells = []
@@ -71,8 +73,9 @@ def samples(source: VideoSource, config: ModelConfig, count: int) -> Iterator[Tr
 
 
 @torch.inference_mode()
-def found(network: VideoNetwork, sample: TrainingSample) -> Sequence[tuple[int, float, bool]]:
-    """Class, size and whether it is found, of each thing that is nearly whole."""
+def found(network: VideoNetwork, sample: TrainingSample, numbers: Sequence[int]) -> list[tuple[float, bool]]:
+    """Size and whether it is found, of each thing that is nearly whole; ``numbers`` are the network's of the sample's
+    classes."""
     if not len(sample.classes):
         return []
     batch = Batch.collate([sample])
@@ -84,10 +87,10 @@ def found(network: VideoNetwork, sample: TrainingSample) -> Sequence[tuple[int, 
     overlap = (common / (masks.sum(1)[:, None] + wanted.sum(1) - common).clamp(min=1)).numpy()
     visible, amodal = (m[0].sum(axis=(1, 2)) for m in (sample.visible, sample.amodal))
     rows = []
-    for n, number in enumerate(sample.classes.tolist()):
+    for n, number in enumerate(numbers[c] for c in sample.classes.tolist()):
         if visible[n] >= WHOLE * amodal[n]:
             hit = (overlap[:, n] >= OVERLAP) & (probabilities[:, number] >= PROBABILITY)
-            rows.append((number, float(np.sqrt(visible[n])), bool(hit.any())))
+            rows.append((float(np.sqrt(visible[n])), bool(hit.any())))
     return rows
 
 

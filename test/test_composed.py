@@ -538,6 +538,18 @@ def test_sizes_follow_the_ground_and_the_class(pictures):
         assert people == sorted(people, reverse=True)
 
 
+def test_pictures_of_any_shape_and_size_make_clips(tmp_path):
+    for name, shape in {"speck": (8, 8), "mast": (300, 8), "snake": (8, 300), "hall": (60, 60)}.items():
+        save(tmp_path / "cutouts" / name / "0.png", cut_out(*shape, (200, 100, 0)))
+    (tmp_path / "cutouts" / "sizes.json").write_text(json.dumps({"speck": 0.02, "mast": 30, "snake": 3, "hall": 30}))
+    for n, side in enumerate(((8, 8), (8, 200), (200, 8))):
+        save(tmp_path / "backgrounds" / f"{n}.png", np.full((*side, 3), 90, np.uint8))
+    found = load_pictures(tmp_path / "cutouts", tmp_path / "backgrounds", ProblemLog(strict=True))
+    for seed in range(24):
+        frames = ComposedClip.sample(found, seed=seed, frames=30, **SIZE).render([0, 29]).frames
+        assert frames.shape == (2, 64, 96, 3)
+
+
 # The command
 
 
@@ -626,6 +638,10 @@ def test_the_split_of_composed_pictures_is_train_unless_named(folder, tmp_path):
         load(f"composed:{tmp_path}", ["car"])
     with pytest.raises(A2VISError, match="test: there is no such folder"):
         load(f"composed:{tmp_path}@test", ["car"])
+    railway = tmp_path / "railway@home"
+    shutil.copytree(folder / "cutouts" / "car", railway / "cutouts" / "train")
+    shutil.copytree(folder / "backgrounds", railway / "backgrounds")
+    assert len(load(f"composed:{railway}", ["train"]))  # a class of that name, and no split
 
 
 @pytest.mark.skipif(not ROBOT.is_dir(), reason="the robot's pictures are not beside the checkout")

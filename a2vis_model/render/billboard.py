@@ -53,7 +53,7 @@ class Pose:
 
 def make_sprite(pixels: NDArray[np.uint8], height: float) -> Sprite:
     """From RGBA ``[h, w, 4]`` of a thing ``height`` metres high, standing on its lowest opaque pixels."""
-    padded = cv2.copyMakeBorder(pixels, *(4 * [_MARGIN]), cv2.BORDER_REPLICATE)
+    padded = cv2.copyMakeBorder(pixels, _MARGIN, _MARGIN, _MARGIN, _MARGIN, cv2.BORDER_REPLICATE)
     alpha = padded[..., 3]
     inner = np.zeros_like(alpha)
     inner[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN] = pixels[..., 3]
@@ -118,11 +118,11 @@ def draw(
     drawn = cv2.remap(source, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(0, 0, 0, 0))
     if kernel is not None:
         drawn = cv2.filter2D(drawn, -1, kernel, borderType=cv2.BORDER_REPLICATE)
-    alpha = np.ascontiguousarray(drawn[..., 3])
+    alpha = np.ascontiguousarray(drawn[..., 3], np.uint8)
     mask = alpha >= 128
     if not mask.any():
         return None
-    return depth, Patch(top, left, mask, np.ascontiguousarray(drawn[..., :3]), alpha)
+    return depth, Patch(top, left, mask, np.ascontiguousarray(drawn[..., :3], np.uint8), alpha)
 
 
 def _axes(camera: Camera, lean: float) -> tuple[Array, Array]:

@@ -23,9 +23,9 @@ def matte(pixels: Pixels) -> Pixels:
     with those of all transparent pixels, replaced by the nearest colours from inside."""
     alpha = pixels[..., 3]
     solid = (alpha >= _SOLID).astype(np.uint8)
-    core = cv2.erode(solid, _SQUARE)
+    core = np.asarray(cv2.erode(solid, _SQUARE), np.uint8)
     # Spokes and leads have no inside: their own colours have to do.
-    core |= solid & (1 - cv2.dilate(core, _SQUARE, iterations=2))
+    core |= solid & (1 - np.asarray(cv2.dilate(core, _SQUARE, iterations=2), np.uint8))
     if not core.any():
         core = (alpha >= 128).astype(np.uint8)
     _, nearest = cv2.distanceTransformWithLabels(1 - core, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)

@@ -22,6 +22,7 @@ _PLANNED_SHARE = 0.3  # of things that an occluder is put before
 _MOST_PLANNED = 5
 _WHOLLY_SHARE = 0.65  # of the occluders before what moves: they hide it altogether
 _HIDDEN_SECONDS = (0.3, 3.0)
+_CLEARANCE = 1.0  # metres before the camera where it ends
 _OTHERS = 0.5  # occluders and decoys that stand anywhere, on average, of each kind
 
 
@@ -90,6 +91,9 @@ def _before(rng: Rng, pictures: Pictures, thing: Thing, view: View, stage: Stage
     step, later = thing.journey.at(time), thing.journey.at(time + 0.1)
     speed = abs(later.x - step.x) / 0.1
     share = float(rng.uniform(0.45, 0.9))  # of the way from the eye to the thing
+    # Not so near that the camera runs into it.
+    nearest = float(view.camera(stage.window).position[2]) + _CLEARANCE
+    share = max(share, min((nearest - eye[2]) / max(step.z - eye[2], 0.1), 0.95))
     foot = eye[[0, 2]] + share * (np.array([step.x, step.z]) - eye[[0, 2]])
     # As high as the line from the eye to the top of the thing there.
     tall = eye[1] + (thing.lift + thing.sprite.height - eye[1]) * share

@@ -101,7 +101,7 @@ def _fence(rng: Rng, colour: Pixels) -> Pixels:
     thick = max(int(0.05 * height), 3)
     for top in (int(0.12 * height), int(0.7 * height)):
         alpha[top : top + thick] = 255
-    return np.dstack([_shaded(rng, cv2.blur(colour, (5, 5))), alpha])
+    return np.dstack([_shaded(rng, np.asarray(cv2.blur(colour, (5, 5)), np.uint8)), alpha])
 
 
 def _foliage(rng: Rng, colour: Pixels) -> Pixels:

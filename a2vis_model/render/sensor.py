@@ -53,7 +53,7 @@ class Sensor:
             image = cv2.add(image, self.noise[y : y + height, x : x + width], dtype=cv2.CV_8U)
         if self.quality is not None:
             _, sent = cv2.imencode(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, self.quality))
-            image = cv2.imdecode(sent, cv2.IMREAD_COLOR)
+            image = np.asarray(cv2.imdecode(sent, cv2.IMREAD_COLOR))
         return np.asarray(image, np.uint8)
 
 

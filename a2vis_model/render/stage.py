@@ -64,7 +64,7 @@ class Stage:
         """Metres ahead of something whose lower edge, ``lift`` metres above the ground, is to be out of the picture,
         and some of it in."""
         lower = self.ground_reach(lift)
-        return _log_uniform(rng, min(self.ground_reach(lift + 0.6 * tall), 0.95 * lower), 0.98 * lower)
+        return _log_uniform(rng, min(self.ground_reach(lift + 0.6 * tall), 0.85 * lower), 0.9 * lower)
 
     def fitted(self, pixels: Pixels, tall: float, depth: float) -> Pixels:
         """A picture of something ``tall`` metres high, shrunk to what can be seen of it at ``depth``."""
@@ -81,7 +81,8 @@ class Stage:
         at[2] = max(float(at[2]), 0.3)
         x, y, _ = to_photo @ np.array([*camera.to_pixels(at), 1.0])
         reach = int(max(tall * camera.focal / float(at[2]) * to_photo[0, 0], 24))
-        left, top = (int(np.clip(v - reach, 0, side - 16)) for v, side in ((x, photo.shape[1]), (y, photo.shape[0])))
+        sides = ((x, photo.shape[1]), (y, photo.shape[0]))
+        left, top = (int(np.clip(v - reach, 0, max(side - 16, 0))) for v, side in sides)
         return photo[top : top + 2 * reach, left : left + 2 * reach]
 
 

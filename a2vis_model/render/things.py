@@ -96,7 +96,8 @@ def _varied(rng: Rng, pixels: Pixels, rarity: float) -> Pixels:
 
 
 def _size(rng: Rng, traits: Traits, rows: int, columns: int, cut: bool, eye: float) -> tuple[float, float]:
-    """Metres that a thing is high, and how high its lower edge is; the camera's ``eye`` is at most little lower."""
+    """Metres that a thing is high, and how high its lower edge is above the ground: well below the camera's ``eye``, so
+    that the lower border of the picture can hide it."""
     whole = traits.metres * float(np.exp(rng.normal(0, 0.1)))
     share = traits.height(rows, columns) / traits.metres
     if not cut:

@@ -58,7 +58,7 @@ def sample_view(rng: Rng, things: Sequence[Traits], *, window: float, height: in
     pitch = -float(np.arctan((height / 2 - horizon) / focal))
     depth = float(np.clip(focal * eye / (far_edge - horizon), 4 * largest if vehicles else 2.5, 60))
     moving = rng.uniform() < 0.65
-    forward = min(float(rng.uniform(-0.1, 0.7)), 0.3 * depth / window) * (rng.uniform() < 0.5)
+    forward = min(float(rng.uniform(-0.1, 0.7)), 0.2 * depth / window) * (rng.uniform() < 0.5)
     velocity = np.array([rng.normal(0, 0.25), rng.normal(0, 0.01), forward]) * moving
     jolt = float(rng.uniform(0, 0.006)) * (rng.uniform() < 0.7)
     shake = np.stack(

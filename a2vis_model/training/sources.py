@@ -116,8 +116,8 @@ def open_source(
 def open_composed(text: str, classes: Sequence[str], *, frames: int, seed: int) -> ComposedSource:
     """Clips composed of the pictures in `DIR/cutouts` and `DIR/backgrounds`.
 
-    Where those are split into folders `train` and `val`, `composed:DIR` takes `train` and `composed:DIR@val` the other;
-    cut-outs that have no folder `train` are taken from `cutouts` itself.
+    Where those are split into folders `train` and `val`, `composed:DIR` takes `train` and `composed:DIR@val` the other.
+    A folder `train` of cut-outs that has no folders in it is a class.
 
     Raises:
         A2VISError: the pictures cannot be used, or show none of the classes.
@@ -126,11 +126,11 @@ def open_composed(text: str, classes: Sequence[str], *, frames: int, seed: int) 
     if not Path(folder).is_dir() and "@" in folder:
         folder, _, split = folder.rpartition("@")
     folders = [Path(folder) / name for name in ("cutouts", "backgrounds")]
-    for number, whole in enumerate(folders):
-        part = whole / (split or "train")
-        if split or part.is_dir():
-            folders[number] = part
-    cutouts, backgrounds = folders
+    cutouts, backgrounds = (whole / (split or "train") for whole in folders)
+    if not split and not any(path.is_dir() for path in cutouts.glob("*")):
+        cutouts = folders[0]
+    if not split and not backgrounds.is_dir():
+        backgrounds = folders[1]
     return ComposedSource(load_pictures(cutouts, backgrounds, ProblemLog(), classes), classes, frames=frames, seed=seed)
 
 
