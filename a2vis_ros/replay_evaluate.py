@@ -21,7 +21,7 @@ from .bags import STORAGES, BagError, BagReader, BagWriter, type_name
 from .frame_queue import Ledger, LedgerEntry
 from .image_decoding import ImageError
 from .intake import FrameIntake
-from .messages import class_names_message, image_of, stamp_of, tracks_message
+from .messages import class_names_message, image_of, new_session, stamp_of, tracks_message
 from .models import LoadedModel, load_model
 from .msg import ClassNames, TrackedInstanceArray
 from .parameters import PARAMETERS, ParameterError, Settings
@@ -33,7 +33,7 @@ _ONLINE_ONLY = ("transport", "policy", "queue_size", "queue_patience_s", "overla
 def replay(source: BagReader, topic: str, target: BagWriter, settings: Settings, model: LoadedModel) -> LedgerEntry:
     """Run the images of a bag through the pipeline one by one, and write what the node would have published.
 
-    The messages are those of the node under the policy every_frame, bit for bit, but for their timings.
+    The messages are those of the node under the policy every_frame, bit for bit, but for their timings and session.
 
     Args:
         source: an open bag.
@@ -49,12 +49,13 @@ def replay(source: BagReader, topic: str, target: BagWriter, settings: Settings,
     intake = FrameIntake(ledger, max_gap_s=settings["max_gap_s"], max_image_side=settings["max_image_side"])
     pipeline = FramePipeline(model.tracker, ledger, on_epoch=lambda reason: print(f"new epoch: {reason}"))
     compressed = source.topics.get(topic) == type_name(CompressedImage)
+    session = new_session()
     bag_time = 0
 
     def write(frames: list[ProcessedFrame]) -> None:
         for processed in frames:
             start = time.monotonic()
-            message = tracks_message(processed, model.backend)
+            message = tracks_message(processed, model.backend, session)
             message.timings.encode_ms, message.timings.age_ms = (time.monotonic() - start) * 1e3, math.nan
             target.write(bags.TRACKS, message, bag_time)
 

@@ -49,6 +49,7 @@ class ImageStream:
         self._log = node.get_logger()
         self._settings = settings
         self._model = model
+        self._session = messages.new_session()
         self._ledger = Ledger()
         self._statistics = StreamStatistics()
         self._intake = FrameIntake(
@@ -164,7 +165,7 @@ class ImageStream:
     def _publish(self, processed: ProcessedFrame) -> None:
         """In the worker's thread."""
         start = time.monotonic()
-        message = messages.tracks_message(processed, self._model.backend)
+        message = messages.tracks_message(processed, self._model.backend, self._session)
         age = self._age(processed)
         message.timings.encode_ms, message.timings.age_ms = (time.monotonic() - start) * 1e3, age * 1e3
         self._tracks.publish(message)
