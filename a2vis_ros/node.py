@@ -13,7 +13,6 @@ from typing import Any
 from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.callback_groups import ReentrantCallbackGroup
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleNodeMixin, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
@@ -51,8 +50,6 @@ class A2visNode(LifecycleNode):
         self._service_change_state.callback = self._serve_transition
         self._load = load
         self._preparing: Settings | None = None
-        # Referenced to the end, see `spinning.end`.
-        self._second_executor = SingleThreadedExecutor(context=self.context)
         self.interrupted = False
         """Whether a thread still makes a model that nobody waits for any more."""
         for parameter in PARAMETERS:
@@ -91,9 +88,6 @@ class A2visNode(LifecycleNode):
             action()
         except (A2VISError, ParameterError, OSError) as error:
             self.get_logger().error(f"cannot {name}: {error}")
-        except ExternalShutdownException:
-            # Told to stop, and ROS has ended already: there is no log any more.
-            pass
         except Exception:
             self.get_logger().error(f"cannot {name}:\n{traceback.format_exc()}")
         else:
@@ -104,12 +98,12 @@ class A2visNode(LifecycleNode):
 
     def _configure(self) -> None:
         self._preparing = Settings.check(self._values())
-        preparation = Preparation(self, self._second_executor, self._preparing, self._load)
+        preparation = Preparation(self, self._preparing, self._load)
         try:
             model = preparation.run()
         finally:
             self._preparing = None
-            # Whatever has ended it: SIGINT raises KeyboardInterrupt, SIGTERM ExternalShutdownException.
+            # Whatever has ended it: a signal raises KeyboardInterrupt.
             self.interrupted = not preparation.done
         self.get_logger().info(
             f"loaded {model.name} from {model.source}: {len(model.classes)} classes, {model.load_s:.1f} s to load, "
