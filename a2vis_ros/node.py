@@ -3,6 +3,7 @@
 from . import openmp as openmp  # before torch
 
 # isort: split
+import difflib
 import os
 import sys
 import traceback
@@ -20,6 +21,7 @@ from rclpy.parameter import Parameter as RosParameter
 
 from a2vis_model import A2VISError
 
+from . import qos
 from .models import Loader, free_memory, load_model
 from .parameters import PARAMETERS, Parameter, ParameterError, Settings
 from .preparation import Preparation
@@ -113,6 +115,7 @@ class A2visNode(LifecycleNode):
         settings = Settings.check(self._values())
         model.tracker.set_track_settings(settings.tracks)
         self._stream = ImageStream(self, settings, model)
+        self._warn_of_misspelt_parameters()
 
     def _activate(self, state: LifecycleState) -> None:
         assert self._stream is not None
@@ -140,6 +143,13 @@ class A2visNode(LifecycleNode):
             response.success = False
             return response
 
+    def _warn_of_misspelt_parameters(self) -> None:
+        """ROS takes parameters that a node does not know without a word; those of other nodes may be among them."""
+        known = self.list_parameters([], 0).result.names
+        for name in sorted(set(self._parameter_overrides) - set(known)):
+            for near in difflib.get_close_matches(name, known, n=1, cutoff=0.8):
+                self.get_logger().warning(f"there is no parameter {name!r}, and it has no effect; is {near} meant?")
+
     def _values(self) -> dict[str, Any]:
         return {parameter.name: self.get_parameter(parameter.name).value for parameter in PARAMETERS}
 
@@ -148,6 +158,10 @@ class A2visNode(LifecycleNode):
         names = {parameter.name for parameter in PARAMETERS}
         changes = {parameter.name: parameter.value for parameter in parameters if parameter.name in names}
         try:
+            for parameter in parameters:
+                # What was given from the beginning is checked when the topic is made.
+                if parameter.name.startswith("qos_overrides.") and self.has_parameter(parameter.name):
+                    qos.override(parameter.name, parameter.value)
             if self._stream is not None:
                 self._stream.change(changes)
             elif self._preparing is not None:
