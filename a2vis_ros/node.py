@@ -14,6 +14,7 @@ from typing import Any
 from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.clock import Clock, ClockType
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleNodeMixin, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
@@ -57,6 +58,11 @@ class A2visNode(LifecycleNode):
         for parameter in PARAMETERS:
             self.declare_parameter(parameter.name, parameter.default, _descriptor(parameter))
         self._stream: ImageStream | None = None
+        if self.get_parameter("autostart").value:
+            # As soon as somebody spins the node. Beside its other callbacks, like the transitions that are asked for.
+            clock = Clock(clock_type=ClockType.STEADY_TIME)
+            group = ReentrantCallbackGroup()
+            self._autostart_timer = self.create_timer(0.0, self._autostart, callback_group=group, clock=clock)
         self.add_on_set_parameters_callback(self._on_parameters)
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -81,6 +87,20 @@ class A2visNode(LifecycleNode):
         """Let go of everything, whatever the state; for the end of the process."""
         self._cleanup()
         self.destroy_node()
+
+    def _autostart(self) -> None:
+        """Needs no name and no client, so it works in any namespace and each time that the program is started."""
+        self._autostart_timer.cancel()
+        try:
+            started = self.trigger_configure() == TransitionCallbackReturn.SUCCESS
+            started = started and self.trigger_activate() == TransitionCallbackReturn.SUCCESS
+        except RCLError as error:
+            self.get_logger().warning(f"autostart: somebody else has begun to: {error}")
+            return
+        if not started:
+            name = self.get_fully_qualified_name()
+            commands = f"ros2 lifecycle set {name} configure, then activate"
+            self.get_logger().error(f"autostart has failed for the reason above; mend it and say {commands}")
 
     def _transition(
         self, name: str, action: Callable[[], None], undo: Callable[[], None] | None = None

@@ -27,7 +27,15 @@ from .msg import ClassNames, TrackedInstanceArray
 from .parameters import PARAMETERS, ParameterError, Settings
 from .pipeline import FramePipeline, ProcessedFrame
 
-_ONLINE_ONLY = ("transport", "policy", "queue_size", "queue_patience_s", "overlay_max_width", "detection_box")
+_ONLINE_ONLY = (
+    "autostart",
+    "transport",
+    "policy",
+    "queue_size",
+    "queue_patience_s",
+    "overlay_max_width",
+    "detection_box",
+)
 
 
 def replay(source: BagReader, topic: str, target: BagWriter, settings: Settings, model: LoadedModel) -> LedgerEntry:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Literal
 
+from rclpy.duration import Duration
 from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
 from rclpy.node import Node
@@ -31,6 +32,8 @@ from .worker import Worker
 
 _LOG_PERIOD_S = 2.0
 """A warning that repeats is logged no more often; what it is about is counted every time."""
+_ACKNOWLEDGED_S = 1.0
+"""Longest wait until the last results are taken."""
 _PLAUSIBLE_AGE_S = 3600.0
 """An image older than this, or from the future by more, was stamped by another clock."""
 
@@ -125,6 +128,8 @@ class ImageStream:
         if self._worker is not None:
             self._worker.stop()
             self._worker = None
+            # The program may end next, and with it what was not taken yet.
+            self._tracks.wait_for_all_acked(Duration(seconds=_ACKNOWLEDGED_S))
             self._log.info(f"stopped; {self._ledger.read()}")
         self._queue = None
 

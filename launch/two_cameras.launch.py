@@ -23,10 +23,10 @@ def generate_launch_description() -> LaunchDescription:
         )
     ]
     both = {
-        "weights": ("", "path of a weight file; empty for the one that comes with the preset"),
-        "preset": ("onboard", "whose shipped weights to use when weights is empty"),
-        "device": ("auto", "auto, cpu, cuda or cuda:N"),
-        "backend": ("auto", "what computes the network: auto, eager, compile or tensorrt"),
+        "weights": ("", "path of a weight file; left out, as params_file says, and so for those below"),
+        "preset": ("", "whose shipped weights to use where no weights are named"),
+        "device": ("", "auto, cpu, cuda or cuda:N"),
+        "backend": ("", "what computes the network: auto, eager, compile or tensorrt"),
         "autostart": ("true", "configure and activate at once; false for a lifecycle manager"),
         "monitor": ("false", "start an occlusion monitor for each too"),
     }

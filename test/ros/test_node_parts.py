@@ -45,7 +45,7 @@ def test_every_parameter_is_described_and_its_default_allowed() -> None:
     Settings.defaults()
     for parameter in PARAMETERS:
         assert len(parameter.description) > 15, parameter.name
-        number = isinstance(parameter.default, int | float)
+        number = type(parameter.default) in (int, float)
         assert not number or parameter.lowest is not None, f"{parameter.name} has no range"
 
 
