@@ -15,7 +15,7 @@ from rclpy.utilities import remove_ros_args
 
 from .lifecycle_client import LifecycleClient, LifecycleError
 from .programs import running
-from .spinning import begin, end
+from .spinning import begin, end, told_to_stop
 
 _PATIENCE_S = 10.0
 """What is waited for longer than this is said."""
@@ -43,7 +43,7 @@ class LiveReplay(Node):
         print(f"live_replay: {' '.join(self._command)}", flush=True)
         with running(self._command) as player:
             while player.poll() is None:
-                self._executor.spin_once(timeout_sec=0.1)
+                self._spin()
         if player.returncode:
             raise LifecycleError(f"the player has failed with status {player.returncode}; see what it says above")
         self._wait_until_at_rest()
@@ -71,7 +71,7 @@ class LiveReplay(Node):
             if time.monotonic() - said > _PATIENCE_S:
                 said = time.monotonic()
                 print(f"live_replay: waiting for {self._target}, which is {state}", flush=True)
-            self._executor.spin_once(timeout_sec=0.1)
+            self._spin()
 
     def _state(self) -> str:
         try:
@@ -102,8 +102,13 @@ class LiveReplay(Node):
         while not self._statuses:
             if time.monotonic() > deadline:
                 raise LifecycleError(f"{self._target} says nothing on /diagnostics any more; has it ended?")
-            self._executor.spin_once(timeout_sec=0.1)
+            self._spin()
         return self._statuses[-1]
+
+    def _spin(self) -> None:
+        if told_to_stop():
+            raise KeyboardInterrupt
+        self._executor.spin_once(timeout_sec=0.1)
 
     def _hear(self, array: DiagnosticArray) -> None:
         for status in array.status:

@@ -125,7 +125,7 @@ class A2visNode(LifecycleNode):
             model = preparation.run()
         finally:
             self._preparing = None
-            # Whatever has ended it: a signal raises KeyboardInterrupt.
+            # Whatever has ended it: a signal does so by KeyboardInterrupt.
             self.interrupted = not preparation.done
         self.get_logger().info(
             f"loaded {model.name} from {model.source}: {len(model.classes)} classes, {model.load_s:.1f} s to load, "
@@ -165,7 +165,7 @@ class A2visNode(LifecycleNode):
 
     def _warn_of_misspelt_parameters(self) -> None:
         """ROS takes parameters that a node does not know without a word; those of other nodes may be among them."""
-        known = self.list_parameters([], 0).result.names
+        known = self.list_parameters([], 0).names
         for name in sorted(set(self._parameter_overrides) - set(known)):
             for near in difflib.get_close_matches(name, known, n=1, cutoff=0.8):
                 self.get_logger().warning(f"there is no parameter {name!r}, and it has no effect; is {near} meant?")

@@ -1,7 +1,8 @@
 """How a program with a node begins, spins and ends.
 
-Signals are Python's here, not rclpy's (7.1.6), whose thread of signals ends ROS first: what the node still has to say
-and to publish would then be lost, with a complaint about each log message.
+Signals are ours here, not rclpy's (7.1.6), whose thread of signals ends ROS first: what the node still has to say and
+to publish would then be lost, with a complaint about each log message. They raise nothing, either: an exception out of
+the midst of rclpy leaves objects half made, and each says so in a traceback.
 """
 
 import gc
@@ -18,7 +19,7 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions, uninstall_signal_handlers
 
 _POLL_S = 0.1
-"""A signal is heeded within this time: it does not wake who waits for messages."""
+"""A signal is heeded within this time: it does not wake who waits for messages. In seconds."""
 
 NodeT = TypeVar("NodeT", bound=Node)
 
@@ -30,7 +31,7 @@ class _Told:
 
 
 def begin(program: str, make: Callable[[], NodeT], arguments: Sequence[str] | None, remedy: str) -> NodeT | None:
-    """Initialise ROS and make the node. From here on SIGINT and SIGTERM raise KeyboardInterrupt, once.
+    """Initialise ROS and make the node. From here on SIGINT and SIGTERM are told by `told_to_stop`.
 
     Args:
         program: its name.
@@ -54,9 +55,6 @@ def begin(program: str, make: Callable[[], NodeT], arguments: Sequence[str] | No
         return make()
     except (ParameterException, ValueError) as error:
         problem = str(error)
-    except KeyboardInterrupt:
-        end()
-        sys.exit(0)
     # The error holds a node that is half made. It is let go of before ROS ends: what it consists of would complain, and
     # the last line on the screen is to be ours.
     gc.collect()
@@ -81,7 +79,7 @@ def spin(node: Node, close: Callable[[], object]) -> None:
 
 
 def told_to_stop() -> bool:
-    """Whether a signal has come: Python drops the exception where it is raised inside a destructor."""
+    """Whether a signal has come. Whoever spins or waits in a loop of his own asks it."""
     return _Told.to_stop
 
 
@@ -94,8 +92,6 @@ def end() -> None:
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    """The end is orderly: Ctrl-C again changes nothing, SIGTERM again is at once."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """The end is in order: Ctrl-C again changes nothing, SIGTERM again is at once."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _Told.to_stop = True
-    raise KeyboardInterrupt

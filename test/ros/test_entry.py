@@ -33,7 +33,7 @@ def without(package: str, tmp_path: Path, code: str, *args: str) -> subprocess.C
 
 @needs_ros
 def test_programs_say_what_is_missing(tmp_path: Path) -> None:
-    code = "import sys; from a2vis_ros.entry import run; print([run(name.split('.')[1], name) for name in sys.argv[1:]])"
+    code = "import sys; from a2vis_ros.entry import run; print([run(m.split('.')[1], m) for m in sys.argv[1:]])"
     modules = ("a2vis_ros.node", "a2vis_ros.to_bag", "a2vis_ros.replay_evaluate", "a2vis_model.cli")
     done = without("torch", tmp_path, code, *modules)
     assert done.stdout == "[2, 2, 2, 2]\n", done.stderr
