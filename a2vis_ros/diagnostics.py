@@ -234,8 +234,6 @@ def _judge(status: NodeStatus, statistics: StreamStatistics, p95: float, now: fl
         return Level.WARN, f"degraded: {status.degradation}"
     if p95 >= status.age_warn_s:
         return Level.WARN, f"results are {p95:.2f} s old (p95), age_warn_s is {status.age_warn_s:g}"
-    if status.clock:
-        return Level.WARN, status.clock
     breaks = statistics.breaks.count(now)
     if breaks and status.mixed_sources:
         return Level.WARN, status.mixed_sources
@@ -247,6 +245,8 @@ def _judge(status: NodeStatus, statistics: StreamStatistics, p95: float, now: fl
         return Level.WARN, f"{breaks} new epochs in {ALARM_S:.0f} s, so that IDs are soon worth nothing; last: {reason}"
     if status.last_error and statistics.errors.count(now):
         return Level.WARN, status.last_error
+    if status.clock:
+        return Level.WARN, status.clock
     unstamped = statistics.unstamped.count(now)
     if unstamped:
         return Level.WARN, f"{unstamped} images without a stamp in {ALARM_S:.0f} s: gaps and loops cannot be found"

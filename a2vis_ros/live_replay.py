@@ -17,6 +17,8 @@ from .lifecycle_client import LifecycleClient, LifecycleError
 from .programs import running
 from .spinning import begin, end, told_to_stop
 
+_POLL_S = 0.3
+"""Between two questions about the node's state."""
 _PATIENCE_S = 10.0
 """What is waited for longer than this is said."""
 
@@ -71,7 +73,10 @@ class LiveReplay(Node):
             if time.monotonic() - said > _PATIENCE_S:
                 said = time.monotonic()
                 print(f"live_replay: waiting for {self._target}, which is {state}", flush=True)
-            self._spin()
+            # The answer comes at once, and the node has better things to do than to give it again and again.
+            asked = time.monotonic()
+            while time.monotonic() - asked < _POLL_S:
+                self._spin()
 
     def _state(self) -> str:
         try:
