@@ -314,3 +314,27 @@ def test_the_bag_plays_once_the_node_is_active(
         assert len(played.read_text(encoding="utf-8").splitlines()) == 1
     assert "Traceback" not in (tmp_path / "log").read_text(encoding="utf-8")
     peer.close()
+
+
+@needs_install
+def test_a_replay_ends_by_itself_with_the_last_answer(
+    tmp_path: Path, model: VideoNetwork, config: ModelConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With our own player in place of ros2 bag, which is on no package index."""
+    from a2vis_ros.bags import BagWriter
+
+    save_weights(tmp_path / "w.safetensors", model, config)
+    with BagWriter(tmp_path / "bag", "mcap") as bag:
+        for i in range(40):
+            bag.write("/camera/image_raw", image(1 + i / 30, seed=i), round((1 + i / 30) * 1e9))
+    player = tmp_path / "ros2"
+    command = f'exec {sys.executable} -m a2vis_ros.bag_player "$3" --topics /camera/image_raw --clock --speed 20'
+    player.write_text(f"#!/bin/sh\n{command}\n", encoding="utf-8")
+    player.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    given = {"weights": tmp_path / "w.safetensors", "bag": tmp_path / "bag", "image": "/camera/image_raw"}
+    with launched("replay.launch.py", tmp_path / "log", **given) as launch:
+        assert launch.wait(120) == 0
+    said = (tmp_path / "log").read_text(encoding="utf-8")
+    assert "40 images received = 40 processed + 0 dropped + 0 in flight" in said, said
+    assert "Traceback" not in said
