@@ -28,7 +28,7 @@ class _TrackTable:
     """The tracks of a sequence of messages, masks by frame."""
 
     def __init__(self, arrays: Iterable[TrackedInstanceArray], frames: dict[_Key, int]) -> None:
-        self.entries: dict[tuple[int, int], dict[str, Any]] = {}
+        self.entries: dict[tuple[int, int, int], dict[str, Any]] = {}
         self.messages = 0
         self.frames: set[int] = set()
         """Those that a message speaks of, if only to say that nothing is there."""
@@ -39,8 +39,8 @@ class _TrackTable:
                 continue
             self.frames.add(time)
             for instance in array.instances:
-                # IDs of different epochs are different tracks.
-                key = (array.epoch, instance.track_id)
+                # IDs of different sessions or epochs are different tracks.
+                key = (array.session, array.epoch, instance.track_id)
                 blank: list[Any] = [None] * len(frames)
                 entry = self.entries.setdefault(
                     key, {"votes": {}, "scores": [], "visible": list(blank), "amodal": list(blank), "believed": False}

@@ -157,7 +157,7 @@ class BagReader:
         try:
             self._reader = Reader(self.path)
         except (ReaderError, OSError) as error:
-            raise BagError(f"{self.path}: not a readable bag ({error}); give the folder with metadata.yaml") from error
+            raise BagError(f"{self.path}: not a readable bag ({error}); {_remedy(self.path)}") from error
 
     def __enter__(self) -> "BagReader":
         if _is_unfinished(self.path):
@@ -329,6 +329,16 @@ def _rewrite(bag: Path, file: Path) -> int:
         for name in (file.name, "metadata.yaml"):
             os.replace(Path(folder) / bag.name / name, bag / name)
     return count
+
+
+def _remedy(path: Path) -> str:
+    """What to do about something that is no bag as it stands."""
+    if path.is_dir() and not (path / "metadata.yaml").exists():
+        files = sorted(file.name for pattern in ("*.mcap", "*.db3") for file in path.glob(pattern))
+        if files:
+            played = f", and `ros2 bag play` plays {files[0]} itself" if files[0].endswith(".mcap") else ""
+            return f"its recorder was killed: `ros2 bag reindex {path}` writes metadata.yaml anew{played}"
+    return "give the folder with metadata.yaml"
 
 
 def _typestore() -> Typestore:

@@ -22,6 +22,10 @@ EVENTS_KEPT = 1000
 """Rates are of no more events than these, however many come at once or bear the same time."""
 AGES_KEPT = 300
 """Age percentiles are of this many results."""
+ALARM_S = 30.0
+"""What has gone wrong is a warning for this many seconds."""
+MANY_EPOCHS = 3
+"""So many new epochs within `ALARM_S` leave no ID time to be of use."""
 
 
 class Level:
@@ -59,6 +63,24 @@ class RateMeter:
             self._times.popleft()
 
 
+class RecentCount:
+    """How often something happened within the last `ALARM_S` seconds. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._events: deque[tuple[float, int]] = deque(maxlen=EVENTS_KEPT)
+        self._lock = threading.Lock()
+
+    def add(self, now: float, count: int = 1) -> None:
+        """It happened, so often at once; `now` by the monotonic clock, in seconds."""
+        with self._lock:
+            self._events.append((now, count))
+
+    def count(self, now: float) -> int:
+        """How often within the seconds before `now`."""
+        with self._lock:
+            return sum(count for at, count in self._events if now - at <= ALARM_S)
+
+
 class StreamStatistics:
     """Gathers what the stream does. The subscription and the worker write, the diagnostics read."""
 
@@ -70,6 +92,13 @@ class StreamStatistics:
         self.epoch = 0
         self.epoch_reason = ""
         self.transport_lost = 0
+        """Since the node was configured."""
+        self.errors = RecentCount()
+        self.losses = RecentCount()
+        """Images that the transport lost."""
+        self.breaks = RecentCount()
+        """New epochs that the images themselves began."""
+        self.unstamped = RecentCount()
         self._ages: deque[float] = deque(maxlen=AGES_KEPT)
         self._tracks: Counter[str] = Counter()
         self._lock = threading.Lock()
@@ -80,6 +109,13 @@ class StreamStatistics:
         self.arrivals.count(now)
         if stamp_s:
             self.stamps.count(stamp_s)
+        else:
+            self.unstamped.add(now)
+
+    def lose(self, now: float, count: int) -> None:
+        """The transport says that it lost images."""
+        self.transport_lost += count
+        self.losses.add(now, count)
 
     def publish(self, age_s: float, states: Sequence[str]) -> None:
         """A result has gone out, with the states of its tracks; its age is NaN where it has none."""
@@ -120,9 +156,16 @@ class NodeStatus:
     non_increasing_stamps: int
     silence: str
     """Why there may be no images; empty where some come."""
+    input_qos: str
+    """Of the subscription; empty while there is none."""
+    mixed_sources: str
+    """That several cameras publish on the topic, in words; empty where there is no sign of it."""
+    clock: str
+    """Why ages are not known; empty where they are."""
     age_warn_s: float
     age_error_s: float
     last_error: str
+    """The last since the node was configured, however long ago."""
     degraded: bool
     degradation: str
     """What is given up for the age of the results."""
@@ -141,7 +184,7 @@ def report(status: NodeStatus, statistics: StreamStatistics, now: float) -> Repo
     """The node's status at the monotonic time `now`, in seconds."""
     p50, p95, p99, count = statistics.ages()
     tracks, ledger, model = statistics.tracks(), status.ledger, status.model
-    level, message = _judge(status, p95, ledger)
+    level, message = _judge(status, statistics, p95, now)
     values: list[tuple[str, str]] = [
         ("state", status.state),
         ("model", model.name),
@@ -150,6 +193,7 @@ def report(status: NodeStatus, statistics: StreamStatistics, now: float) -> Repo
         ("engine", model.engine or "none"),
         ("parity_gate", model.parity or "nothing to compare: no engine"),
         ("policy", status.policy),
+        ("input_qos", status.input_qos),
         ("frame_rate_node", f"{statistics.results.rate(now):.3f}"),
         ("frame_rate_input", f"{statistics.arrivals.rate(now):.3f}"),
         ("frame_rate_msg", f"{statistics.stamps.rate():.3f}"),
@@ -178,7 +222,7 @@ def report(status: NodeStatus, statistics: StreamStatistics, now: float) -> Repo
     return Report(level, message, tuple(values))
 
 
-def _judge(status: NodeStatus, p95: float, ledger: LedgerEntry) -> tuple[int, str]:
+def _judge(status: NodeStatus, statistics: StreamStatistics, p95: float, now: float) -> tuple[int, str]:
     if status.state != "active":
         return Level.OK, f"{status.state}; no images are taken"
     if status.silence:
@@ -190,11 +234,26 @@ def _judge(status: NodeStatus, p95: float, ledger: LedgerEntry) -> tuple[int, st
         return Level.WARN, f"degraded: {status.degradation}"
     if p95 >= status.age_warn_s:
         return Level.WARN, f"results are {p95:.2f} s old (p95), age_warn_s is {status.age_warn_s:g}"
-    if status.last_error:
+    breaks = statistics.breaks.count(now)
+    if breaks and status.mixed_sources:
+        return Level.WARN, status.mixed_sources
+    lost = statistics.losses.count(now)
+    if lost:
+        return Level.WARN, f"{lost} images lost in transport in {ALARM_S:.0f} s ({status.input_qos}); {_LOSS_REMEDY}"
+    if breaks >= MANY_EPOCHS:
+        reason = statistics.epoch_reason
+        return Level.WARN, f"{breaks} new epochs in {ALARM_S:.0f} s, so that IDs are soon worth nothing; last: {reason}"
+    if status.last_error and statistics.errors.count(now):
         return Level.WARN, status.last_error
-    if status.unstamped:
-        return Level.WARN, f"{status.unstamped} images without a stamp: gaps and loops cannot be found"
-    return Level.OK, f"running; {ledger}"
+    if status.clock:
+        return Level.WARN, status.clock
+    unstamped = statistics.unstamped.count(now)
+    if unstamped:
+        return Level.WARN, f"{unstamped} images without a stamp in {ALARM_S:.0f} s: gaps and loops cannot be found"
+    return Level.OK, f"running; {status.ledger}"
+
+
+_LOSS_REMEDY = "use config/fastdds_large_image.xml for the camera's process too, and let the camera publish reliably"
 
 
 def _gpu_values(memory: GpuMemory | None) -> list[tuple[str, str]]:

@@ -4,9 +4,13 @@ The stamps of the images decide, not the clock: the same images make the same ep
 whether or not anything publishes /clock.
 """
 
+from collections import deque
 from dataclasses import dataclass
 
 from .frames import Stamp
+
+_STAMPS_KEPT = 10_000
+"""A bound for sources that are faster than any camera."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +36,26 @@ class EpochGuard:
         self.max_gap_s = max_gap_s
         self.non_increasing_stamps = 0
         """Frames whose stamp is not later than the stamp before: the same, or an earlier one."""
+        self.frame_ids_in_turn: tuple[str, ...] = ()
+        """Those of the sources that take turns, if the last change of frame_id was back to the one before."""
         self._last: FrameKey | None = None
         self._last_stamp: Stamp | None = None
         """The last that was set."""
+        self._frame_id_before: str | None = None
+        self._recent: deque[int] = deque(maxlen=_STAMPS_KEPT)
+        """Stamps up to the last, of the last `max_gap_s` seconds, in nanoseconds."""
+
+    def late_by(self, key: FrameKey) -> float:
+        """By how many seconds a frame comes too late; 0 if it does not. To be asked before `check`.
+
+        A late frame is older than the last one by no more than `max_gap_s`, of the same kind, and none of those that
+        came: the transport has let others pass it. A stamp that has come before is that of a loop.
+        """
+        last, before = self._last, self._last_stamp
+        if last is None or before is None or not key.stamp.is_set or not _alike(key, last):
+            return 0.0
+        late = (before.nanoseconds - key.stamp.nanoseconds) * 1e-9
+        return late if 0 < late <= self.max_gap_s and key.stamp.nanoseconds not in self._recent else 0.0
 
     def check(self, key: FrameKey) -> str | None:
         """Take the next frame; why it begins a new epoch, or None. Frames without a stamp have no time to compare; the
@@ -47,6 +68,7 @@ class EpochGuard:
             if before is not None:
                 gap = (key.stamp.nanoseconds - before.nanoseconds) * 1e-9
                 self.non_increasing_stamps += gap <= 0
+            self._remember(key.stamp.nanoseconds)
         if last is None:
             return None
         if (key.height, key.width) != (last.height, last.width):
@@ -54,6 +76,8 @@ class EpochGuard:
         if key.kind != last.kind:
             return f"the encoding changed from {last.kind!r:.60} to {key.kind!r:.60}"
         if key.frame_id != last.frame_id:
+            back, self._frame_id_before = key.frame_id == self._frame_id_before, last.frame_id
+            self.frame_ids_in_turn = tuple(sorted((last.frame_id, key.frame_id))) if back else ()
             return f"frame_id changed from {last.frame_id!r:.60} to {key.frame_id!r:.60}"
         if gap < 0:
             return f"time ran backwards by {-gap:.3f} s"
@@ -64,4 +88,15 @@ class EpochGuard:
 
     def forget(self) -> None:
         """Compare the next frame with nothing."""
-        self._last = self._last_stamp = None
+        self._last = self._last_stamp = self._frame_id_before = None
+        self._recent.clear()
+
+    def _remember(self, now: int) -> None:
+        oldest = now - round(self.max_gap_s * 1e9)
+        while self._recent and not oldest <= self._recent[0] <= now:
+            self._recent.popleft()
+        self._recent.append(now)
+
+
+def _alike(one: FrameKey, other: FrameKey) -> bool:
+    return (one.height, one.width, one.kind, one.frame_id) == (other.height, other.width, other.kind, other.frame_id)

@@ -21,6 +21,8 @@ class FrameIntake:
         self.guard = EpochGuard(max_gap_s)
         self.unstamped = 0
         """Frames without a stamp, for which gaps and loops cannot be found."""
+        self.breaks = 0
+        """How often the images themselves have begun a new epoch."""
         self._ledger = ledger
         self._max_image_side = max_image_side
         self._clip = 0
@@ -40,14 +42,27 @@ class FrameIntake:
                     f"header.stamp is {stamp.sec} s {stamp.nanosec} ns; seconds are 0 or more, nanoseconds under 10^9",
                 )
             height, width = image_size(image, max_side=self._max_image_side)
+            key = FrameKey(stamp, height, width, image_kind(image), frame_id)
+            self._refuse_late(key)
         except ImageError as error:
             self._ledger.drop(error.cause)
             raise
         self.unstamped += not stamp.is_set
-        broken = self.guard.check(FrameKey(stamp, height, width, image_kind(image), frame_id))
+        broken = self.guard.check(key)
         if broken is not None:
+            self.breaks += 1
             self.break_clip(broken)
         return Frame(sequence, stamp, frame_id, image, height, width, time.monotonic(), self._clip, self._broken_by)
+
+    def _refuse_late(self, key: FrameKey) -> None:
+        late = self.guard.late_by(key)
+        if late:
+            self.guard.non_increasing_stamps += 1
+            raise ImageError(
+                "late image",
+                f"its stamp is {late:.3f} s before that of an image that came earlier; the transport lets images pass "
+                "each other, or two cameras publish here",
+            )
 
     def break_clip(self, reason: str) -> None:
         """Let a new clip begin with the next frame."""

@@ -1,11 +1,17 @@
 """Takes another process' lifecycle node through its states."""
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+
+from .spinning import told_to_stop
+
+_POLL_S = 0.05
 
 TRANSITIONS = {
     "configure": Transition.TRANSITION_CONFIGURE,
@@ -46,10 +52,19 @@ class LifecycleClient:
         return str(self._call(self._get, GetState.Request(), timeout_s).current_state.label)
 
     def _call(self, client: Any, request: Any, timeout_s: float) -> Any:
-        if not client.wait_for_service(timeout_s):
+        if not self._spin_until(client.service_is_ready, timeout_s):
             raise LifecycleError(f"{self._target} did not appear within {timeout_s:.0f} s; is the node running?")
         future = client.call_async(request)
-        self._executor.spin_until_future_complete(future, timeout_s)
-        if not future.done():
+        if not self._spin_until(future.done, timeout_s):
             raise LifecycleError(f"{self._target} did not answer within {timeout_s:.0f} s")
         return future.result()
+
+    def _spin_until(self, condition: Callable[[], bool], timeout_s: float) -> bool:
+        deadline = time.monotonic() + timeout_s
+        while not condition():
+            if told_to_stop():
+                raise KeyboardInterrupt
+            if time.monotonic() > deadline:
+                return False
+            self._executor.spin_once(_POLL_S)
+        return True

@@ -1,6 +1,7 @@
 """Between ROS messages and the package's own types: images in, tracks out."""
 
 import math
+import secrets
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,10 +40,16 @@ def header_of(stamp: Stamp, frame_id: str) -> Header:
     return header
 
 
-def tracks_message(processed: ProcessedFrame, backend: str) -> ArrayMessage:
+def new_session() -> int:
+    """A number for one life of a tracker, 1 to 2^64 - 1, which no other has: IDs and epochs of another begin anew."""
+    return secrets.randbits(64) or 1
+
+
+def tracks_message(processed: ProcessedFrame, backend: str, session: int) -> ArrayMessage:
     """The result of a frame; the caller sets `timings.encode_ms` and `timings.age_ms` when it publishes."""
     frame, result = processed.frame, processed.result
     message = result_message(result, header_of(frame.stamp, frame.frame_id), backend)
+    message.session = session
     message.dropped_since_last = processed.dropped_since_last
     _set_timings(message, processed.times)
     return message

@@ -30,6 +30,8 @@ class ModelRequest:
     """fp32 or fp16."""
     engine_cache: str
     """Folder of engines; empty for the user's."""
+    threads: int
+    """Of the CPU, for the network; 0 for torch's choice."""
     stride: int
     """Frames between clips."""
     warmup_frames: int
@@ -86,6 +88,9 @@ def load_model(request: ModelRequest, progress: Progress) -> LoadedModel:
         A2VISError: for weights, a device, a stride or a backend that cannot be used.
     """
     start = time.monotonic()
+    if request.threads:
+        # For all threads that have not computed yet: the one that will run the network is made later.
+        torch.set_num_threads(request.threads)
     device = _device(request.device)
     progress(f"reading {request.weights}")
     model, config = load_weights(request.weights)

@@ -3,6 +3,7 @@
 from a2vis_model import openmp as openmp  # before torch
 
 # isort: split
+import difflib
 import os
 import sys
 import traceback
@@ -13,7 +14,7 @@ from typing import Any
 from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.callback_groups import ReentrantCallbackGroup
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.clock import Clock, ClockType
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleNodeMixin, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
@@ -21,6 +22,7 @@ from rclpy.parameter import Parameter as RosParameter
 
 from a2vis_model import A2VISError
 
+from . import qos
 from .models import Loader, free_memory, load_model
 from .parameters import PARAMETERS, Parameter, ParameterError, Settings
 from .preparation import Preparation
@@ -51,13 +53,16 @@ class A2visNode(LifecycleNode):
         self._service_change_state.callback = self._serve_transition
         self._load = load
         self._preparing: Settings | None = None
-        # Referenced to the end, see `spinning.end`.
-        self._second_executor = SingleThreadedExecutor(context=self.context)
         self.interrupted = False
         """Whether a thread still makes a model that nobody waits for any more."""
         for parameter in PARAMETERS:
             self.declare_parameter(parameter.name, parameter.default, _descriptor(parameter))
         self._stream: ImageStream | None = None
+        if self.get_parameter("autostart").value:
+            # As soon as somebody spins the node. Beside its other callbacks, like the transitions that are asked for.
+            clock = Clock(clock_type=ClockType.STEADY_TIME)
+            group = ReentrantCallbackGroup()
+            self._autostart_timer = self.create_timer(0.0, self._autostart, callback_group=group, clock=clock)
         self.add_on_set_parameters_callback(self._on_parameters)
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -83,6 +88,20 @@ class A2visNode(LifecycleNode):
         self._cleanup()
         self.destroy_node()
 
+    def _autostart(self) -> None:
+        """Needs no name and no client, so it works in any namespace and each time that the program is started."""
+        self._autostart_timer.cancel()
+        try:
+            started = self.trigger_configure() == TransitionCallbackReturn.SUCCESS
+            started = started and self.trigger_activate() == TransitionCallbackReturn.SUCCESS
+        except RCLError as error:
+            self.get_logger().warning(f"autostart: somebody else has begun to: {error}")
+            return
+        if not started:
+            name = self.get_fully_qualified_name()
+            commands = f"ros2 lifecycle set {name} configure, then activate"
+            self.get_logger().error(f"autostart has failed for the reason above; mend it and say {commands}")
+
     def _transition(
         self, name: str, action: Callable[[], None], undo: Callable[[], None] | None = None
     ) -> TransitionCallbackReturn:
@@ -91,9 +110,6 @@ class A2visNode(LifecycleNode):
             action()
         except (A2VISError, ParameterError, OSError) as error:
             self.get_logger().error(f"cannot {name}: {error}")
-        except ExternalShutdownException:
-            # Told to stop, and ROS has ended already: there is no log any more.
-            pass
         except Exception:
             self.get_logger().error(f"cannot {name}:\n{traceback.format_exc()}")
         else:
@@ -104,12 +120,12 @@ class A2visNode(LifecycleNode):
 
     def _configure(self) -> None:
         self._preparing = Settings.check(self._values())
-        preparation = Preparation(self, self._second_executor, self._preparing, self._load)
+        preparation = Preparation(self, self._preparing, self._load)
         try:
             model = preparation.run()
         finally:
             self._preparing = None
-            # Whatever has ended it: SIGINT raises KeyboardInterrupt, SIGTERM ExternalShutdownException.
+            # Whatever has ended it: a signal does so by KeyboardInterrupt.
             self.interrupted = not preparation.done
         self.get_logger().info(
             f"loaded {model.name} from {model.source}: {len(model.classes)} classes, {model.load_s:.1f} s to load, "
@@ -119,6 +135,7 @@ class A2visNode(LifecycleNode):
         settings = Settings.check(self._values())
         model.tracker.set_track_settings(settings.tracks)
         self._stream = ImageStream(self, settings, model)
+        self._warn_of_misspelt_parameters()
 
     def _activate(self, state: LifecycleState) -> None:
         assert self._stream is not None
@@ -146,6 +163,13 @@ class A2visNode(LifecycleNode):
             response.success = False
             return response
 
+    def _warn_of_misspelt_parameters(self) -> None:
+        """ROS takes parameters that a node does not know without a word; those of other nodes may be among them."""
+        known = self.list_parameters([], 0).names
+        for name in sorted(set(self._parameter_overrides) - set(known)):
+            for near in difflib.get_close_matches(name, known, n=1, cutoff=0.8):
+                self.get_logger().warning(f"there is no parameter {name!r}, and it has no effect; is {near} meant?")
+
     def _values(self) -> dict[str, Any]:
         return {parameter.name: self.get_parameter(parameter.name).value for parameter in PARAMETERS}
 
@@ -154,6 +178,10 @@ class A2visNode(LifecycleNode):
         names = {parameter.name for parameter in PARAMETERS}
         changes = {parameter.name: parameter.value for parameter in parameters if parameter.name in names}
         try:
+            for parameter in parameters:
+                # What was given from the beginning is checked when the topic is made.
+                if parameter.name.startswith("qos_overrides.") and self.has_parameter(parameter.name):
+                    qos.override(parameter.name, parameter.value)
             if self._stream is not None:
                 self._stream.change(changes)
             elif self._preparing is not None:

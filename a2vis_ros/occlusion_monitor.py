@@ -83,9 +83,11 @@ class OcclusionMonitor(Node):
             )
             for instance in tracks.instances
         ]
-        hidden = self._memory.update(tracks.epoch, stamp.sec + stamp.nanosec * 1e-9, sightings, region)
+        # Epochs begin again with every session, so both together tell whether IDs may be compared.
+        epoch = tracks.session << 32 | tracks.epoch
+        hidden = self._memory.update(epoch, stamp.sec + stamp.nanosec * 1e-9, sightings, region)
         instances = {instance.track_id: instance for instance in tracks.instances}
-        message = HiddenObjectArray(header=tracks.header, epoch=tracks.epoch)
+        message = HiddenObjectArray(header=tracks.header, session=tracks.session, epoch=tracks.epoch)
         message.region = RegionOfInterest(
             x_offset=region.x, y_offset=region.y, width=region.width, height=region.height
         )

@@ -51,6 +51,9 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter("backend", "auto", "what computes the network; auto takes the fastest at hand", choices=BACKENDS),
     Parameter("precision", "fp32", "of the network; fp16 needs a GPU", choices=PRECISIONS),
     Parameter("engine_cache", "", "folder where built engines are kept; empty for ~/.cache/a2vis/engines"),
+    Parameter(
+        "threads", 0, "CPU threads of the network; 0 for torch's choice, a thread a core or OMP_NUM_THREADS", 0, 1024
+    ),
     Parameter("stride", 1, "frames between clips; a clip decides this many frames at once", 1, 64),
     Parameter("warmup_frames", 3, "frames run through the network while the node is configured", 0, 100),
     Parameter(
@@ -132,6 +135,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         choices=("visible", "amodal"),
         dynamic=True,
     ),
+    Parameter("autostart", False, "configure and activate when the program starts, without being asked"),
     Parameter("no_image_s", 5.0, "seconds without an image until the node says why there may be none", 0.1, 3600.0),
     Parameter("diagnostics_period_s", 1.0, "seconds between diagnostics", 0.05, 60.0),
     Parameter(
@@ -208,6 +212,7 @@ class Settings:
             backend=self["backend"],
             precision=self["precision"],
             engine_cache=self["engine_cache"],
+            threads=self["threads"],
             stride=self["stride"],
             warmup_frames=self["warmup_frames"],
             tracks=self.tracks,

@@ -15,6 +15,7 @@ from rclpy.node import Node
 from .diagnostics import Level, Report
 from .models import LoadedModel, Loader
 from .parameters import Settings
+from .spinning import told_to_stop
 from .status_publisher import StatusPublisher
 
 _POLL_S = 0.05
@@ -25,14 +26,12 @@ class Preparation:
 
     Args:
         node: goes on being served meanwhile. The caller's callback is in a reentrant group, the node's others are not.
-        executor: serves it meanwhile; nobody else may spin it.
         settings: what to make.
         load: makes it.
     """
 
-    def __init__(self, node: Node, executor: SingleThreadedExecutor, settings: Settings, load: Loader) -> None:
+    def __init__(self, node: Node, settings: Settings, load: Loader) -> None:
         self._node = node
-        self._executor = executor
         self._settings = settings
         self._load = load
         self._doing = "starting"
@@ -49,19 +48,21 @@ class Preparation:
 
         Raises:
             A2VISError: it cannot be had.
-            ExternalShutdownException, KeyboardInterrupt: the program is told to stop. The thread then still runs, which
-                nothing can stop.
+            KeyboardInterrupt: the program is told to stop. The thread then still runs, which nothing can stop.
         """
         status = StatusPublisher(self._node, "", self._settings["diagnostics_period_s"], self._report)
         # A daemon, as the program must be able to end while it builds.
         threading.Thread(target=self._make, name="a2vis preparation", daemon=True).start()
-        usual, own = self._node.executor, self._executor
+        usual, own = self._node.executor, SingleThreadedExecutor(context=self._node.context)
         self._node.executor = own
         try:
             while not self.done:
+                if told_to_stop():
+                    raise KeyboardInterrupt
                 own.spin_once(_POLL_S)
         finally:
             own.remove_node(self._node)
+            own.shutdown()
             self._node.executor = usual
             status.close()
         return self._made.result()

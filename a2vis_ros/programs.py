@@ -12,13 +12,17 @@ PATIENCE_S = 30.0
 
 @contextmanager
 def running(
-    command: Sequence[str], log: BinaryIO, *, cwd: Path | None = None, env: Mapping[str, str] | None = None
+    command: Sequence[str],
+    log: BinaryIO | None = None,
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A program that is interrupted, as by Ctrl-C, at the end of the block, and killed if it does not end within 30 s.
 
     Args:
         command: the program and its arguments.
-        log: file that takes what it says.
+        log: file that takes what it says, if not the screen.
         cwd: folder it runs in, if not ours.
         env: its environment, if not ours.
     """

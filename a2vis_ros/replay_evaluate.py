@@ -21,19 +21,27 @@ from .bags import STORAGES, BagError, BagReader, BagWriter, type_name
 from .frame_queue import Ledger, LedgerEntry
 from .image_decoding import ImageDecoder, ImageError
 from .intake import FrameIntake
-from .messages import class_names_message, image_of, stamp_of, tracks_message
+from .messages import class_names_message, image_of, new_session, stamp_of, tracks_message
 from .models import LoadedModel, load_model
 from .msg import ClassNames, TrackedInstanceArray
 from .parameters import PARAMETERS, ParameterError, Settings
 from .pipeline import FramePipeline, ProcessedFrame
 
-_ONLINE_ONLY = ("transport", "policy", "queue_size", "queue_patience_s", "overlay_max_width", "detection_box")
+_ONLINE_ONLY = (
+    "autostart",
+    "transport",
+    "policy",
+    "queue_size",
+    "queue_patience_s",
+    "overlay_max_width",
+    "detection_box",
+)
 
 
 def replay(source: BagReader, topic: str, target: BagWriter, settings: Settings, model: LoadedModel) -> LedgerEntry:
     """Run the images of a bag through the pipeline one by one, and write what the node would have published.
 
-    The messages are those of the node under the policy every_frame, bit for bit, but for their timings.
+    The messages are those of the node under the policy every_frame, bit for bit, but for their timings and session.
 
     Args:
         source: an open bag.
@@ -52,12 +60,13 @@ def replay(source: BagReader, topic: str, target: BagWriter, settings: Settings,
         model.tracker, ledger, on_epoch=lambda reason: print(f"new epoch: {reason}"), decode=decoder.decode
     )
     compressed = source.topics.get(topic) == type_name(CompressedImage)
+    session = new_session()
     bag_time = 0
 
     def write(frames: list[ProcessedFrame]) -> None:
         for processed in frames:
             start = time.monotonic()
-            message = tracks_message(processed, model.backend)
+            message = tracks_message(processed, model.backend, session)
             message.timings.encode_ms, message.timings.age_ms = (time.monotonic() - start) * 1e3, math.nan
             target.write(bags.TRACKS, message, bag_time)
 

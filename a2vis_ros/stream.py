@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Literal
 
+from rclpy.duration import Duration
 from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
-from rclpy.qos import QoSProfile
-from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.node import Node
+from rclpy.qos import QoSPolicyKind, QoSProfile
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import SetBool, Trigger
@@ -35,6 +36,8 @@ _LOG_PERIOD_S = 2.0
 """A warning that repeats is logged no more often; what it is about is counted every time."""
 _LONGEST_ERROR = 500
 """Characters of an error in /diagnostics."""
+_ACKNOWLEDGED_S = 1.0
+"""Longest wait until the last results are taken."""
 _PLAUSIBLE_AGE_S = 3600.0
 """An image older than this, or from the future by more, was stamped by another clock."""
 
@@ -53,6 +56,7 @@ class ImageStream:
         self._log = node.get_logger()
         self._settings = settings
         self._model = model
+        self._session = messages.new_session()
         self._ledger = Ledger()
         self._statistics = StreamStatistics()
         self._intake = FrameIntake(
@@ -70,19 +74,31 @@ class ImageStream:
         self._starts = 0
         self._active_since = 0.0
         self._last_error = ""
-        self._clock_differs = False
+        self._clock_problem = ""
 
         compressed = settings["transport"] == "compressed"
         self._image_type = CompressedImage if compressed else Image
-        self._topic = node.resolve_topic_name("image/compressed" if compressed else "image")
-        self._tracks = self._publisher(TrackedInstanceArray, "~/tracks", qos.result_qos())
-        self._overlay = self._publisher(Image, "~/overlay", qos.picture_qos())
-        self._visible_ids = self._publisher(Image, "~/visible_ids", qos.picture_qos())
+        self._topic = _compressed_topic(node) if compressed else node.resolve_topic_name("image")
+        self._input_qos = self._choose_qos()
+        defaults = {
+            "~/tracks": qos.result_qos(),
+            "~/overlay": qos.picture_qos(),
+            "~/visible_ids": qos.picture_qos(),
+            "~/detections": qos.result_qos(),
+        }
+        # All of them before the first topic is made, for a value among them may be wrong.
+        profiles = {
+            topic: qos.overridden(node, "publisher", node.resolve_topic_name(topic), default)
+            for topic, default in defaults.items()
+        }
+        self._tracks = self._publisher(TrackedInstanceArray, "~/tracks", profiles)
+        self._overlay = self._publisher(Image, "~/overlay", profiles)
+        self._visible_ids = self._publisher(Image, "~/visible_ids", profiles)
         self._maker: DetectionMaker | None = None
         self._detections: LifecyclePublisher | None = None
         if DetectionMaker.available():
             self._maker = DetectionMaker()
-            self._detections = self._publisher(self._maker.message_type, "~/detections", qos.result_qos())
+            self._detections = self._publisher(self._maker.message_type, "~/detections", profiles)
         # Said while the node is still inactive, which a lifecycle publisher would not do.
         self._class_names = node.create_publisher(ClassNames, "~/class_names", qos.latched_qos())
         self._class_names.publish(messages.class_names_message(model.name, model.classes))
@@ -92,7 +108,7 @@ class ImageStream:
 
     def start(self, reason: str = "the node was activated again") -> None:
         """Start the worker, then subscribe. From the second time on an epoch begins, for this reason."""
-        settings, node = self._settings, self._node
+        settings = self._settings
         self._queue = FrameQueue(
             policy=settings["policy"],
             capacity=settings["queue_size"],
@@ -106,30 +122,19 @@ class ImageStream:
             self._worker.request(lambda pipeline: pipeline.restart(reason))
         self._starts += 1
         self._active_since = time.monotonic()
-        self._last_error = ""
         self._worker.start()
-        self._subscription = node.create_subscription(
-            self._image_type,
-            self._topic,
-            self._take,
-            qos.image_qos(settings["policy"]),
-            event_callbacks=SubscriptionEventCallbacks(
-                incompatible_qos=self._on_incompatible_publisher, message_lost=self._on_lost
-            ),
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-        )
+        self._subscribe(self._choose_qos())
         self._state = "active"
-        self._log.info(f"subscribed to {self._topic}, policy {settings['policy']}")
 
     def stop(self, state: Literal["inactive", "disabled"] = "inactive") -> None:
         """Unsubscribe, finish the open clip and end the worker."""
         self._state = state
-        if self._subscription is not None:
-            self._node.destroy_subscription(self._subscription)
-            self._subscription = None
+        self._unsubscribe()
         if self._worker is not None:
             self._worker.stop()
             self._worker = None
+            # The program may end next, and with it what was not taken yet.
+            self._tracks.wait_for_all_acked(Duration(seconds=_ACKNOWLEDGED_S))
             self._log.info(f"stopped; {self._ledger.read()}")
         self._queue = None
 
@@ -154,22 +159,63 @@ class ImageStream:
         if "age_budget_s" in changes:
             self._between_frames(self._begin_budget)
 
+    def _subscribe(self, profile: QoSProfile) -> None:
+        self._input_qos = profile
+        self._subscription = self._node.create_subscription(
+            self._image_type,
+            self._topic,
+            self._take,
+            profile,
+            event_callbacks=SubscriptionEventCallbacks(
+                incompatible_qos=self._on_incompatible_publisher, message_lost=self._on_lost, matched=self._on_matched
+            ),
+        )
+        self._log.info(f"subscribed to {self._topic}, policy {self._settings['policy']}, {qos.in_words(profile)}")
+
+    def _unsubscribe(self) -> None:
+        if self._subscription is not None:
+            self._node.destroy_subscription(self._subscription)
+            self._subscription = None
+
+    def _choose_qos(self) -> QoSProfile:
+        """By the policy, the publishers that are known now, and the user's overrides."""
+        publishers = self._node.get_publishers_info_by_topic(self._topic)
+        default = qos.image_qos(self._settings["policy"], [info.qos_profile.reliability for info in publishers])
+        return qos.overridden(self._node, "subscription", self._topic, default)
+
+    def _adapt(self) -> None:
+        """Subscribe anew where the publishers that have come or gone call for another reliability."""
+        if self._subscription is None or not self._node.count_publishers(self._topic):
+            return
+        profile = self._choose_qos()
+        if profile.reliability != self._input_qos.reliability:
+            self._unsubscribe()
+            self._subscribe(profile)
+
+    def _adapt_soon(self) -> None:
+        # Not within a callback of the subscription that may have to go.
+        if self._node.executor is not None:
+            self._node.executor.create_task(self._adapt)
+
     def _take(self, message: Image | CompressedImage) -> None:
         """The subscription's callback: looks the image over and queues it, and never does more."""
         stamp = messages.stamp_of(message.header)
-        self._statistics.arrive(time.monotonic(), stamp.seconds)
+        now, breaks = time.monotonic(), self._intake.breaks
+        self._statistics.arrive(now, stamp.seconds)
         try:
             frame = self._intake.accept(stamp, message.header.frame_id, messages.image_of(message))
         except ImageError as error:
             self._report(f"image dropped: {error}")
             return
+        if self._intake.breaks > breaks:
+            self._statistics.breaks.add(now)
         if self._queue is not None:
             self._queue.put(frame)
 
     def _publish(self, processed: ProcessedFrame) -> None:
         """In the worker's thread."""
         start = time.monotonic()
-        message = messages.tracks_message(processed, self._model.backend)
+        message = messages.tracks_message(processed, self._model.backend, self._session)
         age = self._age(processed)
         message.timings.encode_ms, message.timings.age_ms = (time.monotonic() - start) * 1e3, age * 1e3
         self._tracks.publish(message)
@@ -211,14 +257,14 @@ class ImageStream:
         if not stamp.is_set:
             return math.nan
         age = (now - stamp.nanoseconds) * 1e-9
-        if abs(age) <= _PLAUSIBLE_AGE_S:
+        sim_time = bool(self._node.get_parameter("use_sim_time").value)
+        if abs(age) <= _PLAUSIBLE_AGE_S and (now or not sim_time):
+            self._clock_problem = ""
             return age
-        if not self._clock_differs:
-            self._clock_differs = True
-            self._log.warning(
-                f"images are stamped {age:.0f} s before this node's clock, so their age is not known; replaying a bag? "
-                "Play it with --clock and set use_sim_time"
-            )
+        if not self._clock_problem:
+            clocks = self._node.count_publishers("/clock")
+            self._clock_problem = qos.clock_advice(age, sim_time, now, clocks)
+            self._log.warning(self._clock_problem)
         return math.nan
 
     def _begin_epoch(self, reason: str) -> None:
@@ -230,8 +276,13 @@ class ImageStream:
         if not self._node.context.ok():
             # Interrupted: what the worker still has can no longer be published, and that is no news.
             return
-        self._last_error = printable(text.splitlines()[0], _LONGEST_ERROR)
+        self._note(text)
         self._log.warning(text, throttle_duration_sec=_LOG_PERIOD_S)
+
+    def _note(self, error: str) -> None:
+        """For the diagnostics."""
+        self._last_error = printable(error.splitlines()[0], _LONGEST_ERROR)
+        self._statistics.errors.add(time.monotonic())
 
     def _report_status(self) -> Report:
         """How it goes."""
@@ -250,6 +301,9 @@ class ImageStream:
             unstamped=self._intake.unstamped,
             non_increasing_stamps=self._intake.guard.non_increasing_stamps,
             silence=silence,
+            input_qos=qos.in_words(self._input_qos) if self._subscription is not None else "",
+            mixed_sources=self._mixed_sources(),
+            clock=self._clock_problem,
             age_warn_s=settings["age_warn_s"],
             age_error_s=settings["age_error_s"],
             last_error=self._last_error,
@@ -264,7 +318,18 @@ class ImageStream:
         seconds = now - last
         if self._worker is None or seconds < self._settings["no_image_s"]:
             return ""
-        return qos.silence(self._topic, self._node.count_publishers(self._topic), seconds)
+        kinds = [info.topic_type for info in self._node.get_publishers_info_by_topic(self._topic)]
+        wanted = f"sensor_msgs/msg/{self._image_type.__name__}"
+        others = [] if kinds else [name for name, types in self._node.get_topic_names_and_types() if wanted in types]
+        return qos.silence(self._topic, wanted, kinds, [name for name in others if self._is_foreign(name)], seconds)
+
+    def _is_foreign(self, topic: str) -> bool:
+        """Whether it is neither the topic of the images nor of our own pictures."""
+        return topic not in (self._topic, self._overlay.topic_name, self._visible_ids.topic_name)
+
+    def _mixed_sources(self) -> str:
+        frame_ids = self._intake.guard.frame_ids_in_turn
+        return qos.mixed_sources(self._topic, self._node.count_publishers(self._topic), frame_ids) if frame_ids else ""
 
     def _serve_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         response.success = self._worker is not None
@@ -288,22 +353,44 @@ class ImageStream:
             response.message = "no images are taken until ~/enable is called with true"
         return response
 
-    def _publisher(self, message_type: Any, topic: str, profile: QoSProfile) -> LifecyclePublisher:
+    def _publisher(self, message_type: Any, topic: str, profiles: Mapping[str, QoSProfile]) -> LifecyclePublisher:
         resolved = self._node.resolve_topic_name(topic)
         return self._node.create_lifecycle_publisher(
             message_type,
             topic,
-            profile,
+            profiles[topic],
             event_callbacks=PublisherEventCallbacks(incompatible_qos=partial(self._on_incompatible_reader, resolved)),
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
 
     def _on_incompatible_publisher(self, event: Any) -> None:
-        self._last_error = qos.mismatch_of_subscription(self._topic, event.last_policy_kind)
-        self._log.error(self._last_error)
+        if event.last_policy_kind == QoSPolicyKind.RELIABILITY and self._choose_qos().reliability != (
+            self._input_qos.reliability
+        ):
+            self._adapt_soon()
+            return
+        mismatch = qos.mismatch_of_subscription(self._topic, event.last_policy_kind)
+        self._note(mismatch)
+        self._log.error(mismatch)
+
+    def _on_matched(self, event: Any) -> None:
+        self._adapt_soon()
 
     def _on_incompatible_reader(self, topic: str, event: Any) -> None:
         self._log.error(qos.mismatch_of_publisher(topic, event.last_policy_kind))
 
     def _on_lost(self, event: Any) -> None:
-        self._statistics.transport_lost = event.total_count
+        statistics, lost = self._statistics, event.total_count_change
+        statistics.lose(time.monotonic(), lost)
+        self._log.warning(
+            f"{lost} images lost in transport, {statistics.transport_lost} since the node was configured "
+            f"({qos.in_words(self._input_qos)})",
+            throttle_duration_sec=_LOG_PERIOD_S,
+        )
+
+
+def _compressed_topic(node: Node) -> str:
+    """Remapped itself or, as image_transport does it, with the topic that it belongs to."""
+    own = str(node.resolve_topic_name("image/compressed"))
+    if own != node.resolve_topic_name("image/compressed", only_expand=True):
+        return own
+    return f"{node.resolve_topic_name('image')}/compressed"

@@ -5,82 +5,100 @@ ros2 launch a2vis_ros a2vis.launch.py image:=/camera/image_raw
 
 from pathlib import Path
 
-from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction
 from launch.conditions import IfCondition
-from launch.substitutions import LaunchConfiguration, PythonExpression
-from launch_ros.actions import LifecycleNode, LifecycleTransition, Node
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
-from lifecycle_msgs.msg import Transition
 
-from launch import LaunchDescription
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 
 SHARE = Path(__file__).resolve().parent.parent
 """Where config and rviz are, installed and in a source tree."""
+PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+"""Either of them names the profile of Fast DDS."""
+NODE_PARAMETERS = ("transport", "policy", "weights", "device", "backend", "precision")
+"""Arguments that are parameters of the node by the same name."""
 
 
 def generate_launch_description() -> LaunchDescription:
-    """All arguments and nodes."""
+    """All arguments, and the nodes once these have their values."""
 
     def argument(name: str, default: str, description: str, choices: list[str] | None = None) -> DeclareLaunchArgument:
         return DeclareLaunchArgument(name, default_value=default, description=description, choices=choices)
 
-    def given(name: str, kind: type) -> ParameterValue:
-        return ParameterValue(LaunchConfiguration(name), value_type=kind)
+    def parameter(name: str, description: str, choices: list[str] | None = None) -> DeclareLaunchArgument:
+        """Empty by default, for a value that nobody has given must not go before that in the file."""
+        text = f"{description}; left out, as params_file says"
+        return argument(name, "", text, ["", *choices] if choices else None)
 
     both = ["true", "false"]
-    arguments = [
-        argument("image", "image", "topic of the images; for compressed ones without its /compressed"),
-        argument("transport", "raw", "raw or compressed images", ["raw", "compressed"]),
-        argument("policy", "latest", "latest: bounded age; every_frame: nothing lost", ["latest", "every_frame"]),
-        argument("weights", "onboard", "name of weights that ship, see `a2vis weights`, or path of a weight file"),
-        argument("device", "auto", "auto, cpu, cuda or cuda:N"),
-        argument("backend", "auto", "what computes the network", ["auto", "eager", "compile", "tensorrt"]),
-        argument("precision", "fp32", "of the network; fp16 needs a GPU", ["fp32", "fp16"]),
-        argument("namespace", "", "namespace of all nodes, one for each camera"),
-        argument("name", "a2vis", "name of the node"),
-        argument("params_file", str(SHARE / "config" / "a2vis.yaml"), "parameters; the arguments above go before them"),
-        argument("autostart", "true", "configure and activate at once; false for a lifecycle manager", both),
-        argument("use_sim_time", "false", "take the time from /clock", both),
-        argument("monitor", "false", "start the occlusion monitor too", both),
-        argument("region", "[0, 0, 0, 0]", "the monitor's region: [x, y, width, height] in pixels; all 0 for all"),
-        argument("rviz", "false", "start RViz too", both),
-        argument("large_images", "true", "use the Fast DDS profile that lets large images through", both),
-        argument("log_level", "info", "of the node", ["debug", "info", "warn", "error"]),
-    ]
-    profile = SetEnvironmentVariable(
-        "FASTRTPS_DEFAULT_PROFILES_FILE",
-        str(SHARE / "config" / "fastdds_large_image.xml"),
-        condition=IfCondition(LaunchConfiguration("large_images")),
+    return LaunchDescription(
+        [
+            argument("image", "image", "topic of the images; for compressed ones without its /compressed"),
+            parameter("transport", "raw or compressed images", ["raw", "compressed"]),
+            parameter("policy", "latest: bounded age; every_frame: nothing lost", ["latest", "every_frame"]),
+            parameter("weights", "name of weights that ship, see `a2vis weights`, or path of a weight file"),
+            parameter("device", "auto, cpu, cuda or cuda:N"),
+            parameter("backend", "what computes the network", ["auto", "eager", "compile", "tensorrt"]),
+            parameter("precision", "of the network; fp16 needs a GPU", ["fp32", "fp16"]),
+            argument("namespace", "", "namespace of all nodes, one for each camera"),
+            argument("name", "a2vis", "name of the node"),
+            argument("params_file", str(SHARE / "config" / "a2vis.yaml"), "parameters of node and monitor"),
+            argument("autostart", "true", "configure and activate at once; false for a lifecycle manager", both),
+            argument("respawn", "false", "start the node again when it has ended, other than by Ctrl-C", both),
+            argument("respawn_delay", "2.0", "seconds until then"),
+            parameter("use_sim_time", "take the time from /clock", both),
+            argument("monitor", "false", "start the occlusion monitor too", both),
+            parameter("region", "the monitor's region: [x, y, width, height] in pixels; all 0 for the whole image"),
+            argument("rviz", "false", "start RViz too", both),
+            argument("large_images", "true", "use the Fast DDS profile that lets large images through", both),
+            argument("log_level", "info", "of the node", ["debug", "info", "warn", "error"]),
+            OpaqueFunction(function=_nodes),
+        ]
     )
-    sim_time = {"use_sim_time": given("use_sim_time", bool)}
+
+
+def _nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """Node, monitor and RViz."""
+
+    def value(name: str) -> str:
+        return LaunchConfiguration(name).perform(context)
+
+    def given(*names: str, kind: type = str) -> dict[str, ParameterValue]:
+        return {name: ParameterValue(LaunchConfiguration(name), value_type=kind) for name in names if value(name)}
+
+    said: list[LaunchDescriptionEntity] = []
+    environment: dict[str, str] = {}
+    own = [name for name in PROFILE_VARIABLES if context.environment.get(name)]
+    if value("large_images") == "true" and own:
+        said.append(LogInfo(msg=f"a2vis: {own[0]} is set and is left as it is, in place of large_images"))
+    elif value("large_images") == "true":
+        environment[PROFILE_VARIABLES[0]] = str(SHARE / "config" / "fastdds_large_image.xml")
+    sim_time = given("use_sim_time", kind=bool)
+    autostart = {"autostart": ParameterValue(LaunchConfiguration("autostart"), value_type=bool)}
     node = LifecycleNode(
         package="a2vis_ros",
         executable="a2vis_node",
         name=LaunchConfiguration("name"),
         namespace=LaunchConfiguration("namespace"),
-        parameters=[
-            LaunchConfiguration("params_file"),
-            sim_time,
-            {name: given(name, str) for name in ("transport", "policy", "weights", "device", "backend", "precision")},
-        ],
-        remappings=[
-            ("image", LaunchConfiguration("image")),
-            ("image/compressed", PythonExpression(["'", LaunchConfiguration("image"), "/compressed'"])),
-        ],
+        parameters=[LaunchConfiguration("params_file"), sim_time | autostart | given(*NODE_PARAMETERS)],
+        remappings=[("image", LaunchConfiguration("image"))],
         arguments=["--ros-args", "--log-level", LaunchConfiguration("log_level")],
+        additional_env=environment,
+        respawn=LaunchConfiguration("respawn"),
+        respawn_delay=float(value("respawn_delay")),
         output="screen",
-    )
-    start = LifecycleTransition(
-        lifecycle_node_names=[[LaunchConfiguration("namespace"), "/", LaunchConfiguration("name")]],
-        transition_ids=[Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE],
-        condition=IfCondition(LaunchConfiguration("autostart")),
     )
     monitor = Node(
         package="a2vis_ros",
         executable="occlusion_monitor",
         namespace=LaunchConfiguration("namespace"),
-        parameters=[sim_time, {"region": given("region", list[int])}],
-        remappings=[("a2vis/tracks", PythonExpression(["'", LaunchConfiguration("name"), "/tracks'"]))],
+        parameters=[LaunchConfiguration("params_file"), sim_time | given("region", kind=list[int])],
+        remappings=[("a2vis/tracks", [LaunchConfiguration("name"), "/tracks"])],
+        additional_env=environment,
+        respawn=LaunchConfiguration("respawn"),
+        respawn_delay=float(value("respawn_delay")),
         condition=IfCondition(LaunchConfiguration("monitor")),
         output="screen",
     )
@@ -91,9 +109,10 @@ def generate_launch_description() -> LaunchDescription:
         arguments=["-d", str(SHARE / "rviz" / "a2vis.rviz")],
         remappings=[
             ("image", LaunchConfiguration("image")),
-            ("overlay", PythonExpression(["'", LaunchConfiguration("name"), "/overlay'"])),
+            ("overlay", [LaunchConfiguration("name"), "/overlay"]),
         ],
         parameters=[sim_time],
+        additional_env=environment,
         condition=IfCondition(LaunchConfiguration("rviz")),
     )
-    return LaunchDescription([*arguments, profile, node, start, monitor, rviz])
+    return [*said, node, monitor, rviz]

@@ -1,38 +1,31 @@
-"""A bag through the node, nothing lost, with the occlusion monitor; ends with the bag.
+"""A bag through the node, nothing lost, with the occlusion monitor; ends when the last image is answered.
 
 ros2 launch a2vis_ros replay.launch.py bag:=/path/to/bag image:=/camera/image_raw
 """
 
 from pathlib import Path
 
-from launch.actions import (
-    DeclareLaunchArgument,
-    ExecuteProcess,
-    IncludeLaunchDescription,
-    RegisterEventHandler,
-    Shutdown,
-)
-from launch.conditions import IfCondition, UnlessCondition
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction, Shutdown
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
-from launch_ros.event_handlers import OnStateTransition
+from launch_ros.actions import Node
 
-from launch import LaunchDescription
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 
 
 def generate_launch_description() -> LaunchDescription:
     """The bag player, and everything of a2vis.launch.py with defaults for replay."""
     both = ["true", "false"]
     arguments = [
-        DeclareLaunchArgument("bag", description="folder of the bag"),
+        DeclareLaunchArgument("bag", description="folder of the bag; of one without metadata.yaml the .mcap itself"),
         DeclareLaunchArgument("image", default_value="/image", description="topic of the images in the bag"),
         DeclareLaunchArgument("rate", default_value="1.0", description="speed of the bag, 1.0 is its own"),
         DeclareLaunchArgument(
             "start_delay", default_value="2.0", description="seconds for player and node to find each other"
         ),
         DeclareLaunchArgument("loop", default_value="false", choices=both, description="play the bag again and again"),
-        DeclareLaunchArgument("weights", default_value="onboard", description="name of weights that ship, or a file"),
-        DeclareLaunchArgument("region", default_value="[0, 0, 0, 0]", description="the monitor's region, in pixels"),
+        DeclareLaunchArgument("weights", default_value="", description="name of weights that ship, or a file"),
+        DeclareLaunchArgument("region", default_value="", description="the monitor's region, in pixels"),
         DeclareLaunchArgument("rviz", default_value="false", choices=both, description="start RViz too"),
     ]
     a2vis = IncludeLaunchDescription(
@@ -47,18 +40,24 @@ def generate_launch_description() -> LaunchDescription:
             "monitor": "true",
         }.items(),
     )
+    return LaunchDescription([*arguments, a2vis, OpaqueFunction(function=_player)])
+
+
+def _player(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """Plays once, whoever activates the node: images from before are lost, and configuring takes its time, minutes
+    where an engine is built."""
     command = ["ros2", "bag", "play", LaunchConfiguration("bag"), "--clock", "--disable-keyboard-controls"]
     command += ["--rate", LaunchConfiguration("rate"), "--delay", LaunchConfiguration("start_delay")]
-    once = ExecuteProcess(
-        cmd=[*command, "--wait-for-all-acked", "10000"],
-        condition=UnlessCondition(LaunchConfiguration("loop")),
-        on_exit=Shutdown(reason="the bag has ended"),
-        output="screen",
-    )
-    again = ExecuteProcess(
-        cmd=[*command, "--loop"], condition=IfCondition(LaunchConfiguration("loop")), output="screen"
-    )
-    # Images from before are lost, and configuring takes its time, minutes where an engine is built. The only node that
-    # has states is ours. Once, as a process cannot be started twice: whoever activates again plays the bag himself.
-    play = OnStateTransition(goal_state="active", entities=[once, again], handle_once=True)
-    return LaunchDescription([*arguments, RegisterEventHandler(play), a2vis])
+    loop = LaunchConfiguration("loop").perform(context) == "true"
+    # 0: for as long as it takes until the node's middleware has all images.
+    command += ["--loop"] if loop else ["--wait-for-all-acked", "0"]
+    return [
+        Node(
+            package="a2vis_ros",
+            executable="live_replay",
+            namespace=LaunchConfiguration("namespace"),
+            arguments=["--node", LaunchConfiguration("name"), "--", *command],
+            on_exit=Shutdown(reason="the replay has ended"),
+            output="screen",
+        )
+    ]

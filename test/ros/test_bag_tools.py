@@ -38,13 +38,13 @@ def run(module: str, *args: object, package: str = "a2vis_ros") -> subprocess.Co
 
 
 def without_timings(message: Any) -> Any:
-    """A message but for the part that no two runs share. Equal ones have every number equal to the last bit.
+    """A message but for the parts that no two runs share. Equal ones have every number equal to the last bit.
 
     Messages are compared rather than their bytes: the padding in these is whatever was in memory.
     """
     from a2vis_ros.msg import Timings
 
-    message.timings = Timings()
+    message.timings, message.session = Timings(), 0
     return message
 
 
@@ -165,6 +165,9 @@ def test_live_and_offline_give_the_same_messages(tmp_path: Path, clip: Path, wei
     replayed = tracks_in(tmp_path / "offline" / "results", bags.TRACKS)
     assert len(live) == len(replayed) == 24
     assert [m.epoch for m in live] == [0] * 12 + [1] * 12
+    sessions = [{m.session for m in messages} for messages in (live, replayed)]
+    assert [len(session) for session in sessions] == [1, 1]
+    assert len(sessions[0] | sessions[1] | {0}) == 3
     assert any(m.instances for m in live)
     assert [without_timings(m) for m in live] == [without_timings(m) for m in replayed]
     scored = run("replay_evaluate", tmp_path / "bag", tmp_path / "scored", "--results", tmp_path / "live")

@@ -86,14 +86,14 @@ def test_boxes_for_vision_msgs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def arrivals(count: int, *, made: float, arrive: float, **changes: Any) -> list[Any]:
-    from a2vis_ros.doctor import Arrival
+    from a2vis_ros.doctor_checks import Arrival
 
     return [Arrival(i / arrive, 0.01, image(5 + i / made, **changes)) for i in range(count)]
 
 
 @needs_ros
 def test_the_doctor_judges_a_stream() -> None:
-    from a2vis_ros.doctor import check_stream
+    from a2vis_ros.doctor_checks import check_stream
 
     good = check_stream(arrivals(30, made=30, arrive=30), 1)
     assert {finding.verdict for finding in good} == {"ok"}
@@ -114,7 +114,7 @@ def test_the_doctor_judges_a_stream() -> None:
 
 @needs_ros
 def test_the_doctor_knows_the_transport(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from a2vis_ros.doctor import check_transport
+    from a2vis_ros.doctor_checks import check_transport
 
     for name in ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE", "RMW_IMPLEMENTATION"):
         monkeypatch.delenv(name, raising=False)
@@ -133,7 +133,8 @@ def test_the_doctor_looks_into_the_engine_cache(tmp_path: Path, model: VideoNetw
     from a2vis_model.backends import GateResult
     from a2vis_model.backends.engine_cache import EngineCache, engine_key
     from a2vis_model.backends.engines import ENGINES
-    from a2vis_ros.doctor import Finding, check_backends
+    from a2vis_ros.doctor_checks import check_backends
+    from a2vis_ros.findings import Finding
 
     weights, cache = tmp_path / "w.safetensors", tmp_path / "engines"
     save_weights(weights, model, config)

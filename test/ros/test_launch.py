@@ -9,7 +9,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 from ros_helpers import ROOT, Peer, image, needs_ros
 
@@ -37,7 +39,7 @@ needs_install = pytest.mark.skipif(
 
 
 @contextmanager
-def launched(file: str, log: Path, **arguments: object) -> Iterator[None]:
+def launched(file: str, log: Path, **arguments: object) -> Iterator[subprocess.Popen[bytes]]:
     code = (
         "import sys; from launch import LaunchDescription, LaunchService;"
         "from launch.actions import IncludeLaunchDescription;"
@@ -50,11 +52,12 @@ def launched(file: str, log: Path, **arguments: object) -> Iterator[None]:
         "sys.exit(service.run())"
     )
     given = [f"{name}:={value}" for name, value in arguments.items()]
+    # One of ours, or a file elsewhere by its whole path.
     command = [sys.executable, "-c", code, str(ROOT / "launch" / file), *given]
     with open(log, "wb") as output:
         running = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
         try:
-            yield
+            yield running
         except BaseException:
             print(log.read_text())
             raise
@@ -78,6 +81,152 @@ def test_every_argument_is_described(file: str) -> None:
     for argument in arguments:
         assert len(argument.description) > 3
         assert argument.description != "no description given", argument.name
+
+
+class Described:
+    """What a launch file would start with these arguments, and how; nothing is started."""
+
+    def __init__(self, file: str, **arguments: str) -> None:
+        from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction
+        from launch.utilities import perform_substitutions
+
+        from launch import LaunchContext
+
+        context = LaunchContext()
+        context.launch_configurations.update(arguments)
+        self.said: list[str] = []
+        self.environments: dict[str, dict[str, str]] = {}
+
+        def text(value: Any) -> str:
+            return perform_substitutions(context, value)
+
+        for entity in runpy.run_path(str(ROOT / "launch" / file))["generate_launch_description"]().entities:
+            if isinstance(entity, DeclareLaunchArgument):
+                entity.execute(context)
+            elif isinstance(entity, OpaqueFunction):
+                for action in entity.execute(context) or []:
+                    if isinstance(action, LogInfo):
+                        self.said.append(text(action.msg))
+                    else:
+                        extra = action.process_description.additional_env or []
+                        self.environments[action.node_executable] = {text(k): text(v) for k, v in extra}
+
+
+def test_a_profile_of_the_user_stays_and_ours_is_for_our_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = {"FASTRTPS_DEFAULT_PROFILES_FILE": str(ROOT / "config" / "fastdds_large_image.xml")}
+    for name in ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    before = dict(os.environ)
+    plain = Described("a2vis.launch.py")
+    assert plain.environments == dict.fromkeys(("a2vis_node", "occlusion_monitor", "rviz2"), ours)
+    assert set(Described("a2vis.launch.py", large_images="false").environments["a2vis_node"]) == set()
+    # Whatever else is launched beside ours is none of our business.
+    assert dict(os.environ) == before
+    for name in ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"):
+        monkeypatch.setenv(name, "/etc/mine.xml")
+        kept = Described("a2vis.launch.py")
+        assert kept.environments["a2vis_node"] == {}
+        assert [f"{name} is set and is left as it is" in words for words in kept.said] == [True]
+        monkeypatch.delenv(name)
+
+
+def in_a_group(folder: Path) -> Path:
+    """A launch file as those of robots are: ours is included under a namespace."""
+    file = folder / "bringup.launch.py"
+    file.write_text(
+        "from launch import LaunchDescription\n"
+        "from launch.actions import GroupAction, IncludeLaunchDescription\n"
+        "from launch.launch_description_sources import PythonLaunchDescriptionSource\n"
+        "from launch_ros.actions import PushRosNamespace, SetParameter\n"
+        "def generate_launch_description():\n"
+        f"    source = PythonLaunchDescriptionSource({str(ROOT / 'launch' / 'a2vis.launch.py')!r})\n"
+        "    group = [PushRosNamespace('robot1'), SetParameter('use_sim_time', True)]\n"
+        "    return LaunchDescription([GroupAction([*group, IncludeLaunchDescription(source)])])\n",
+        encoding="utf-8",
+    )
+    return file
+
+
+def parameters(peer: Peer, node: str, *names: str) -> dict[str, Any]:
+    from rcl_interfaces.srv import GetParameters
+    from rclpy.parameter import parameter_value_to_python
+
+    values = peer.call(GetParameters, f"{node}/get_parameters", GetParameters.Request(names=names)).values
+    return dict(zip(names, map(parameter_value_to_python, values), strict=True))
+
+
+@needs_install
+def test_in_the_namespace_of_a_group_the_file_s_parameters_count_where_no_argument_is_given(
+    tmp_path: Path, model: VideoNetwork, config: ModelConfig
+) -> None:
+    save_weights(tmp_path / "w.safetensors", model, config)
+    file = tmp_path / "params.yaml"
+    file.write_text(
+        "/**:\n  ros__parameters:\n"
+        f"    weights: {tmp_path / 'w.safetensors'}\n    policy: every_frame\n    backend: eager\n    stride: 2\n"
+        "/robot1/a2vis:\n  ros__parameters:\n    device: cpu\n    transport: compressed\n    stride: 3\n"
+        "/robot1/occlusion_monitor:\n  ros__parameters:\n    margin_px: 3.0\n    region: [1, 2, 3, 4]\n",
+        encoding="utf-8",
+    )
+    peer = Peer()
+    given = {"params_file": file, "transport": "raw", "monitor": "true", "image": "/camera/image_raw"}
+    with launched(str(in_a_group(tmp_path)), tmp_path / "log", **given):
+        life = peer.lifecycle("/robot1/a2vis")
+        peer.until(lambda: life.state() == "active", 60)
+        found = parameters(
+            peer, "/robot1/a2vis", "policy", "backend", "device", "transport", "stride", "use_sim_time", "precision"
+        )
+        assert found == {
+            "policy": "every_frame",
+            "backend": "eager",
+            "device": "cpu",
+            "transport": "raw",
+            "stride": 3,
+            "use_sim_time": True,
+            "precision": "fp32",
+        }
+        peer.until(lambda: peer.node.count_subscribers("/camera/image_raw") == 1)
+        monitor = parameters(peer, "/robot1/occlusion_monitor", "margin_px", "region", "use_sim_time")
+        assert monitor == {"margin_px": 3.0, "region": [1, 2, 3, 4], "use_sim_time": True}
+    # Ended while it was active.
+    said = (tmp_path / "log").read_text(encoding="utf-8")
+    assert "stopped; 0 received" in said
+    assert "rosout" not in said
+    assert "Traceback" not in said
+    peer.close()
+
+
+@needs_install
+def test_a_node_that_was_killed_comes_back_active_and_in_a_session_of_its_own(
+    tmp_path: Path, model: VideoNetwork, config: ModelConfig
+) -> None:
+    from a2vis_ros.msg import TrackedInstanceArray
+    from sensor_msgs.msg import Image
+
+    save_weights(tmp_path / "w.safetensors", model, config)
+    peer = Peer()
+    tracks = peer.listen(TrackedInstanceArray, "/a2vis/tracks")
+    camera = peer.node.create_publisher(Image, "/image", 10)
+
+    def answered(session: int) -> bool:
+        camera.publish(image(1.0))
+        peer.spin(0.2)
+        return any(message.session != session for message in tracks)
+
+    given = {"weights": tmp_path / "w.safetensors", "respawn": "true", "respawn_delay": "0.1"}
+    with launched("a2vis.launch.py", tmp_path / "log", **given) as launch:
+        peer.until(lambda: answered(0), 60)
+        first = tracks[0]
+        assert first.session
+        nodes = [
+            p for p in psutil.Process(launch.pid).children(recursive=True) if "a2vis_node" in " ".join(p.cmdline())
+        ]
+        assert len(nodes) == 1
+        nodes[0].kill()
+        # Without anybody who asks it to.
+        peer.until(lambda: answered(first.session), 90)
+        assert (tracks[-1].epoch, tracks[-1].session != first.session) == (0, True)
+    peer.close()
 
 
 @needs_install
@@ -145,9 +294,14 @@ def test_the_bag_plays_once_the_node_is_active(
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     peer = Peer()
     with launched(
-        "replay.launch.py", tmp_path / "log", weights=tmp_path / "w.safetensors", bag="/a/bag", autostart="false"
+        "replay.launch.py",
+        tmp_path / "log",
+        weights=tmp_path / "w.safetensors",
+        bag="/a/bag",
+        autostart="false",
+        namespace="front",
     ):
-        life = peer.lifecycle("/a2vis")
+        life = peer.lifecycle("/front/a2vis")
         life.change("configure")
         peer.spin(3.0)
         assert not played.exists()
@@ -160,3 +314,27 @@ def test_the_bag_plays_once_the_node_is_active(
         assert len(played.read_text(encoding="utf-8").splitlines()) == 1
     assert "Traceback" not in (tmp_path / "log").read_text(encoding="utf-8")
     peer.close()
+
+
+@needs_install
+def test_a_replay_ends_by_itself_with_the_last_answer(
+    tmp_path: Path, model: VideoNetwork, config: ModelConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With our own player in place of ros2 bag, which is on no package index."""
+    from a2vis_ros.bags import BagWriter
+
+    save_weights(tmp_path / "w.safetensors", model, config)
+    with BagWriter(tmp_path / "bag", "mcap") as bag:
+        for i in range(40):
+            bag.write("/camera/image_raw", image(1 + i / 30, seed=i), round((1 + i / 30) * 1e9))
+    player = tmp_path / "ros2"
+    command = f'exec {sys.executable} -m a2vis_ros.bag_player "$3" --topics /camera/image_raw --clock --speed 20'
+    player.write_text(f"#!/bin/sh\n{command}\n", encoding="utf-8")
+    player.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    given = {"weights": tmp_path / "w.safetensors", "bag": tmp_path / "bag", "image": "/camera/image_raw"}
+    with launched("replay.launch.py", tmp_path / "log", **given) as launch:
+        assert launch.wait(120) == 0
+    said = (tmp_path / "log").read_text(encoding="utf-8")
+    assert "40 images received = 40 processed + 0 dropped + 0 in flight" in said, said
+    assert "Traceback" not in said

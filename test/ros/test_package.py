@@ -6,6 +6,12 @@ from xml.etree import ElementTree
 from ros_helpers import ROOT
 
 
+def test_no_launch_argument_is_evaluated() -> None:
+    """A topic's name is no program."""
+    for file in (ROOT / "launch").glob("*.launch.py"):
+        assert not re.search(r"PythonExpression|\beval\b|\bexec\b|shell=", file.read_text(encoding="utf-8")), file
+
+
 def test_all_that_launch_files_start_is_depended_on() -> None:
     package = ElementTree.parse(ROOT / "package.xml").getroot()
     named = {element.text for tag in ("depend", "exec_depend") for element in package.findall(tag)}

@@ -213,6 +213,7 @@ def request(weights: str, **changes: object) -> ModelRequest:
         "backend": "eager",
         "precision": "fp32",
         "engine_cache": "",
+        "threads": 0,
         "stride": 1,
         "warmup_frames": 1,
         "tracks": TrackSettings(start_score=0.0, keep_score=0.0),

@@ -1,0 +1,20 @@
+"""What a check of the doctor has found. Needs nothing but Python."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Verdict = Literal["ok", "note", "warning", "error"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check has found, and what to do about it."""
+
+    verdict: Verdict
+    about: str
+    text: str
+    fix: str = ""
+
+    def __str__(self) -> str:
+        fix = f"\n          -> {self.fix}" if self.fix else ""
+        return f"{self.verdict:>8}  {self.about}: {self.text}{fix}"
