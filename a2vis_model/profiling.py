@@ -23,7 +23,7 @@ from .preprocessing import FrameTransform
 from .streaming import StreamingTracker
 from .tracks import TrackManager, TrackSettings
 
-EVERY_SLOT = TrackSettings(start_score=0, keep_score=0, min_area=1, confirm_frames=1, duplicate_iou=1)
+EVERY_SLOT = TrackSettings(start_score=0, keep_score=0, min_area=1, confirm_frames=1, duplicate_iou=1, duplicate_part=1)
 """Every slot with a mask is a track: the most that can happen."""
 
 NETWORK_PARTS = {
@@ -186,7 +186,8 @@ def time_parts(
                 prediction, state = network.step(concatenate(list(window)), state)
         for frame in range(-stride, 0):
             with times.part("masks"):
-                observation = reader.read(prediction, frame, place, manager.least_scores(network.slots))
+                least = manager.least_scores(network.slots)
+                observation = reader.read(prediction, frame, place, least, prototypes=state.prototypes[0])
             with times.part("tracks"):
                 tracks = manager.update(observation.slots)
             with times.part("masks"):

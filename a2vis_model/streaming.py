@@ -12,7 +12,7 @@ from torch import nn
 from .config import ModelConfig
 from .masks import RegionMask
 from .modeling import ClipState, FrameFeatures, StreamNetwork, concatenate
-from .observations import FrameReader
+from .observations import FrameObservation, FrameReader
 from .preprocessing import FrameTransform, Placement
 from .tracks import Track, TrackedInstance, TrackManager, TrackSettings, TrackState
 from .transfer import upload
@@ -141,23 +141,28 @@ class StreamingTracker:
         if not self._offline:
             window = [window[0]] * (self.config.clip_length - len(window)) + window
         prediction, self._state = self._model.step(concatenate(window), self._state)
-        least_part = self._manager.settings.least_part
+        prototypes, least_part = self._state.prototypes[0], self._manager.settings.least_part
         results = []
-        ended: list[int] = []
         for i, frame in enumerate(self._pending):
             place, least_scores = frame.place, self._manager.least_scores(self._model.slots)
-            observation = self._reader.read(prediction, i - len(self._pending), place, least_scores, least_part)
+            number = i - len(self._pending)
+            observation = self._reader.read(prediction, number, place, least_scores, least_part, prototypes)
             tracks = self._manager.update(observation.slots)
-            instances = tuple(self._instance(track, *observation.masks(track.slot)) for track in tracks)
-            ended += [track.slot for track in tracks if track.state is TrackState.ENDED]
+            instances = tuple(self._instance(track, observation) for track in tracks)
             results.append(
                 FrameResult(frame.index, frame.timestamp, self.epoch, place.image_height, place.image_width, instances)
             )
         self._pending.clear()
-        self._recycle(ended)
+        self._recycle()
         return results
 
-    def _instance(self, track: Track, visible: RegionMask | None, amodal: RegionMask | None) -> TrackedInstance:
+    def _instance(self, track: Track, observation: FrameObservation) -> TrackedInstance:
+        visible, amodal = observation.masks(track.slot)
+        # What the slot of a track that is not seen shows, and that of a lost one draws, is something else.
+        if visible is not None and track.frames_since_visible:
+            visible = RegionMask.empty(visible.image_height, visible.image_width)
+        if amodal is not None and track.state in (TrackState.LOST, TrackState.ENDED):
+            amodal = RegionMask.empty(amodal.image_height, amodal.image_width)
         return TrackedInstance(
             track_id=track.track_id,
             slot=track.slot,
@@ -172,10 +177,9 @@ class StreamingTracker:
             amodal=amodal,
         )
 
-    def _recycle(self, slots: list[int]) -> None:
-        """Free the slots of ended tracks, unless a new track has already started there in the same clip."""
-        live = {track.slot for track in self._manager.tracks}
-        free = [slot for slot in slots if slot not in live]
+    def _recycle(self) -> None:
+        """Give the network the slots back that no track needs."""
+        free = self._manager.take_released()
         if free:
             mask = torch.zeros(1, self._model.slots, dtype=torch.bool)
             mask[0, free] = True

@@ -22,7 +22,7 @@ import torch
 
 from a2vis_model import ModelConfig, StreamingTracker, TrackSettings, build_model, freeze, load_config
 
-ANYTHING = TrackSettings(start_score=0, keep_score=0, min_area=1, confirm_frames=1, duplicate_iou=1)
+ANYTHING = TrackSettings(start_score=0, keep_score=0, min_area=1, confirm_frames=1, duplicate_iou=1, duplicate_part=1)
 
 
 def moving_patches(index: int, height: int, width: int) -> np.ndarray:

@@ -51,7 +51,7 @@ def story(network, config):
     """What tracking says of noise, and of its first image again after a reset."""
     images = np.random.default_rng(0).integers(0, 256, (8, 50, 70, 3), np.uint8)
     # Thresholds that open tracks with random weights, and end some, so that slots are used again.
-    settings = TrackSettings(start_score=0.0, keep_score=0.0, duplicate_iou=1.0, max_lost_frames=1)
+    settings = TrackSettings(start_score=0.0, keep_score=0.0, duplicate_iou=1.0, duplicate_part=1.0, max_lost_frames=1)
     tracker = StreamingTracker(network, config, settings=settings)
     results = [result for image in images for result in tracker.push(image, 0.0)]
     tracker.reset()

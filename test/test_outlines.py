@@ -107,7 +107,8 @@ def test_a_frame_is_read_with_one_copy_unless_its_outlines_outgrow_the_room(monk
 
 def test_the_numbers_of_a_frame_survive_the_copy():
     given = prediction()
-    read = FrameReader(None).read(given, 2, PLACE, np.full(8, 0.5, np.float32))
+    prototypes = torch.randn(8, 5, generator=torch.Generator().manual_seed(0))
+    read = FrameReader(None).read(given, 2, PLACE, np.full(8, 0.5, np.float32), prototypes=prototypes)
     probability = given.classes[0].softmax(-1)
     np.testing.assert_array_equal(read.slots.scores, probability[:, :-1].amax(-1))
     np.testing.assert_array_equal(read.slots.classes, probability[:, :-1].argmax(-1))
@@ -117,10 +118,10 @@ def test_the_numbers_of_a_frame_survive_the_copy():
     both = torch.maximum(given.visible, given.amodal)[0, 2]
     np.testing.assert_array_equal(read.slots.visible_area, (given.visible[0, 2] > 0).sum((-1, -2)) * 16)
     np.testing.assert_array_equal(read.slots.amodal_area, (both > 0).sum((-1, -2)) * 16)
-    cells = torch.nn.functional.max_pool2d(given.visible[0, 2], 2).flatten(1) > 0
-    union = (cells[:, None] | cells).sum(-1)
-    overlap = (cells[:, None] & cells).sum(-1) / union.clamp(min=1)
-    np.testing.assert_array_equal(read.slots.overlap, overlap)
+    for cells, logits in ((read.slots.visible, given.visible[0, 2]), (read.slots.amodal, both)):
+        np.testing.assert_array_equal(cells, torch.nn.functional.max_pool2d(logits, 2, ceil_mode=True) > 0)
+    unit = prototypes / prototypes.norm(dim=-1, keepdim=True)
+    np.testing.assert_allclose(read.slots.prototypes, unit, atol=1e-6)
     for slot, score in enumerate(read.slots.scores):
         for mask, logits in zip(read.masks(slot), (given.visible[0, 2], both), strict=True):
             assert mask is not None
@@ -152,8 +153,9 @@ def test_specks_are_left_out_where_that_is_asked_for(kinds):
 def test_on_a_gpu_nothing_of_a_frame_depends_on_data_before_the_copy():
     """A meta tensor has a shape and no content: what would wait for content raises."""
     given, least = prediction(device="meta", dtype=torch.float16), torch.zeros(8, device="meta")
-    packed = pack(given, 0, PLACE, least, PLENTY)
-    assert packed.shape == (3 + 3 * 8 + 2 * 8 + 8 * 8 + 2 * PLENTY.edges,)
+    packed = pack(given, 0, PLACE, least, PLENTY, torch.zeros(8, 5, device="meta"))
+    bits = 8 * 12 // 32
+    assert packed.shape == (3 + 3 * 8 + 2 * 8 + 2 * 8 * bits + 8 * 5 + 2 * PLENTY.edges,)
     with pytest.raises((RuntimeError, TypeError), match="meta"):
         pack(given, 0, PLACE, least, None)
 
@@ -175,7 +177,7 @@ def test_on_a_gpu_a_whole_stream_waits_for_one_copy_a_frame(monkeypatch):
     model = tiny_model(config).to("meta")
     recycle = model.recycle
     monkeypatch.setattr(model, "recycle", lambda *given: recycled.append(len(copies)) or recycle(*given))
-    settings = dataclasses.replace(OPEN, max_lost_frames=0, duplicate_iou=1.0)
+    settings = dataclasses.replace(OPEN, max_lost_frames=0, duplicate_iou=1.0, duplicate_part=1.0)
     tracker = StreamingTracker(model, config, settings=settings)
     image = np.zeros((100, 150, 3), np.uint8)
     states = [[i.state.name for i in tracker.push(image, 0.0)[0].instances] for _ in range(4)]

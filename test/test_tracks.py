@@ -1,39 +1,30 @@
 """The life of tracks, without a network."""
 
+import pickle
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from track_worlds import EMPTY, IdentityBook, Mover, Slot, cells, observe, scene, unit
 
-from a2vis_model.tracks import SlotObservation, TrackManager, TrackSettings, TrackState
+from a2vis_model.tracks import IDLE_FRAMES, TrackManager, TrackSettings, TrackState
 
 Q = 4
+DIM = 8
 SETTINGS = TrackSettings(
     start_score=0.7, keep_score=0.25, confirm_frames=2, max_occluded_frames=5, max_lost_frames=3, duplicate_iou=0.5
 )
+HERE, THERE = cells(4, 4, 8, 8), cells(4, 20, 8, 8)
 
 
-def observe(scores=None, visible=None, amodal=None, classes=None, overlap=None):
-    """One frame; dictionaries give the slots that differ from nothing."""
-
-    def fill(values, dtype):
-        array = np.zeros(Q, dtype)
-        for slot, value in (values or {}).items():
-            array[slot] = value
-        return array
-
-    return SlotObservation(
-        classes=fill(classes, np.int64),
-        scores=fill(scores, np.float32),
-        existence=fill(scores, np.float32),
-        visible_area=fill(visible, np.int64),
-        amodal_area=fill(amodal, np.int64),
-        overlap=np.eye(Q, dtype=np.float32) if overlap is None else overlap,
-    )
+def one(visible, amodal=None, slot=0, **changes):
+    return observe({slot: Slot(visible, amodal, **changes)}, Q)
 
 
-SEEN = observe({0: 0.9}, {0: 500}, {0: 600})
-HIDDEN = observe({0: 0.9}, {}, {0: 600})
-GONE = observe({0: 0.9})
-NOTHING = observe()
+SEEN = one(HERE)
+HIDDEN = one(EMPTY, HERE)
+GONE = one(EMPTY)
+NOTHING = observe({}, Q)
 
 
 def states(manager, frames):
@@ -82,73 +73,125 @@ def test_a_tentative_track_ends_at_its_first_miss():
 
 def test_scores_gate_starting_and_keeping():
     manager = TrackManager(SETTINGS)
-    weak = observe({0: 0.4}, {0: 500}, {0: 500})
+    weak, faint = one(HERE, score=0.4), one(HERE, score=0.1)
     assert states(manager, [weak]) == [[]]
     assert states(manager, [SEEN, weak]) == [[(1, "TENTATIVE")], [(1, "VISIBLE")]]
-    faint = observe({0: 0.1}, {0: 500}, {0: 500})
     assert states(manager, [faint]) == [[(1, "LOST")]]
+    assert manager.least_scores(Q).tolist() == [0.25] * Q
 
 
 def test_small_masks_do_not_count():
     manager = TrackManager(TrackSettings(min_area=100))
-    assert states(manager, [observe({0: 0.9}, {0: 99}, {0: 500})]) == [[]]
-    assert states(manager, [observe({0: 0.9}, {0: 100}, {0: 500})]) == [[(1, "TENTATIVE")]]
+    small = cells(4, 4, 1, 1)
+    assert states(manager, [one(small, HERE)]) == [[]]
+    assert states(manager, [one(cells(4, 4, 1, 2), HERE)]) == [[(1, "TENTATIVE")]]
 
 
-def test_a_second_slot_on_the_same_object_starts_no_track():
-    overlap = np.eye(Q, dtype=np.float32)
-    overlap[0, 1] = overlap[1, 0] = 0.8
-    both = observe({0: 0.9, 1: 0.95}, {0: 500, 1: 500}, {0: 500, 1: 500}, overlap=overlap)
+def test_of_slots_that_show_one_object_the_surest_is_its_track():
+    both = observe({0: Slot(HERE), 1: Slot(cells(4, 5, 8, 8), score=0.95)}, Q)
     manager = TrackManager(SETTINGS)
-    tracks = manager.update(both)
-    assert [t.slot for t in tracks] == [1], "the better of two newcomers"
+    assert [t.slot for t in manager.update(both)] == [1]
+    # A part of the object, for which IoU is small, is the object too.
+    part = observe({0: Slot(HERE), 1: Slot(cells(4, 4, 3, 3), score=0.8)}, Q)
+    assert [(t.track_id, t.slot) for t in manager.update(part)] == [(1, 0)]
+
+
+def test_a_track_follows_its_mask_from_slot_to_slot():
     manager = TrackManager(SETTINGS)
-    manager.update(SEEN)
-    assert [t.slot for t in manager.update(both)] == [0], "the track that was there"
+    frames = [observe({t % 3: Slot(cells(4, 4 + t, 8, 8)), 3: Slot(cells(16, 20 - t, 5, 5))}, Q) for t in range(12)]
+    assert {(i, s) for frame in states(manager, frames)[1:] for i, s in frame} == {(1, "VISIBLE"), (2, "VISIBLE")}
+    assert [t.slot for t in manager.tracks] == [11 % 3, 3]
 
 
-def test_of_tracks_that_come_to_show_the_same_the_oldest_stays():
-    def frame(iou, **changes):
-        overlap = np.eye(Q, dtype=np.float32)
-        overlap[0, 1] = overlap[1, 0] = iou
-        seen = observe({0: 0.9, 1: 0.95}, {0: 500, 1: 500}, {0: 600, 1: 600}, overlap=overlap)
-        return SlotObservation(**{**seen.__dict__, **changes})
-
+def test_two_tracks_whose_slots_change_places_change_nothing_else():
     manager = TrackManager(SETTINGS)
-    assert states(manager, [SEEN, frame(0.0), frame(0.5), frame(0.6), frame(0.6)]) == [
-        [(1, "TENTATIVE")],
-        [(1, "VISIBLE"), (2, "TENTATIVE")],
-        [(1, "VISIBLE"), (2, "VISIBLE")],
-        [(1, "VISIBLE"), (2, "ENDED")],
-        [(1, "VISIBLE")],
+    a, b = Slot(HERE, class_id=1), Slot(THERE, class_id=2)
+    for slots in ({0: a, 1: b}, {0: b, 1: a}, {2: a, 0: b}):
+        tracks = manager.update(observe(slots, Q))
+        assert [(t.track_id, t.class_id) for t in tracks] == [(1, 1), (2, 2)]
+        assert [t.slot for t in tracks] == [next(s for s, x in slots.items() if x is y) for y in (a, b)]
+
+
+def test_a_slot_that_moves_on_to_another_object_leaves_its_track_lost():
+    """What the slot draws now is not the track: its mask must not be published for it."""
+    manager = TrackManager(SETTINGS)
+    frames = [SEEN, SEEN, one(THERE), one(THERE)]
+    assert states(manager, frames)[2:] == [
+        [(1, "LOST"), (2, "TENTATIVE")],
+        [(1, "LOST"), (2, "VISIBLE")],
     ]
-    # The amodal masks of two objects may well be the same, and so may those of a hidden one and of what hides it.
+
+
+def test_an_object_that_comes_back_elsewhere_is_known_by_prototype_and_motion():
+    """It moves behind something for 20 frames in which no slot draws it, and comes out in another slot."""
+    settings = replace(SETTINGS, max_lost_frames=30, max_occluded_frames=30)
+
+    def frame(t, slot, number, **changes):
+        return observe({slot: Slot(cells(4, t // 2, 6, 6), prototype=unit(DIM, number), **changes)}, Q, DIM)
+
+    def story(last):
+        manager = TrackManager(settings)
+        for t in range(10):
+            manager.update(frame(t, 0, 1))
+        for _ in range(20):
+            (track,) = manager.update(observe({}, Q, DIM))
+        assert track.state is TrackState.LOST
+        return [(t.track_id, t.state.name) for t in manager.update(last)]
+
+    assert story(frame(30, 2, 1)) == [(1, "VISIBLE")]
+    assert story(frame(30, 2, 1, score=0.5)) == [(1, "VISIBLE")], "known again below the score of a newcomer"
+    assert story(frame(30, 2, 3)) == [(1, "LOST"), (2, "TENTATIVE")], "another object in the same place"
+    assert story(frame(66, 2, 1)) == [(1, "LOST"), (2, "TENTATIVE")], "an object like it where it cannot be"
+
+
+def test_without_prototypes_the_class_tells_objects_apart():
     manager = TrackManager(SETTINGS)
-    amodal = [frame(iou, visible_area=None) for iou in (0.0, 0.8)]
-    assert [state for _, state in states(manager, amodal)[1]] == ["VISIBLE", "VISIBLE"]
+    other = one(cells(4, 13, 8, 8), class_id=1)
+    assert states(manager, [SEEN, SEEN, NOTHING, other])[3] == [(1, "LOST"), (2, "TENTATIVE")]
     manager = TrackManager(SETTINGS)
-    hidden = frame(0.8, visible_area=np.array([500, 0, 0, 0]))
-    assert states(manager, [frame(0.0), frame(0.0), hidden])[2] == [(1, "OCCLUDED"), (2, "VISIBLE")]
+    assert states(manager, [SEEN, SEEN, NOTHING, one(cells(4, 13, 8, 8))])[3] == [(1, "VISIBLE")]
+
+
+def test_a_hidden_track_is_what_a_slot_draws_that_is_like_it():
+    def frame(slots):
+        return observe({s: replace(slot, prototype=unit(DIM, n)) for s, (n, slot) in slots.items()}, Q, DIM)
+
+    drawn = Slot(EMPTY, HERE)
+    seen = frame({0: (1, Slot(HERE)), 1: (2, Slot(THERE))})
+    for slots, expected in (
+        ({0: (1, drawn), 1: (2, Slot(THERE))}, "OCCLUDED"),
+        ({3: (1, drawn), 1: (2, Slot(THERE))}, "OCCLUDED"),  # also another slot
+        ({0: (3, drawn), 1: (2, Slot(THERE))}, "LOST"),  # its own, but with something else in it
+        ({0: (1, Slot(EMPTY, cells(15, 28, 8, 8))), 1: (2, Slot(THERE))}, "LOST"),  # far away
+    ):
+        manager = TrackManager(SETTINGS)
+        assert states(manager, [seen, seen, frame(slots)])[2] == [(1, expected), (2, "VISIBLE")]
 
 
 def test_the_class_is_that_of_the_last_visible_frame():
     manager = TrackManager(SETTINGS)
-    manager.update(observe({0: 0.9}, {0: 500}, {0: 500}, {0: 2}))
-    manager.update(observe({0: 0.9}, {0: 500}, {0: 500}, {0: 3}))
-    (track,) = manager.update(observe({0: 0.9}, {}, {0: 500}, {0: 1}))
+    manager.update(one(HERE, class_id=2))
+    manager.update(one(HERE, class_id=3))
+    (track,) = manager.update(one(EMPTY, HERE, class_id=3))
     assert (track.class_id, track.state) == (3, TrackState.OCCLUDED)
 
 
 def test_a_network_with_visible_masks_alone_loses_hidden_objects():
-    seen = observe({0: 0.9}, {0: 500})
-    frames = [SlotObservation(**{**seen.__dict__, "amodal_area": None})] * 2
-    frames += [SlotObservation(**{**NOTHING.__dict__, "amodal_area": None})]
+    frames = [replace(frame, amodal=None, amodal_area=None) for frame in (SEEN, SEEN, NOTHING)]
     assert [r[0][1] for r in states(TrackManager(SETTINGS), frames)] == ["TENTATIVE", "VISIBLE", "LOST"]
 
 
 def test_a_network_with_amodal_masks_alone_takes_them_for_visible():
-    frame = SlotObservation(**{**SEEN.__dict__, "visible_area": None})
-    assert [r[0][1] for r in states(TrackManager(SETTINGS), [frame] * 2)] == ["TENTATIVE", "VISIBLE"]
+    def amodal(slots):
+        return replace(observe(slots, Q), visible=None, visible_area=None)
+
+    two = amodal({0: Slot(cells(4, 4, 8, 8)), 1: Slot(cells(4, 20, 8, 8))})
+    # Amodal masks of two objects may well be the same, but no track starts where there is one.
+    same = amodal({0: Slot(cells(4, 4, 8, 8)), 1: Slot(cells(4, 6, 8, 8)), 2: Slot(cells(4, 5, 8, 8))})
+    near = amodal({0: Slot(cells(4, 4, 8, 8)), 1: Slot(cells(4, 13, 8, 8))})
+    manager = TrackManager(SETTINGS)
+    result = states(manager, [two, two, near, same])
+    assert result[1:] == [[(1, "VISIBLE"), (2, "VISIBLE")]] * 3
 
 
 def test_ids_are_never_reused_over_resets_and_many_lives():
@@ -160,6 +203,7 @@ def test_ids_are_never_reused_over_resets_and_many_lives():
         seen |= ids
         manager.reset()
         assert not manager.tracks
+        assert not manager.take_released()
     for _ in range(50):
         for frame in (SEEN, *[NOTHING] * 2):
             ids = {t.track_id for t in manager.update(frame)}
@@ -167,9 +211,125 @@ def test_ids_are_never_reused_over_resets_and_many_lives():
         seen |= ids
 
 
+def test_slots_go_back_when_their_track_ends_and_when_nobody_holds_them_for_long():
+    manager = TrackManager(SETTINGS)
+    for frame in (SEEN, SEEN, *[NOTHING] * 3):
+        manager.update(frame)
+        assert manager.take_released() == [], "the track lives, and its slot may remember it"
+    manager.update(NOTHING)
+    assert manager.take_released() == [0]
+    assert manager.take_released() == []
+    # A track that has moved on leaves a slot behind, which nobody holds.
+    manager = TrackManager(SETTINGS)
+    released = []
+    for t in range(IDLE_FRAMES + 10):
+        manager.update(one(HERE, slot=0 if t < 10 else 1))
+        released.append(manager.take_released())
+    assert [(t, slots) for t, slots in enumerate(released) if slots] == [
+        (IDLE_FRAMES - 1, [2, 3]),
+        (IDLE_FRAMES + 9, [0]),
+    ]
+
+
+def test_a_slot_that_is_taken_again_at_once_is_not_given_back():
+    manager = TrackManager(SETTINGS)
+    manager.update(SEEN)
+    tracks = manager.update(one(THERE))
+    assert [(t.track_id, t.state.name) for t in tracks] == [(1, "ENDED"), (2, "TENTATIVE")]
+    assert manager.take_released() == []
+
+
+@pytest.mark.parametrize("dim", [0, 16])
+@pytest.mark.parametrize("hidden_frames", [10, 30, 90])
+def test_true_masks_in_shuffled_slots_keep_their_ids_through_full_occlusions(hidden_frames, dim):
+    """Two objects pass behind a wall in opposite directions, another crosses in front; 30 frames are a second."""
+    speed = 8 / hidden_frames
+    movers = [
+        Mover(0, 2, 14, 14, 8 + 4),
+        Mover(1, 4, 14 - 4 - 20 * speed, 4, 4, dx=speed),
+        Mover(2, 10, 26 + 20 * speed, 4, 4, dx=-speed),
+        Mover(3, 18, 0, 4, 4, dx=0.2),
+    ]
+    rng = np.random.default_rng(hidden_frames)
+    # Without prototypes, what a slot draws while nothing is seen of it is all there is.
+    manager, book = TrackManager(TrackSettings()), IdentityBook()
+    fully = np.zeros(len(movers), int)
+    for t in range(int(16 / speed) + 40):
+        order = rng.permutation(6)
+        found = scene(movers, t)
+        slots = {
+            int(order[i]): Slot(visible, amodal, prototype=unit(dim, mover.number) if dim else None)
+            for i, (mover, visible, amodal) in enumerate(found)
+        }
+        of_slot = {int(order[i]): mover.number for i, (mover, _, _) in enumerate(found)}
+        for _, (mover, visible, _) in enumerate(found):
+            fully[mover.number] += not visible.any()
+        for track in manager.update(observe(slots, 6, dim)):
+            if track.state in (TrackState.VISIBLE, TrackState.OCCLUDED):
+                book.note(of_slot[track.slot], track.track_id)
+    assert fully[1] >= hidden_frames - 2
+    assert fully[2] >= hidden_frames - 2
+    assert sorted(book.ids) == [0, 1, 2, 3]
+    assert book.switches == 0
+    assert not book.shared
+
+
+def test_a_stream_without_end_gives_every_object_one_id_and_slots_back():
+    """Objects come and go, in few slots: many more than there are slots."""
+    rng = np.random.default_rng(0)
+    manager, book = TrackManager(replace(SETTINGS, confirm_frames=2)), IdentityBook()
+    slots, movers, owners = 6, [], {}
+    released, ids, sizes, last_ended = 0, set(), [], 0
+    for t in range(1500):
+        movers = [mover for mover in movers if mover.at(t).any()]
+        if t % 15 == 0 and len(movers) < 4:
+            row = [r for r in (0, 6, 12, 18) if all(mover.top != r for mover in movers)]
+            movers.append(Mover(t, float(rng.choice(row)), 0, 5, 5, dx=float(rng.uniform(0.3, 0.9)), start=t))
+        owners = {number: slot for number, slot in owners.items() if any(m.number == number for m in movers)}
+        for mover in movers:
+            owners.setdefault(mover.number, min(set(range(slots)) - set(owners.values())))
+        seen = {owners[m.number]: Slot(visible, whole) for m, visible, whole in scene(movers, t)}
+        by_slot = {slot: number for number, slot in owners.items()}
+        for track in manager.update(observe(seen, slots)):
+            ids.add(track.track_id)
+            if track.state is TrackState.VISIBLE:
+                book.note(by_slot[track.slot], track.track_id)
+            last_ended = max(last_ended, track.track_id if track.state is TrackState.ENDED else 0)
+        released += len(manager.take_released())
+        if t in (500, 1499):
+            sizes.append(len(pickle.dumps(manager)) / max(len(manager.tracks), 1))
+    assert len(book.ids) > 50
+    assert book.switches == 0
+    assert not book.shared
+    assert ids == set(range(1, len(ids) + 1))
+    assert len(ids) <= len(book.ids) + 5
+    assert released >= last_ended - slots, "a slot for every track that ended"
+    assert len(manager.tracks) <= slots
+    assert sizes[1] < 1.5 * sizes[0], "memory grows"
+
+
+def test_the_same_frames_make_the_same_tracks():
+    rng = np.random.default_rng(1)
+    movers = [Mover(n, rng.uniform(0, 18), rng.uniform(0, 30), 5, 5, dx=rng.uniform(-0.5, 0.5)) for n in range(5)]
+    frames = [
+        observe({i: Slot(v, a) for i, (_, v, a) in enumerate(scene(movers, t)) if rng.random() < 0.9}, 6)
+        for t in range(60)
+    ]
+    assert states(TrackManager(SETTINGS), frames) == states(TrackManager(SETTINGS), frames)
+
+
 @pytest.mark.parametrize(
     "change",
-    [{"start_score": 1.5}, {"keep_score": -0.1}, {"min_area": 0}, {"confirm_frames": 0}, {"max_lost_frames": -1}],
+    [
+        {"start_score": 1.5},
+        {"keep_score": -0.1},
+        {"min_area": 0},
+        {"confirm_frames": 0},
+        {"max_lost_frames": -1},
+        {"match_iou": 2.0},
+        {"duplicate_part": -1.0},
+        {"reappear_similarity": 1.1},
+    ],
 )
 def test_bad_settings_are_named(change):
     with pytest.raises(ValueError, match=next(iter(change))):
