@@ -27,7 +27,7 @@ from .image_decoding import ImageDecoder, ImageError
 from .intake import FrameIntake
 from .models import LoadedModel, gpu_memory
 from .msg import ClassNames, TrackedInstanceArray
-from .parameters import Settings
+from .parameters import ParameterError, Settings
 from .pipeline import FramePipeline, ProcessedFrame
 from .status_publisher import StatusPublisher
 from .worker import Worker
@@ -183,11 +183,22 @@ class ImageStream:
         default = qos.image_qos(self._settings["policy"], [info.qos_profile.reliability for info in publishers])
         return qos.overridden(self._node, "subscription", self._topic, default)
 
+    @property
+    def _adapts(self) -> bool:
+        """Whether the subscription's reliability follows the publishers'."""
+        override = self._node.get_parameter(f"qos_overrides.{self._topic}.subscription.reliability").value
+        return self._settings["policy"] == "latest" and override is None
+
     def _adapt(self) -> None:
         """Subscribe anew where the publishers that have come or gone call for another reliability."""
-        if self._subscription is None or not self._node.count_publishers(self._topic):
+        if self._subscription is None or not self._adapts or not self._node.count_publishers(self._topic):
             return
-        profile = self._choose_qos()
+        try:
+            profile = self._choose_qos()
+        except ParameterError as error:
+            # Set since the node was activated; it goes on with what it has.
+            self._report(str(error))
+            return
         if profile.reliability != self._input_qos.reliability:
             self._unsubscribe()
             self._subscribe(profile)
@@ -363,9 +374,7 @@ class ImageStream:
         )
 
     def _on_incompatible_publisher(self, event: Any) -> None:
-        if event.last_policy_kind == QoSPolicyKind.RELIABILITY and self._choose_qos().reliability != (
-            self._input_qos.reliability
-        ):
+        if event.last_policy_kind == QoSPolicyKind.RELIABILITY and self._adapts:
             self._adapt_soon()
             return
         mismatch = qos.mismatch_of_subscription(self._topic, event.last_policy_kind)

@@ -18,6 +18,9 @@ from a2vis_ros.programs import running
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 
+PATIENCE_S = 90.0
+"""What does not happen at all is waited for so long. On busy cores a program takes half a minute to import torch."""
+
 
 def _missing() -> str:
     if importlib.util.find_spec("rclpy") is None:
@@ -102,7 +105,7 @@ class Peer:
 
         return LifecycleClient(self.node, target, self.executor)
 
-    def until(self, condition: Callable[[], Any], timeout_s: float = 20.0) -> Any:
+    def until(self, condition: Callable[[], Any], timeout_s: float = PATIENCE_S) -> Any:
         """Spin until the condition holds; fails the test otherwise."""
         deadline = time.monotonic() + timeout_s
         while not (value := condition()):
@@ -121,7 +124,7 @@ class Peer:
         from lifecycle_msgs.srv import ChangeState
 
         client = self.node.create_client(ChangeState, "/a2vis/change_state")
-        assert client.wait_for_service(20)
+        assert client.wait_for_service(PATIENCE_S)
         request = ChangeState.Request()
         request.transition.id = Transition.TRANSITION_CONFIGURE
         client.call_async(request)
@@ -129,9 +132,9 @@ class Peer:
 
     def call(self, service_type: Any, name: str, request: Any) -> Any:
         client = self.node.create_client(service_type, name)
-        assert client.wait_for_service(20)
+        assert client.wait_for_service(PATIENCE_S)
         future = client.call_async(request)
-        self.executor.spin_until_future_complete(future, 20)
+        self.executor.spin_until_future_complete(future, PATIENCE_S)
         return future.result()
 
     def set_parameter(self, target: str, **values: Any) -> list[Any]:
