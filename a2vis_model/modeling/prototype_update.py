@@ -87,7 +87,7 @@ class PrototypeGate(nn.Module):
 
         Layer norms leave channels with a mean of zero; the start gets one of 1/2, and the gate looks for it.
         """
-        start += 0.5 - start.mean(dim=-1, keepdim=True)
+        start.add_(0.5 - start.mean(dim=-1, keepdim=True))
         self.open.weight[:, : self.dim] = 7 / self.dim
 
     def forward(self, before: Tensor, after: Tensor) -> Tensor:

@@ -10,6 +10,8 @@ from torch import nn
 from ..importers import import_checkpoint
 from ..modeling import A2VIS, VideoNetwork
 from ..modeling.a2vis import PrototypeNetwork
+from ..modeling.instance_prototypes import DecoderLayer, EncoderLayer
+from ..modeling.samh import SamhLayer
 from ..shipped import find_weights
 from ..weights import is_weight_file, load_weights
 
@@ -78,9 +80,11 @@ def _follow_queries(model: A2VIS) -> None:
     prototypes, update, samh = model.prototypes, model.update, model.samh
     _identity(prototypes.input_proj)
     for layer in (*prototypes.encoder, *prototypes.decoder):
+        assert isinstance(layer, EncoderLayer | DecoderLayer)
         _silence(layer.self_attention.attention.out)
         _silence(layer.ffn.linear2)
     for layer in prototypes.decoder:
+        assert isinstance(layer, DecoderLayer)
         attention = layer.cross.attention
         _identity(attention.q, _SHARPNESS)
         _identity(attention.k, _SHARPNESS)
@@ -102,6 +106,7 @@ def _follow_queries(model: A2VIS) -> None:
         # Half the score of the slot's own prototype, if that is alike.
         update.null_score.fill_(0.5 * _ALIKE**2 * (1 + _SLOT**2) * len(update.null_key) ** 0.5)
     for layer in samh.layers if samh is not None else ():
+        assert isinstance(layer, SamhLayer)
         _silence(layer.cross.attention.out)
         _silence(layer.self_attention.attention.out)
     # The detector's linear head behind an MLP: raised until ReLU lets nearly everything pass, and lowered again.
