@@ -369,15 +369,15 @@ def test_a_journey_faces_where_it_goes_and_turns_at_the_end_of_a_way():
 
 def test_every_journey_passes_its_place_within_its_time():
     kinds = Counter()
-    for seed in range(60):
+    for seed in range(30):
         rng = np.random.default_rng(seed)
         journey = sample_journey(rng, place=(0.5, 6.0), reach=4.0, speed=1.5, window=4.0, turns=bool(seed % 2))
         assert (np.diff(journey.times) > 0).all()
-        xs = np.array([journey.at(t).x for t in np.linspace(0, 4, 81)])
+        xs = np.array([journey.at(t).x for t in np.linspace(0, 4, 41)])
         assert np.abs(xs - 0.5).min() < 0.15
-        assert (np.abs(np.diff(xs)) <= 1.5 * 0.05 + 1e-6).all()
+        assert (np.abs(np.diff(xs)) <= 1.5 * 0.1 + 1e-6).all()
         kinds[bool((np.abs(xs) >= 3.9).any()), bool((np.abs(xs) < 3.9).any())] += 1
-    assert kinds[True, True] > 10  # things enter and leave
+    assert kinds[True, True] > 5  # things enter and leave
 
 
 def test_walkers_move_their_legs_only_while_they_go():
@@ -396,14 +396,14 @@ def test_walkers_move_their_legs_only_while_they_go():
 
 def test_classes_are_drawn_evenly(pictures):
     rng = np.random.default_rng(0)
-    draws = [sample_classes(rng, pictures) for _ in range(3000)]
+    draws = [sample_classes(rng, pictures) for _ in range(1500)]
     counts = Counter(name for names in draws for name in names)
     shares = np.array([counts[name] for name in pictures.classes]) / counts.total()
-    assert np.abs(shares - 0.25).max() < 0.02  # the truck has a sixth as many pictures as the person
+    assert np.abs(shares - 0.25).max() < 0.03  # the truck has a sixth as many pictures as the person
     sizes = Counter(len(names) for names in draws)
     assert min(sizes) == 1
     assert max(sizes) == 15
-    assert 200 < sum(sizes[n] for n in range(12, 16)) < 600  # crowds
+    assert 80 < sum(sizes[n] for n in range(12, 16)) < 320  # crowds
 
 
 def test_masks_nest_follow_depth_and_cover_each_pixel_once(clips):
@@ -511,14 +511,14 @@ def test_the_nearer_of_two_things_hides_the_other():
 def test_occluders_are_planned_so_that_things_vanish_and_return(pictures):
     """Over several scenes, things that move are hidden altogether for a while and seen before and after."""
     returns = 0
-    for seed in range(8):
+    for seed in range(5):
         clip = ComposedClip.sample(pictures, seed=100 + seed, frames=120, **SIZE)
         rendered = clip.render(range(0, 120, 10), least=0)
         for found in rendered.objects:
             hidden = (found.amodal_areas > 20) & (found.visible_areas == 0)
             first, last = np.flatnonzero(found.visible_areas)[[0, -1]]
             returns += hidden[first:last].any()
-    assert returns >= 3
+    assert returns >= 2
 
 
 def test_sizes_follow_the_ground_and_the_class(pictures):
@@ -545,7 +545,7 @@ def test_pictures_of_any_shape_and_size_make_clips(tmp_path):
     for n, side in enumerate(((8, 8), (8, 200), (200, 8))):
         save(tmp_path / "backgrounds" / f"{n}.png", np.full((*side, 3), 90, np.uint8))
     found = load_pictures(tmp_path / "cutouts", tmp_path / "backgrounds", ProblemLog(strict=True))
-    for seed in range(24):
+    for seed in range(12):
         frames = ComposedClip.sample(found, seed=seed, frames=30, **SIZE).render([0, 29]).frames
         assert frames.shape == (2, 64, 96, 3)
 

@@ -140,7 +140,7 @@ def _decode(file: Path) -> Pixels:
     if pixels is None:
         raise RecordError("cannot be decoded; replace or remove it")
     if pixels.dtype == np.uint16:
-        pixels = (pixels >> 8).astype(np.uint8)
+        pixels = (pixels // 257).astype(np.uint8)
     if pixels.dtype != np.uint8:
         raise RecordError(f"has pixels of type {pixels.dtype}; save it with 8 bits a channel")
     if min(pixels.shape[:2]) < _LEAST_SIDE:
