@@ -50,7 +50,7 @@ class DamageLog:
         """Note a damaged frame; raises VideoError where the log is strict."""
         self.frames[frame] = what
         if self.strict:
-            raise VideoError(f"{self.source}: frame {frame} {what}; leave --strict out to go on all the same")
+            raise VideoError(f"{self.source}: frame {frame} {what}: it is damaged; leave --strict out to go on")
 
     def lose(self, what: str) -> None:
         """Note something that is left out; raises VideoError where the log is strict."""
