@@ -8,6 +8,7 @@ REQUIRED = {
     "a2vis_ros.msg": "colcon build --packages-select a2vis_ros, then . install/setup.bash",
     "torch": f"{_PIP} torch",
     "numpy": f"{_PIP} numpy",
+    "PIL": f"{_PIP} pillow",
     "cv2": f"{_PIP} opencv-python-headless",
     "safetensors": f"{_PIP} safetensors",
     "scipy": f"{_PIP} scipy",
