@@ -1,7 +1,6 @@
 """Foreign weight files: what is read, what is refused, and where each tensor goes."""
 
 import collections
-import dataclasses
 import os
 import pickle
 import re
