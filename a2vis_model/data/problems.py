@@ -11,6 +11,9 @@ from ..errors import A2VISError, printable
 
 logger = logging.getLogger(__name__)
 
+_LONGEST_PART = 600
+"""Characters of a problem's file, record and message each."""
+
 
 @dataclass(frozen=True)
 class DataProblem:
@@ -21,7 +24,9 @@ class DataProblem:
     message: str
 
     def __str__(self) -> str:
-        return printable(f"{self.file}: {self.record}: {self.message}")
+        # Each cut by itself, so that a name without end leaves room for what is wrong.
+        parts = (printable(part, _LONGEST_PART) for part in (self.file, self.record, self.message))
+        return ": ".join(parts)
 
 
 class DataError(A2VISError):
