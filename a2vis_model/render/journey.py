@@ -153,7 +153,7 @@ def _wandering(
     """To and fro within the view, with stops; passes ``place`` at ``meeting``."""
 
     def ways(sign: float) -> list[tuple[float, float, float]]:
-        found = []
+        found: list[tuple[float, float, float]] = []
         time, (x, z) = meeting, place
         while 0 < time < window or not found:
             if rng.uniform() < 0.35:
