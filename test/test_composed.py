@@ -241,6 +241,7 @@ def test_occluders_are_solid_somewhere_and_decoys_keep_their_outline(width):
         assert pixels.dtype == np.uint8
         assert (pixels[..., 3] == 255).mean() > 0.15
         assert abs(pixels.shape[1] / pixels.shape[0] - width / 1.2) < 0.1
+        assert (occluders.occluder(rng, scenery(seed), 1.2, width, solid=True)[..., 3] == 255).all()
     silhouette = cut_out(24, 12, (0, 0, 0))[..., 3]
     turned = occluders.decoy(np.random.default_rng(0), scenery(0), silhouette)[..., 3]
     assert (turned > 0).sum() == (silhouette > 0).sum()

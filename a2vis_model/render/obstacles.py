@@ -18,9 +18,9 @@ from .things import Thing, sample_way
 from .traits import OTHER
 from .view import View
 
-_PLANNED_SHARE = 0.3  # of things that an occluder is put before
+_PLANNED_SHARE = 0.35  # of things that an occluder is put before
 _MOST_PLANNED = 5
-_WHOLLY_SHARE = 0.65  # of the occluders before what moves: they hide it altogether
+_WHOLLY_SHARE = 0.75  # of the occluders before what moves: they hide it altogether
 _HIDDEN_SECONDS = (0.3, 3.0)
 _CLEARANCE = 1.0  # metres before the camera where it ends
 _OTHERS = 0.5  # occluders and decoys that stand anywhere, on average, of each kind
@@ -97,14 +97,16 @@ def _before(rng: Rng, pictures: Pictures, thing: Thing, view: View, stage: Stage
     foot = eye[[0, 2]] + share * (np.array([step.x, step.z]) - eye[[0, 2]])
     # As high as the line from the eye to the top of the thing there.
     tall = eye[1] + (thing.lift + thing.sprite.height - eye[1]) * share
-    if speed and rng.uniform() < _WHOLLY_SHARE:
+    wholly = bool(speed and rng.uniform() < _WHOLLY_SHARE)
+    if wholly:
         seconds = float(np.exp(rng.uniform(*np.log(_HIDDEN_SECONDS))))
-        wide = share * (1.1 * thing.sprite.width + speed * seconds)
-        tall *= float(rng.uniform(1.05, 1.4))
+        wide = share * (1.2 * thing.sprite.width + speed * seconds)
+        tall *= float(rng.uniform(1.1, 1.5))
     else:
         wide = share * thing.sprite.width * float(rng.uniform(0.15, 0.9))
         tall *= float(rng.uniform(0.4, 1.5))
     x, depth = (float(v) for v in foot - stage.camera.position[[0, 2]])
     tall = max(float(tall), 0.1)
-    wide = float(np.clip(wide, 0.04, 0.8 * stage.half_view(float(foot[1] - eye[2]))))
-    return _standing(rng, stage, occluder(rng, _photo(rng, pictures), tall, wide), tall, x, depth)
+    wide = float(np.clip(wide, 0.04, 0.9 * stage.half_view(float(foot[1] - eye[2]))))
+    pixels = occluder(rng, _photo(rng, pictures), tall, wide, solid=wholly)
+    return _standing(rng, stage, pixels, tall, x, depth)

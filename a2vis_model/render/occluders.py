@@ -18,14 +18,14 @@ _LONGEST = 224  # pixels of a texture
 _SLIM = 0.3  # width by height, below which an occluder is a pole
 
 
-def occluder(rng: Rng, photo: Pixels, height: float, width: float) -> Pixels:
+def occluder(rng: Rng, photo: Pixels, height: float, width: float, *, solid: bool = False) -> Pixels:
     """RGBA ``[h, w, 4]`` of something that hides what is behind it, ``height`` by ``width`` metres, with a texture from
-    ``photo`` RGB."""
+    ``photo`` RGB; if it is to be ``solid`` it has no gaps and fills its rectangle."""
     scale = _LONGEST / max(height, width)
     size = (max(round(height * scale), 12), max(round(width * scale), 8))
     if width < _SLIM * height:
         return _pole(rng, piece(rng, photo, *size))
-    shape = rng.choice(5, p=(0.25, 0.25, 0.2, 0.15, 0.15))
+    shape = rng.choice(2) if solid else rng.choice(5, p=(0.15, 0.15, 0.3, 0.2, 0.2))
     return (_wall, _box, _foliage, _heap, _fence)[shape](rng, piece(rng, photo, *size))
 
 
