@@ -7,6 +7,7 @@ import sqlite3
 import struct
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, get_args
@@ -119,7 +120,9 @@ class BagWriter:
                 del self._writer.custom_data[_UNFINISHED]
                 self._attempt(self._writer.close)
             else:
-                self._writer.abort()
+                # Where it could not be written, it cannot be closed either, and that has been said.
+                with suppress(Exception):
+                    self._writer.abort()
         finally:
             if self._lock is not None:
                 os.close(self._lock)
