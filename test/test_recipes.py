@@ -5,6 +5,7 @@ import shlex
 import subprocess
 from argparse import ArgumentParser
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -197,7 +198,9 @@ def test_each_set_of_weights_that_ships_has_a_recipe_that_makes_its_network(tmp_
         for number in range(len(made.stages)):
             # As it is checked before the first stage begins.
             args = command._stage_run(made, number, dict.fromkeys(made.roots, "/r"), tmp_path, machine)
-        assert command._model_config(args) == load_weights(name)[1]
+        shipped = load_weights(name)[1]
+        # The fish are older than the name of their variant.
+        assert replace(command._model_config(args), name=shipped.name) == shipped
 
 
 def test_the_listing_can_be_run_by_a_shell(capsys: pytest.CaptureFixture[str]) -> None:
