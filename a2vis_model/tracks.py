@@ -134,7 +134,7 @@ class Memory:
     def resemble(self, prototype: NDArray[np.float32]) -> None:
         """Take a prototype [C] of the object into the mean."""
         mean = self.prototype + _PROTOTYPE_GAIN * (prototype - self.prototype)
-        self.prototype = mean / max(float(np.linalg.norm(mean)), 1e-6)
+        self.prototype = np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-6), np.float32)
 
 
 @dataclass
