@@ -15,6 +15,7 @@ from .composed_scene import Scene, sample_scene
 from .compositor import STATIC, ClipRecorder, ComposedFrame, Identity, Layer, compose
 from .cutouts import Pictures
 from .harmonise import shade_ground
+from .obstacles import Obstacle
 from .sensor import Sensor, frame_times, sample_sensor
 from .things import Thing
 
@@ -85,7 +86,8 @@ def compose_scene(scene: Scene, time: float, exposure: float = 0.0) -> ComposedF
     camera = scene.view.camera(time)
     picture = scene.backdrop.view(camera)
     layers: list[Layer] = []
-    for item in (*scene.obstacles, *scene.things):
+    everything: tuple[Obstacle | Thing, ...] = (*scene.obstacles, *scene.things)
+    for item in everything:
         step, later = item.journey.at(time), item.journey.at(time + exposure)
         travel = vector(later.x - step.x, 0, later.z - step.z)
         pose, lift, owner = Pose(turn=step.turn), 0.0, STATIC
