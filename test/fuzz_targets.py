@@ -127,7 +127,8 @@ def _pickles(folder: Path) -> list[bytes]:
 
 
 def _checkpoints(folder: Path) -> list[bytes]:
-    values = [{"name": "x"}, {"steps": 3}, None, {"a": torch.ones(3)}, {"state": {}}, {"scale": 1.0}]
+    weights = {"a": torch.ones(3)}
+    values = [{"name": "x"}, {"steps": 3}, None, weights, weights, {"state": {}}, {"scale": 1.0}]
     Checkpoint(3, *values, 0.5).save(folder / "last.pt")
     return [(folder / "last.pt").read_bytes()]
 

@@ -27,7 +27,7 @@ WRITERS = {
     "bytes": lambda path: write_bytes(path, b"new"),
     "json": lambda path: write_json(path, ["new"]),
     "video": write_video,
-    "checkpoint": lambda path: Checkpoint(1, {}, {}, None, {"a": torch.zeros(1)}, {}, {}, 0.0).save(path),
+    "checkpoint": lambda path: Checkpoint(1, {}, {}, None, {"a": torch.zeros(1)}, None, {}, {}, 0.0).save(path),
 }
 
 

@@ -81,7 +81,9 @@ def test_prototypes_keep_their_norm_over_100_clips(model):
         _, state = model.step(features, state)
         norms.append(state.prototypes.norm(dim=-1).mean().item())
     assert state.prototypes.isfinite().all()
-    assert max(norms[1:]) / min(norms[1:]) < 1.1
+    # The gate lets the start go slowly; from then on the norm stays.
+    assert max(norms) / min(norms) < 1.5
+    assert max(norms[30:]) / min(norms[30:]) < 1.05
 
 
 @torch.no_grad()

@@ -11,9 +11,22 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAMS = (
     "a2vis_model.cli",
-    *(f"benchmark/{name}.py" for name in ("clip_profile", "cpu", "detectors", "endurance", "gpu", "masks", "scoring")),
+    *(
+        f"benchmark/{name}.py"
+        for name in (
+            "clip_profile",
+            "cpu",
+            "detectors",
+            "endurance",
+            "gpu",
+            "masks",
+            "pasted_recall",
+            "scoring",
+            "slot_memory",
+        )
+    ),
 )
-ROS_PROGRAMS = tuple(f"a2vis_ros.{name}" for name in ("benchmark", "demo", "doctor", "node", "replay_evaluate"))
+ROS_PROGRAMS = tuple(f"a2vis_ros.{name}" for name in ("benchmark", "demo", "doctor_checks", "node", "replay_evaluate"))
 
 # Ends each import where torch is asked for, so that nothing waits for torch itself.
 SCRIPT = """

@@ -44,9 +44,9 @@ def test_another_shape_is_refused_before_the_network_is_built(tmp_path, built, m
     save_weights(path, model, config)
     load_weights(path)
     assert built == ["meta", "cpu"]
-    tensors = model.state_dict() | {"global_prototypes": torch.zeros(3, 32)}
+    tensors = model.state_dict() | {"prototypes.query_content": torch.zeros(3, 32)}
     save_file(tensors, path, metadata={"format": "a2vis/1", "config": json.dumps(config_to_dict(config)), "notes": ""})
-    with pytest.raises(CheckpointError, match=r"global_prototypes is \[3, 32\], its configuration says \[10, 32\]"):
+    with pytest.raises(CheckpointError, match=r"query_content is \[3, 32\], its configuration says \[10, 32\]"):
         load_weights(path)
     assert built == ["meta", "cpu", "meta"]
 
