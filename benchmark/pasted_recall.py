@@ -10,6 +10,9 @@ alone that finds pasted things as often as real ones of their size says that the
 things that finds them more often than real ones has learned the paste.
 """
 
+from a2vis_model import openmp as openmp  # before torch
+
+# isort: split
 import argparse
 from collections.abc import Iterator, Sequence
 from contextlib import suppress

@@ -12,6 +12,9 @@ Memory after k clips, over the slots that own an object by then:
   them. A fresh slot sees what is in view, so it comes near by seeing, too.
 """
 
+from a2vis_model import openmp as openmp  # before torch
+
+# isort: split
 import argparse
 from collections import defaultdict
 from pathlib import Path
