@@ -23,11 +23,13 @@ $(VENV)/.ready: setup.py pyproject.toml Makefile
 	$(BIN)/pip install --quiet --editable '.[test]'
 	@touch $@
 
-# With ROS 2 where it can be had: sourced, or from wheels. Where it cannot, its tests say why they are skipped.
+# With ROS 2 where it can be had: sourced, or from wheels. Where it cannot, its tests say why they are skipped. Its nodes
+# speak to each other over the network, so they are tested one after the other; all else on all cores.
 test: lint
 	$(BIN)/python tools/ros_setup.py --if-possible
 	$(BIN)/python tools/tensorrt_setup.py --if-possible
-	$(ROS_ENV) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rs
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rs -n auto --dist loadfile --ignore test/ros
+	$(ROS_ENV) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rs test/ros
 
 lint: setup
 	$(BIN)/ruff check .

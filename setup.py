@@ -51,6 +51,7 @@ setup(
             "onnxruntime>=1.18",
             "onnxscript>=0.3",
             "pytest>=8",
+            "pytest-xdist>=3.5",
             "psutil>=5.9",
             "ruff>=0.6",
             "tensorboard>=2.16",
