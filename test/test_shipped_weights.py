@@ -58,7 +58,7 @@ def test_the_command_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
     assert ", ".join(PETS_AND_VEHICLES) in first
     assert "docs/model_cards/onboard.md" in first
     assert second.startswith("onboard-fishbowl: ")
-    assert "amodal AP 24.91, HOTA 53.51" in second
+    assert "amodal AP 29.72, HOTA 60.17" in second
     assert "11.3 MB" in second
 
 
