@@ -127,6 +127,21 @@ def test_an_image_that_cannot_be_read_is_left_out_and_named(tmp_path: Path, caps
     assert result["provenance"]["hashes"].keys() == {"weights", "data"}
 
 
+def test_a_detection_of_a_class_that_is_not_labelled_is_no_mistake(tmp_path: Path) -> None:
+    mask, other = block(16, 16), block(32, 48)
+    file = write_images(tmp_path, [[(0, mask)], [(1, other)]])
+    answers = [[(1, 0.9, other), (0, 0.8, mask)], [(1, 0.7, other)]]
+    assert measure(file, answers).by_class["box"] == pytest.approx(0.5, abs=0.01)
+    (tmp_path / "labels.yaml").write_text("- files: 1.png\n  labelled: [cup]\n")
+    assert measure(file, answers).by_class == {"cup": pytest.approx(1), "box": pytest.approx(1)}
+
+
+def test_without_weights_those_that_ship_are_scored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write_images(tmp_path, [[(0, block(16, 16))]])
+    assert main(["evaluate-images", "--data", str(file), "--quiet"]) == 2
+    assert "no image holds an object of the classes person, bicycle" in capsys.readouterr().err
+
+
 def test_data_of_other_classes_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = write_images(tmp_path, [[(0, block(16, 16))]])
     weights = tmp_path / "tiny.safetensors"

@@ -84,15 +84,21 @@ def image_precision(
         images.append({"id": number, "height": video.height, "width": video.width})
         for class_id, mask in zip(frame.class_ids, frame.visible[:, 0], strict=True):
             truth.append(_record(number, int(class_id), mask) | {"id": len(truth) + 1, "iscrowd": 0})
-        found += _detect(model, transform, reader, frame.frames[0], number)
+        found += _detect(model, transform, reader, frame.frames[0], frame.labelled, number)
     return _score(config.classes, images, truth, found)
 
 
 @torch.inference_mode()
 def _detect(
-    model: VideoNetwork, transform: FrameTransform, reader: FrameReader, image: NDArray[np.uint8], number: int
+    model: VideoNetwork,
+    transform: FrameTransform,
+    reader: FrameReader,
+    image: NDArray[np.uint8],
+    labelled: NDArray[np.bool_] | None,
+    number: int,
 ) -> Iterator[dict[str, Any]]:
-    """The detections of one image [H, W, 3]: the best (query, class) pairs, a score each.
+    """The detections of one image [H, W, 3]: the best (query, class) pairs, a score each, of the classes that are
+    `labelled` [K] in it; None for all.
 
     As in Mask2Former a score is the probability of the class times the mean probability inside the mask.
     """
@@ -105,6 +111,8 @@ def _detect(
     sure = (probability * inside).sum(dim=(1, 2)) / inside.sum(dim=(1, 2)).clamp(min=1)
     classes = detections.classes[0].float().softmax(dim=-1)[:, :-1]
     scores = (classes * sure[:, None]).cpu().numpy()
+    if labelled is not None:
+        scores[:, ~labelled] = 0
     for pair in np.argsort(-scores, axis=None, kind="stable")[:DETECTIONS]:
         query, class_id = divmod(int(pair), scores.shape[1])
         mask, _ = frame.masks(query)

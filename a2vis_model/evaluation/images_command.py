@@ -7,22 +7,24 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from ..commands.arguments import choose_device
+from ..atomic import write_text
+from ..commands.arguments import add_weights_argument, choose_device
 from ..data import open_dataset
 from ..data.problems import ProblemLog
 from ..errors import A2VISError
 from ..identity import file_hash
+from ..shipped import find_weights
+from ..weights import load_weights
 from .image_precision import ImagePrecision, image_precision
 from .provenance import data_hash, provenance
-from .runner import ModelSource
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("--data", required=True, metavar="FILE", help="COCO annotations, or the folder of the file")
     parser.add_argument("--images", metavar="DIR", help="folder of the images, if not where usual")
-    parser.add_argument("--preset", default="onboard", help="whose shipped weights to use (%(default)s)")
-    parser.add_argument("--weights", help="weight file to use instead")
+    parser.add_argument("--labels", metavar="FILE", help="what is labelled in the images; see docs/training.md")
+    add_weights_argument(parser)
     parser.add_argument("--output", metavar="DIR", help="folder for images.json and images.md")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="(%(default)s)")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -30,10 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Detect, score, print and write; 1 when anything was broken, which is named."""
-    source = ModelSource(args.weights, args.preset)
-    model, config = source.load()
+    weights = find_weights(args.weights)
+    model, config = load_weights(weights)
     problems = ProblemLog()
-    dataset = open_dataset(args.data, classes=config.classes, images=args.images, problems=problems)
+    dataset = open_dataset(args.data, classes=config.classes, images=args.images, labels=args.labels, problems=problems)
     precision = image_precision(model, config, dataset, device=choose_device(args.device), quiet=args.quiet)
     for problem in problems:
         print(f"problem: {problem}")
@@ -44,11 +46,10 @@ def run(args: argparse.Namespace) -> int:
     if args.output:
         output = Path(args.output)
         output.mkdir(parents=True, exist_ok=True)
-        weights = source.file
-        made_of = provenance(weights=None if weights is None else file_hash(weights), data=data_hash([args.data]))
+        made_of = provenance(weights=file_hash(weights), data=data_hash([args.data]))
         content = asdict(precision) | {"provenance": made_of}
-        (output / "images.json").write_text(json.dumps(content, indent=1) + "\n", "utf-8")
-        (output / "images.md").write_text(table, "utf-8")
+        write_text(output / "images.json", json.dumps(content, indent=1) + "\n")
+        write_text(output / "images.md", table)
     return 1 if problems else 0
 
 
