@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from ..calibration import favour_objects
 from ..config import load_config
 from ..errors import A2VISError
 from ..importers import import_checkpoint
@@ -22,6 +23,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--variant", default="a2vis", help="variant of the network (default: %(default)s)")
     parser.add_argument("--output", required=True, help="weight file to write (.safetensors)")
     parser.add_argument("--half", action="store_true", help="store fp16")
+    parser.add_argument(
+        "--favour-objects",
+        type=float,
+        default=0.0,
+        metavar="LOGITS",
+        help="lower the logit of 'no object' of tracks by this much (%(default)s)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -36,6 +44,8 @@ def run(args: argparse.Namespace) -> int:
         config = load_config(args.preset, args.variant)
         model = build_model(config)
         print(import_checkpoint(model, args.file).summary())
+    if args.favour_objects:
+        favour_objects(model, args.favour_objects)
     save_weights(args.output, model, config, half=args.half, notes=f"imported from {Path(args.file).name}")
     print(f"wrote {args.output}")
     return 0

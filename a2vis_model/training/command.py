@@ -13,6 +13,7 @@ from typing import Any, get_args
 
 import torch
 
+from ..calibration import favour_objects
 from ..config import ModelConfig, load_config, preset_names, variant_names
 from ..cpu import cores
 from ..data.labels import LABELS_HELP, LabelRules
@@ -239,6 +240,8 @@ def _follow(recipe: Recipe, args: argparse.Namespace, output: Path, device: torc
     if distributed.rank() == 0:
         last = recipe.stages[-1].name
         model, model_config = load_weights(output / last / RESULTS[recipe.ships])
+        if recipe.favour_objects:
+            favour_objects(model, recipe.favour_objects)
         notes = f"recipe {recipe.name}, stage {last}, {recipe.ships} weights"
         save_weights(output / f"{recipe.name}.safetensors", model, model_config, half=recipe.half, notes=notes)
     return True
@@ -294,8 +297,10 @@ def _listing(recipe: Recipe, roots: dict[str, str], output: Path) -> str:
     count = range(len(recipe.stages))
     lines = [as_command(["a2vis", "train", *stage_arguments(recipe, number, roots, output)]) for number in count]
     source, target = output / recipe.stages[-1].name / RESULTS[recipe.ships], output / f"{recipe.name}.safetensors"
-    half = ["--half"] if recipe.half else []
-    return "\n".join([*lines, as_command(["a2vis", "import-weights", str(source), *half, "--output", str(target)])])
+    options = ["--half"] if recipe.half else []
+    if recipe.favour_objects:
+        options += ["--favour-objects", f"{recipe.favour_objects:g}"]
+    return "\n".join([*lines, as_command(["a2vis", "import-weights", str(source), *options, "--output", str(target)])])
 
 
 def _check_machine_options(args: argparse.Namespace) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -48,6 +49,8 @@ class Recipe:
     """Which of the last stage's `RESULTS` is what it was made for."""
     half: bool
     """Whether that is stored in fp16."""
+    favour_objects: float = 0.0
+    """By how many logits its "no object" is lowered, see `a2vis_model.calibration`."""
 
 
 class OptionParser(argparse.ArgumentParser):
@@ -108,12 +111,15 @@ def _recipe(name: str, content: Mapping[str, Any]) -> Recipe:
         for word in _words(options):
             _check_roots(word, roots, stage)
         stages.append(stage)
-    ship = _mapping(content["ship"], "ship")
-    _check_keys(ship, "ship.", "weights", "half")
+    ship = {"favour_objects": 0.0, **_mapping(content["ship"], "ship")}
+    _check_keys(ship, "ship.", "weights", "half", "favour_objects")
     if not isinstance(ship["half"], bool):
         raise ConfigError(f"ship.half={ship['half']!r}; expected true or false")
+    favour = ship["favour_objects"]
+    if isinstance(favour, bool) or not isinstance(favour, int | float) or not math.isfinite(favour):
+        raise ConfigError(f"ship.favour_objects={favour!r}; expected a number of logits, such as 1.5")
     _check_result(ship["weights"], stages[-1], "ship.weights")
-    return Recipe(name, roots, tuple(stages), ship["weights"], ship["half"])
+    return Recipe(name, roots, tuple(stages), ship["weights"], ship["half"], float(favour))
 
 
 def stage_arguments(recipe: Recipe, number: int, roots: Mapping[str, str], output: Path) -> list[str]:
