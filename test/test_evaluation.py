@@ -448,7 +448,7 @@ def test_score_writes_results_tables_and_plots(tmp_path: Path, capsys: Any) -> N
     provenance = values["provenance"]
     assert len(provenance["hashes"]["data"]) == 64
     assert provenance["machine"]["cores"]
-    assert provenance["command"].startswith("a2vis ")
+    assert provenance["command"].startswith("a2vis")
     text = (output / "results.md").read_text()
     assert "paper Table 1" in text
     assert "paper Table 9" in text

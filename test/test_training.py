@@ -1151,7 +1151,7 @@ def test_a_tiny_network_learns_four_clips_by_heart(tmp_path: Path) -> None:
     videos = occluded_clips(config)
     method = training(
         "joint",
-        steps=400,
+        steps=520,
         losses=LossSettings(sampling=PointSampling(points=512)),
         optimiser=OptimiserSettings(learning_rate=2e-3, backbone_factor=1.0, schedule="cosine", warmup=20),
     )
