@@ -49,7 +49,7 @@ def write_bytes(path: str | Path, content: bytes) -> None:
 
 
 def _prefix(path: Path) -> str:
-    # Of a long name the beginning: with what is added to it, it must still be a name.
+    # A long name is cut to its beginning: with what is added to it, it must still be a name.
     return f".{path.name[:50]}."
 
 

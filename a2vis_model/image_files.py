@@ -17,7 +17,7 @@ from .regular_files import read_regular
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 MAX_SIDE = 16384
-"""Of an image in pixels: a larger one would take gigabytes."""
+"""Largest size of an image in pixels: a larger one would take gigabytes."""
 
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 _ORIENTATION = 0x0112
@@ -41,7 +41,7 @@ class ImageHeader:
 
     format: str
     height: int
-    """Of the pixels as stored, as is the width."""
+    """Rows of the pixels as stored, before they are turned upright."""
     width: int
     orientation: int
     """EXIF's number, 1 to 8: how the stored pixels are turned and mirrored."""
@@ -122,7 +122,7 @@ def exif_orientation(data: bytes | memoryview) -> int:
 
 
 def _orientation(exif: bytes) -> int:
-    """Of a block of EXIF, which is ignored where it is broken."""
+    """The orientation that a block of EXIF states; a broken block is ignored."""
     tags = Image.Exif()
     try:
         tags.load(exif)

@@ -51,9 +51,9 @@ class ModelSource:
     weights: str | None = DEFAULT_WEIGHTS
     """Name of a set that ships, or a file; None for a network without training."""
     preset: str = "onboard"
-    """Of the network without training."""
+    """Preset of a network without training."""
     variant: str | None = None
-    """Of the network without training; with weights, what they must hold."""
+    """Variant of a network without training; where there are weights, the variant that they must hold."""
 
     @property
     def file(self) -> Path | None:
@@ -104,7 +104,7 @@ class Evaluation:
     """File that says what is labelled in the pictures of a JSON file, instead of the one beside it."""
 
     def data_hash(self) -> str:
-        """Of the data set, see `data_hash`."""
+        """SHA-256 of the data set, as `provenance.data_hash` computes it."""
         return data_hash(self._data_folders())
 
     def _data_folders(self) -> list[Path]:

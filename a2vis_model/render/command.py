@@ -144,7 +144,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _folders(args: argparse.Namespace) -> tuple[Path, Path] | None:
-    """Of cut-outs and backgrounds, for the composed world alone."""
+    """The folders of cut-outs and backgrounds, which the composed world alone has."""
     given = {"--cutouts": args.cutouts, "--backgrounds": args.backgrounds}
     composed = args.world == composed_world.WORLD
     for name, folder in given.items():

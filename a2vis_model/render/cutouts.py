@@ -56,7 +56,7 @@ class Pictures:
     sizes: Mapping[str, float]
     """Metres of the classes whose size the user gave."""
     digest: str
-    """Of all pictures that are used: what is composed depends on it."""
+    """Digest of all pictures that are used: what is composed depends on it."""
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -105,7 +105,7 @@ def _size(rng: Rng, traits: Traits, rows: int, columns: int, cut: bool, eye: flo
         return whole * share * (0.75 if sits else 1), 0.0
     if traits.motion != "walks":
         return 0.8 * whole * share, 0.0
-    # Of a person: the wider the picture is the less of the body is in it.
+    # The wider the picture of a person is, the less of the body is in it.
     share = float(np.interp(rows / columns, (0.8, 1.3, 2.2, 3), (0.3, 0.45, 0.65, 0.9)))
     return whole * share, min(whole * (1 - share), 0.6 * eye)
 

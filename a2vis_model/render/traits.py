@@ -38,7 +38,7 @@ _TRAITS: dict[str, Traits] = {
     "dog": Traits(0.8, "longest", "trots", (0.4, 2.2), 0.3),
 }
 OTHER = Traits(1.0, "longest", "slides", (0.2, 1.5), 0.4)
-"""Of a class that nobody has described."""
+"""Traits of a class that nobody has described."""
 
 
 def is_known(class_name: str) -> bool:
