@@ -9,17 +9,20 @@ from typing import Any
 
 import cv2
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ..atomic import replacing, write_bytes
+from ..extras import optional_packages
 from ..overlay import track_colour
 from . import run_lengths
 from .files import Comparison
 from .instances import Track, VideoInfo, track_boxes
 from .occlusion import start_when_seen
 from .video_score import Timeline, VideoScore
+
+with optional_packages():
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
 
 Image = NDArray[np.uint8]
 FrameReader = Callable[[VideoInfo, int], Image]
