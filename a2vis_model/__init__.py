@@ -17,11 +17,11 @@ from . import openmp as openmp  # before torch
 if TYPE_CHECKING:
     from .config import ModelConfig, load_config, preset_names, variant_names
     from .errors import A2VISError, CheckpointError, ConfigError, VideoError
-    from .masks import RegionMask
+    from .masks.region import RegionMask
     from .modeling import VideoNetwork, build_model, freeze
     from .shipped import shipped_weights
-    from .streaming import FrameResult, StreamingTracker, track_video
-    from .tracks import TrackedInstance, TrackSettings, TrackState
+    from .tracking.streaming import FrameResult, StreamingTracker, track_video
+    from .tracking.tracks import TrackedInstance, TrackSettings, TrackState
     from .weights import load_weights, save_weights
 
 __version__ = "0.1.0"
@@ -53,11 +53,11 @@ __all__ = [
 _MODULES = {
     "config": ("ModelConfig", "load_config", "preset_names", "variant_names"),
     "errors": ("A2VISError", "CheckpointError", "ConfigError", "VideoError"),
-    "masks": ("RegionMask",),
+    "masks.region": ("RegionMask",),
     "modeling": ("VideoNetwork", "build_model", "freeze"),
     "shipped": ("shipped_weights",),
-    "streaming": ("FrameResult", "StreamingTracker", "track_video"),
-    "tracks": ("TrackSettings", "TrackState", "TrackedInstance"),
+    "tracking.streaming": ("FrameResult", "StreamingTracker", "track_video"),
+    "tracking.tracks": ("TrackSettings", "TrackState", "TrackedInstance"),
     "weights": ("load_weights", "save_weights"),
 }
 """The public names by the module that defines them, as the imports above state them for type checkers."""

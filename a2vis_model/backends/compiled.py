@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.export import ExportedProgram
 
 from ..compat import compile_and_package, load_package
-from ..identity import processor_features
+from ..machine import processor_features
 from ..modeling.deformable_attention import Sampling
 from .network import Graph
 

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from ..errors import VideoError
 from ..extras import optional_packages
-from ..image_files import MAX_SIDE, ImageFileError, read_image
-from ..video_files import is_packet_damaged, open_video, upright_pixels
+from ..files.images import MAX_SIDE, ImageFileError, read_image
+from ..files.videos import is_packet_damaged, open_video, upright_pixels
 from .problems import DataError, DataProblem, RecordError
 
 with optional_packages():

@@ -18,8 +18,8 @@ from ..data import Dataset
 from ..data.problems import DataError
 from ..extras import optional_packages
 from ..modeling import ClipPrediction, VideoNetwork
-from ..observations import FrameReader
 from ..preprocessing import FrameTransform
+from ..tracking.observations import FrameReader
 from .run_lengths import areas, boxes, encode
 
 with optional_packages():

@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..atomic import replacing, write_bytes
 from ..extras import optional_packages
-from ..overlay import track_colour
+from ..files.atomic import replacing, write_bytes
+from ..tracking.overlay import track_colour
 from . import run_lengths
 from .files import Comparison
 from .instances import Track, VideoInfo, track_boxes
