@@ -23,7 +23,7 @@ EXTRAS = {
 """The extra that brings a package, by the name under which Python imports it."""
 
 
-class MissingPackageError(A2VISError, ImportError):
+class MissingPackageError(A2VISError, ModuleNotFoundError):
     """A package of an extra is not installed. `name` is the name under which Python imports it."""
 
 
