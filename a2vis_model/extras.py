@@ -24,7 +24,16 @@ EXTRAS = {
 
 
 class MissingPackageError(A2VISError, ModuleNotFoundError):
-    """A package of an extra is not installed. `name` is the name under which Python imports it."""
+    """A package of an extra is not installed.
+
+    Args:
+        message: which one, and how it is installed.
+        name: under which Python imports it.
+    """
+
+    def __init__(self, message: str, name: str) -> None:
+        super().__init__(message)
+        self.name = name
 
 
 def remedy(name: str) -> str | None:
@@ -47,4 +56,4 @@ def optional_packages() -> Iterator[None]:
         command = remedy(name)
         if command is None:
             raise
-        raise MissingPackageError(f"the Python package {name} is not installed: {command}", name=name) from error
+        raise MissingPackageError(f"the Python package {name} is not installed: {command}", name) from error

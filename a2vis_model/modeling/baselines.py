@@ -5,7 +5,6 @@ Each predicts one kind of mask: visible ones, or amodal ones where it was traine
 
 import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
 from .a2vis import PrototypeNetwork, VideoNetwork
@@ -196,6 +195,9 @@ class FrameQueryTracker(VideoNetwork):
 
 def _follow(last: Tensor, now: Tensor) -> Tensor:
     """Order a frame's queries [Q, C] like the last frame's, by greatest total cosine similarity."""
+    # Imported here, since it takes half a second that no other network needs to be built.
+    from scipy.optimize import linear_sum_assignment
+
     similarity = nn.functional.cosine_similarity(last[:, None], now[None], dim=-1)
     # Ties, as in the first frame, keep the order.
     similarity = similarity + 1e-6 * torch.eye(len(now), device=now.device)
