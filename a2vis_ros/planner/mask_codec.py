@@ -81,7 +81,8 @@ def encode_box(pixels: NDArray[np.bool_], *, x: int, y: int) -> RunLengthMask:
 
     Args:
         pixels: bool [h, w], the content of the box; 0 x 0 for an empty mask.
-        x, y: the box's upper left pixel in the image.
+        x: the box's left column in the image.
+        y: the box's upper row in the image.
     """
     if not pixels.size:
         return RunLengthMask.empty()
@@ -115,7 +116,8 @@ def decode_image(mask: RunLengthMask, height: int, width: int) -> NDArray[np.boo
 
     Args:
         mask: a mask of a message.
-        height, width: of the image, from the same TrackedInstanceArray.
+        height: of the image, from the same TrackedInstanceArray.
+        width: of the image, from the same TrackedInstanceArray.
 
     Raises:
         MaskError: where its box leaves the image, or the image has more than MAX_PIXELS pixels.
