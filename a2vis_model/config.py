@@ -193,6 +193,11 @@ class ModelConfig:
     update: UpdateConfig = field(default_factory=UpdateConfig)
     samh: SamhConfig = field(default_factory=SamhConfig)
 
+    @property
+    def offline(self) -> bool:
+        """Whether the variant takes a whole video as one clip (VITA, Mask2Former-VIS)."""
+        return self.association in ("offline", "joint")
+
     def __post_init__(self) -> None:
         _check_ranges(
             self,

@@ -68,7 +68,7 @@ def predict_video(
     Raises:
         A2VISError: for a video that an offline variant cannot take at once.
     """
-    if config.association in ("offline", "joint") and video.length > OFFLINE_FRAMES:
+    if config.offline and video.length > OFFLINE_FRAMES:
         raise A2VISError(
             f"video {video.name}: {video.length} frames, and {config.name} takes {OFFLINE_FRAMES} at once; "
             "cut the video, or choose an online variant"
@@ -137,7 +137,7 @@ class RankedSlots:
     def __init__(self, model: StreamNetwork, config: ModelConfig, settings: PredictionSettings) -> None:
         self._model = model
         self._settings = settings
-        offline = config.association in ("offline", "joint")
+        offline = config.offline
         self._offline = offline
         self._clip = OFFLINE_FRAMES if offline else config.clip_length
         self._reader = FrameReader.on(model.device)

@@ -1,6 +1,6 @@
 """The network: one module for each part the paper names."""
 
-from .a2vis import A2VIS, ClipOutput, VideoNetwork
+from .a2vis import A2VIS, ClipOutput, Stage, VideoNetwork
 from .baselines import VITA, FrameQueryTracker, GenVIS, Mask2FormerVIS
 from .build import build_detector, build_model, freeze
 from .classification_head import ClassificationHead
@@ -10,6 +10,7 @@ from .features import ClipPrediction, ClipState, FrameFeatures, StreamNetwork, c
 from .frame_decoder import DecoderLevel, FrameDecoder
 from .instance_prototypes import InstancePrototypes, Prototypes
 from .pixel_decoder import PixelDecoder, PixelFeatures
+from .predictions import SetPrediction, TrackPrediction, Unrolled, clip_of
 from .prototype_update import PrototypeGate, PrototypeUpdate
 from .samh import SAMH, AmodalFeatureExtraction
 from .visible_mask_head import VisibleMaskHead
@@ -39,11 +40,16 @@ __all__ = [
     "PrototypeGate",
     "PrototypeUpdate",
     "Prototypes",
+    "SetPrediction",
+    "Stage",
     "StreamNetwork",
+    "TrackPrediction",
+    "Unrolled",
     "VideoNetwork",
     "VisibleMaskHead",
     "build_detector",
     "build_model",
+    "clip_of",
     "concatenate",
     "freeze",
     "recycle_slots",

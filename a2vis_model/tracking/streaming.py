@@ -74,7 +74,7 @@ class StreamingTracker:
         self._device = model.device
         if isinstance(model, nn.Module):
             model.eval()
-        self._offline = config.association in ("offline", "joint")
+        self._offline = config.offline
         self._transform = FrameTransform(
             input_height=config.input_height, input_width=config.input_width, device=self._device
         )
