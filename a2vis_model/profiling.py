@@ -3,7 +3,6 @@
 import platform
 import resource
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from .config import ModelConfig
-from .modeling import FrameFeatures, StreamNetwork, concatenate
+from .modeling import ClipWindow, StreamNetwork
 from .preprocessing import FrameTransform
 from .tracking.observations import FrameReader
 from .tracking.streaming import StreamingTracker
@@ -168,8 +167,7 @@ def time_parts(
     device = network.device
     transform = FrameTransform(input_height=config.input_height, input_width=config.input_width, device=device)
     reader, manager = FrameReader.on(device), TrackManager(settings)
-    window: deque[FrameFeatures] = deque(maxlen=config.clip_length)
-    state = network.initial_state()
+    window = ClipWindow(network, config)
     times = PartTimes(device)
     warm_up, counted = 2 * config.clip_length, max(frames // stride, 1) * stride
     for number, image in enumerate(islice(cycle(video), warm_up + counted)):
@@ -179,15 +177,15 @@ def time_parts(
             with times.part("transfer"):
                 pixels, place = transform(image)
             with times.part("rest of the frame graph"):
-                window.append(network.extract(pixels[None, None]))
-            if (number + 1) % stride or len(window) < config.clip_length:
+                window.push(network.extract(pixels[None, None]))
+            if window.open < stride:
                 continue
             with times.part("rest of the clip graph"):
-                prediction, state = network.step(concatenate(list(window)), state)
-        for frame in range(-stride, 0):
+                prediction, decided = window.decode()
+        for frame in decided:
             with times.part("masks"):
                 least = manager.least_scores(network.slots)
-                observation = reader.read(prediction, frame, place, least, prototypes=state.prototypes[0])
+                observation = reader.read(prediction, frame, place, least, prototypes=window.state.prototypes[0])
             with times.part("tracks"):
                 tracks = manager.update(observation.slots)
             with times.part("masks"):

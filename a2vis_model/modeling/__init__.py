@@ -4,6 +4,7 @@ from .a2vis import A2VIS, ClipOutput, Stage, VideoNetwork
 from .baselines import VITA, FrameQueryTracker, GenVIS, Mask2FormerVIS
 from .build import build_detector, build_model, freeze
 from .classification_head import ClassificationHead
+from .clip_window import ClipWindow
 from .deformable_attention import DeformableAttention, sample_bilinear
 from .detector import Detector, DetectorOutput, FrameDetections
 from .features import ClipPrediction, ClipState, FrameFeatures, StreamNetwork, concatenate, recycle_slots
@@ -24,6 +25,7 @@ __all__ = [
     "ClipOutput",
     "ClipPrediction",
     "ClipState",
+    "ClipWindow",
     "DecoderLevel",
     "DeformableAttention",
     "Detector",
