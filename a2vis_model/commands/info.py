@@ -5,9 +5,9 @@ import json
 from typing import Any
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from ..compat import fake_tensors
 from ..config import ModelConfig, load_config
 from ..modeling import FrameFeatures, VideoNetwork, build_model
 
@@ -47,7 +47,7 @@ def describe(config: ModelConfig) -> dict[str, Any]:
     A frame costs `frame` once, and `clip` whenever a clip is decoded: at every frame with stride 1, at every
     third with stride 3.
     """
-    with FakeTensorMode():
+    with fake_tensors():
         model = build_model(config).eval().requires_grad_(False)
         images = torch.zeros(1, config.clip_length, 3, config.input_height, config.input_width)
         with FlopCounterMode(display=False) as frame_counter:

@@ -15,9 +15,12 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools import mask as coco_mask
 
+from ..extras import optional_packages
 from .problems import RecordError
+
+with optional_packages():
+    from pycocotools import mask as coco_mask
 
 BoolMask = NDArray[np.bool_]
 

@@ -8,11 +8,14 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
-from trackeval.metrics import CLEAR, HOTA, Identity
 
+from ..extras import optional_packages
 from . import run_lengths
 from .instances import Masks, Role
 from .overlaps import FrameOverlap
+
+with optional_packages():
+    from trackeval.metrics import CLEAR, HOTA, Identity
 
 MATCH_IOU = 0.5
 """An object and a prediction that overlap less are different things to CLEAR MOT, IDF1 and the timeline."""

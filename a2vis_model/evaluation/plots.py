@@ -9,10 +9,9 @@ from typing import Any
 
 import cv2
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from ..extras import optional_packages
 from ..files.atomic import replacing, write_bytes
 from ..tracking.overlay import track_colour
 from . import run_lengths
@@ -20,6 +19,10 @@ from .files import Comparison
 from .instances import Track, VideoInfo, track_boxes
 from .occlusion import start_when_seen
 from .video_score import Timeline, VideoScore
+
+with optional_packages():
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
 
 Image = NDArray[np.uint8]
 FrameReader = Callable[[VideoInfo, int], Image]

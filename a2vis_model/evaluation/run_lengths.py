@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools import mask as _mask
 
 from ..data.masks import RleMask
 from ..data.problems import RecordError
+from ..extras import optional_packages
+
+with optional_packages():
+    from pycocotools import mask as _mask
 
 _coco: Any = _mask
 

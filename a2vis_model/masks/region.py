@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..extras import optional_packages
 from ..preprocessing import Placement
 
 LOGIT_STRIDE = 4
@@ -86,8 +87,9 @@ class RegionMask:
 
     def coco_rle(self) -> dict[str, Any]:
         """COCO's compressed run lengths: {"size": [height, width], "counts": str}."""
-        # Here alone: what runs on a robot needs no pycocotools.
-        from pycocotools import mask as coco_mask
+        # Imported here, since what runs on a robot needs no pycocotools.
+        with optional_packages():
+            from pycocotools import mask as coco_mask
 
         counts: Any = coco_mask.encode(np.asfortranarray(self.full(), np.uint8))["counts"]
         return {"size": [self.image_height, self.image_width], "counts": counts.decode("ascii")}

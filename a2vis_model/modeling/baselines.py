@@ -238,6 +238,9 @@ class FrameQueryTracker(VideoNetwork):
 
 def _follow(last: Tensor, now: Tensor) -> Tensor:
     """Order a frame's queries [Q, C] like the last frame's, by greatest total cosine similarity."""
+    # Imported here, since it takes half a second that no other network needs to be built.
+    from scipy.optimize import linear_sum_assignment
+
     similarity = nn.functional.cosine_similarity(last[:, None], now[None], dim=-1)
     from scipy.optimize import linear_sum_assignment  # a third of a second, which no other network has to wait for
 

@@ -7,7 +7,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools import mask as _coco
+
+from ..extras import optional_packages
+
+with optional_packages():
+    from pycocotools import mask as _coco
 
 # Its type stubs want their own private dictionary type.
 coco: Any = _coco

@@ -3,9 +3,13 @@
 from typing import Any
 
 import numpy as np
-from pycocotools import mask as _coco
+
+from a2vis_model.extras import optional_packages
 
 from ..planner.mask_codec import RunLengthMask, decode_image, encode_image
+
+with optional_packages():
+    from pycocotools import mask as _coco
 
 
 def to_coco(mask: RunLengthMask, height: int, width: int) -> dict[str, Any]:
