@@ -15,6 +15,7 @@ from pycocotools import mask as coco
 
 from a2vis_model.commands import render as render_command
 from a2vis_model.errors import A2VISError
+from a2vis_model.masks import coco as rle
 from a2vis_model.render import (
     CLASS_NAMES,
     RenderedClip,
@@ -22,7 +23,6 @@ from a2vis_model.render import (
     clip_seed,
     fishbowl_writer,
     render_clip,
-    rle,
     robot_world,
     write_clip,
 )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from ..errors import A2VISError, printable
+from ..errors import A2VISError, RecordError, printable
 
 logger = logging.getLogger(__name__)
 
@@ -37,10 +37,6 @@ class DataError(A2VISError):
         cause = self.args[0]
         # A loader process rebuilds its exceptions from their text alone.
         return cause if isinstance(cause, DataProblem) else DataProblem("?", "?", str(cause))
-
-
-class RecordError(ValueError):
-    """Says what is wrong with a record; whoever knows the file and the record's name adds them."""
 
 
 class ProblemLog:

@@ -19,12 +19,12 @@ from ..config import ModelConfig, load_config
 from ..data import Dataset, VideoRecord, open_dataset
 from ..data.fishbowl import find_layout
 from ..data.labels import LABELS_FILE, labels_file
-from ..data.masks import RleMask
 from ..data.problems import DataError, DataProblem, ProblemLog, RecordError
 from ..data.video import MaskTrack
 from ..errors import A2VISError
 from ..files.atomic import replacing
 from ..machine import code_hash, file_hash, processor_name
+from ..masks.coco import RleMask, encode
 from ..modeling import VideoNetwork, build_model, freeze
 from ..shipped import DEFAULT_WEIGHTS, find_weights
 from ..weights import load_weights, read_config
@@ -34,7 +34,6 @@ from .instances import Rle, Track, VideoInfo
 from .plots import FrameReader, Image
 from .prediction import PredictionSettings
 from .provenance import data_hash
-from .run_lengths import encode
 from .scoring import quiet_loaders
 from .youtube_vis import ground_truth_document, ground_truth_record, write_json
 

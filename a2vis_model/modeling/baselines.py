@@ -242,7 +242,6 @@ def _follow(last: Tensor, now: Tensor) -> Tensor:
     from scipy.optimize import linear_sum_assignment
 
     similarity = nn.functional.cosine_similarity(last[:, None], now[None], dim=-1)
-    from scipy.optimize import linear_sum_assignment  # a third of a second, which no other network has to wait for
 
     # Ties, as in the first frame, keep the order.
     similarity = similarity + 1e-6 * torch.eye(len(now), device=now.device)

@@ -13,9 +13,9 @@ class ClipWindow:
     """The last N_c frames of a stream and the network's state behind them.
 
     A clip always has N_c frames, since engines have static shapes. Until N_c frames have come the oldest stands in
-    for the missing ones. Frames that an earlier clip has decided stay in the window, so a clip that is decoded before N_c
-    new frames have come, as at the end of a video, sees them again. The offline variants (VITA, Mask2Former-VIS) keep
-    every frame since `reset()` and take all of them as one clip.
+    for the missing ones. Frames that an earlier clip has decided stay in the window, so a clip that is decoded before
+    N_c new frames have come, as at the end of a video, sees them again. The offline variants (VITA, Mask2Former-VIS)
+    keep every frame since `reset()` and take all of them as one clip.
 
     Args:
         network: what decodes the clips.
@@ -29,6 +29,7 @@ class ClipWindow:
         self.network = network
         self._length = None if config.offline else config.clip_length
         self._frames: deque[FrameFeatures] = deque(maxlen=self._length)
+        self._open: int
         self.reset()
 
     @property
