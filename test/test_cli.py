@@ -101,6 +101,13 @@ def test_an_engine_built_ahead_is_what_predict_runs(tmp_path, weights, video, mo
     assert "choose compile or tensorrt" in capsys.readouterr().err
 
 
+def test_info_takes_single_values(capsys):
+    assert main(["info", "--set", "samh.key_stride=16", "--set", "classes=[cup]", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["features"]["amodal_attention"] == [1, 3, 64, 16, 24]
+    assert main(["info", "--set", "samh.key_stride=5"]) == 2
+    assert "samh.key_stride=5; choose" in capsys.readouterr().err
+
+
 def test_info_prints_text_and_json(capsys):
     assert main(["info", "--preset", "r50"]) == 0
     assert "61,009,612" in capsys.readouterr().out

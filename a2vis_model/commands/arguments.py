@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from ..backends import BACKENDS, PRECISIONS, Backend, BackendName, default_cache, prepare_backend
-from ..config import ModelConfig
+from ..config import ModelConfig, change_config, load_config, parse_changes
 from ..errors import A2VISError
 from ..modeling import VideoNetwork
 from ..shipped import DEFAULT_WEIGHTS
@@ -22,6 +22,22 @@ def add_weights_argument(parser: argparse.ArgumentParser) -> None:
         metavar="NAME|FILE",
         help="name of weights that ship, see 'a2vis weights', or a weight file (default: %(default)s)",
     )
+
+
+def add_set_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare single values of the network's configuration; `parse_changes` reads them."""
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="another value than the preset's or the weights', such as samh.key_stride=8; may be given again",
+    )
+
+
+def network_config(args: argparse.Namespace) -> ModelConfig:
+    """The configuration of --preset and --variant, with the changes of --set."""
+    return change_config(load_config(args.preset, getattr(args, "variant", "a2vis")), parse_changes(args.set))
 
 
 def add_backend_arguments(parser: argparse.ArgumentParser, backend: BackendName = "auto") -> None:

@@ -8,8 +8,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..compat import fake_tensors
-from ..config import ModelConfig, load_config
+from ..config import ModelConfig
 from ..modeling import FrameFeatures, VideoNetwork, build_model
+from .arguments import add_set_argument, network_config
 
 # The parts as the flop counter names them, by class, in the order a frame meets them.
 _FRAME_PARTS = {
@@ -31,12 +32,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("--preset", default="onboard", help="name or YAML file (default: %(default)s)")
     parser.add_argument("--variant", default="a2vis", help="variant of the network (default: %(default)s)")
+    add_set_argument(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the description."""
-    description = describe(load_config(args.preset, args.variant))
+    description = describe(network_config(args))
     print(json.dumps(description, indent=2) if args.json else _text(description))
     return 0
 

@@ -14,7 +14,7 @@ from typing import Any, get_args
 import torch
 
 from ..calibration import favour_objects
-from ..config import ModelConfig, load_config, preset_names, variant_names
+from ..config import ModelConfig, change_config, load_config, parse_changes, preset_names, variant_names
 from ..data.labels import LABELS_HELP, LabelRules
 from ..data.problems import DataError
 from ..errors import A2VISError, ConfigError
@@ -79,6 +79,13 @@ def _add_stage_arguments(parser: argparse.ArgumentParser) -> None:
     add("--preset", help=f"{', '.join(preset_names())}, or a YAML file")
     add("--variant", default="a2vis", help=f"one of {', '.join(variant_names())} (%(default)s)")
     add("--classes", metavar="A,B,...", help="class names, if not the preset's")
+    add(
+        "--set",
+        nargs="+",
+        action="extend",
+        metavar="KEY=VALUE",
+        help="other values than the preset's, such as samh.key_stride=8",
+    )
     add(
         "--init",
         metavar="NAME|FILE",
@@ -324,7 +331,8 @@ def _names() -> str:
 
 
 def _model_config(args: argparse.Namespace) -> ModelConfig:
-    return load_config(args.preset, args.variant, **_overrides(args))
+    config = load_config(args.preset, args.variant, **_overrides(args))
+    return change_config(config, parse_changes(args.set or ()))
 
 
 def _origin(args: argparse.Namespace) -> dict[str, Any]:
