@@ -1,6 +1,6 @@
 """Make a moving picture for a page out of a video, such as the overlay.mp4 of `a2vis predict`.
 
-    .venv/bin/python tools/moving_picture.py out/overlay.mp4 docs/images/onboard.webp --start 0.3 --seconds 5
+.venv/bin/python tools/moving_picture.py out/overlay.mp4 docs/images/onboard.webp --start 0.3 --seconds 5
 """
 
 import argparse
