@@ -12,7 +12,7 @@ from torch import Tensor
 
 from a2vis_model import load_weights
 from a2vis_model.config import UpdateConfig
-from a2vis_model.modeling import A2VIS, AmodalFeatureExtraction, PrototypeGate, PrototypeUpdate, clip_of
+from a2vis_model.modeling import A2VIS, AmodalFeatureExtraction, PrototypeGate, PrototypeUpdate, split_clips
 from a2vis_model.training import make_objective, objectives, warm_start
 from a2vis_model.training.losses import HiddenPixels, PointSampling, mask_losses
 from a2vis_model.training.matching import NONE
@@ -42,10 +42,10 @@ def test_training_unrolls_exactly_what_a_stream_does(variant: str) -> None:
     seeds = []
     for k in range(3):
         seeds.append(state.prototypes)
-        prediction, state = model.step(clip_of(features, 3, k), state)
+        prediction, state = model.step(split_clips(features, 3)[k], state)
         torch.testing.assert_close(unrolled.tracks.classes[k : k + 1], prediction.classes)
         torch.testing.assert_close(unrolled.tracks.visible[k : k + 1], prediction.visible)
-    own = model.prototypes(clip_of(features, 3, 2).queries, seeds[2]).layers[-1]
+    own = model.prototypes(split_clips(features, 3)[2].queries, seeds[2]).layers[-1]
     assert torch.allclose(unrolled.prototypes.layers[-1][2:], own, atol=1e-5) == (variant == "a2vis")
 
 

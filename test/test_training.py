@@ -35,7 +35,7 @@ from a2vis_model.cli import main
 from a2vis_model.config import config_to_dict
 from a2vis_model.data.problems import DataError, DataProblem
 from a2vis_model.data.video import Sample
-from a2vis_model.modeling import SetPrediction, TrackPrediction, clip_of
+from a2vis_model.modeling import SetPrediction, TrackPrediction, split_clips
 from a2vis_model.preprocessing import FrameTransform
 from a2vis_model.render import render_clip, write_clip
 from a2vis_model.training import (
@@ -494,7 +494,7 @@ def test_unrolled_training_is_what_inference_does_clip_by_clip(variant: str) -> 
         state = model.initial_state(2)
         assert tracks is not None
         for k in range(2):
-            prediction, state = model.step(clip_of(features, 2, k), state)
+            prediction, state = model.step(split_clips(features, 2)[k], state)
             assert prediction.visible is not None
             assert torch.allclose(tracks.classes[k::2], prediction.classes, atol=1e-4)
             assert torch.allclose(tracks.visible[k::2], prediction.visible, atol=1e-3)

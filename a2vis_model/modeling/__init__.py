@@ -11,7 +11,7 @@ from .features import ClipPrediction, ClipState, FrameFeatures, StreamNetwork, c
 from .frame_decoder import DecoderLevel, FrameDecoder
 from .instance_prototypes import InstancePrototypes, Prototypes
 from .pixel_decoder import PixelDecoder, PixelFeatures
-from .predictions import SetPrediction, TrackPrediction, Unrolled, clip_of
+from .predictions import SetPrediction, TrackPrediction, Unrolled, split_clips
 from .prototype_update import PrototypeGate, PrototypeUpdate
 from .samh import SAMH, AmodalFeatureExtraction
 from .visible_mask_head import VisibleMaskHead
@@ -51,9 +51,9 @@ __all__ = [
     "VisibleMaskHead",
     "build_detector",
     "build_model",
-    "clip_of",
     "concatenate",
     "freeze",
     "recycle_slots",
     "sample_bilinear",
+    "split_clips",
 ]

@@ -14,10 +14,10 @@ from .predictions import (
     SetPrediction,
     TrackPrediction,
     Unrolled,
-    clip_of,
     clips_as_items,
     interleave,
     join_prototypes,
+    split_clips,
 )
 from .prototype_update import PrototypeGate, PrototypeUpdate
 from .samh import SAMH
@@ -295,8 +295,8 @@ class A2VIS(PrototypeNetwork):
     def unroll(self, features: FrameFeatures, clips: int) -> Unrolled:
         prototypes = self.initial_state(len(features.mask_features)).prototypes
         outputs: list[ClipOutput] = []
-        for k in range(clips):
-            outputs.append(self.decode(clip_of(features, clips, k), prototypes))
+        for clip in split_clips(features, clips):
+            outputs.append(self.decode(clip, prototypes))
             prototypes = outputs[-1].global_prototypes
         own = join_prototypes([output.clip_prototypes for output in outputs])
         return Unrolled(

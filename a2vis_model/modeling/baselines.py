@@ -16,7 +16,7 @@ from .frame_decoder import DecoderLevel
 from .instance_prototypes import InstancePrototypes, Prototypes
 from .layers import BLOCKED, mask_product
 from .position import sine_position_3d
-from .predictions import SetPrediction, Unrolled, clip_of, join_prototypes
+from .predictions import SetPrediction, Unrolled, join_prototypes, split_clips
 from .visible_mask_head import VisibleMaskHead
 
 
@@ -36,7 +36,7 @@ class VITA(PrototypeNetwork):
         return self.read_answer(self.prototypes(features.queries), features), state
 
     def unroll(self, features: FrameFeatures, clips: int) -> Unrolled:
-        own = join_prototypes([self.prototypes(clip_of(features, clips, k).queries) for k in range(clips)])
+        own = join_prototypes([self.prototypes(clip.queries) for clip in split_clips(features, clips)])
         return Unrolled(clips=self.read_prototypes(own, features, clips), owners="matched", prototypes=own)
 
 
@@ -104,8 +104,8 @@ class GenVIS(PrototypeNetwork):
                 memory_used=state.memory_used[:, :, -clips:],
             )
         outputs: list[Prototypes] = []
-        for k in range(clips):
-            clip, state = self._model(clip_of(features, clips, k), state)
+        for clip_features in split_clips(features, clips):
+            clip, state = self._model(clip_features, state)
             outputs.append(clip)
         own = join_prototypes(outputs)
         return Unrolled(clips=self.read_prototypes(own, features, clips), owners="clips", prototypes=own)

@@ -49,18 +49,18 @@ class Unrolled(NamedTuple):
     """The last layer's [I, Q, C] and tokens [I, T, fQ, C], for the similarity loss."""
 
 
-def clip_of(features: FrameFeatures, clips: int, k: int) -> FrameFeatures:
-    """The features of the k-th of `clips` equally long clips."""
+def split_clips(features: FrameFeatures, clips: int) -> list[FrameFeatures]:
+    """The features of each of `clips` equally long clips.
 
-    def cut(x: Tensor | None) -> Tensor | None:
-        return None if x is None else x.unflatten(1, (clips, -1))[:, k]
+    All are cut at once, since of each single cut the gradient would be as large as all of the features.
+    """
 
-    return FrameFeatures(
-        queries=cut(features.queries),
-        mask_features=features.mask_features.unflatten(1, (clips, -1))[:, k],
-        amodal_attention=cut(features.amodal_attention),
-        amodal_features=cut(features.amodal_features),
-    )
+    def cut(x: Tensor | None) -> Sequence[Tensor | None]:
+        return [None] * clips if x is None else x.unflatten(1, (clips, -1)).unbind(1)
+
+    maps = features.mask_features.unflatten(1, (clips, -1)).unbind(1)
+    parts = (cut(features.queries), maps, cut(features.amodal_attention), cut(features.amodal_features))
+    return [FrameFeatures(*clip) for clip in zip(*parts, strict=True)]
 
 
 def clips_as_items(x: Tensor, clips: int) -> Tensor:
