@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from .config import ModelConfig
+from .machine import processor_name
 from .modeling import ClipWindow, StreamNetwork
 from .preprocessing import FrameTransform
 from .tracking.observations import FrameReader
@@ -37,23 +38,6 @@ NETWORK_PARTS = {
     "class head": "class_head",
 }
 """Submodules of a network by what the paper calls them; an engine has none that could be timed."""
-
-_VIDEO_FRAMES = 16
-
-
-def sample_video(height: int, width: int) -> list[NDArray[np.uint8]]:
-    """Some RGB images of plain rectangles that drift over a smooth background."""
-    rng = np.random.default_rng(0)
-    background = cv2.resize(rng.integers(60, 200, (4, 6, 3), np.uint8), (width, height))
-    colours, places = rng.integers(0, 256, (6, 3), np.uint8), rng.random((6, 2))
-    video = []
-    for t in range(_VIDEO_FRAMES):
-        image = background.copy()
-        for colour, place in zip(colours, places, strict=True):
-            y, x = ((place + 0.01 * t) % 0.7 * (height, width)).astype(int)
-            image[y : y + height // 4, x : x + width // 5] = colour
-        video.append(image)
-    return video
 
 
 @dataclass(frozen=True)
@@ -209,7 +193,7 @@ def device_name(device: torch.device) -> str:
     """The GPU's name, or the processor's and how many threads PyTorch uses of it."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{_processor()}, {torch.get_num_threads()} threads"
+    return f"{processor_name()}, {torch.get_num_threads()} threads"
 
 
 def versions() -> dict[str, Any]:
@@ -222,11 +206,3 @@ def versions() -> dict[str, Any]:
         "numpy": np.__version__,
         "opencv": cv2.__version__,
     }
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            return next(line.partition(":")[2].strip() for line in file if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()

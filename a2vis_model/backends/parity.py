@@ -4,10 +4,8 @@ Builders of engines have been wrong without a word (see docs/backends.md), and d
 comparison is made where the engine runs, every time before it does.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -15,7 +13,8 @@ from torch import Tensor
 
 from ..config import ModelConfig
 from ..modeling import ClipPrediction, ClipWindow, StreamNetwork
-from ..preprocessing import PIXEL_MEAN, PIXEL_STD, FrameTransform
+from ..preprocessing import FrameTransform
+from ..sample_video import sample_video
 from .choice import Precision
 
 CLIPS = 10
@@ -86,7 +85,7 @@ def compare(reference: StreamNetwork, candidate: StreamNetwork, config: ModelCon
     logits = _Difference()
     differences: list[Tensor] = []
     expected, found = _Stream(reference, config), _Stream(candidate, config)
-    for image in _video(config):
+    for image in sample_video(config.input_height, config.input_width, CLIPS):
         first, second = expected.push(image), found.push(image)
         for overlap, a, b in zip(masks, _logits(first), _logits(second), strict=True):
             overlap.add(a > 0, b > 0)
@@ -160,23 +159,3 @@ def _logits(prediction: ClipPrediction) -> tuple[Tensor, Tensor]:
     if prediction.visible is None or prediction.amodal is None:
         raise ValueError("the network predicts one kind of masks only; compare an A2VIS with SAMH")
     return prediction.visible, prediction.amodal
-
-
-def _video(config: ModelConfig) -> Iterator[NDArray[np.uint8]]:
-    """A fixed video of images [H, W, 3] of the network's size: plain rectangles drift over a smooth background.
-
-    Smooth, because in noise the sign of a mask logit is noise too.
-    """
-    height, width = config.input_height, config.input_width
-    random = np.random.default_rng(0)
-    coarse = random.normal(PIXEL_MEAN, PIXEL_STD, (4, 6, 3)).clip(0, 255).astype(np.uint8)
-    background = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
-    colours = random.normal(PIXEL_MEAN, 1.5 * np.array(PIXEL_STD), (4, 3)).clip(0, 255).astype(np.uint8)
-    places = random.random((4, 2))
-    speeds = random.uniform(-0.02, 0.02, (4, 2))
-    for t in range(CLIPS):
-        image = background.copy()
-        for colour, place in zip(colours, places + t * speeds, strict=True):
-            top, left = (int(x * size) for x, size in zip(place % 0.7, (height, width), strict=True))
-            image[top : top + height // 4, left : left + width // 5] = colour
-        yield image

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..config import ModelConfig, parse_changes
+from ..devices import choose_device
 from ..errors import A2VISError
 from ..modeling import VideoNetwork, build_model, freeze
 from ..profiling import (
@@ -17,15 +18,16 @@ from ..profiling import (
     device_name,
     memory_mib,
     network_parts,
-    sample_video,
     time_parts,
     time_stream,
     versions,
 )
+from ..sample_video import sample_video
 from ..tracking.streaming import StreamingTracker
 from ..tracking.tracks import TrackSettings
 from ..weights import load_weights
-from .arguments import add_backend_arguments, add_set_argument, backend_from, choose_device, network_config, parse_size
+from .arguments import add_backend_arguments, add_set_argument, backend_from, network_config
+from .sizes import parse_size
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

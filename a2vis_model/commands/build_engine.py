@@ -5,6 +5,7 @@ import time
 
 from ..backends.progress import spoken
 from ..config import parse_changes
+from ..devices import choose_device
 from ..errors import A2VISError
 from ..modeling import freeze
 from ..weights import load_weights
@@ -13,7 +14,6 @@ from .arguments import (
     add_set_argument,
     add_weights_argument,
     backend_from,
-    choose_device,
     engine_cache,
     resize,
 )

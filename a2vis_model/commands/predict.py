@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ..config import parse_changes
+from ..devices import choose_device
 from ..errors import A2VISError
 from ..files.atomic import write_text
 from ..files.video_io import DamageLog, VideoInput, VideoWriter
@@ -28,7 +29,6 @@ from .arguments import (
     add_set_argument,
     add_weights_argument,
     backend_from,
-    choose_device,
     resize,
 )
 

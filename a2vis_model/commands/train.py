@@ -17,6 +17,7 @@ from ..calibration import favour_objects
 from ..config import ModelConfig, change_config, load_config, parse_changes, preset_names, variant_names
 from ..data.labels import LABELS_HELP, LabelRules
 from ..data.problems import DataError
+from ..devices import choose_device
 from ..errors import A2VISError, ConfigError
 from ..machine import cores
 from ..modeling import VideoNetwork, build_model
@@ -455,16 +456,12 @@ def _overrides(args: argparse.Namespace) -> dict[str, Sequence[str]]:
 
 
 def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        raise A2VISError("--device cuda: PyTorch finds no GPU; use --device cpu, or install PyTorch with CUDA")
-    if name not in ("cpu", "cuda"):
-        raise A2VISError(f"--device {name}: choose auto, cpu or cuda")
-    if name == "cuda":
+    """The device of `--device`; of several processes on a machine each has its own GPU."""
+    device = choose_device(name)
+    if device.type == "cuda":
         torch.cuda.set_device(distributed.local_rank())
         return torch.device("cuda", distributed.local_rank())
-    return torch.device(name)
+    return device
 
 
 def _default_workers() -> int:

@@ -71,3 +71,14 @@ class ProblemLog:
             self.report(error.problem)
         except RecordError as error:
             self.report(DataProblem(file, record, str(error)))
+
+
+@contextmanager
+def quiet_loaders() -> Iterator[None]:
+    """Keep back the warnings that loaders log, for whoever names all problems at the end."""
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -19,7 +19,7 @@ from ..config import ModelConfig, change_config, load_config, parse_changes
 from ..data import Dataset, VideoRecord, open_dataset
 from ..data.formats import paths_beside
 from ..data.labels import LABELS_FILE, labels_file
-from ..data.problems import DataError, DataProblem, ProblemLog, RecordError
+from ..data.problems import DataError, DataProblem, ProblemLog, RecordError, quiet_loaders
 from ..data.video import MaskTrack
 from ..errors import A2VISError
 from ..files.atomic import replacing
@@ -34,7 +34,6 @@ from .instances import Rle, Track, VideoInfo
 from .plots import FrameReader, Image
 from .prediction import PredictionSettings
 from .provenance import data_hash
-from .scoring import quiet_loaders
 from .youtube_vis import ground_truth_document, ground_truth_record, write_json
 
 TRUTH, RANKED, TRACKED = "ground_truth.json", "predictions.json", "tracks.json"
