@@ -30,12 +30,12 @@ NETWORK_PARTS = {
     "backbone": "detector.backbone",
     "pixel decoder": "detector.pixel_decoder",
     "frame decoder": "detector.frame_decoder",
-    "amodal features": "samh.features",
+    "amodal feature extraction": "samh.features",
     "instance prototypes": "prototypes",
     "prototype update": "update",
     "visible mask head": "visible_head",
     "SAMH": "samh",
-    "class head": "class_head",
+    "classification head": "class_head",
 }
 """Submodules of a network by what the paper calls them; an engine has none that could be timed."""
 
