@@ -22,13 +22,13 @@ set -e
 apt-get update
 # install.md: begin
 apt-get install -y --no-install-recommends python3-venv
+. /opt/ros/jazzy/setup.bash
+rosdep update
+rosdep install --from-paths src --ignore-src -y --skip-keys "python3-pytorch-pip python3-rosbags-pip"
 python3 -m venv --system-site-packages ~/a2vis
 . ~/a2vis/bin/activate
 pip install --upgrade pip
 pip install --group src/a2vis_ros/pyproject.toml:robot
-. /opt/ros/jazzy/setup.bash
-rosdep update
-rosdep install --from-paths src --ignore-src -y --skip-keys "python3-pytorch-pip python3-rosbags-pip"
 colcon build --packages-select a2vis_ros
 # install.md: end
 rm -rf /var/lib/apt/lists/*

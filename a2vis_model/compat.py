@@ -15,6 +15,8 @@ from torch import Tensor
 from torch.export import ExportedProgram
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
+Tensors = tuple[Tensor, ...] | list[Tensor]
+
 READ_IN = "2.13.0"
 """The version of PyTorch whose source these functions were written after."""
 
@@ -60,7 +62,7 @@ def fake_tensors() -> Any:
     return FakeTensorMode()
 
 
-def lerp_each(tensors: list[Tensor], ends: list[Tensor], weight: float) -> None:
+def lerp_each(tensors: Tensors, ends: Tensors, weight: float) -> None:
     """Move each tensor in place towards its end by the share `weight`, all in one operation."""
     torch._foreach_lerp_(tensors, ends, weight)
 

@@ -25,7 +25,7 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=12.0, help="frames a second of the picture (%(default)s)")
     parser.add_argument("--quality", type=int, default=60, help="of WebP, 0 to 100 (%(default)s)")
     args = parser.parse_args()
-    frames = []
+    frames: list[Image.Image] = []
     for seconds, image in VideoInput.open(args.video).frames(DamageLog(str(args.video))):
         if seconds >= args.start + args.seconds:
             break
