@@ -20,12 +20,12 @@ def allowed(enclave: str) -> set[str]:
 @pytest.mark.parametrize(
     ("enclave", "modules"),
     [
-        ("/a2vis/node", ("node/a2vis_node.py", "node/image_stream.py", "node/status_publisher.py")),
+        ("/a2vis/node", ("node/a2vis_node.py", "node/image_stream.py", "node/outputs.py", "node/status_publisher.py")),
         ("/a2vis/occlusion_monitor", ("planner/occlusion_monitor.py",)),
     ],
 )
 def test_the_policy_allows_what_the_programs_use(enclave: str, modules: tuple[str, ...]) -> None:
-    pattern = re.compile(r"""(?:_publisher|create_service)\(\s*[\w.]+,\s*"([^"]+)\"""")
+    pattern = re.compile(r"""(?:(?:_publisher|create_service)\(\s*[\w.]+,\s*|    topic = )"([^"]+)\"""")
     used = {name for module in modules for name in pattern.findall((ROOT / "a2vis_ros" / module).read_text("utf-8"))}
     assert used
     assert used <= allowed(enclave)

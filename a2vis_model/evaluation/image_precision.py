@@ -17,10 +17,10 @@ from ..config import ModelConfig
 from ..data import Dataset
 from ..data.problems import DataError
 from ..extras import optional_packages
+from ..masks.coco import areas, boxes, encode
 from ..modeling import ClipPrediction, VideoNetwork
 from ..preprocessing import FrameTransform
 from ..tracking.observations import FrameReader
-from .run_lengths import areas, boxes, encode
 
 with optional_packages():
     from pycocotools.coco import COCO

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from ..errors import A2VISError
 from ..extras import optional_packages
+from ..masks.coco import Rle
 from .clip import RenderedClip, RenderedObject
-from .rle import Rle
 
 with optional_packages():
     import av
