@@ -18,8 +18,8 @@ RCLError = rclpy_implementation.RCLError
 class ServingLifecycleNode(LifecycleNode):
     """A lifecycle node that answers services while a transition runs, and survives a transition that is not allowed.
 
-    rclpy's own node puts the services of its transitions into a group that excludes all others, and lets the error of
-    a transition that the state does not allow end the program.
+    rclpy's own node puts the services of its transitions into a group that excludes all others, and Jazzy's lets the
+    error of a transition that the state does not allow end the program.
 
     Args:
         name: of the node.
