@@ -28,8 +28,8 @@ from a2vis_model.render import render_clip, write_clip  # noqa: E402
 from a2vis_model.training.checkpoint import Checkpoint  # noqa: E402
 from a2vis_model.training.loop import CHECKPOINT, LAST  # noqa: E402
 
-COMMAND, RECORDER, NODE = "a2vis_model.cli", "a2vis_ros.bag_recorder", "a2vis_ros.node"
-_IMPORTED = (COMMAND, "a2vis_model.evaluation.evaluate_command", "a2vis_model.training.command", RECORDER, NODE)
+COMMAND, RECORDER, NODE = "a2vis_model.cli", "a2vis_ros.bags.recorder", "a2vis_ros.node.a2vis_node"
+_IMPORTED = (COMMAND, "a2vis_model.commands.evaluate", "a2vis_model.commands.train", RECORDER, NODE)
 _FLUSH_S = 3.0
 """A recorder flushes every second; on a busy machine somewhat later."""
 _PATIENCE_S = 300.0
@@ -204,7 +204,7 @@ def kill_recorder(victims: Victims, folder: Path, rounds: int, moments: random.R
     from a2vis_ros.msg import TrackedInstanceArray
     from ros_helpers import Peer
 
-    from a2vis_ros.bags import TRACKS, BagReader
+    from a2vis_ros.bags.bag_files import TRACKS, BagReader
 
     peer = Peer()
     publisher = peer.node.create_publisher(TrackedInstanceArray, TRACKS, 100)
