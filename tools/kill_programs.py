@@ -21,6 +21,7 @@ import psutil  # noqa: E402
 import yaml  # noqa: E402
 from conftest import tiny_config, tiny_model  # noqa: E402
 from forked_programs import ForkedPrograms  # noqa: E402
+from ros_helpers import Peer, arguments, image  # noqa: E402, and with it a ROS domain of its own
 
 from a2vis_model import load_weights, save_weights  # noqa: E402
 from a2vis_model.config import config_to_dict  # noqa: E402
@@ -202,7 +203,6 @@ def kill_trainer(victims: Victims, folder: Path, rounds: int, moments: random.Ra
 def kill_recorder(victims: Victims, folder: Path, rounds: int, moments: random.Random, findings: Findings) -> None:
     """Bags hold all messages but those of the last seconds, in order."""
     from a2vis_ros.msg import TrackedInstanceArray
-    from ros_helpers import Peer
 
     from a2vis_ros.bags.bag_files import TRACKS, BagReader
 
@@ -232,7 +232,6 @@ def kill_recorder(victims: Victims, folder: Path, rounds: int, moments: random.R
 def kill_node(victims: Victims, folder: Path, rounds: int, moments: random.Random, findings: Findings) -> None:
     """A node starts again after each, and answers images."""
     from a2vis_ros.msg import TrackedInstanceArray
-    from ros_helpers import Peer, arguments, image
     from sensor_msgs.msg import Image
 
     _, weights = material(folder)
