@@ -1,12 +1,13 @@
 """Starts programs of this package in processes forked from one that has imported them.
 
-An import of PyTorch takes seconds, and longer on busy cores; whoever starts a program hundreds of times waits for little
-else. The processes are otherwise as any: a session of their own, their own arguments, their usual end.
+An import of PyTorch takes seconds, and longer on busy cores; whoever starts a program hundreds of times waits for
+little else. The processes are otherwise as any: a session of their own, their own arguments, their usual end.
 """
 
 import importlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from types import TracebackType
 
 
 class ForkedPrograms:
-    """Programs of some modules; use it in a `with` statement.
+    """Programs of some modules; use it in a `with` statement, at whose end those that still run are killed.
 
     Args:
         modules: each with a function `main`, which takes the program's arguments from `sys.argv`.
@@ -68,6 +69,7 @@ class ForkedPrograms:
 
 def _serve(answers: int) -> str | None:
     """Answer requests from standard input; returns in every new process the module that it is to run."""
+    running: set[int] = set()
     os.write(answers, b"0\n")
     for line in iter(sys.stdin.readline, ""):
         request = json.loads(line)
@@ -76,13 +78,17 @@ def _serve(answers: int) -> str | None:
                 os.close(answers)
                 _become(request["start"], request["log"])
                 return str(request["start"][0])
+            running.add(pid)
             answer = pid
         elif "ended" in request:
             # WNOWAIT leaves the status for the call that waits.
             answer = int(os.waitid(os.P_PID, request["ended"], os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None)
         else:
             answer = os.waitstatus_to_exitcode(os.waitpid(request["wait"], 0)[1])
+            running.remove(request["wait"])
         os.write(answers, f"{answer}\n".encode())
+    for pid in running:
+        os.kill(pid, signal.SIGKILL)
     return None
 
 
