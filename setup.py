@@ -35,6 +35,7 @@ setup(
         "pyyaml>=6",
         "safetensors>=0.4",
         "scipy>=1.11",
+        "simplejpeg>=1.8",
         "torch>=2.7",
         "tqdm>=4.66",
         "trackeval==1.3.0",

@@ -17,6 +17,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from ..errors import VideoError
+from .jpeg import jpeg_damage
 
 _FORMATS = (
     "mov,matroska,avi,mpegts,mpeg,mpegvideo,h264,hevc,av1,obu,ivf,m4v,flv,asf,ogg,mxf,mjpeg,gif,apng,dv,nut,"
@@ -113,6 +114,8 @@ def upright_pixels(frame: av.VideoFrame) -> NDArray[np.uint8]:
 
 def is_packet_damaged(packet: Packet, codec: str, extradata: bytes | None) -> bool:
     """Whether the bytes of a packet cannot be what an encoder wrote, although a decoder may step over them."""
+    if codec == "mjpeg":
+        return bool(jpeg_damage(bytes(packet)))
     # In mp4 and Matroska the parameter sets begin with a version, and NAL units with their length in 4 bytes.
     length_size = {"h264": 4, "hevc": 21}.get(codec)
     if length_size is None or not extradata or len(extradata) <= length_size or extradata[0] != 1:

@@ -12,6 +12,7 @@ REQUIRED = {
     "cv2": f"{_PIP} opencv-python-headless",
     "safetensors": f"{_PIP} safetensors",
     "scipy": f"{_PIP} scipy",
+    "simplejpeg": f"{_PIP} simplejpeg",
     "tqdm": f"{_PIP} tqdm",
     "yaml": f"{_PIP} pyyaml",
 }
