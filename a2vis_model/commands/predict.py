@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from ..data.problems import add_strict_argument
 from ..errors import A2VISError
 from ..files.atomic import write_text
 from ..files.video_io import DamageLog, VideoInput, VideoWriter
@@ -35,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")
     add_backend_arguments(parser)
     parser.add_argument("--no-overlay", action="store_true", help="write tracks.json alone")
-    parser.add_argument("--strict", action="store_true", help="stop at the first damaged frame; nothing is written")
+    add_strict_argument(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress on standard error")
 
 
