@@ -1,11 +1,10 @@
 """The subscription's own callback, in a node that is active: no message ends it, and the books add up."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ros_helpers import needs_ros
+from ros_helpers import free_domain, needs_ros
 
 pytest.importorskip("hypothesis", reason="hypothesis is not installed; pip install -e '.[test]'")
 pytestmark = needs_ros
@@ -20,7 +19,7 @@ def test_hostile_messages_do_not_end_the_node(tmp_path: Path, monkeypatch: pytes
 
     # By itself: what hypothesis keeps of the test keeps the node's services, and under the name of the nodes of later
     # tests they would be found, and answer nobody.
-    monkeypatch.setenv("ROS_DOMAIN_ID", str(1 + int(os.environ["ROS_DOMAIN_ID"]) % 100))
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(free_domain()))
     with ImageCallback() as callback:
 
         @settings(
