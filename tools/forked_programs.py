@@ -89,6 +89,7 @@ def _serve(answers: int) -> str | None:
         os.write(answers, f"{answer}\n".encode())
     for pid in running:
         os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
     return None
 
 
