@@ -21,7 +21,7 @@ def add_strict_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--strict",
         action="store_true",
-        help="stop with an error at the first frame or record that is damaged, and write no results",
+        help="stop with an error, status 2, at the first frame or record that is damaged",
     )
 
 
