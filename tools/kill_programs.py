@@ -142,6 +142,12 @@ def material(folder: Path) -> tuple[Path, Path]:
     return folder / "data", folder / "tiny.safetensors"
 
 
+def _has_processes(number: int) -> int:
+    """1 for every tenth victim, which has processes of its own, and 0 for the others: such take most of their time to
+    import what their parents have."""
+    return int(number % 10 == 9)
+
+
 def kill_evaluator(victims: Victims, folder: Path, rounds: int, moments: random.Random, findings: Findings) -> None:
     """Runs go on where they were, and end with the same predictions as one that nobody killed."""
     data, weights = material(folder)
@@ -154,14 +160,14 @@ def kill_evaluator(victims: Victims, folder: Path, rounds: int, moments: random.
     findings.check(any(whole), "nothing was tracked, so that nothing could be lost")
     killed, output = 0, folder / "killed"
     while killed < rounds:
-        # Two jobs are processes of their own, which take most of the time to begin.
-        jobs = 2 if killed % 5 == 4 else 1
+        jobs = 1 + _has_processes(killed)
         program = victims.start(COMMAND, *options, "--jobs", jobs, "--output", output)
         time.sleep(moments.uniform(0, seconds[jobs]))
         ran = victims.kill(program)
         killed += ran
-        if not ran or killed % 5 == 0 or killed == rounds:
-            victims.finish(COMMAND, *options, "--jobs", 1, "--output", output)
+        if not ran or killed % 10 == 0 or killed == rounds:
+            if ran:
+                victims.finish(COMMAND, *options, "--jobs", 1, "--output", output)
             tracks = json.loads((output / "tracks.json").read_text())
             findings.check(tracks == whole, "an evaluation that was killed ends with other tracks")
             left = sorted(path.name for path in output.rglob("*.part"))
@@ -178,12 +184,16 @@ def kill_trainer(victims: Victims, folder: Path, rounds: int, moments: random.Ra
     plain = yaml.safe_load(json.dumps(values))
     (folder / "tiny.yaml").write_text(yaml.safe_dump(plain))
     options = ("train", "--preset", folder / "tiny.yaml", "--data", data, "--stage", "video", "--steps", 12)
-    options += ("--batch", 1, "--clips", 2, "--workers", 1, "--checkpoint-minutes", 0, "--device", "cpu", "--resume")
-    seconds = victims.finish(COMMAND, *options, "--output", folder / "whole")
-    killed, step, output = 0, 0, folder / "killed0"
+    options += ("--batch", 1, "--clips", 2, "--checkpoint-minutes", 0, "--device", "cpu", "--resume")
+    seconds = {
+        workers: victims.finish(COMMAND, *options, "--workers", workers, "--output", folder / f"whole{workers}")
+        for workers in (0, 1)
+    }
+    killed, step, output = 0, 0, Path(tempfile.mkdtemp(dir=folder))
     while killed < rounds:
-        program = victims.start(COMMAND, *options, "--output", output)
-        time.sleep(moments.uniform(0, seconds))
+        workers = _has_processes(killed)
+        program = victims.start(COMMAND, *options, "--workers", workers, "--output", output)
+        time.sleep(moments.uniform(0, seconds[workers]))
         ran = victims.kill(program)
         killed += ran
         if (output / CHECKPOINT).is_file():
@@ -191,13 +201,14 @@ def kill_trainer(victims: Victims, folder: Path, rounds: int, moments: random.Ra
             findings.check(step >= before, f"a checkpoint has step {step} where {before} were done")
         else:
             findings.check(not step, "the checkpoint of a training is gone")
-        if not ran or killed % 5 == 0 or killed == rounds:
-            victims.finish(COMMAND, *options, "--output", output)
+        if not ran or killed % 10 == 0 or killed == rounds:
+            if ran:
+                victims.finish(COMMAND, *options, "--workers", 0, "--output", output)
             findings.check(Checkpoint.load(output / CHECKPOINT).step == 12, "a training that ended has steps to do")
             load_weights(output / LAST)
             left = sorted(path.name for path in output.glob(".*.part"))
             findings.check(not left, f"a training has left {left}")
-            step, output = 0, folder / f"killed{killed}"
+            step, output = 0, Path(tempfile.mkdtemp(dir=folder))
 
 
 def kill_recorder(victims: Victims, folder: Path, rounds: int, moments: random.Random, findings: Findings) -> None:
