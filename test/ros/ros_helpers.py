@@ -18,8 +18,8 @@ from a2vis_ros.programs.processes import running
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 
-PATIENCE_S = 90.0
-"""What does not happen at all is waited for so long. On busy cores a program takes half a minute to import torch."""
+PATIENCE_S = 240.0
+"""What does not happen at all is waited for so long. On busy cores a program takes a minute to import torch."""
 
 
 def _missing() -> str:
