@@ -10,8 +10,12 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import simplejpeg
 from numpy.typing import NDArray
+
+from ..extras import optional_packages
+
+with optional_packages():
+    import simplejpeg
 
 _MARKER = re.compile(rb"\xff+[^\xff]", re.DOTALL)
 """A marker, behind any number of filling bytes."""
