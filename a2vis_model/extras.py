@@ -12,6 +12,7 @@ from .errors import A2VISError
 EXTRAS = {
     "av": "video",
     "PIL": "video",
+    "simplejpeg": "video",
     "pycocotools": "video",
     "matplotlib": "eval",
     "trackeval": "eval",

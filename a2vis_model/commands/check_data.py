@@ -13,7 +13,7 @@ from tqdm import tqdm
 from ..data.fishbowl import found_classes
 from ..data.formats import FORMATS, open_dataset
 from ..data.labels import LABELS_HELP
-from ..data.problems import DataError, ProblemLog, quiet_loaders
+from ..data.problems import DataError, ProblemLog, add_strict_argument, quiet_loaders
 from ..data.statistics import survey
 from ..errors import A2VISError
 
@@ -36,12 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "are amodal; default: labels.yaml beside it, if there",
     )
     parser.add_argument("--masks-only", action="store_true", help="do not decode the frames, which takes longest")
+    add_strict_argument(parser)
     parser.add_argument("--json", metavar="FILE", help="also write statistics and problems there")
 
 
 def run(args: argparse.Namespace) -> int:
     """Prints statistics and problems; 1 when there are problems, 0 when there are none."""
-    problems = ProblemLog()
+    problems = ProblemLog(args.strict)
     report: dict[str, Any] = {"path": args.path}
     with quiet_loaders():
         try:

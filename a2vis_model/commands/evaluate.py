@@ -128,12 +128,13 @@ def evaluate(
         precision=args.precision,
         engine_cache=str(engine_cache(args)),
         labels=args.labels,
+        strict=args.strict,
     )
     config = source.config()
     if args.stride > config.clip_length:
         raise A2VISError(f"--stride {args.stride}: choose 1 to {config.clip_length}, the clip length of {config.name}")
     output.mkdir(parents=True, exist_ok=True)
-    problems = ProblemLog()
+    problems = ProblemLog(args.strict)
     with named_at_an_error(problems):
         summary = run_evaluation(evaluation, problems, quiet=args.quiet)
     with quiet_loaders(), named_at_an_error(problems):

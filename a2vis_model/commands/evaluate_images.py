@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ..data import open_dataset
-from ..data.problems import ProblemLog
+from ..data.problems import ProblemLog, add_strict_argument
 from ..devices import choose_device
 from ..errors import A2VISError
 from ..evaluation.image_precision import ImagePrecision, image_precision
@@ -29,13 +29,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", metavar="DIR", help="folder for images.json and images.md")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="(%(default)s)")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    add_strict_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Detect, score, print and write; 1 when anything was broken, which is named."""
     weights = find_weights(args.weights)
     model, config = load_weights(weights)
-    problems = ProblemLog()
+    problems = ProblemLog(args.strict)
     dataset = open_dataset(args.data, classes=config.classes, images=args.images, labels=args.labels, problems=problems)
     precision = image_precision(model, config, dataset, device=choose_device(args.device), quiet=args.quiet)
     for problem in problems:

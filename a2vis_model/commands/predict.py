@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ..config import parse_changes
+from ..data.problems import add_strict_argument
 from ..devices import choose_device
 from ..errors import A2VISError
 from ..files.atomic import write_text
@@ -44,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")
     add_backend_arguments(parser)
     parser.add_argument("--no-overlay", action="store_true", help="write tracks.json alone")
-    parser.add_argument("--strict", action="store_true", help="stop at the first damaged frame; nothing is written")
+    add_strict_argument(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress on standard error")
 
 

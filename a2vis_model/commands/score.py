@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..data.problems import DataError, ProblemLog, quiet_loaders
+from ..data.problems import DataError, ProblemLog, add_strict_argument, quiet_loaders
 from ..errors import A2VISError
 from ..evaluation.files import TRACK_FORMATS, Comparison, open_comparison
 from ..evaluation.mot_text import BENCHMARKS
@@ -40,13 +40,14 @@ def add_job_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jobs", type=int, default=cores(), help="processes (%(default)s)")
     parser.add_argument("--no-plots", action="store_true", help="draw nothing")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    add_strict_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Score, print and write; 1 when anything was broken, which is named."""
     settings = settings_from(args)
     check_jobs(args.jobs)
-    problems = ProblemLog()
+    problems = ProblemLog(args.strict)
     with quiet_loaders(), named_at_an_error(problems):
         comparison = open_comparison(
             args.ground_truth,

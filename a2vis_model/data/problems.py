@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,15 @@ logger = logging.getLogger(__name__)
 
 _LONGEST_PART = 600
 """Characters of a problem's file, record and message each."""
+
+
+def add_strict_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare `--strict`, which means the same in every program that reads users' files."""
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="stop with an error, status 2, at the first frame or record that is damaged",
+    )
 
 
 @dataclass(frozen=True)

@@ -102,6 +102,8 @@ class Evaluation:
     engine_cache: str | None = None
     labels: str | None = None
     """File that says what is labelled in the pictures of a JSON file, instead of the one beside it."""
+    strict: bool = False
+    """Whether the first problem of the data is an error that ends the run."""
 
     def data_hash(self) -> str:
         """SHA-256 of the data set, as `provenance.data_hash` computes it."""
@@ -220,7 +222,7 @@ class _Worker:
         self.folder = folder
         model, self.config = evaluation.source.load()
         self.backend = _backend(evaluation, model, self.config)
-        self.problems = ProblemLog()
+        self.problems = ProblemLog(evaluation.strict)
         self.dataset = _open(evaluation, self.config, self.problems)
 
     def run(self, index: int) -> list[DataProblem]:
@@ -237,8 +239,9 @@ class _Worker:
             if not settings.stride:
                 settings = replace(settings, stride=self.config.clip_length)
             prediction = predict_with(self.evaluation.system, self.backend.network, self.config, video, settings)
-        except DataError:
-            return list(self.problems)[before:]  # the data set has reported it
+        except DataError as error:
+            self.problems.report(error.problem)  # what the data set has reported already counts once
+            return list(self.problems)[before:]
         except A2VISError as error:
             return [DataProblem(self.evaluation.data, self.dataset.names[index], str(error))]
         records = [ground_truth_record(t, info, 100_000 * info.video_id + n) for n, t in enumerate(truth, 1)]

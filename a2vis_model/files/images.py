@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..extras import optional_packages
+from .jpeg import JpegError, decode_jpeg
 from .regular import read_regular
 
 with optional_packages():
@@ -29,9 +30,6 @@ _INVERSE = {6: 8, 8: 6}
 """Orientations that undo others; the rest undo themselves."""
 _EXIF_WITHIN = 1 << 17
 """Bytes at the start of a file in which EXIF is looked for; a block of it has up to 2^16."""
-_MARKER = re.compile(rb"\xff+[^\xff]", re.DOTALL)
-"""A JPEG's marker, behind any number of filling bytes."""
-_END_OF_IMAGE, _START_OF_SCAN = b"\xff\xd9", 0xDA
 
 
 class ImageFileError(ValueError):
@@ -146,25 +144,6 @@ def turn_upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint
     return np.ascontiguousarray(pixels)
 
 
-def jpeg_is_cut_short(data: bytes | memoryview) -> bool:
-    """Whether a JPEG ends before its picture does; decoders fill what is missing with grey, and say nothing."""
-    content = bytes(data)
-    return content.rfind(_END_OF_IMAGE) < _first_scan(content)
-
-
-def _first_scan(content: bytes) -> int:
-    """Where the picture begins in a JPEG; a thumbnail in front of it is a JPEG of its own. The end if it has none."""
-    position = 2
-    while marker := _MARKER.match(content, position):
-        position = marker.end()
-        kind = content[position - 1]
-        if kind == _START_OF_SCAN:
-            return position
-        if kind != 0x01 and not 0xD0 <= kind <= 0xD8:  # all but these have a length
-            position += int.from_bytes(content[position : position + 2], "big")
-    return len(content)
-
-
 def read_image(path: str | Path, flags: int = cv2.IMREAD_COLOR, *, size: tuple[int, int] | None = None) -> DecodedImage:
     """Decode an image file, upright as a viewer shows it.
 
@@ -186,10 +165,13 @@ def read_image(path: str | Path, flags: int = cv2.IMREAD_COLOR, *, size: tuple[i
     if size is not None and size != header.upright_size and not stored:
         height, width = header.upright_size
         raise ImageFileError(f"wrong size: {width}x{height}, not {size[1]}x{size[0]}")
-    damage = ""
-    if header.format == "JPEG" and jpeg_is_cut_short(data):
-        damage = "is cut short; what is missing is filled with grey"
-        data += _END_OF_IMAGE  # without which some versions of OpenCV decode nothing
+    if header.format == "JPEG":
+        try:
+            decoded = decode_jpeg(data, (header.height, header.width), flags)
+        except JpegError as error:
+            raise ImageFileError(str(error)) from error
+        upright = turn_upright(decoded.pixels, 1 if stored else header.orientation)
+        return DecodedImage(upright, decoded.damage)
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as error:
@@ -201,4 +183,4 @@ def read_image(path: str | Path, flags: int = cv2.IMREAD_COLOR, *, size: tuple[i
         orientation = _INVERSE.get(orientation, orientation) if stored else 1
     elif stored:
         orientation = 1
-    return DecodedImage(turn_upright(np.asarray(pixels, np.uint8), orientation), damage)
+    return DecodedImage(turn_upright(np.asarray(pixels, np.uint8), orientation), "")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import VideoError
 from ..extras import optional_packages
+from .jpeg import jpeg_damage
 
 with optional_packages():
     import av
@@ -116,6 +117,8 @@ def upright_pixels(frame: av.VideoFrame) -> NDArray[np.uint8]:
 
 def is_packet_damaged(packet: Packet, codec: str, extradata: bytes | None) -> bool:
     """Whether the bytes of a packet cannot be what an encoder wrote, although a decoder may step over them."""
+    if codec == "mjpeg":
+        return bool(jpeg_damage(bytes(packet)))
     # In mp4 and Matroska the parameter sets begin with a version, and NAL units with their length in 4 bytes.
     length_size = {"h264": 4, "hevc": 21}.get(codec)
     if length_size is None or not extradata or len(extradata) <= length_size or extradata[0] != 1:

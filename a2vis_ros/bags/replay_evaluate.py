@@ -14,6 +14,7 @@ from typing import Any
 from sensor_msgs.msg import CompressedImage, Image
 
 from a2vis_model import A2VISError
+from a2vis_model.data.problems import add_strict_argument
 
 from ..msg import ClassNames, TrackedInstanceArray
 from ..node.messages import class_names_message, image_of, new_session, stamp_of, tracks_message
@@ -38,7 +39,9 @@ _ONLINE_ONLY = (
 )
 
 
-def replay(source: BagReader, topic: str, target: BagWriter, settings: Settings, model: LoadedModel) -> LedgerEntry:
+def replay(
+    source: BagReader, topic: str, target: BagWriter, settings: Settings, model: LoadedModel, *, strict: bool = False
+) -> LedgerEntry:
     """Run the images of a bag through the pipeline one by one, and write what the node would have published.
 
     The messages are those of the node under the policy every_frame, bit for bit, but for their timings and session.
@@ -49,13 +52,29 @@ def replay(source: BagReader, topic: str, target: BagWriter, settings: Settings,
         target: an open bag for the results; class names and ground truth are copied to it too.
         settings: the node's parameters.
         model: what runs.
+        strict: an image that is damaged or cannot be used is an error; otherwise it is named and counted.
 
     Returns:
         the books.
+
+    Raises:
+        A2VISError: for such an image where `strict` is set, and for a bag that cannot be read or written.
     """
     ledger = Ledger()
     intake = FrameIntake(ledger, max_gap_s=settings["max_gap_s"], max_image_side=settings["max_image_side"])
-    decoder = ImageDecoder(bits_per_sample=settings["bits_per_sample"], say=print)
+    count, damaged = 0, 0
+
+    def name(problem: str) -> None:
+        if strict:
+            raise A2VISError(f"image {count}: {problem}; leave --strict out to go on")
+        print(f"image {count}: {problem}", file=sys.stderr)
+
+    def note_damage(problem: str) -> None:
+        nonlocal damaged
+        damaged += 1
+        name(problem)
+
+    decoder = ImageDecoder(bits_per_sample=settings["bits_per_sample"], say=print, on_damage=note_damage)
     pipeline = FramePipeline(
         model.tracker, ledger, on_epoch=lambda reason: print(f"new epoch: {reason}"), decode=decoder.decode
     )
@@ -78,8 +97,10 @@ def replay(source: BagReader, topic: str, target: BagWriter, settings: Settings,
             write(pipeline.enter(frame))
             write(pipeline.process(frame))
         except ImageError as error:
-            print(f"image {count}: dropped: {error}", file=sys.stderr)
+            name(f"dropped: {error}")
     write(pipeline.flush())
+    if damaged:
+        print(f"{damaged} of {count + 1} images are damaged; what is tracked there may be wrong", file=sys.stderr)
     for copied in (bag_files.GROUND_TRUTH_CLASSES, bag_files.GROUND_TRUTH):
         for _, copy_time, data in source.raw(copied):
             target.write_raw(copied, source.topics[copied], data, copy_time)
@@ -117,6 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="run nothing: score the results that were recorded here against the ground truth in the first bag",
     )
     parser.add_argument("--storage", choices=STORAGES, default="mcap", help="format of the result bag (%(default)s)")
+    add_strict_argument(parser)
     group = parser.add_argument_group("parameters of the node")
     for parameter in PARAMETERS:
         if parameter.name not in _ONLINE_ONLY and not parameter.name.startswith(("age_", "diagnostics_", "no_image")):
@@ -146,7 +168,7 @@ def _run(args: argparse.Namespace) -> int:
         print(f"running {model.name} from {model.source} on {model.backend}")
         start = time.monotonic()
         with BagWriter(output / "results", args.storage) as target:
-            entry = replay(source, topic, target, settings, model)
+            entry = replay(source, topic, target, settings, model, strict=args.strict)
         has_truth = source.count(bag_files.GROUND_TRUTH) > 0
     seconds = time.monotonic() - start
     print(f"{entry}; {seconds:.1f} s, {entry.processed / seconds:.1f} frames a second; wrote {output / 'results'}")

@@ -13,6 +13,7 @@ from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header
 
 from a2vis_model import A2VISError
+from a2vis_model.data.problems import add_strict_argument
 from a2vis_model.files.video_io import DamageLog
 
 from ..node.messages import class_names_message, header_of, image_message, result_message
@@ -98,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--encoding", choices=_FORMATS, default="rgb8", help="of the images (%(default)s)")
     parser.add_argument("--rate", type=float, help="images a second (the video's own; 30 for images and clips)")
     parser.add_argument("--start", type=float, default=1.0, help="stamp of the first image in seconds (%(default)s)")
-    parser.add_argument("--strict", action="store_true", help="stop at the first damaged frame")
+    add_strict_argument(parser)
     args = parser.parse_args(arguments)
     damage = DamageLog(args.input, strict=args.strict)
     try:

@@ -60,7 +60,9 @@ class ImageStream:
         self._intake = FrameIntake(
             self._ledger, max_gap_s=settings["max_gap_s"], max_image_side=settings["max_image_side"]
         )
-        decoder = ImageDecoder(bits_per_sample=settings["bits_per_sample"], say=self._log.warning)
+        decoder = ImageDecoder(
+            bits_per_sample=settings["bits_per_sample"], say=self._log.warning, on_damage=self._note_damage
+        )
         self._pipeline = FramePipeline(model.tracker, self._ledger, on_epoch=self._begin_epoch, decode=decoder.decode)
         self._degradation = Degradation(
             budget_s=self._age_budget(), stride=settings["stride"], max_stride=model.clip_length
@@ -252,6 +254,11 @@ class ImageStream:
         epoch = self._model.tracker.epoch
         self._statistics.epoch, self._statistics.epoch_reason = epoch, reason
         self._log.info(f"epoch {epoch} begins: {reason}")
+
+    def _note_damage(self, text: str) -> None:
+        """In the worker's thread."""
+        self._statistics.damaged += 1
+        self._report(text)
 
     def _report(self, text: str) -> None:
         if not self._node.context.ok():

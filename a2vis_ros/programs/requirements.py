@@ -17,6 +17,7 @@ REQUIRED = {
     "cv2": _pip("opencv-python-headless"),
     "safetensors": _pip("safetensors"),
     "scipy": _pip("scipy"),
+    "simplejpeg": _pip("simplejpeg"),
     "tqdm": _pip("tqdm"),
     "yaml": _pip("pyyaml"),
 }

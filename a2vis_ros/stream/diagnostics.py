@@ -93,6 +93,8 @@ class StreamStatistics:
         self.epoch_reason = ""
         self.transport_lost = 0
         """Since the node was configured."""
+        self.damaged = 0
+        """Images that were used though some of their pixels are wrong, since the node was configured."""
         self.errors = RecentCount()
         self.losses = RecentCount()
         """Images that the transport lost."""
@@ -209,6 +211,7 @@ def report(status: NodeStatus, statistics: StreamStatistics, now: float) -> Repo
         ("total_dropped_frames", str(sum(ledger.dropped.values()))),
         *((f"dropped: {cause}", str(number)) for cause, number in sorted(ledger.dropped.items())),
         ("lost_in_transport", str(statistics.transport_lost)),
+        ("damaged_images", str(statistics.damaged)),
         ("num_non_increasing_msg", str(status.non_increasing_stamps)),
         ("num_unstamped_msg", str(status.unstamped)),
         ("epoch", str(statistics.epoch)),

@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from a2vis_model.files.images import exif_orientation, jpeg_is_cut_short, turn_upright
+from a2vis_model.files.images import exif_orientation, turn_upright
+from a2vis_model.files.jpeg import JpegError, decode_jpeg, jpeg_is_cut_short
 
 Pixels = NDArray[np.uint8]
 Samples = Pixels | NDArray[np.uint16]
@@ -119,6 +120,7 @@ ENCODINGS = tuple(_LAYOUTS)
 """Encodings of sensor_msgs/Image that can be decoded."""
 
 _JPEG_START = b"\xff\xd8"
+_FLAGS = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
 _DEEP_IMAGES = 30
 """16-bit images after which it is said that none of them used the upper bits."""
 _TWELVE_BITS = 4095
@@ -131,17 +133,21 @@ class ImageDecoder:
     Args:
         bits_per_sample: bits that the camera fills of 16-bit samples, 8 to 16; the upper 8 of these are used.
         say: told such a thing in words.
+        on_damage: told in words of every image that is damaged and yet decoded, some of it to wrong pixels.
     """
 
-    def __init__(self, *, bits_per_sample: int, say: Callable[[str], None]) -> None:
+    def __init__(self, *, bits_per_sample: int, say: Callable[[str], None], on_damage: Callable[[str], None]) -> None:
         self._bits = bits_per_sample
         self._say = say
+        self._on_damage = on_damage
         self._deep_images = 0
         self._order_said = False
 
     def decode(self, image: Image) -> Pixels:
         """See `decode_rgb`."""
-        samples = _samples(image)
+        samples, damage = _samples(image)
+        if damage and isinstance(image, EncodedImage):
+            self._on_damage(f"an image of format {image.format!r:.60} {damage}; some of its pixels are wrong")
         if samples.dtype == np.uint16 and self._deep_images < _DEEP_IMAGES:
             self._watch_depth(samples)
         if not self._order_said and isinstance(image, EncodedImage) and _order_is_ambiguous(image.format):
@@ -210,12 +216,13 @@ def decode_rgb(image: Image, *, bits_per_sample: int = 16) -> Pixels:
     Raises:
         ImageError: where a compressed image turns out to be broken.
     """
-    return _to_rgb(image, _samples(image), bits_per_sample)
+    return _to_rgb(image, _samples(image)[0], bits_per_sample)
 
 
-def _samples(image: Image) -> Samples:
-    """The image as its camera sampled it: [H, W, channels], or [H, W] for one channel, of 8 or 16 bits."""
-    return _raw_samples(image) if isinstance(image, RawImage) else _decompressed(image)
+def _samples(image: Image) -> tuple[Samples, str]:
+    """The image as its camera sampled it: [H, W, channels], or [H, W] for one channel, of 8 or 16 bits; and what is
+    wrong with it, empty where nothing was noticed."""
+    return (_raw_samples(image), "") if isinstance(image, RawImage) else _decompressed(image)
 
 
 def _to_rgb(image: Image, samples: Samples, bits_per_sample: int) -> Pixels:
@@ -291,32 +298,32 @@ def _raw_samples(image: RawImage) -> Samples:
     return samples[..., 0] if layout.channels == 1 else samples
 
 
-def _decompressed(image: EncodedImage) -> Samples:
-    buffer = np.frombuffer(image.data, np.uint8)
+def _decompressed(image: EncodedImage) -> tuple[Samples, str]:
+    """See `_samples`."""
     announced = _compressed_size(image)
-    if bytes(image.data[:2]) == _JPEG_START and jpeg_is_cut_short(image.data):
-        raise ImageError(
-            "truncated image", f"the JPEG image of {len(buffer)} bytes has no end; it was cut short on its way"
-        )
-    flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+    kind = f"the image of format {image.format!r:.60} and {len(image.data)} bytes"
+    if bytes(image.data[:2]) == _JPEG_START:
+        if jpeg_is_cut_short(image.data):
+            raise ImageError("truncated image", f"{kind} has no end; it was cut short on its way")
+        try:
+            decoded = decode_jpeg(image.data, announced, _FLAGS)
+        except JpegError as error:
+            raise ImageError("broken image", f"{kind} is broken: {error}; check what compresses it") from error
+        return decoded.pixels, decoded.damage
     try:
-        decoded = cv2.imdecode(buffer, flags)
+        pixels = cv2.imdecode(np.frombuffer(image.data, np.uint8), _FLAGS)
     except cv2.error as error:
-        raise ImageError(
-            "broken image", f"the image of format {image.format!r:.60} cannot be decoded: {error.err!r:.200}"
-        ) from error
-    if decoded is None:
-        raise ImageError(
-            "broken image", f"the image of format {image.format!r:.60} and {len(buffer)} bytes cannot be decoded"
-        )
-    if decoded.shape[:2] != announced:
+        raise ImageError("broken image", f"{kind} cannot be decoded: {error.err!r:.200}") from error
+    if pixels is None:
+        raise ImageError("broken image", f"{kind} cannot be decoded")
+    if pixels.shape[:2] != announced:
         height, width = announced
         raise ImageError(
             "broken image",
-            f"the image says {width}x{height} pixels and holds {decoded.shape[1]}x{decoded.shape[0]}; "
+            f"the image says {width}x{height} pixels and holds {pixels.shape[1]}x{pixels.shape[0]}; "
             "check what compresses it",
         )
-    return np.asarray(decoded, np.uint16 if decoded.dtype == np.uint16 else np.uint8)
+    return np.asarray(pixels, np.uint16 if pixels.dtype == np.uint16 else np.uint8), ""
 
 
 def _compressed_size(image: EncodedImage) -> tuple[int, int]:

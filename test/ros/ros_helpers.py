@@ -18,8 +18,8 @@ from a2vis_ros.programs.processes import running
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 
-PATIENCE_S = 90.0
-"""What does not happen at all is waited for so long. On busy cores a program takes half a minute to import torch."""
+PATIENCE_S = 240.0
+"""What does not happen at all is waited for so long. On busy cores a program takes a minute to import torch."""
 
 
 def _missing() -> str:
@@ -33,17 +33,26 @@ def _missing() -> str:
 needs_ros = pytest.mark.skipif(bool(_missing()), reason=_missing() or "-")
 
 
+_taken: list[socket.socket] = []
+"""Names that other runs see are in use, for as long as this process lives."""
+
+
 def free_domain() -> int:
-    """A domain that no DDS participant of this machine is in, for this run alone."""
+    """A domain that no DDS participant of this machine is in, for this process alone: another at every call."""
     start = os.getpid() % 100
     for domain in (1 + (start + i) % 100 for i in range(100)):
+        # On busy cores seconds go by until the first participant is made, in which another run may look for a domain.
+        name = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             try:
+                name.bind(f"\0a2vis_ros tests in domain {domain}")
                 # The discovery port of a domain's first participant.
                 probe.bind(("", 7400 + 250 * domain + 10))
             except OSError:
+                name.close()
                 continue
-            return domain
+        _taken.append(name)
+        return domain
     raise RuntimeError("all domains from 1 to 100 are in use")
 
 

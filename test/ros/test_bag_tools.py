@@ -4,13 +4,12 @@ import errno
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from ros_helpers import ROOT, Peer, arguments, image, needs_ros, process
+from ros_helpers import PATIENCE_S, ROOT, Peer, arguments, image, needs_ros, process
 
 from a2vis_model import ModelConfig, VideoNetwork, save_weights
 from a2vis_model.render import render_clip, write_clip
@@ -380,29 +379,32 @@ def test_a_recorder_that_may_write_no_more_ends_in_words(tmp_path: Path, storage
         "resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000));"
         "from a2vis_ros.bags.recorder import main; sys.exit(main(sys.argv[1:]))"
     )
-    recorder = subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path / "bag"), "--storage", storage],
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    log = tmp_path / "log"
+    with open(log, "wb") as output:
+        recorder = subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path / "bag"), "--storage", storage],
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=output,
+        )
     try:
         publisher = peer.node.create_publisher(TrackedInstanceArray, "/a2vis/tracks", 100)
         peer.until(publisher.get_subscription_count)
         noise = np.random.default_rng(0).bytes(50_000).hex()
-        for _ in range(30):
+
+        def says_so() -> bool:
             publisher.publish(TrackedInstanceArray(backend=noise))
-            time.sleep(0.01)
-        peer.spin(1.0)
+            return "cannot be written" in log.read_text()
+
+        peer.until(says_so)
+        peer.spin(0.2)
         assert recorder.poll() is None
     finally:
         recorder.terminate()
-        _, said = recorder.communicate(timeout=20)
+        recorder.wait(PATIENCE_S)
         peer.close()
     assert recorder.returncode in (1, 2)
-    assert "cannot be written" in said
-    assert "Traceback" not in said
+    assert "Traceback" not in log.read_text()
 
 
 def test_the_monitor_tells_what_is_hidden(tmp_path: Path) -> None:

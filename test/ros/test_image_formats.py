@@ -10,6 +10,7 @@ SMOOTH = cv2.resize(
     np.random.default_rng(0).integers(0, 256, (4, 6, 3), np.uint8), (64, 48), interpolation=cv2.INTER_CUBIC
 )
 """RGB."""
+NOISY = np.random.default_rng(1).integers(0, 256, (48, 64, 3), np.uint8)
 
 
 def compressed(image: np.ndarray, format: str) -> EncodedImage:
@@ -68,7 +69,7 @@ def mono16(brightest: int) -> RawImage:
 
 def test_it_is_said_once_that_the_upper_bits_are_never_used() -> None:
     said: list[str] = []
-    decoder = ImageDecoder(bits_per_sample=16, say=said.append)
+    decoder = ImageDecoder(bits_per_sample=16, say=said.append, on_damage=said.append)
     for _ in range(100):
         decoder.decode(mono16(4095))
     assert len(said) == 1
@@ -79,7 +80,7 @@ def test_it_is_said_once_that_the_upper_bits_are_never_used() -> None:
 @pytest.mark.parametrize(("bits", "brightest"), [(16, 4096), (12, 4095)])
 def test_nothing_is_said_of_images_that_use_their_bits(bits: int, brightest: int) -> None:
     said: list[str] = []
-    decoder = ImageDecoder(bits_per_sample=bits, say=said.append)
+    decoder = ImageDecoder(bits_per_sample=bits, say=said.append, on_damage=said.append)
     for _ in range(40):
         decoder.decode(mono16(brightest))
     assert not said
@@ -98,11 +99,26 @@ def test_nothing_is_said_of_images_that_use_their_bits(bits: int, brightest: int
 )
 def test_it_is_said_once_where_the_order_of_a_jpegs_channels_is_open(format: str, words: int) -> None:
     said: list[str] = []
-    decoder = ImageDecoder(bits_per_sample=16, say=said.append)
+    decoder = ImageDecoder(bits_per_sample=16, say=said.append, on_damage=said.append)
     for _ in range(3):
         found = decoder.decode(compressed(SMOOTH[..., ::-1], format))
     assert np.abs(found.astype(int) - SMOOTH).mean() < 8
     assert len(said) == words
+
+
+def test_a_jpeg_that_is_damaged_in_the_middle_is_used_and_said_each_time() -> None:
+    said: list[str] = []
+    damaged: list[str] = []
+    decoder = ImageDecoder(bits_per_sample=16, say=said.append, on_damage=damaged.append)
+    whole = bytes(cv2.imencode(".jpeg", NOISY, [cv2.IMWRITE_JPEG_QUALITY, 95])[1])
+    middle = len(whole) // 2
+    broken = whole[:middle] + whole[middle + 100 :]
+    for content in (whole, broken, whole, broken):
+        found = decoder.decode(EncodedImage("bgr8; jpeg compressed bgr8", memoryview(content)))
+        assert found.shape == NOISY.shape
+    assert not said
+    assert len(damaged) == 2
+    assert damaged[0].startswith("an image of format 'bgr8; jpeg compressed bgr8' is damaged (")
 
 
 def test_half_a_jpeg_is_dropped_by_cause() -> None:

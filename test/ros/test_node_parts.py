@@ -118,6 +118,13 @@ def test_diagnostics_say_how_it_goes() -> None:
     assert "10 received = 7 processed + 2 dropped (2 superseded) + 1 in flight" in found.message
 
 
+def test_diagnostics_count_damaged_images() -> None:
+    statistics = StreamStatistics()
+    assert dict(report(status(), statistics, 0.0).values)["damaged_images"] == "0"
+    statistics.damaged += 2
+    assert dict(report(status(), statistics, 0.0).values)["damaged_images"] == "2"
+
+
 def test_diagnostics_tell_of_engine_and_gpu() -> None:
     plain = dict(report(status(), StreamStatistics(), 0.0).values)
     assert (plain["backend"], plain["backend_reason"], plain["engine"]) == ("eager/cpu", "as asked for", "none")

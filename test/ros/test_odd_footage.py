@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from ros_helpers import arguments, needs_ros, process
 
+from a2vis_model import ModelConfig, VideoNetwork, save_weights
 from a2vis_model.files.video_io import VideoWriter
 
 pytestmark = needs_ros
@@ -47,6 +48,43 @@ def test_damage_is_said_and_stops_where_asked(tmp_path: Path, capsys: pytest.Cap
 
     assert main([str(folder), str(tmp_path / "strict"), "--strict"]) == 2
     assert "2.jpg is cut short" in capsys.readouterr().err
+
+
+def bag_with_damage(path: Path) -> Path:
+    """A bag of three JPEG images; the second is damaged in the middle, the third is cut short."""
+    import cv2
+    from sensor_msgs.msg import CompressedImage
+
+    from a2vis_ros.bags.bag_files import BagWriter
+
+    noise = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
+    whole = cv2.imencode(".jpg", noise)[1].tobytes()
+    middle = len(whole) // 2
+    with BagWriter(path, "mcap") as bag:
+        for number, content in enumerate((whole, whole[:middle] + whole[middle + 100 :], whole[:middle])):
+            message = CompressedImage(format="jpeg")
+            message.header.stamp.sec = 1 + number
+            message.data.frombytes(content)
+            bag.write("/image/compressed", message, 10**9 * (1 + number))
+    return path
+
+
+def test_replay_names_damaged_images_and_stops_where_asked(
+    tmp_path: Path, model: VideoNetwork, config: ModelConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from a2vis_ros.bags.replay_evaluate import main
+
+    save_weights(tmp_path / "tiny.safetensors", model, config)
+    common = [str(bag_with_damage(tmp_path / "bag")), "--weights", str(tmp_path / "tiny.safetensors")]
+    common += ["--device", "cpu", "--backend", "eager"]
+    assert main([common[0], str(tmp_path / "out"), *common[1:]]) == 0
+    said = capsys.readouterr()
+    assert "image 1: an image of format 'jpeg' is damaged (" in said.err
+    assert "image 2: dropped: " in said.err
+    assert "1 of 3 images are damaged" in said.err
+    assert "3 received = 2 processed + 1 dropped" in said.out
+    assert main([common[0], str(tmp_path / "strict"), *common[1:], "--strict"]) == 2
+    assert "replay_evaluate: image 1: an image of format 'jpeg' is damaged" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("value", [4, 4.5])

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ros_helpers import HERE, Peer, arguments, needs_ros, process
+from ros_helpers import HERE, PATIENCE_S, Peer, arguments, needs_ros, process
 
 pytestmark = [needs_ros, pytest.mark.usefixtures("no_process_is_left_over")]
 
@@ -56,7 +56,7 @@ def test_a_program_outlives_its_thread_of_signals(
             name = "/a2vis" if module == "fake_node" else "/occlusion_monitor"
             peer.call(GetParameters, f"{name}/get_parameters", GetParameters.Request())
         started.send_signal(told)
-        assert started.wait(25) == 0
+        assert started.wait(PATIENCE_S) == 0
     assert "Traceback" not in log.read_text()
 
 
@@ -77,7 +77,7 @@ def test_arguments_that_cannot_be_used_end_the_program_in_words(
     broken.write_text("a2vis:\n  ros__parameters:\n   stride: [\n", encoding="utf-8")
     given = [str(broken) if word == "broken.yaml" else word for word in given]
     with process(program, "--ros-args", *given, log=log) as started:
-        assert started.wait(60) == 2
+        assert started.wait(PATIENCE_S) == 2
     last = log.read_text().splitlines()[-1]
     assert words in last
     assert "the arguments of ROS cannot be used" in last

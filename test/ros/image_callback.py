@@ -1,0 +1,94 @@
+"""A node of this process that is active, and its subscription's own callback, which takes what `fuzz_targets` makes."""
+
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from ros_helpers import Peer
+from scripted_tracker import ScriptedTracker
+
+_EVERY = 3
+"""So many messages come at once, of which the worker gets the last."""
+_PATIENCE_S = 60.0
+
+
+class ImageCallback:
+    """Feeds the callback; use it in a `with` statement.
+
+    The end of the block deactivates the node, and asserts that every message is in the books.
+    """
+
+    def __init__(self) -> None:
+        from rclpy.logging import LoggingSeverity
+
+        from a2vis_ros.node.a2vis_node import A2visNode
+
+        self.peer = Peer()
+        self.node = A2visNode(_load, context=self.peer.context)
+        # Of every message that is refused there would be a line.
+        self.node.get_logger().set_level(LoggingSeverity.FATAL)
+        self.fed = 0
+
+    def __enter__(self) -> "ImageCallback":
+        for transition in ("configure", "activate"):
+            assert getattr(self.node, f"trigger_{transition}")().name == "SUCCESS"
+        self._stream = self.node._stream
+        return self
+
+    def take(self, messages: list[Any], folder: Path) -> None:
+        """Feed the callback these messages, made by `fuzz_targets.image_messages`."""
+        stream = self._stream
+        for index, message in enumerate(messages):
+            stream._take(as_message(*message))
+            self.fed += 1
+            if index % _EVERY == _EVERY - 1:
+                self._wait_for_worker()
+            assert stream._ledger.read().balanced
+        assert len(stream._last_error) <= 503
+
+    def _wait_for_worker(self) -> None:
+        deadline = time.monotonic() + _PATIENCE_S
+        while len(self._stream._queue):
+            assert time.monotonic() < deadline, "the worker takes no image any more"
+            time.sleep(1e-4)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._close_books()
+        finally:
+            self.node.close()
+            self.peer.close()
+
+    def _close_books(self) -> None:
+        assert self.node.trigger_deactivate().name == "SUCCESS"
+        books = self._stream._ledger.read()
+        assert books.balanced
+        assert (books.received, books.in_flight) == (self.fed, 0)
+        assert books.processed or self.fed < 100
+
+
+def as_message(seconds: int, nanoseconds: int, frame_id: str, content: Any) -> Any:
+    """The ROS message of an image that `fuzz_targets` makes."""
+    from sensor_msgs.msg import CompressedImage, Image
+
+    from a2vis_ros.stream.image_decoding import RawImage
+
+    if isinstance(content, RawImage):
+        message = Image(height=content.height, width=content.width, encoding=content.encoding, step=content.step)
+        message.is_bigendian = int(content.is_bigendian)
+    else:
+        message = CompressedImage(format=content.format)
+    message.data.frombytes(bytes(content.data))
+    message.header.frame_id = frame_id
+    message.header.stamp.sec, message.header.stamp.nanosec = seconds, nanoseconds
+    return message
+
+
+def _load(*_: Any) -> Any:
+    from a2vis_ros.stream.models import LoadedModel
+
+    return LoadedModel(ScriptedTracker(), 4, "fake", "nothing", "fake/cpu", ("thing",), engine="")
