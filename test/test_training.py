@@ -62,7 +62,7 @@ from a2vis_model.training.loop import BEST, CHECKPOINT, LAST
 from a2vis_model.training.matching import NONE, Ownership, assign, class_cost, mask_costs, newcomers, own, to_host
 from a2vis_model.training.objectives import set_cost, set_losses, track_losses
 from a2vis_model.training.optimisation import build_optimiser, select_trainable, set_mode
-from a2vis_model.training.predictions import SetPrediction, TrackPrediction, clip_of, predict_clips
+from a2vis_model.training.predictions import SetPrediction, TrackPrediction, predict_clips, split_clips
 from a2vis_model.training.sequences import draw_frames, load_batches
 from a2vis_model.training.sources import Video, open_source
 from a2vis_model.training.validation import MaskTubes, PanopticQuality
@@ -494,7 +494,7 @@ def test_unrolled_training_is_what_inference_does_clip_by_clip(variant: str) -> 
         state = model.initial_state(2)
         assert tracks is not None
         for k in range(2):
-            prediction, state = model.step(clip_of(features, 2, k), state)
+            prediction, state = model.step(split_clips(features, 2)[k], state)
             assert prediction.visible is not None
             assert torch.allclose(tracks.classes[k::2], prediction.classes, atol=1e-4)
             assert torch.allclose(tracks.visible[k::2], prediction.visible, atol=1e-3)

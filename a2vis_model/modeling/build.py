@@ -1,5 +1,7 @@
 """Build networks from configurations: the only place that knows which sizes go where."""
 
+from typing import TypeVar
+
 import torch
 from torch import nn
 
@@ -17,6 +19,8 @@ from .prototype_update import PrototypeGate, PrototypeUpdate
 from .samh import SAMH
 from .visible_mask_head import VisibleMaskHead
 
+Network = TypeVar("Network", bound=nn.Module)
+
 
 def build_model(config: ModelConfig) -> VideoNetwork:
     """Build the network of a configuration, randomly initialised and prepared for its input size."""
@@ -25,9 +29,9 @@ def build_model(config: ModelConfig) -> VideoNetwork:
     return model
 
 
-def freeze(model: VideoNetwork) -> VideoNetwork:
-    """Make a network ready for inference, in place: no gradients, norms folded, activations without a copy,
-    channels last in memory.
+def freeze(model: Network) -> Network:
+    """Make a network, or a part of one, ready for inference, in place: no gradients, norms folded, activations without
+    a copy, channels last in memory.
 
     Its state dict is no longer that of a trainable network; save before, not after.
     """

@@ -76,8 +76,8 @@ def predict_clips(model: nn.Module, features: FrameFeatures, clips: int) -> Unro
 def _unroll_a2vis(model: A2VIS, features: FrameFeatures, clips: int) -> Unrolled:
     prototypes = model.initial_state(len(features.mask_features)).prototypes
     outputs = []
-    for k in range(clips):
-        outputs.append(model.decode(clip_of(features, clips, k), prototypes))
+    for clip in split_clips(features, clips):
+        outputs.append(model.decode(clip, prototypes))
         prototypes = outputs[-1].global_prototypes
     tracks = TrackPrediction(
         classes=_interleave([output.classes for output in outputs]),
@@ -100,8 +100,8 @@ def _unroll_prototypes(model: GenVIS | VITA, features: FrameFeatures, clips: int
             memory_used=state.memory_used[:, :, -clips:],
         )
     with outputs_of(model.prototypes) as steps:
-        for k in range(clips):
-            _, state = model.step(clip_of(features, clips, k), state)
+        for clip in split_clips(features, clips):
+            _, state = model.step(clip, state)
     prototypes = _join(steps)
     return Unrolled(clips=_read_prototypes(model, prototypes, features, clips), prototypes=prototypes)
 
@@ -151,18 +151,18 @@ def outputs_of(module: nn.Module) -> Iterator[list[Any]]:
         handle.remove()
 
 
-def clip_of(features: FrameFeatures, clips: int, k: int) -> FrameFeatures:
-    """The features of the k-th of `clips` equally long clips."""
+def split_clips(features: FrameFeatures, clips: int) -> list[FrameFeatures]:
+    """The features of each of `clips` equally long clips.
 
-    def cut(x: Tensor | None) -> Tensor | None:
-        return None if x is None else x.unflatten(1, (clips, -1))[:, k]
+    All are cut at once, since of each single cut the gradient would be as large as all of the features.
+    """
 
-    return FrameFeatures(
-        queries=cut(features.queries),
-        mask_features=features.mask_features.unflatten(1, (clips, -1))[:, k],
-        amodal_attention=cut(features.amodal_attention),
-        amodal_features=cut(features.amodal_features),
-    )
+    def cut(x: Tensor | None) -> Sequence[Tensor | None]:
+        return [None] * clips if x is None else x.unflatten(1, (clips, -1)).unbind(1)
+
+    maps = features.mask_features.unflatten(1, (clips, -1)).unbind(1)
+    parts = (cut(features.queries), maps, cut(features.amodal_attention), cut(features.amodal_features))
+    return [FrameFeatures(*clip) for clip in zip(*parts, strict=True)]
 
 
 def _clips_as_items(x: Tensor, clips: int) -> Tensor:
