@@ -41,6 +41,7 @@ setup(
     ],
     extras_require={
         "baselines": ["trackers>=2.6"],
+        "openvino": ["nncf>=3", "openvino>=2026.1"],
         "train": ["tensorboard>=2.16"],
         "test": [
             "efficientnet-lite-pytorch==0.1.0",

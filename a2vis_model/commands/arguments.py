@@ -7,7 +7,17 @@ from pathlib import Path
 
 import torch
 
-from ..backends import BACKENDS, PRECISIONS, Backend, BackendName, default_cache, prepare_backend
+from ..backends import (
+    BACKENDS,
+    OPENVINO_DEVICES,
+    PRECISIONS,
+    Backend,
+    BackendName,
+    Calibration,
+    OpenVINODevice,
+    default_cache,
+    prepare_backend,
+)
 from ..config import ModelConfig
 from ..errors import A2VISError
 from ..modeling import VideoNetwork
@@ -31,12 +41,25 @@ def add_backend_arguments(parser: argparse.ArgumentParser, backend: BackendName 
     parser.add_argument("--engine-cache", metavar="DIR", help=f"folder of engines (default: {default_cache()})")
 
 
+def add_device_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare where to compute; Intel's devices are for the backend openvino."""
+    text = f"auto, cuda, {', '.join(OPENVINO_DEVICES)} (default: %(default)s)"
+    parser.add_argument("--device", default="auto", help=text)
+
+
 def engine_cache(args: argparse.Namespace) -> Path:
     """The folder of engines that was named, or the user's."""
     return Path(args.engine_cache) if args.engine_cache else default_cache()
 
 
-def backend_from(args: argparse.Namespace, model: VideoNetwork, config: ModelConfig, *, quiet: bool) -> Backend:
+def backend_from(
+    args: argparse.Namespace,
+    model: VideoNetwork,
+    config: ModelConfig,
+    *,
+    quiet: bool,
+    calibration: Calibration | None = None,
+) -> Backend:
     """The backend that was named, or was chosen, for a frozen network on its device; said on standard error."""
 
     def say(text: str) -> None:
@@ -48,6 +71,8 @@ def backend_from(args: argparse.Namespace, model: VideoNetwork, config: ModelCon
         config,
         backend=args.backend,
         precision=args.precision,
+        device=openvino_device(args.device),
+        calibration=calibration,
         cache=engine_cache(args),
         progress=say,
     )
@@ -56,14 +81,21 @@ def backend_from(args: argparse.Namespace, model: VideoNetwork, config: ModelCon
 
 
 def choose_device(name: str) -> torch.device:
-    """The device of `--device`: cpu, cuda, or auto for a GPU where there is one."""
+    """Where a network's tensors are for `--device`: on a GPU for cuda, for auto where there is one; else on the CPU."""
+    if name in OPENVINO_DEVICES:
+        return torch.device("cpu")
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name not in ("cpu", "cuda"):
-        raise A2VISError(f"--device {name}: choose auto, cpu or cuda")
+    if name != "cuda":
+        raise A2VISError(f"--device {name}: choose auto, cuda, {', '.join(OPENVINO_DEVICES)}")
     if name == "cuda" and not torch.cuda.is_available():
         raise A2VISError("--device cuda: this PyTorch finds no usable NVIDIA GPU; use --device cpu")
     return torch.device(name)
+
+
+def openvino_device(name: str) -> OpenVINODevice:
+    """What the backend openvino computes on for `--device`: the CPU, unless one of Intel's is named."""
+    return next((device for device in OPENVINO_DEVICES if device == name), "cpu")
 
 
 def parse_size(text: str) -> tuple[int, int]:

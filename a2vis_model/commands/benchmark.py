@@ -25,7 +25,7 @@ from ..profiling import (
 from ..tracking.streaming import StreamingTracker
 from ..tracking.tracks import TrackSettings
 from ..weights import load_weights
-from .arguments import add_backend_arguments, backend_from, choose_device, parse_size
+from .arguments import add_backend_arguments, add_device_argument, backend_from, choose_device, parse_size
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", help="WIDTHxHEIGHT of images, and of the network but for padding (the preset's)")
     add_backend_arguments(parser)
     parser.add_argument("--stride", type=int, default=1, help="frames between clips (default: %(default)s)")
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")
+    add_device_argument(parser)
     parser.add_argument("--threads", type=int, help="of the CPU (default: PyTorch's choice)")
     parser.add_argument("--frames", type=int, default=60, help="frames to time (default: %(default)s)")
     parser.add_argument("--every-slot", action="store_true", help="every slot is a track: the most there can be to do")

@@ -22,7 +22,14 @@ from ..tracking.overlay import draw_overlay
 from ..tracking.results import TrackCollector
 from ..tracking.streaming import FrameResult, StreamingTracker
 from ..weights import load_weights
-from .arguments import add_backend_arguments, add_weights_argument, backend_from, choose_device, resize
+from .arguments import (
+    add_backend_arguments,
+    add_device_argument,
+    add_weights_argument,
+    backend_from,
+    choose_device,
+    resize,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_weights_argument(parser)
     parser.add_argument("--stride", type=int, default=1, help="frames between clips (default: %(default)s)")
     parser.add_argument("--size", help="WIDTHxHEIGHT of the network's input (default: as in the weight file)")
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")
+    add_device_argument(parser)
     add_backend_arguments(parser)
     parser.add_argument("--no-overlay", action="store_true", help="write tracks.json alone")
     parser.add_argument("--strict", action="store_true", help="stop at the first damaged frame; nothing is written")

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from a2vis_model import A2VISError, StreamingTracker, TrackSettings, freeze, load_weights
-from a2vis_model.backends import Backend, default_cache, prepare_backend
+from a2vis_model.backends import OPENVINO_DEVICES, Backend, default_cache, prepare_backend
 
 from .pipeline import Tracker
 
@@ -101,6 +101,7 @@ def load_model(request: ModelRequest, progress: Progress) -> LoadedModel:
         config,
         backend=request.backend,
         precision=request.precision,
+        device=request.device if request.device in OPENVINO_DEVICES else "cpu",
         cache=Path(os.path.expanduser(request.engine_cache)) if request.engine_cache else default_cache(),
         progress=progress,
     )
@@ -151,6 +152,8 @@ def _backend_name(backend: Backend) -> str:
 
 
 def _device(name: str) -> torch.device:
+    if name in OPENVINO_DEVICES:
+        return torch.device("cpu")
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
