@@ -8,12 +8,11 @@ import torch.nn.functional as F
 from conftest import tiny_config, tiny_model
 from test_training import CPU, batch_of, moving_squares, training
 
-from a2vis_model.modeling import freeze
+from a2vis_model.modeling import freeze, split_clips
 from a2vis_model.modeling.backbones.norm import ConvNorm, FrozenBatchNorm2d
 from a2vis_model.modeling.layers import Attention
 from a2vis_model.training import make_objective
 from a2vis_model.training.optimisation import select_trainable, set_mode
-from a2vis_model.training.predictions import split_clips
 
 
 def test_cells_counted_in_packed_bytes_are_the_shares_of_the_masks() -> None:

@@ -5,7 +5,16 @@ backend = prepare_backend(freeze(model), config, backend="auto", cache=default_c
 tracker = StreamingTracker(backend.network, config)
 """
 
-from .choice import BACKENDS, OPENVINO_DEVICES, PRECISIONS, BackendName, OpenVINODevice, Precision
+from .choice import (
+    BACKENDS,
+    OPENVINO_DEVICES,
+    PRECISIONS,
+    BackendName,
+    OpenVINODevice,
+    Precision,
+    openvino_device,
+    tensor_device,
+)
 from .engine_cache import default_cache
 from .openvino import Calibration
 from .parity import GateResult
@@ -22,5 +31,7 @@ __all__ = [
     "OpenVINODevice",
     "Precision",
     "default_cache",
+    "openvino_device",
     "prepare_backend",
+    "tensor_device",
 ]

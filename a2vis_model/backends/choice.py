@@ -9,7 +9,8 @@ from typing import Literal, get_args
 
 import torch
 
-from ..modeling import A2VIS, VideoNetwork
+from ..export import exportable
+from ..modeling import VideoNetwork
 
 EngineName = Literal["compile", "tensorrt", "openvino"]
 BackendName = Literal["auto", "eager", "compile", "tensorrt", "openvino"]
@@ -20,6 +21,17 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 OpenVINODevice = Literal["cpu", "intel:gpu", "intel:npu"]
 """What the backend openvino can compute on; the network's own tensors are on the CPU."""
 OPENVINO_DEVICES: tuple[OpenVINODevice, ...] = get_args(OpenVINODevice)
+
+
+def openvino_device(name: str) -> OpenVINODevice:
+    """What the backend openvino computes on for the name of a device: the CPU, unless one of Intel's is named."""
+    return next((device for device in OPENVINO_DEVICES if device == name), "cpu")
+
+
+def tensor_device(name: str) -> str:
+    """The name of the device of a network's tensors: for Intel's devices the CPU, from which OpenVINO takes them."""
+    return "cpu" if name in OPENVINO_DEVICES else name
+
 
 _OPENVINO_NAMES: dict[Precision, str] = {"fp32": "FP32", "fp16": "FP16", "bf16": "BF16", "int8": "INT8"}
 
@@ -64,11 +76,6 @@ def backend_obstacle(
     if backend == "openvino":
         return _openvino_obstacle(model.device, device)
     return _tensorrt_obstacle(model.device)
-
-
-def exportable(model: VideoNetwork) -> bool:
-    """Whether the network has the two graphs that are compiled."""
-    return isinstance(model, A2VIS) and model.samh is not None
 
 
 def _compile_obstacle(device: torch.device) -> str | None:

@@ -8,9 +8,10 @@ from itertools import islice
 
 from torch import Tensor
 
-from ..backends import Calibration
+from ..backends import Calibration, tensor_device
 from ..backends.progress import spoken
-from ..config import ModelConfig
+from ..config import ModelConfig, parse_changes
+from ..devices import choose_device
 from ..errors import A2VISError
 from ..files.video_io import VideoInput
 from ..modeling import freeze
@@ -19,9 +20,9 @@ from ..weights import load_weights
 from .arguments import (
     add_backend_arguments,
     add_device_argument,
+    add_set_argument,
     add_weights_argument,
     backend_from,
-    choose_device,
     engine_cache,
     resize,
 )
@@ -30,6 +31,7 @@ from .arguments import (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add_weights_argument(parser)
+    add_set_argument(parser)
     parser.add_argument("--size", help="WIDTHxHEIGHT of the network's input (default: as in the weight file)")
     add_device_argument(parser)
     add_backend_arguments(parser, "compile")
@@ -60,10 +62,10 @@ def run(args: argparse.Namespace) -> int:
     if args.calibration_frames < 1:
         raise A2VISError(f"--calibration-frames {args.calibration_frames}: choose 1 or more")
     start = time.monotonic()
-    model, config = load_weights(args.weights)
+    model, config = load_weights(args.weights, parse_changes(args.set))
     if args.size:
         config = resize(model, config, args.size)
-    model = freeze(model.to(choose_device(args.device)))
+    model = freeze(model.to(choose_device(tensor_device(args.device))))
     calibration: Calibration | None = None
     if args.calibrate:
         video = VideoInput.open(args.calibrate)

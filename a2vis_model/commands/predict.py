@@ -14,6 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from ..backends import tensor_device
+from ..config import parse_changes
+from ..devices import choose_device
 from ..errors import A2VISError
 from ..files.atomic import write_text
 from ..files.video_io import DamageLog, VideoInput, VideoWriter
@@ -25,9 +28,9 @@ from ..weights import load_weights
 from .arguments import (
     add_backend_arguments,
     add_device_argument,
+    add_set_argument,
     add_weights_argument,
     backend_from,
-    choose_device,
     resize,
 )
 
@@ -37,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", help="video file, or folder of images in the order of the numbers in their names")
     parser.add_argument("--output", required=True, help="folder for tracks.json and overlay.mp4")
     add_weights_argument(parser)
+    add_set_argument(parser)
     parser.add_argument("--stride", type=int, default=1, help="frames between clips (default: %(default)s)")
     parser.add_argument("--size", help="WIDTHxHEIGHT of the network's input (default: as in the weight file)")
     add_device_argument(parser)
@@ -48,13 +52,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Track the video and write the results."""
-    model, config = load_weights(args.weights)
+    model, config = load_weights(args.weights, parse_changes(args.set))
     if args.stride < 1 or args.stride > config.clip_length:
         raise A2VISError(f"--stride {args.stride}: choose 1 to {config.clip_length}, the clip length")
     if args.size:
         config = resize(model, config, args.size)
     video = VideoInput.open(args.input)
-    backend = backend_from(args, freeze(model.to(choose_device(args.device))), config, quiet=args.quiet)
+    backend = backend_from(args, freeze(model.to(choose_device(tensor_device(args.device)))), config, quiet=args.quiet)
     output = Path(args.output)
     output.mkdir(parents=True, exist_ok=True)
     tracker = StreamingTracker(backend.network, config, stride=args.stride)
