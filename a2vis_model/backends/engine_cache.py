@@ -218,7 +218,10 @@ def _weights_hash(model: VideoNetwork) -> str:
 def _source_hash() -> str:
     """SHA-256 of the code that the graphs are traced from and built by."""
     package = Path(__file__).parent.parent
-    builders = [package / "backends" / name for name in ("compiled.py", "precision.py", "tensorrt.py")]
+    builders = [
+        package / "backends" / name
+        for name in ("compiled.py", "openvino.py", "precision.py", "quantisation.py", "tensorrt.py")
+    ]
     files = [package / "export.py", *builders, *(package / "modeling").rglob("*.py")]
     digest = hashlib.sha256()
     for path in sorted(files):

@@ -7,9 +7,10 @@ from torch import Tensor
 from torch.export import ExportedProgram
 
 from ..modeling.deformable_attention import Sampling
-from .choice import EngineName
+from .choice import EngineName, OpenVINODevice, Precision
 from .compiled import InductorEngines
 from .network import Graph
+from .openvino import Calibration, OpenVINOEngines
 from .tensorrt import TensorRTEngines
 
 
@@ -33,4 +34,20 @@ class Engines(Protocol):
         """The engine in a file, ready to run on tensors like these."""
 
 
-ENGINES: dict[EngineName, Engines] = {"compile": InductorEngines(), "tensorrt": TensorRTEngines()}
+ENGINES: dict[EngineName, Engines] = {
+    "compile": InductorEngines(),
+    "tensorrt": TensorRTEngines(),
+    "openvino": OpenVINOEngines(),
+}
+
+
+def engines_for(
+    name: EngineName,
+    precision: Precision,
+    device: OpenVINODevice = "cpu",
+    calibration: Calibration | None = None,
+) -> Engines:
+    """The engines of a backend; those of openvino are of a precision and for a device of their own."""
+    if name == "openvino":
+        return OpenVINOEngines(precision, device, calibration)
+    return ENGINES[name]

@@ -30,8 +30,11 @@ class _Island(nn.Module):
 
 
 def prepared(model: A2VIS, precision: Precision, sampling: Sampling | None) -> A2VIS:
-    """The network that graphs are made of: at a precision, and sampling as the backend must (None: as configured)."""
-    if precision == "fp32" and sampling is None:
+    """The network that graphs are made of: at a precision, and sampling as the backend must (None: as configured).
+
+    OpenVINO makes bf16 and int8 itself, of graphs of fp32.
+    """
+    if precision in ("fp32", "bf16", "int8") and sampling is None:
         return model
     source = half_precision(model) if precision == "fp16" else copy.deepcopy(model).eval()
     for module in source.modules():

@@ -13,20 +13,30 @@ from ..config import ModelConfig
 from ..errors import BackendError
 from ..export import ClipGraph, FrameGraph, example_inputs, export_graphs
 from ..modeling import A2VIS, StreamNetwork, VideoNetwork
-from .choice import BACKENDS, PRECISIONS, EngineName, Precision, backend_obstacle, precision_obstacle
+from .choice import (
+    BACKENDS,
+    OPENVINO_DEVICES,
+    PRECISIONS,
+    EngineName,
+    OpenVINODevice,
+    Precision,
+    backend_obstacle,
+    precision_obstacle,
+)
 from .compiler_caches import private_caches
 from .engine_cache import GRAPHS, EngineCache, Key, engine_key, fingerprint
-from .engines import ENGINES, Engines
+from .engines import Engines, engines_for
 from .network import GraphNetwork
+from .openvino import Calibration
 from .parity import LIMITS, GateResult, compare
 from .precision import prepared
 from .progress import Progress, Tell
 
 _EXPORT, _BUILD_FRAME, _BUILD_CLIP = "exporting the graphs", "building the frame graph", "building the clip graph"
 _SHARES = {_EXPORT: 0.1, _BUILD_FRAME: 0.6, _BUILD_CLIP: 0.3}
-"""As measured with `onboard`, for Inductor and for TensorRT alike."""
+"""As measured with `onboard`, for Inductor and for TensorRT alike; OpenVINO takes seconds."""
 
-Name = Literal["eager", "compile", "tensorrt"]
+Name = Literal["eager", "compile", "tensorrt", "openvino"]
 
 
 @dataclass(frozen=True)
@@ -44,11 +54,14 @@ class Backend:
     """Of the engine, 16 hexadecimal digits; empty where there is none."""
     gate: GateResult | None
     """How it compares with eager fp32, here and now; None for eager fp32 itself."""
+    accelerator: OpenVINODevice = "cpu"
+    """What computes, where it is not `device`, on which the network's tensors are."""
 
     def __str__(self) -> str:
+        where = self.device if self.accelerator == "cpu" else self.accelerator
         engine = f", engine {self.fingerprint}" if self.fingerprint else ""
         gate = f"; compared with eager: {self.gate}" if self.gate else ""
-        return f"{self.name} {self.precision} on {self.device}{engine} ({self.reason}){gate}"
+        return f"{self.name} {self.precision} on {where}{engine} ({self.reason}){gate}"
 
 
 def prepare_backend(
@@ -57,6 +70,8 @@ def prepare_backend(
     *,
     backend: str = "auto",
     precision: str = "fp32",
+    device: str = "cpu",
+    calibration: Calibration | None = None,
     cache: Path | None = None,
     progress: Tell = lambda text: None,
 ) -> Backend:
@@ -65,9 +80,11 @@ def prepare_backend(
     Args:
         model: the network, frozen and on its device. What was compiled holds a copy of its weights.
         config: its configuration.
-        backend: eager, compile or tensorrt; or auto: an engine that is in the cache, TensorRT's first, else compile on
-            a GPU, else eager.
-        precision: fp32, or fp16 on a GPU.
+        backend: eager, compile, tensorrt or openvino; or auto: an engine that is in the cache, TensorRT's first, then
+            OpenVINO's, else compile on a GPU, else eager.
+        precision: fp32; fp16 on a GPU; with openvino whatever its device computes in, bf16 and int8 among them.
+        device: of the backend openvino: cpu, intel:gpu or intel:npu. The network's tensors are on the CPU with each.
+        calibration: makes images for an engine of int8 that is not in the cache.
         cache: folder where engines are kept, see `engine_cache` for whom it trusts; None keeps none.
         progress: told in words what is being done; may be called from another thread.
 
@@ -79,19 +96,19 @@ def prepare_backend(
         raise BackendError(f"backend={backend!r}; choose one of {', '.join(BACKENDS)}")
     if precision not in PRECISIONS:
         raise BackendError(f"precision={precision!r}; choose one of {', '.join(PRECISIONS)}")
-    obstacle = precision_obstacle(model, precision)
-    if obstacle is not None:
-        raise BackendError(f"precision={precision}: {obstacle}")
+    if device not in OPENVINO_DEVICES:
+        raise BackendError(f"device={device!r}; choose one of {', '.join(OPENVINO_DEVICES)}")
+    wanted = _Wanted(precision, device, calibration)
     engines = None if cache is None else EngineCache(cache)
     if backend != "auto":
-        obstacle = backend_obstacle(model, backend)
+        obstacle = _obstacle(model, backend, wanted)
         if obstacle is not None:
-            raise BackendError(f"backend={backend}: {obstacle}")
-        return _prepare(model, config, backend, precision, engines, progress, "named")
+            raise BackendError(obstacle)
+        return _prepare(model, config, backend, wanted, engines, progress, "named")
     refusals: list[str] = []
-    for name, reason in _automatic(model, config, precision, engines):
+    for name, reason in _automatic(model, config, wanted, engines):
         said = "; ".join((f"auto: {reason}", *refusals))
-        result = _attempt(model, config, name, precision, engines, progress, said)
+        result = _attempt(model, config, name, wanted, engines, progress, said)
         if isinstance(result, Backend):
             return result
         refusals.append(f"{name} is not used: {result}")
@@ -99,22 +116,55 @@ def prepare_backend(
     raise BackendError(f"backend=auto: {'; '.join(refusals)}")
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    """What was asked for, beside the backend."""
+
+    precision: Precision
+    device: OpenVINODevice
+    calibration: Calibration | None
+
+    def engines(self, name: EngineName) -> Engines:
+        """Those of a backend."""
+        return engines_for(name, self.precision, self.device, self.calibration)
+
+
+def _obstacle(model: VideoNetwork, name: Name, wanted: _Wanted) -> str | None:
+    """Why a backend cannot be had, with the parameter that is in the way; None if it can."""
+    obstacle = backend_obstacle(model, name, wanted.device)
+    if obstacle is not None:
+        return f"backend={name}: {obstacle}"
+    obstacle = precision_obstacle(model, wanted.precision, name, wanted.device)
+    return None if obstacle is None else f"precision={wanted.precision}: {obstacle}"
+
+
 def _automatic(
-    model: VideoNetwork, config: ModelConfig, precision: Precision, cache: EngineCache | None
+    model: VideoNetwork, config: ModelConfig, wanted: _Wanted, cache: EngineCache | None
 ) -> Iterator[tuple[Name, str]]:
-    """What `auto` tries, in this order, and why."""
-    names: tuple[EngineName, ...] = ("tensorrt", "compile")
-    possible: list[EngineName] = [name for name in names if backend_obstacle(model, name) is None]
+    """What `auto` tries, in this order, and why.
+
+    Raises:
+        BackendError: nothing has the precision on the device.
+    """
+    names: tuple[EngineName, ...] = ("tensorrt", "openvino", "compile")
+    possible: list[EngineName] = [name for name in names if _obstacle(model, name, wanted) is None]
     for name in possible:
-        if cache is not None and cache.holds(engine_key(model, config, name, precision, ENGINES[name].requirements())):
-            yield name, "its engine is in the cache"
+        if cache is not None and cache.holds(
+            engine_key(model, config, name, wanted.precision, wanted.engines(name).requirements())
+        ):
+            yield name, "its engine is in the cache, and no faster backend's"
     on_gpu = model.device.type == "cuda"
     if on_gpu and "compile" in possible:
         yield "compile", "the fastest on a GPU without an engine in the cache"
-    if not on_gpu:
-        yield "eager", "no GPU and no engine in the cache"
-    else:
+    obstacle = _obstacle(model, "eager", wanted)
+    if obstacle is None and on_gpu:
         yield "eager", backend_obstacle(model, "compile") or "what is left"
+    elif obstacle is None:
+        yield "eager", "no GPU and no engine in the cache"
+    elif "openvino" in possible:
+        yield "openvino", f"nothing else computes in {wanted.precision} on {wanted.device}"
+    else:
+        raise BackendError(obstacle)
 
 
 def _attempt(*arguments: Any) -> Backend | BackendError:
@@ -129,11 +179,12 @@ def _prepare(
     model: VideoNetwork,
     config: ModelConfig,
     name: Name,
-    precision: Precision,
+    wanted: _Wanted,
     cache: EngineCache | None,
     progress: Tell,
     reason: str,
 ) -> Backend:
+    precision = wanted.precision
     if name == "eager" and precision == "fp32":
         return Backend(name, precision, model.device, model.eval(), reason, "", None)
     model = cast(A2VIS, model)
@@ -143,7 +194,7 @@ def _prepare(
         return Backend(
             name, precision, model.device, network, reason, "", _gate(model, network, config, name, precision)
         )
-    engines = ENGINES[name]
+    engines = wanted.engines(name)
     try:
         key = engine_key(model, config, name, precision, engines.requirements())
         job = _Job(model, prepared(model, precision, engines.sampling), config, name, precision, engines, key, progress)
@@ -152,7 +203,7 @@ def _prepare(
         raise
     except Exception as error:
         raise BackendError(f"backend={name}: {_said(error)}; use another backend") from error
-    return Backend(name, precision, model.device, network, reason, fingerprint(key), gate)
+    return Backend(name, precision, model.device, network, reason, fingerprint(key), gate, wanted.device)
 
 
 @dataclass(frozen=True)

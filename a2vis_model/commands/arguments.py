@@ -5,7 +5,17 @@ import dataclasses
 import sys
 from pathlib import Path
 
-from ..backends import BACKENDS, PRECISIONS, Backend, BackendName, default_cache, prepare_backend
+from ..backends import (
+    BACKENDS,
+    OPENVINO_DEVICES,
+    PRECISIONS,
+    Backend,
+    BackendName,
+    Calibration,
+    default_cache,
+    openvino_device,
+    prepare_backend,
+)
 from ..config import ModelConfig, change_config, load_config, parse_changes
 from ..modeling import VideoNetwork
 from ..shipped import DEFAULT_WEIGHTS
@@ -45,12 +55,25 @@ def add_backend_arguments(parser: argparse.ArgumentParser, backend: BackendName 
     parser.add_argument("--engine-cache", metavar="DIR", help=f"folder of engines (default: {default_cache()})")
 
 
+def add_device_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare where to compute; Intel's devices are for the backend openvino."""
+    text = f"auto, cuda, {', '.join(OPENVINO_DEVICES)} (default: %(default)s)"
+    parser.add_argument("--device", default="auto", help=text)
+
+
 def engine_cache(args: argparse.Namespace) -> Path:
     """The folder of engines that was named, or the user's."""
     return Path(args.engine_cache) if args.engine_cache else default_cache()
 
 
-def backend_from(args: argparse.Namespace, model: VideoNetwork, config: ModelConfig, *, quiet: bool) -> Backend:
+def backend_from(
+    args: argparse.Namespace,
+    model: VideoNetwork,
+    config: ModelConfig,
+    *,
+    quiet: bool,
+    calibration: Calibration | None = None,
+) -> Backend:
     """The backend that was named, or was chosen, for a frozen network on its device; said on standard error."""
 
     def say(text: str) -> None:
@@ -62,6 +85,8 @@ def backend_from(args: argparse.Namespace, model: VideoNetwork, config: ModelCon
         config,
         backend=args.backend,
         precision=args.precision,
+        device=openvino_device(args.device),
+        calibration=calibration,
         cache=engine_cache(args),
         progress=say,
     )

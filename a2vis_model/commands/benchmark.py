@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..backends import tensor_device
 from ..config import ModelConfig, parse_changes
 from ..devices import choose_device
 from ..errors import A2VISError
@@ -26,7 +27,13 @@ from ..sample_video import sample_video
 from ..tracking.streaming import StreamingTracker
 from ..tracking.tracks import TrackSettings
 from ..weights import load_weights
-from .arguments import add_backend_arguments, add_set_argument, backend_from, network_config
+from .arguments import (
+    add_backend_arguments,
+    add_device_argument,
+    add_set_argument,
+    backend_from,
+    network_config,
+)
 from .sizes import parse_size
 
 
@@ -43,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", help="WIDTHxHEIGHT of images, and of the network but for padding (the preset's)")
     add_backend_arguments(parser)
     parser.add_argument("--stride", type=int, default=1, help="frames between clips (default: %(default)s)")
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")
+    add_device_argument(parser)
     parser.add_argument("--threads", type=int, help="of the CPU (default: PyTorch's choice)")
     parser.add_argument("--frames", type=int, default=60, help="frames to time (default: %(default)s)")
     parser.add_argument("--every-slot", action="store_true", help="every slot is a track: the most there can be to do")
@@ -65,7 +72,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         if args.threads < 1:
             raise A2VISError(f"--threads {args.threads}: choose 1 or more")
         torch.set_num_threads(args.threads)
-    device = choose_device(args.device)
+    device = choose_device(tensor_device(args.device))
     model, config, video = _network(args)
     if not 1 <= args.stride <= config.clip_length:
         raise A2VISError(f"--stride {args.stride}: choose 1 to {config.clip_length}, the clip length")

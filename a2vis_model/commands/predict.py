@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from ..backends import tensor_device
 from ..config import parse_changes
 from ..data.problems import add_strict_argument
 from ..devices import choose_device
@@ -27,6 +28,7 @@ from ..tracking.streaming import FrameResult, StreamingTracker
 from ..weights import load_weights
 from .arguments import (
     add_backend_arguments,
+    add_device_argument,
     add_set_argument,
     add_weights_argument,
     backend_from,
@@ -42,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_set_argument(parser)
     parser.add_argument("--stride", type=int, default=1, help="frames between clips (default: %(default)s)")
     parser.add_argument("--size", help="WIDTHxHEIGHT of the network's input (default: as in the weight file)")
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")
+    add_device_argument(parser)
     add_backend_arguments(parser)
     parser.add_argument("--no-overlay", action="store_true", help="write tracks.json alone")
     add_strict_argument(parser)
@@ -57,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     if args.size:
         config = resize(model, config, args.size)
     video = VideoInput.open(args.input)
-    backend = backend_from(args, freeze(model.to(choose_device(args.device))), config, quiet=args.quiet)
+    backend = backend_from(args, freeze(model.to(choose_device(tensor_device(args.device)))), config, quiet=args.quiet)
     output = Path(args.output)
     output.mkdir(parents=True, exist_ok=True)
     tracker = StreamingTracker(backend.network, config, stride=args.stride)

@@ -2,6 +2,7 @@
 
 from dataclasses import fields
 from importlib import import_module
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -20,6 +21,8 @@ from .prototype_update import PrototypeGate, PrototypeUpdate
 from .samh import SAMH
 from .visible_mask_head import VisibleMaskHead
 
+Network = TypeVar("Network", bound=nn.Module)
+
 
 def build_model(config: ModelConfig) -> VideoNetwork:
     """Build the network of a configuration, randomly initialised and prepared for its input size."""
@@ -28,9 +31,9 @@ def build_model(config: ModelConfig) -> VideoNetwork:
     return model
 
 
-def freeze(model: VideoNetwork) -> VideoNetwork:
-    """Make a network ready for inference, in place: no gradients, norms folded, activations without a copy,
-    channels last in memory.
+def freeze(model: Network) -> Network:
+    """Make a network, or a part of one, ready for inference, in place: no gradients, norms folded, activations without
+    a copy, channels last in memory.
 
     Its state dict is no longer that of a trainable network; save before, not after.
     """

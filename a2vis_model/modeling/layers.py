@@ -67,6 +67,13 @@ def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Te
         scores = upcast(torch.matmul(query * query.shape[-1] ** -0.5, key.transpose(-2, -1)))
         scores = scores if bias is None else scores + bias.to(scores.dtype)
         return torch.matmul(scores.softmax(dim=-1).to(value.dtype), value).to(dtype)
+    if torch.is_autocast_enabled("cpu") and torch.is_grad_enabled() and query.device.type == "cpu":
+        # Its backward pass is 2 to 14 times as fast in fp32 as in bf16, and forwards it is no slower.
+        with torch.autocast("cpu", enabled=False):
+            result = F.scaled_dot_product_attention(
+                query.float(), key.float(), value.float(), attn_mask=None if bias is None else bias.float()
+            )
+        return result.to(query.dtype)
     return F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
 
 

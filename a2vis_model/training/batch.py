@@ -125,15 +125,24 @@ class Batch:
 
     def masks(self, kind: MaskKind) -> Tensor:
         """bool [B, F, n, H, W]."""
-        shifts = torch.arange(7, -1, -1, dtype=torch.uint8, device=self.packed.device)
-        return ((self.packed[_KINDS.index(kind)].unsqueeze(-1) >> shifts) & 1).bool().flatten(-2)
+        bits = torch.tensor([128, 64, 32, 16, 8, 4, 2, 1], dtype=torch.uint8, device=self.packed.device)
+        return (self.packed[_KINDS.index(kind)].unsqueeze(-1) & bits).ne(0).flatten(-2)
+
+    def cells(self, kind: MaskKind) -> Tensor:
+        """float32 [B, F, n, h · w]: which share of each cell of the mask logits is covered; counted in packed bytes,
+        each of which holds a row of two cells."""
+        counts = self.packed[_KINDS.index(kind)]
+        counts = (counts & 0x55) + (counts >> 1 & 0x55)
+        counts = (counts & 0x33) + (counts >> 2 & 0x33)
+        rows = torch.stack((counts >> 4, counts & 0x0F), dim=-1).flatten(-2)
+        covered = rows.unflatten(-2, (-1, LOGIT_STRIDE)).sum(dim=-2, dtype=torch.uint8)
+        return covered.flatten(-2).float() / LOGIT_STRIDE**2
 
     def targets(self, kind: MaskKind) -> Targets:
         """The objects with one kind of masks."""
         pixels = self.masks(kind)
-        cells = F.avg_pool2d(pixels.flatten(0, 1).float(), LOGIT_STRIDE).flatten(2).unflatten(0, pixels.shape[:2])
         unknown = self._unknown() if kind == "amodal" else None
-        return Targets(self.classes, pixels, cells, self.present[_KINDS.index(kind)], unknown, self.labelled)
+        return Targets(self.classes, pixels, self.cells(kind), self.present[_KINDS.index(kind)], unknown, self.labelled)
 
     def _unknown(self) -> Tensor | None:
         """Where shapes that are not known as a whole may go on, behind what is seen: see `Targets.unknown`."""

@@ -105,7 +105,6 @@ def train(
     select_trainable(model, config.stage)
     optimiser = build_optimiser(model, config.optimiser)
     scaler = torch.amp.GradScaler(run.device.type, enabled=config.precision == "fp16")
-    objective = make_objective(model, model_config, config, run.device)
     path = run.output / CHECKPOINT
     average = AveragedNetwork(model, config.average) if config.average else None
     start, best = 0, float("-inf")
@@ -120,6 +119,7 @@ def train(
         if average is not None and saved.average is not None:
             average.load_state_dict(saved.average)
         start, best = saved.step, saved.best
+    objective = make_objective(model, model_config, config, run.device)
     trained = [p for p in model.parameters() if p.requires_grad]
 
     def save(step: int) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from a2vis_model import A2VISError, StreamingTracker, TrackSettings, freeze, load_weights
-from a2vis_model.backends import Backend, default_cache, prepare_backend
+from a2vis_model.backends import Backend, default_cache, openvino_device, prepare_backend, tensor_device
 from a2vis_model.devices import choose_device
 
 from .pipeline import Tracker
@@ -92,7 +92,7 @@ def load_model(request: ModelRequest, progress: Progress) -> LoadedModel:
     if request.threads:
         # For all threads that have not computed yet: the one that will run the network is made later.
         torch.set_num_threads(request.threads)
-    device = choose_device(request.device, "device=")
+    device = choose_device(tensor_device(request.device), "device=")
     progress(f"reading {request.weights}")
     model, config = load_weights(request.weights)
     if request.stride > config.clip_length:
@@ -102,6 +102,7 @@ def load_model(request: ModelRequest, progress: Progress) -> LoadedModel:
         config,
         backend=request.backend,
         precision=request.precision,
+        device=openvino_device(request.device),
         cache=Path(os.path.expanduser(request.engine_cache)) if request.engine_cache else default_cache(),
         progress=progress,
     )

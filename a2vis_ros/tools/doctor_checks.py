@@ -22,7 +22,7 @@ from a2vis_model import A2VISError, freeze, load_weights
 from a2vis_model.backends import PRECISIONS
 from a2vis_model.backends.choice import backend_obstacle, precision_obstacle
 from a2vis_model.backends.engine_cache import EngineCache, Key, engine_key
-from a2vis_model.backends.engines import ENGINES
+from a2vis_model.backends.engines import ENGINES, engines_for
 from a2vis_model.shipped import check_intact, find_weights, shipped_weights
 from a2vis_model.weights import read_config
 
@@ -90,18 +90,18 @@ def check_backends(weights: str, cache: Path) -> list[Finding]:
         return []
     model = freeze(model.cuda() if torch.cuda.is_available() else model)
     findings = [Finding("ok", "backend eager", "can be had here")]
-    for name, engines in ENGINES.items():
+    for name in ENGINES:
         about = f"backend {name}"
         obstacle = backend_obstacle(model, name)
         if obstacle is not None:
             findings.append(Finding("note", about, obstacle))
             continue
         for precision in PRECISIONS:
-            obstacle = precision_obstacle(model, precision)
+            obstacle = precision_obstacle(model, precision, name)
             if obstacle is not None:
                 findings.append(Finding("note", f"{about}, {precision}", obstacle))
                 continue
-            key = engine_key(model, config, name, precision, engines.requirements())
+            key = engine_key(model, config, name, precision, engines_for(name, precision).requirements())
             findings.append(_engine(f"{about}, {precision}", cache, key))
     return findings
 
