@@ -1,4 +1,4 @@
-"""How good a model or tracker is, in the numbers of the official tools. See docs/evaluation.md.
+"""Scores of a model or a tracker, computed with the public evaluation tools (see docs/evaluation.md).
 
 problems = ProblemLog()
 comparison = open_comparison("truth.json", "results.json", None, ScoreSettings(), problems)

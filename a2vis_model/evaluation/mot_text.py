@@ -1,4 +1,4 @@
-"""MOT Challenge text (boxes) and MOTS text (masks): one line an object and frame, one file a video.
+"""MOT Challenge text (boxes) and MOTS text (masks): one line per object and frame, one file per video.
 
 MOT:  frame, id, left, top, width, height, confidence, class, visibility    frames from 1, pixels
 MOTS: frame id class height width run-lengths                               class 10 is an ignore region
@@ -31,20 +31,22 @@ BENCHMARKS: tuple[Benchmark, ...] = get_args(Benchmark)
 
 _PEDESTRIAN = 1
 _CLASSES = range(1, 14)
-_DISTRACTORS = frozenset({2, 7, 8, 12})  # person on vehicle, static person, distractor, reflection
+_DISTRACTORS = frozenset({2, 7, 8, 12})  # Person on vehicle, static person, distractor, reflection.
 _IGNORE_CLASS = 10
 _MOTS_CLASSES = {1: "car", 2: "pedestrian"}
 
 
 class TextTracks:
-    """A folder of text files, one a video: `<video>.txt`, `data/<video>.txt` or `<video>/gt/gt.txt`; or one file.
+    """A folder of text files, one per video, or a single file.
+
+    In a folder the file of a video is `<video>.txt`, `data/<video>.txt` or `<video>/gt/gt.txt`.
 
     Args:
-        path: the folder, or the file of a single video.
-        problems: where broken files and lines are reported.
-        masks: MOTS text instead of MOT text.
-        ground_truth: roles of objects, visibility and ignore regions are read.
-        benchmark: whose rules MOT ground truth follows; MOT15 knows no classes.
+        path: path of the folder, or of the file of a single video.
+        problems: log to which broken files and lines are reported.
+        masks: whether the files are MOTS text instead of MOT text.
+        ground_truth: whether roles of objects, visibility and ignore regions are read.
+        benchmark: benchmark whose rules MOT ground truth follows; MOT15 has no classes.
     """
 
     def __init__(
@@ -66,7 +68,7 @@ class TextTracks:
 
     @property
     def categories(self) -> dict[int, str]:
-        """The classes in the files, of which MOT text has one."""
+        """Return the classes in the files by category ID; MOT text has one class."""
         if not self._masks:
             return {_PEDESTRIAN: "pedestrian"}
         numbers = {line[2] for file in self._files.values() for line in _first_columns(file, 3) if len(line) == 3}
@@ -74,7 +76,10 @@ class TextTracks:
         return {number: _MOTS_CLASSES.get(number, f"class {number}") for number in sorted(found | {*_MOTS_CLASSES})}
 
     def videos(self, others: TextTracks) -> list[VideoInfo]:
-        """The videos, which end with the last frame in seqinfo.ini, or else here or in `others`."""
+        """Return the videos.
+
+        A video ends with the last frame in seqinfo.ini or, without it, in these files or in `others`.
+        """
         videos = []
         for number, (name, file) in enumerate(self._files.items(), 1):
             length = _sequence_length(file, self.problems)
@@ -86,6 +91,7 @@ class TextTracks:
         return videos
 
     def read(self, video: VideoInfo) -> VideoTracks:
+        """Read the tracks of a video; broken lines are reported and left out."""
         file = self._files.get(video.name)
         if file is None:
             self.problems.report(DataProblem(self.path, f"video {video.name}", "has no file: taken for no tracks"))
@@ -125,7 +131,7 @@ class TextTracks:
         return VideoTracks(video, list(found))
 
     def _role(self, numbers: list[float]) -> Role:
-        """As TrackEval prepares the benchmarks."""
+        """Return the role of a MOT row, as TrackEval prepares the benchmarks."""
         marked = int(numbers[6]) != 0
         if self.benchmark == "MOT15":
             return Role.COUNTED if marked else Role.DROPPED
@@ -165,7 +171,7 @@ class TextTracks:
         )
 
     def _lines(self, file: Path, separator: str) -> Iterator[tuple[str, list[str]]]:
-        """The lines of a file, a line's name and its columns."""
+        """Yield each line of a file as a name for messages and its columns."""
         try:
             text = _read_text(file)
         except (OSError, UnicodeDecodeError) as error:
@@ -200,10 +206,10 @@ def write_mot(folder: str | Path, video: VideoInfo, tracks: Iterable[Track], kin
 
 
 def write_mots(folder: str | Path, video: VideoInfo, tracks: Iterable[Track], *, ground_truth: bool) -> None:
-    """Write visible masks as `write_mot` writes boxes.
+    """Write visible masks as MOTS text, in files named as those of `write_mot`.
 
-    The format has no overlaps: where two masks meet, the pixels go to the track of the higher score. Its class 10 is no
-    class, so that classes from 10 on are written as 11 and so on.
+    The format has no overlaps: where two masks meet, the pixels go to the track of the higher score. Its class 10 is
+    reserved, so that classes from 10 on are written as 11 and so on.
     """
     covered: dict[int, Rle] = {}
     rows = []
@@ -231,7 +237,7 @@ def _write(folder: str | Path, video: VideoInfo, text: str, *, ground_truth: boo
 
 
 def _without(mask: Rle, covered: Rle | None) -> Rle | None:
-    """The part of a mask outside of another; None when nothing is left."""
+    """Return the part of a mask outside of another; None when nothing is left."""
     if covered is None:
         return mask if mask_areas([mask])[0] else None
     pixels = run_lengths.decode(mask) & ~run_lengths.decode(covered)
@@ -271,18 +277,21 @@ def _sequence_length(file: Path, problems: ProblemLog) -> int | None:
 
 
 def _read_text(file: Path) -> str:
-    """UTF-8, with or without the mark that some editors begin it with."""
+    """Read UTF-8 text, with or without a byte order mark."""
     return read_regular(file).decode("utf-8-sig")
 
 
 def _last_frame(file: Path | None) -> int:
-    """The greatest frame number at the start of a line; what is no number is reported when the file is read."""
+    """Return the greatest frame number at the start of a line.
+
+    What is not a number is skipped here and reported when the file is read.
+    """
     numbers = [line[0] for line in _first_columns(file, 1)] if file is not None else []
     return min(max((int(n) for n in numbers if n.isdecimal() and len(n) < 8), default=0), MAX_LENGTH)
 
 
 def _first_columns(file: Path, count: int) -> list[list[str]]:
-    """The first columns of each line; nothing where the file cannot be read, which is reported when it is."""
+    """Read the first columns of each line; an unreadable file gives none here and is reported when it is read."""
     try:
         lines = _read_text(file).splitlines()
     except (OSError, UnicodeDecodeError):
@@ -323,7 +332,7 @@ def _rle(counts: str, height: int, width: int) -> Rle:
 
 
 def _claim(covered: dict[int, Rle], frame: int, rle: Rle) -> None:
-    """Note the pixels of a mask; as for TrackEval, the masks of a frame may not overlap."""
+    """Note the pixels of a mask; as in TrackEval, the masks of a frame may not overlap."""
     if frame in covered:
         before = covered[frame]
         if before["size"] != rle["size"]:

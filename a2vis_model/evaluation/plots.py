@@ -1,4 +1,4 @@
-"""Pictures of results: curves, timelines of IDs and the worst cases."""
+"""Plots of results: curves, timelines of IDs and the worst cases."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .video_score import Timeline, VideoScore
 
 Image = NDArray[np.uint8]
 FrameReader = Callable[[VideoInfo, int], Image]
-"""A frame of a video as RGB uint8 [H, W, 3]."""
+"""Function that reads a frame of a video as RGB uint8 [H, W, 3]."""
 
 TIMELINES = 50
 WORST = 12
@@ -37,8 +37,11 @@ def write_plots(
     comparison: Comparison,
     frames: FrameReader | None = None,
 ) -> None:
-    """Write all plots as PNG: precision over recall, HOTA over thresholds, IoU over occlusion, a timeline of IDs for
-    each of the first videos, and the worst object-frames."""
+    """Write all plots as PNG.
+
+    These are precision over recall, HOTA over thresholds, IoU over occlusion, a timeline of IDs for each of the first
+    videos, and the worst object-frames.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for kind, lines in curves["precision_recall"].items():
         _curve(folder / f"precision_recall_{kind}.png", lines, "recall", "precision", f"{kind} masks")
@@ -58,8 +61,10 @@ def write_plots(
 
 
 def worst_case(score: VideoScore, comparison: Comparison, frames: FrameReader | None) -> Image:
-    """The worst object-frame of a video, the truth on the left and the prediction on the right: amodal masks
-    outlined, visible ones filled."""
+    """Draw the worst object-frame of a video, the ground truth on the left and the prediction on the right.
+
+    Amodal masks are outlined, visible masks are filled.
+    """
     assert score.worst is not None
     worst, info = score.worst, score.info
     chosen = set(comparison.scope.classes)
@@ -126,8 +131,11 @@ def _occlusion(path: Path, curve: dict[str, list[Any]]) -> None:
 
 
 def _timeline(path: Path, name: str, timeline: Timeline) -> None:
-    """A row for each object: the colour is the ID on it, grey where hidden by more than half and without an ID; a
-    black bar marks a switch."""
+    """Plot one row per object of a video.
+
+    The colour is the ID on the object, or grey where it is hidden by more than half and has no ID; a black bar marks an
+    ID switch.
+    """
     objects, length = timeline.ids.shape
     figure, axes = _figure(9, 1.2 + 0.28 * objects)
     picture = np.full((objects, length, 3), 255, np.uint8)
@@ -147,7 +155,7 @@ def _timeline(path: Path, name: str, timeline: Timeline) -> None:
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Any]:
-    """Without pyplot, whose global state would pile figures up and ask for a display."""
+    """Make a figure without pyplot, whose global state would accumulate figures and require a display."""
     figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     return figure, figure.add_subplot()

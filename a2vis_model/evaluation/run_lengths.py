@@ -1,4 +1,7 @@
-"""COCO run lengths through pycocotools. It reads out of bounds when they are broken: check them where they come in."""
+"""COCO run lengths through pycocotools.
+
+pycocotools reads out of bounds when run lengths are broken, so they are checked where they are read.
+"""
 
 from __future__ import annotations
 
@@ -15,60 +18,60 @@ from ..data.problems import RecordError
 _coco: Any = _mask
 
 Rle = dict[str, Any]
-"""{"size": [height, width], "counts": bytes}, checked to cover the frame exactly."""
+"""Mask `{"size": [height, width], "counts": bytes}`, checked to cover the frame exactly."""
 
 
 def encode(pixels: NDArray[np.bool_]) -> Rle:
-    """bool [H, W] → run lengths."""
+    """Encode a bool mask [H, W] as run lengths."""
     rle: Rle = _coco.encode(np.asfortranarray(pixels, np.uint8))
     return rle
 
 
 def decode(mask: Rle) -> NDArray[np.bool_]:
-    """Run lengths → bool [H, W]."""
+    """Decode run lengths to a bool mask [H, W]."""
     height, width = mask["size"]
     return RleMask(height, width, mask["counts"]).decode()
 
 
 def compress(counts: list[int], height: int, width: int) -> Rle:
-    """Plain run lengths, checked already → compressed ones."""
+    """Compress plain run lengths that were checked before."""
     rle: Rle = _coco.frPyObjects({"size": [height, width], "counts": counts}, height, width)
     return rle
 
 
 def areas(masks: Sequence[Rle]) -> NDArray[np.int64]:
-    """[n] pixels."""
+    """Count the pixels [n] of masks."""
     return np.asarray(_coco.area(list(masks)), np.int64)
 
 
 def boxes(masks: Sequence[Rle]) -> NDArray[np.float64]:
-    """[n, 4] left, top, width, height in pixels; all 0 for an empty mask."""
+    """Compute boxes [n, 4] (left, top, width, height) in pixels; all 0 for an empty mask."""
     return np.asarray(_coco.toBbox(list(masks)), np.float64)
 
 
 def iou(first: Sequence[Rle], second: Sequence[Rle], *, over_first: bool = False) -> NDArray[np.float64]:
-    """[n, m] common pixels over those of either, or over those of the first; 0 where there are none."""
+    """Compute the overlap [n, m]: common pixels over the union, or over the first mask; 0 where there are none."""
     if not first or not second:
         return np.zeros((len(first), len(second)))
     return np.nan_to_num(np.asarray(_coco.iou(list(first), list(second), [over_first] * len(second)), np.float64))
 
 
 def union(masks: Sequence[Rle]) -> Rle:
-    """Pixels of any of the masks."""
+    """Return the union of masks."""
     rle: Rle = _coco.merge(list(masks))
     return rle
 
 
 def intersection(masks: Sequence[Rle]) -> Rle:
-    """Pixels of all of the masks."""
+    """Return the intersection of masks."""
     rle: Rle = _coco.merge(list(masks), True)
     return rle
 
 
 def first_broken(counts: Sequence[bytes], pixels: int) -> int | None:
-    """The first of some compressed run lengths that does not cover a frame of that many pixels exactly.
+    """Find the first compressed run lengths that do not cover a frame of `pixels` exactly.
 
-    As `RleMask.runs` checks one, for the many masks of a track at once: it takes a thirtieth of the time.
+    The rule is that of `RleMask.runs`; this form checks the many masks of a track at once, in a thirtieth of the time.
     """
     if not counts:
         return None
@@ -77,7 +80,7 @@ def first_broken(counts: Sequence[bytes], pixels: int) -> int | None:
     lengths = np.array([len(part) for part in counts])
     if not lengths.all() or (groups < 0).any() or (groups > 63).any():
         return _one_by_one(counts, pixels)
-    last = groups & 32 == 0  # the last group of a number
+    last = groups & 32 == 0  # Marks the last group of six bits of a number.
     stops = np.cumsum(lengths)
     if not last[stops - 1].all():
         return _one_by_one(counts, pixels)
@@ -89,7 +92,7 @@ def first_broken(counts: Sequence[bytes], pixels: int) -> int | None:
     shifts = 5 * (np.arange(len(groups)) - np.repeat(starts, sizes))
     numbers = np.add.reduceat((groups & 31) << shifts, starts)
     numbers -= np.where(groups[ends] & 16, np.int64(1) << (5 * sizes), 0)
-    # From the fourth on, a number is the difference to the one two places before it in the same mask.
+    # From the fourth number on, a number is the difference to the one two places before it in the same mask.
     first = np.searchsorted(ends, stops - lengths)
     mask = np.repeat(np.arange(len(counts)), np.diff(np.append(first, len(numbers))))
     place = np.arange(len(numbers)) - first[mask]

@@ -1,4 +1,4 @@
-"""Everything that is measured in one video; small enough to be sent between processes and summed up."""
+"""All measurements of one video, small enough to be sent between processes and summed up."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from .overlaps import FrameOverlap, MaskOverlap, compare_boxes, compare_masks
 from .settings import ScoreSettings
 
 TRACKING_OF: dict[str, Kind] = {"boxes": "amodal", "visible_boxes": "visible"}
-"""Names of box tracking in results. Boxes of formats that have no masks are scored as "boxes"."""
+"""Kind of masks behind each name of box tracking in results. Boxes of formats without masks are scored as "boxes"."""
 
 Matches = dict[Kind, dict[Group, dict[int, ClassMatches | None]]]
 Tracking = dict[str, dict[Group, dict[int | None, TrackingCounts]]]
-"""By what is tracked, group of objects, and class, None for all classes together."""
+"""Counts by what is tracked, group of objects, and class (None for all classes together)."""
 
 
 @dataclass
 class Timeline:
-    """Which IDs followed the objects of a video."""
+    """IDs that followed the objects of a video."""
 
     object_ids: list[int]
     class_ids: list[int]
     ids: NDArray[np.int64]
-    """[G, T] IDs of predictions, -1 where none follows."""
+    """IDs [G, T] of predictions, -1 where none follows."""
     occlusion: NDArray[np.float32]
-    """[G, T], NaN where an object is not there."""
+    """Occlusion [G, T], NaN where an object is not in the frame."""
 
 
 @dataclass
 class VideoScore:
-    """The measurements."""
+    """The measurements of one video."""
 
     info: VideoInfo
     matches: Matches = field(default_factory=dict)
@@ -49,19 +49,19 @@ class VideoScore:
     survival: list[Episode] | None = None
     timeline: Timeline | None = None
     objects: dict[Group, int] = field(default_factory=dict)
-    """How many there are in each group."""
+    """Number of objects in each group."""
 
 
 @dataclass(frozen=True)
 class Scope:
-    """What both sides have, and so can be compared."""
+    """What ground truth and predictions both hold, and can therefore be compared."""
 
     classes: tuple[int, ...]
-    """Category IDs."""
+    """Category IDs of the classes."""
     kinds: tuple[Kind, ...]
-    """Masks for average precision."""
+    """Kinds of masks for average precision."""
     tracking: tuple[str, ...]
-    """"boxes", "visible_boxes", "masks"."""
+    """Names of box tracking: "boxes", "visible_boxes", "masks"."""
     ranked: bool
     """Whether predictions have scores, without which there is no average precision."""
 
@@ -72,9 +72,11 @@ def score_video(
     """Measure one video.
 
     Args:
-        truth: the ground truth.
-        ranked: predictions for average precision, also those of low scores.
+        truth: tracks of the ground truth.
+        ranked: predictions for average precision, including those of low scores.
         tracked: predictions for all else; may be the same.
+        settings: how predictions are scored.
+        scope: what can be compared.
     """
     objects = [track for track in truth.tracks if track.class_id in scope.classes]
     if settings.amodal_truth == "seen":
@@ -190,7 +192,7 @@ class _Video:
         return result
 
     def _roles(self, out: NDArray[np.bool_]) -> NDArray[np.int8]:
-        """[G, T] with the objects outside of a group ignored, as distractors are."""
+        """Return roles [G, T] in which the objects outside of a group are ignored, as distractors are."""
         roles = np.zeros((len(self.objects), self.length), np.int8)
         for g, track in enumerate(self.objects):
             if track.roles is not None:
