@@ -1,4 +1,4 @@
-"""Names of the backbones elsewhere, and here (relative to the backbone)."""
+"""Tensor names of backbones in other software, mapped to our names (relative to the backbone)."""
 
 from collections.abc import Sequence
 
@@ -48,7 +48,7 @@ def _transformers_resnet() -> tuple[Rule, ...]:
 
 
 def _microsoft_swin(*, downsample_offset: int) -> tuple[Rule, ...]:
-    """Names of Microsoft's classifiers, kept by detectron2 projects and timm.
+    """Map the names of Microsoft's classifiers, which detectron2 projects and timm keep.
 
     Args:
         downsample_offset: 0 where a stage ends with its downsampling; 1 where it begins with it, as in timm
@@ -77,7 +77,7 @@ def _microsoft_swin(*, downsample_offset: int) -> tuple[Rule, ...]:
 
 
 def _transformers_swin() -> tuple[Rule, ...]:
-    """Names of weight files (4.x) and of modules since transformers 5."""
+    """Map the names of weight files (transformers 4.x) and of modules (since transformers 5)."""
     block, ours = r"(?:swin\.)?encoder\.layers\.(\d+)\.blocks\.(\d+)", r"stages.\1.blocks.\2"
     attention = rf"{block}\.attention"
     return (
@@ -104,7 +104,7 @@ def _transformers_swin() -> tuple[Rule, ...]:
 
 
 def _block_names(depths: Sequence[int]) -> list[str]:
-    """Our names of blocks that others number from first to last."""
+    """Return our names of blocks that other software numbers from first to last."""
     return [f"stages.{stage}.{block}" for stage, depth in enumerate(depths) for block in range(depth)]
 
 
@@ -126,7 +126,7 @@ def _efficientnet_lite() -> tuple[Rule, ...]:
 
 
 def _mobilenet_v2(*, nested: bool) -> tuple[Rule, ...]:
-    """Names of blocks numbered from first to last, inside which the layers are numbered too.
+    """Map the names of blocks numbered from first to last, inside which the layers are numbered too.
 
     Args:
         nested: each convolution with its norm and activation is numbered by itself, as in torchvision; otherwise all
@@ -138,7 +138,7 @@ def _mobilenet_v2(*, nested: bool) -> tuple[Rule, ...]:
         dropped(r"(?:features\.18|classifier)\..*", _HEAD),
     ]
     for number, ours in enumerate(_block_names((3, 3, 7, 4)), start=1):
-        # The first block has no expansion. Each part is a convolution, a norm and, but for the last, an activation.
+        # The first block has no expansion. Each part is a convolution, a norm and, except for the last, an activation.
         parts = ("expand", "depthwise", "project")[1 if number == 1 else 0 :]
         for position, part in enumerate(parts):
             layers = rf"features\.{number}\.conv"

@@ -1,4 +1,4 @@
-"""Which foreign formats are known, how each is recognised, and its rules."""
+"""Known foreign formats: how each is recognised, and its rules."""
 
 import re
 from collections.abc import Collection
@@ -15,14 +15,16 @@ _BACKBONE = "detector.backbone."
 
 @dataclass(frozen=True, kw_only=True)
 class Format:
-    """A naming of weights.
+    """A naming scheme of weights.
 
     Attributes:
-        name: what it is, for people.
+        name: name of the format for messages.
         marks: regular expressions, each of which matches the whole of some key.
         absent: regular expression that matches no key, if given.
-        rules: to our names, as a video network has them.
-        pixels: that the weights were trained with where the file does not say; None where they are ours.
+        rules: rules that map the names to ours, as a video network has them.
+        pixels: pixel normalisation that the weights were trained with, where the file does not state it; None where it
+            is
+            ours.
     """
 
     name: str
@@ -32,7 +34,7 @@ class Format:
     pixels: Pixels | None = None
 
     def fits(self, keys: Collection[str]) -> bool:
-        """Whether a state dict with these keys is of this format."""
+        """Return whether a state dict with these keys is of this format."""
 
         def occurs(pattern: str) -> bool:
             return any(re.fullmatch(pattern, key) for key in keys)
@@ -102,7 +104,7 @@ FORMATS = (
     Format(
         name="EfficientNet-Lite0 of efficientnet-lite-pytorch",
         marks=(r"_conv_stem\.weight", r"_blocks\.15\._project_conv\.weight"),
-        # With squeeze-and-excitation it is an EfficientNet proper; with more blocks, a larger Lite.
+        # With squeeze-and-excitation it is a full EfficientNet; with more blocks, a larger Lite model.
         absent=r".*\._se_reduce\..*|_blocks\.16\..*",
         rules=under(backbones.EFFICIENTNET_LITE0, "", _BACKBONE),
         pixels=Pixels((127.0,) * 3, (128.0,) * 3),
@@ -121,7 +123,7 @@ FORMATS = (
 
 
 def detect_format(keys: Collection[str]) -> Format:
-    """Find the format of a state dict by its keys.
+    """Detect the format of a state dict by its keys.
 
     Raises:
         CheckpointError: it is of no known format.
