@@ -1,4 +1,4 @@
-"""Opening a data set of any format, which may be left to be found out."""
+"""Opening a data set of any format; the format can be detected."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .problems import DataError, DataProblem, ProblemLog
 from .sailvos import open_sailvos, scene_folders
 from .ytvis import open_ytvis
 
-FORMATS = ("auto", "fishbowl", "sailvos", "ytvis", "coco")  # ytvis: OVIS too; coco: amodal COCO
+FORMATS = ("auto", "fishbowl", "sailvos", "ytvis", "coco")  # "ytvis" includes OVIS; "coco" means amodal COCO.
 
 
 def open_dataset(
@@ -26,13 +26,17 @@ def open_dataset(
     labels: str | Path | None = None,
     problems: ProblemLog | None = None,
 ) -> Dataset:
-    """The data set in a folder or JSON file; `images` is the folder of a JSON file's images, if not where usual.
+    """Open the data set in a folder or a JSON file.
 
-    `classes` gives the order of the classes, and leaves out the objects of others; without it, all that the data set
-    declares are there.
-    `labels` is a file that says what is labelled in the pictures of a JSON file, instead of the one beside it (see
-    `labels`); FISHBOWL's layout and SAIL-VOS's folders label everything.
-    `problems` collects what is wrong with it; a strict one makes any problem a DataError.
+    Args:
+        path: the folder or the JSON file.
+        format: its format; "auto" detects it.
+        classes: classes to load, in this order; objects of others are left out. Without it, all that the data set
+            declares.
+        images: folder of a JSON file's images, if it is not in the usual place.
+        labels: labels file that replaces the one beside a JSON file (see `labels`). FISHBOWL's layout and SAIL-VOS's
+            folders label everything.
+        problems: log of what is wrong with the data; a strict one turns any problem into a DataError.
     """
     document: object = None
     if format == "auto":
@@ -48,10 +52,10 @@ def open_dataset(
 
 
 def _sniff(path: Path) -> tuple[str, object]:
-    """The format and, if it had to be read, the document of a JSON file."""
+    """Detect the format; also return the document of a JSON file if it had to be read."""
     if not path.exists():
         raise DataError(DataProblem(str(path), "data set", "does not exist"))
-    # A folder of FISHBOWL splits is left to the loader, which says what to name instead.
+    # A folder of FISHBOWL splits is left to the loader, whose error says which folder to name.
     if path.is_dir() and (find_layout(path) or any(find_layout(child) for child in path.iterdir())):
         return "fishbowl", None
     if scene_folders(path):

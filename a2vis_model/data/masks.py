@@ -1,7 +1,7 @@
-"""Masks as annotation files hold them: decoded when asked for, and checked before anything decodes them.
+"""Masks as annotation files hold them: decoded on demand, and checked before anything decodes them.
 
-COCO run lengths are decoded here rather than by pycocotools: it reads and writes out of bounds when the runs
-of a broken record do not add up to the frame, and takes three times as long.
+COCO run lengths are decoded here rather than by pycocotools: it reads and writes out of bounds when the runs of a
+broken record do not add up to the frame, and takes three times as long.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ BoolMask = NDArray[np.bool_]
 
 
 class EmptyRingError(RecordError):
-    """A polygon without points, or none at all: there is no mask in this frame, and there should be one."""
+    """A polygon has no points, or there is no polygon: the frame has no mask where there should be one."""
 
 
 class Mask(Protocol):
     """The region of one object in one frame. Both methods raise RecordError when it is broken."""
 
     def decode(self) -> BoolMask:
-        """bool [H, W]"""
+        """Decode to a bool mask [H, W]."""
 
     def area(self) -> int:
-        """Pixels in the region."""
+        """Count the pixels in the region."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +45,16 @@ class RleMask:
     counts: bytes | Sequence[int]
 
     def runs(self) -> NDArray[np.int64]:
-        """Lengths of the runs outside, inside, outside, ... the region; they cover the frame exactly."""
+        """Return lengths of the runs outside, inside, outside, ... the region; they cover the frame exactly."""
         runs = _inflate(self.counts) if isinstance(self.counts, bytes) else _plain(self.counts)
         pixels = self.height * self.width
-        # Each run is checked before their sum, which could overflow into the right number.
+        # Each run is checked before their sum, which could overflow to the expected number.
         if runs.min() < 0 or runs.max() > pixels or runs.sum() != pixels:
             raise RecordError(f"broken RLE: its runs do not cover {self.width}x{self.height} pixels")
         return runs
 
     def decode(self) -> BoolMask:
+        """Decode to a bool mask [H, W]."""
         runs = self.runs()
         inside = np.zeros(len(runs), np.uint8)
         inside[1::2] = 1
@@ -61,6 +62,7 @@ class RleMask:
         return cv2.transpose(columns).reshape(self.height, self.width).view(np.bool_)
 
     def area(self) -> int:
+        """Count the pixels in the region."""
         return int(self.runs()[1::2].sum())
 
 
@@ -73,9 +75,11 @@ class PolygonMask:
     rings: Sequence[Any]
 
     def decode(self) -> BoolMask:
+        """Decode to a bool mask [H, W]."""
         return self._rle().decode()
 
     def area(self) -> int:
+        """Count the pixels in the region."""
         return self._rle().area()
 
     def _rle(self) -> RleMask:
@@ -88,7 +92,7 @@ class PolygonMask:
             points = np.asarray(ring, np.float64)
         except (TypeError, ValueError, OverflowError):
             raise RecordError(f"broken polygon: {reprlib.repr(ring)}") from None
-        # pycocotools takes four numbers for a box, and memory in proportion to the perimeter.
+        # pycocotools reads four numbers as a box, and takes memory in proportion to the perimeter.
         reach = 10 * max(self.height, self.width)
         if points.ndim != 1 or points.size < 6 or points.size % 2 or not (np.abs(points) <= reach).all():
             raise RecordError(f"broken polygon: {reprlib.repr(ring)}")
@@ -96,13 +100,14 @@ class PolygonMask:
 
 
 def parse_mask(value: object, height: int, width: int) -> Mask | None:
-    """A mask from its JSON value, an RLE object or polygons; None when it is an RLE of nothing."""
+    """Parse a mask from its JSON value, an RLE object or polygons; None when it is an RLE of nothing."""
     if isinstance(value, list):
         if not value or [] in value:
             raise EmptyRingError(
                 f"{reprlib.repr(value)} is neither an RLE nor polygons, which have points; it is taken for no mask"
             )
-        rings = value if isinstance(value[0], list) else [value]  # COCOA writes a single ring bare
+        # COCOA writes a single ring without the enclosing list.
+        rings = value if isinstance(value[0], list) else [value]
         return PolygonMask(height, width, rings)
     if not isinstance(value, dict):
         raise RecordError(f"{reprlib.repr(value)} is neither an RLE nor polygons")
@@ -128,8 +133,17 @@ def parse_masks(
     null_allowed: bool,
     report: Callable[[str], None],
 ) -> tuple[Mask | None, ...]:
-    """The masks of an object over a video of that length; a null stands for an absent object where allowed, and an
-    empty polygon, which is reported, for no mask."""
+    """Parse the masks of an object over a video of `length` frames.
+
+    Args:
+        kind: "visible" or "amodal", for messages.
+        values: the JSON value, a list of masks.
+        length: number of frames.
+        height: height of a frame in pixels.
+        width: width of a frame in pixels.
+        null_allowed: whether null stands for an absent object.
+        report: called with a message for an empty polygon, which gives no mask.
+    """
     if not isinstance(values, list):
         raise RecordError(f"{kind} masks are {reprlib.repr(values)}, not a list")
     if len(values) != length:
@@ -150,7 +164,7 @@ def parse_masks(
 
 @lru_cache(maxsize=64)
 def _empty_counts(pixels: int) -> bytes:
-    """The compressed run length of a frame with nothing in it."""
+    """Return the compressed run length of an empty frame."""
     return _as_bytes(coco_mask.encode(np.zeros((pixels, 1), np.uint8, order="F"))["counts"])
 
 
@@ -169,10 +183,10 @@ def _plain(counts: Sequence[int]) -> NDArray[np.int64]:
 
 
 def _inflate(counts: bytes) -> NDArray[np.int64]:
-    """COCO's compression undone.
+    """Undo COCO's compression of run lengths.
 
     A number is written in groups of five bits, the lowest first, as characters from '0' on; a sixth bit says
-    that more follow, and the highest of the last group is the sign. From the fourth number on it is the
+    that more follow, and the highest bit of the last group is the sign. From the fourth number on it is the
     difference to the number two places earlier.
     """
     groups = np.frombuffer(counts, np.uint8).astype(np.int64) - ord("0")
