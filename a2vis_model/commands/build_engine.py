@@ -1,4 +1,4 @@
-"""`a2vis build-engine`: compile a network ahead of time, so that what runs it starts in seconds."""
+"""`a2vis build-engine`: compile a network ahead of time, so that programs that use it start within seconds."""
 
 import argparse
 import time
@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Build the engine, compare it with eager, and keep it; nothing is done where it is there already."""
+    """Build the engine, compare it with the eager network, and store it; do nothing if it exists."""
     if args.backend in ("auto", "eager"):
         raise A2VISError(f"--backend {args.backend}: choose compile or tensorrt, which have engines")
     start = time.monotonic()

@@ -1,4 +1,4 @@
-"""`a2vis info`: what a network costs, counted without computing anything."""
+"""`a2vis info`: print what a network costs, counted without computing anything."""
 
 import argparse
 import json
@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from ..config import ModelConfig, load_config
 from ..modeling import FrameFeatures, VideoNetwork, build_model
 
-# The parts as the flop counter names them, by class, in the order a frame meets them.
+# Names of the parts in the flop counter, in the order in which a frame passes them.
 _FRAME_PARTS = {
     "backbone": "Detector.backbone",
     "pixel decoder": "Detector.pixel_decoder",
@@ -35,16 +35,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the description."""
+    """Print the description of a network."""
     description = describe(load_config(args.preset, args.variant))
     print(json.dumps(description, indent=2) if args.json else _text(description))
     return 0
 
 
 def describe(config: ModelConfig) -> dict[str, Any]:
-    """Parameters by part, GFLOP (2 per multiply-add; convolutions and matrix products) and feature shapes.
+    """Count parameters by part, GFLOP (2 per multiply-add; convolutions and matrix products) and feature shapes.
 
-    A frame costs `frame` once, and `clip` whenever a clip is decoded: at every frame with stride 1, at every
+    Each frame costs `frame`, and each decoded clip costs `clip`: a clip is decoded at every frame with stride 1, at
+    every
     third with stride 3.
     """
     with FakeTensorMode():
