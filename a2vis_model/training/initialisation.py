@@ -1,4 +1,4 @@
-"""What a run starts from: weights of ours or of others, and the warm start of the video part."""
+"""Initial weights of a run: ours or foreign ones, and the warm start of the video part."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from ..weights import is_weight_file, load_weights
 
 
 def initialise(model: VideoNetwork, weights: str | Path) -> str:
-    """Load whatever fits of a weight file: one of ours, also of another variant, or one `import_checkpoint` knows.
+    """Load the tensors of a weight file that fit: one of ours, also of another variant, or a foreign one.
 
     Args:
-        model: what is started, changed in place.
-        weights: a file, or the name of a set that comes with the package.
+        model: the network to initialise, changed in place.
+        weights: path of a file, or name of a set that comes with the package.
 
     Returns:
-        what was done, for people.
+        A text that describes what was done.
     """
     path = find_weights(weights)
     if not is_weight_file(path):
@@ -40,11 +40,11 @@ def initialise(model: VideoNetwork, weights: str | Path) -> str:
 
 @torch.no_grad()
 def warm_start(model: VideoNetwork) -> None:
-    """Let the clips' prototypes read masks and classes as the detector does.
+    """Let the clips' prototypes predict masks and classes as the detector does.
 
-    After a frame stage the detector's mask features and heads are good, and those of the video part are random;
-    with copies of the former the video part only has to learn which prototype follows what. A seeded A2VIS begins with
-    an answer to that too: see `_follow_queries`.
+    After a frame stage the detector's mask features and heads are good, and those of the video part are random. With
+    copies of the former, the video part only has to learn which prototype follows which object. A seeded A2VIS begins
+    with an answer to that too (see `_follow_queries`).
     """
     if not isinstance(model, PrototypeNetwork):
         return
@@ -59,15 +59,15 @@ def warm_start(model: VideoNetwork) -> None:
 
 
 _SHARPNESS = 2**0.5
-"""Of Θ's queries and keys: with it a prototype reads mostly the token that it is like."""
+"""Gain of Θ's queries and keys, at which a prototype mostly attends to the token that resembles it."""
 _SLOT = 0.5
-"""Size of the slots' embeddings against contents, which are to count for more."""
+"""Scale of the slots' embeddings relative to contents, which should count for more."""
 _ALIKE = 0.75
-"""Of the update's queries and keys: with it p^G_i reads p^k_i, and little else."""
+"""Gain of the update's queries and keys, at which p^G_i mostly attends to p^k_i."""
 _UPTAKE = 3.0
-"""Of the update's values: the first clip that shows an object overwrites the start of its slot."""
+"""Gain of the update's values, at which the first clip that shows an object overwrites the start of its slot."""
 _RAISE = 2.0
-"""In standard deviations; see the class head."""
+"""Offset in standard deviations by which the class head's hidden layer is raised."""
 
 
 def _follow_queries(model: A2VIS) -> None:
@@ -75,7 +75,8 @@ def _follow_queries(model: A2VIS) -> None:
 
     A detector gives an object much the same query in neighbouring frames, nearly always at the same index (95 of 100
     on rendered fish); MinVIS tracks by nothing else. So projections begin as identities and all other residual branches
-    as zeros: the start of slot i is the position of token i, and a slot reads tokens of its index and like its content.
+    as zeros: the start of slot i is the position of token i, and a slot attends to tokens of its index and like its
+    content.
     """
     prototypes, update, samh = model.prototypes, model.update, model.samh
     _identity(prototypes.input_proj)
@@ -91,7 +92,7 @@ def _follow_queries(model: A2VIS) -> None:
         _identity(attention.v)
         _identity(attention.out)
     prototypes.norm.load_state_dict(model.detector.frame_decoder.norm.state_dict())
-    # Where there are more tokens than slots, several share one.
+    # Where there are more tokens than slots, several tokens share a slot.
     slots, tokens = model.slots, len(prototypes.token_position)
     prototypes.token_position.copy_(prototypes.token_position[torch.arange(tokens) % slots])
     index = prototypes.token_position[torch.arange(slots) % tokens]
@@ -103,13 +104,13 @@ def _follow_queries(model: A2VIS) -> None:
     _identity(update.k, _ALIKE)
     _identity(update.v, _UPTAKE)
     if update.null_key is not None:
-        # Half the score of the slot's own prototype, if that is alike.
+        # Half the score that the slot's own prototype gets if it resembles the slot.
         update.null_score.fill_(0.5 * _ALIKE**2 * (1 + _SLOT**2) * len(update.null_key) ** 0.5)
     for layer in samh.layers if samh is not None else ():
         assert isinstance(layer, SamhLayer)
         _silence(layer.cross.attention.out)
         _silence(layer.self_attention.attention.out)
-    # The detector's linear head behind an MLP: raised until ReLU lets nearly everything pass, and lowered again.
+    # The detector's linear head after an MLP: raised until ReLU passes nearly everything, and lowered again.
     head = model.class_head
     _identity(head.embed)
     head.embed.bias.fill_(_RAISE)
