@@ -19,7 +19,7 @@ from .visible_mask_head import VisibleMaskHead
 
 
 def _no_state(network: VideoNetwork, batch: int) -> ClipState:
-    """The state of a network that carries nothing: of the usual form, without channels."""
+    """Return the state of a network without memory: of the usual form, without channels."""
     device = next(network.parameters()).device
     return ClipState(prototypes=torch.zeros(batch, network.slots, 0, device=device))
 
@@ -28,9 +28,11 @@ class VITA(PrototypeNetwork):
     """VITA (Heo et al. 2022): the whole video is one clip, slots are tracks."""
 
     def initial_state(self, batch: int = 1) -> ClipState:
+        """Return the empty state."""
         return _no_state(self, batch)
 
     def step(self, features: FrameFeatures, state: ClipState) -> tuple[ClipPrediction, ClipState]:
+        """Predict the video, given as one clip; the state does not change."""
         prototypes = self.prototypes(features.queries).layers[-1]
         masks = self.visible_head(prototypes, features.mask_features)
         return single_mask(self.prototypes.class_head(prototypes), masks, amodal=self.amodal), state
@@ -39,12 +41,17 @@ class VITA(PrototypeNetwork):
 class GenVIS(PrototypeNetwork):
     """GenVIS (Heo et al. 2023): prototypes seeded by the last clip and by a memory of all clips.
 
-    The memory here holds the last `memory` clips, so that a run can last for ever; the reference's grows
-    without end. Both are the same for videos of at most that many clips.
+    The memory here holds the last `memory` clips, so that a run can be arbitrarily long; the reference's grows
+    without limit. Both are equal for videos of at most that many clips.
 
     Args:
-        memory: clips remembered, M.
-        others: see `PrototypeNetwork`.
+        detector: see `PrototypeNetwork`.
+        prototypes: see `PrototypeNetwork`.
+        visible_head: see `PrototypeNetwork`.
+        dim: see `PrototypeNetwork`.
+        mask_dim: see `PrototypeNetwork`.
+        amodal: see `PrototypeNetwork`.
+        memory: number M of remembered clips.
     """
 
     def __init__(
@@ -76,6 +83,7 @@ class GenVIS(PrototypeNetwork):
             nn.init.zeros_(layer.bias)
 
     def initial_state(self, batch: int = 1) -> ClipState:
+        """Return the state before the first clip, with an empty memory."""
         content = self.prototypes.query_content
         slots, dim = content.shape
         device = content.device
@@ -87,6 +95,7 @@ class GenVIS(PrototypeNetwork):
         )
 
     def step(self, features: FrameFeatures, state: ClipState) -> tuple[ClipPrediction, ClipState]:
+        """Predict a clip from the features of its frames; the new state goes to the next clip."""
         keys, values, used = state.memory_keys, state.memory_values, state.memory_used
         if keys is None or values is None or used is None:
             raise ValueError("the state holds no memory; take it from this network's initial_state()")
@@ -105,7 +114,7 @@ class GenVIS(PrototypeNetwork):
         )
 
     def _recall(self, prototypes: Tensor, keys: Tensor, values: Tensor, used: Tensor) -> Tensor:
-        """Read what each slot remembers of earlier clips: [B, Q, C]; zeros while it remembers none."""
+        """Read what each slot remembers of earlier clips: [B, Q, C]; zeros while the memory is empty."""
         query = self.query_key(prototypes).unsqueeze(2)
         weights = torch.where(used, (query * keys).sum(dim=-1), BLOCKED).softmax(dim=-1)
         weights = torch.where(used, weights, 0.0)
@@ -120,6 +129,7 @@ class Mask2FormerVIS(VideoNetwork):
         self.amodal = amodal
 
     def extract(self, images: Tensor) -> FrameFeatures:
+        """Compute features of normalised RGB images [B, T, 3, H, W], each frame by itself."""
         batch = images.shape[0]
         features = self.detector.features(images.flatten(0, 1))
         levels = self.detector.levels(features)
@@ -135,9 +145,11 @@ class Mask2FormerVIS(VideoNetwork):
         )
 
     def initial_state(self, batch: int = 1) -> ClipState:
+        """Return the empty state."""
         return _no_state(self, batch)
 
     def step(self, features: FrameFeatures, state: ClipState) -> tuple[ClipPrediction, ClipState]:
+        """Predict the video, given as one clip; the state does not change."""
         decoder = self.detector.frame_decoder
         levels = []
         for memory, masks in zip(features.pyramid, features.pyramid_masks, strict=True):
@@ -155,13 +167,13 @@ class Mask2FormerVIS(VideoNetwork):
 
 
 class FrameQueryTracker(VideoNetwork):
-    """Frame-by-frame Mask2Former with tracks made of its queries.
+    """Frame-by-frame Mask2Former whose queries form tracks.
 
     Args:
         detector: the frame-level detector.
-        amodal: the masks are amodal ones.
+        amodal: whether the masks are amodal ones.
         match: True is MinVIS (Huang et al. 2022): queries are matched to the last frame's by cosine
-            similarity. False takes the query's index for its identity, Mask2Former without any tracking.
+            similarity. False identifies objects by the query's index, Mask2Former without any tracking.
     """
 
     def __init__(self, *, detector: Detector, amodal: bool, match: bool) -> None:
@@ -170,6 +182,7 @@ class FrameQueryTracker(VideoNetwork):
         self.match = match
 
     def frame_features(self, output: DetectorOutput, batch: int) -> FrameFeatures:
+        """Compute the features of B · T frames from the detector's output."""
         mask_features = self.detector.pixel_decoder.mask_features(output.pixels)
         return FrameFeatures(
             queries=output.queries[-1].unflatten(0, (batch, -1)),
@@ -177,12 +190,13 @@ class FrameQueryTracker(VideoNetwork):
         )
 
     def initial_state(self, batch: int = 1) -> ClipState:
-        """All-zero queries: similar to nothing, so the first frame keeps its order."""
+        """Return all-zero queries, which resemble nothing, so that the first frame keeps its order."""
         device = next(self.parameters()).device
         dim = self.detector.frame_decoder.query_content.shape[1]
         return ClipState(prototypes=torch.zeros(batch, self.slots, dim, device=device))
 
     def step(self, features: FrameFeatures, state: ClipState) -> tuple[ClipPrediction, ClipState]:
+        """Predict a clip of one frame; its queries are the new state."""
         if features.queries is None or features.queries.shape[1] != 1:
             raise ValueError("this network takes clips of one frame")
         queries = features.queries[:, 0]
@@ -197,7 +211,7 @@ class FrameQueryTracker(VideoNetwork):
 def _follow(last: Tensor, now: Tensor) -> Tensor:
     """Order a frame's queries [Q, C] like the last frame's, by greatest total cosine similarity."""
     similarity = nn.functional.cosine_similarity(last[:, None], now[None], dim=-1)
-    # Ties, as in the first frame, keep the order.
+    # Ties, which the first frame consists of, keep the order.
     similarity = similarity + 1e-6 * torch.eye(len(now), device=now.device)
     _, order = linear_sum_assignment(np.asarray(similarity.detach().cpu(), np.float64), maximize=True)
     return now[torch.as_tensor(order, device=now.device)]
