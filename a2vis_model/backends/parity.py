@@ -1,7 +1,7 @@
-"""The parity gate: what a backend computes is compared with eager fp32 before it is used.
+"""The parity gate: a backend's results are compared with eager fp32 before it is used.
 
-Builders of engines have been wrong without a word (see docs/backends.md), and differently on every GPU, so the
-comparison is made where the engine runs, every time before it does.
+Engine builders have been silently wrong (see docs/backends.md), and differently on every GPU, so the
+comparison runs where the engine runs, every time before it is used.
 """
 
 from collections import deque
@@ -22,7 +22,7 @@ from .choice import Precision
 CLIPS = 10
 
 _CERTAIN = 20.0
-"""Mask logits beyond this are compared as this: the mask is as certain as it can be."""
+"""Mask logits are limited to this magnitude before they are compared: beyond it a mask is certain."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Limits:
 
 
 LIMITS: dict[Precision, Limits] = {
-    # Compilers reorder sums, and where that flips a cell of an attention mask, a query changes a little.
+    # Compilers reorder sums, and where that flips a cell of an attention mask, a query changes slightly.
     "fp32": Limits(iou=0.99, logits=0.02, classes=0.02, state=0.02),
     "fp16": Limits(iou=0.97, logits=0.05, classes=0.05, state=0.05),
 }
@@ -48,16 +48,16 @@ class GateResult:
 
     clips: int
     visible_iou: float
-    """Cells where both have visible masks over those where either has; all slots, frames and clips together."""
+    """IoU of the visible masks of both, over all slots, frames and clips together."""
     amodal_iou: float
     logits: float
-    """Root mean square difference of mask logits over that of the logits."""
+    """Root mean square difference of mask logits, relative to the root mean square of the logits."""
     classes: float
     """Greatest difference of a class probability."""
     state: float
-    """Root mean square difference of p^G after the last clip over that of p^G."""
+    """Root mean square difference of p^G after the last clip, relative to the root mean square of p^G."""
     failures: tuple[str, ...]
-    """What is beyond its limit, with figure and limit; empty if the gate is passed."""
+    """Values beyond their limits, each with value and limit; empty if the gate is passed."""
 
     @property
     def passed(self) -> bool:
@@ -78,7 +78,7 @@ def compare(reference: StreamNetwork, candidate: StreamNetwork, config: ModelCon
 
     Args:
         reference: the network in eager fp32.
-        candidate: what is to be used in its place.
+        candidate: the network to be used in its place.
         config: the configuration of both.
         limits: how far they may differ.
     """
@@ -94,7 +94,7 @@ def compare(reference: StreamNetwork, candidate: StreamNetwork, config: ModelCon
             overlap.add(a > 0, b > 0)
             logits.add(a.clamp(-_CERTAIN, _CERTAIN), b.clamp(-_CERTAIN, _CERTAIN))
         differences.append((first.classes.softmax(dim=-1) - second.classes.softmax(dim=-1)).abs().amax())
-    # Of tensors, where NaN does not vanish in a maximum.
+    # The maximum is taken over tensors, where it does not lose NaN.
     classes = torch.stack(differences).amax().item()
     state = _Difference()
     state.add(expected.state.prototypes, found.state.prototypes)
@@ -124,7 +124,7 @@ class _Stream:
         self.state = network.initial_state()
 
     def push(self, image: NDArray[np.uint8]) -> ClipPrediction | None:
-        """Take an image [H, W, 3]; the clip it completes, decoded, or None while there is none."""
+        """Take an image [H, W, 3]; return the prediction of the clip that it completes, or None."""
         pixels, _ = self.transform(image)
         self.window.append(self.network.extract(pixels[None, None]))
         if len(self.window) < (self.window.maxlen or 0):
@@ -134,7 +134,7 @@ class _Stream:
 
 
 class _Overlap:
-    """Intersection and union of masks, added up."""
+    """Sums of the intersections and unions of masks."""
 
     def __init__(self) -> None:
         self.both = self.either = 0
@@ -148,7 +148,7 @@ class _Overlap:
 
 
 class _Difference:
-    """Squares of differences and of what they are compared with, added up."""
+    """Sums of the squares of differences and of the reference values."""
 
     def __init__(self) -> None:
         self.difference = self.size = 0.0
@@ -168,9 +168,9 @@ def _logits(prediction: ClipPrediction) -> tuple[Tensor, Tensor]:
 
 
 def _video(config: ModelConfig) -> Iterator[NDArray[np.uint8]]:
-    """A fixed video of images [H, W, 3] of the network's size: plain rectangles drift over a smooth background.
+    """Generate a fixed video of images [H, W, 3] of the network's size: rectangles drifting over a smooth background.
 
-    Smooth, because in noise the sign of a mask logit is noise too.
+    The background is smooth because in noise the sign of a mask logit is noise too.
     """
     height, width = config.input_height, config.input_width
     random = np.random.default_rng(0)

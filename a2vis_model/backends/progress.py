@@ -1,4 +1,4 @@
-"""Saying how far a build is, and how long it may still take."""
+"""Progress messages of a build: the current stage and the remaining time."""
 
 import threading
 import time
@@ -6,18 +6,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 Tell = Callable[[str], None]
-"""Takes a line of text; may be called from another thread."""
+"""Function that takes a line of text; it may be called from another thread."""
 
 EVERY_S = 15.0
 
 
 class Progress:
-    """Tells of the stages of a build as they begin, and again while they last.
+    """Reports the stages of a build when they begin, and repeatedly while they last.
 
     Args:
-        tell: takes the lines.
-        shares: the stages by name, in order, with the part of the whole time that each usually takes.
-        clock: in seconds.
+        tell: called with each line.
+        shares: the stages by name, in order, with the share of the whole time that each usually takes.
+        clock: clock in seconds.
     """
 
     def __init__(self, tell: Tell, shares: dict[str, float], clock: Callable[[], float] = time.monotonic) -> None:
@@ -46,7 +46,7 @@ class Progress:
             thread.join()
 
     def text(self, name: str, started: float) -> str:
-        """What to say of a stage that began at `started`."""
+        """Describe a stage that began at `started`."""
         number = list(self._shares).index(name)
         done = sum(list(self._shares.values())[:number]) / sum(self._shares.values())
         where = f"{name} (step {number + 1} of {len(self._shares)})"
@@ -61,7 +61,7 @@ class Progress:
 
 
 def spoken(seconds: float) -> str:
-    """A time in words: "40 seconds", "3 minutes"."""
+    """Format a duration in words: "40 seconds", "3 minutes"."""
     if seconds < 90:
         count, unit = max(round(seconds), 1), "second"
     elif seconds < 5400:
