@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..preprocessing import Placement
 
 LOGIT_STRIDE = 4
-"""Input pixels that a cell of the mask logits covers."""
+"""Number of input pixels along each axis that a cell of the mask logits covers."""
 
 
 @dataclass(frozen=True)
@@ -26,24 +26,26 @@ class RegionMask:
     width: int
     height: int
     counts: NDArray[np.uint32]
-    """Runs over the box's pixels, row by row: outside, inside, outside, ... The first may be 0; they add up to
-    width * height."""
+    """Runs over the box's pixels, row by row: outside, inside, outside, ...
+
+    The first may be 0; they add up to width * height.
+    """
 
     @classmethod
     def empty(cls, image_height: int, image_width: int) -> "RegionMask":
-        """A mask without any pixel."""
+        """Return a mask without any pixel."""
         return cls(image_height, image_width, 0, 0, 0, 0, np.zeros(0, np.uint32))
 
     @classmethod
     def crop(cls, pixels: NDArray[np.bool_], *, x: int, y: int, image_height: int, image_width: int) -> "RegionMask":
-        """The mask whose content around (x, y) is `pixels`, with a margin of any size."""
+        """Make the mask whose content around (x, y) is `pixels`, with a margin of any size."""
         rows, columns = np.flatnonzero(pixels.any(axis=1)), np.flatnonzero(pixels.any(axis=0))
         if not len(rows):
             return cls.empty(image_height, image_width)
         tight = pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
         flat = np.ascontiguousarray(tight).ravel()
         edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-        # A mask whose first pixel is inside starts with an empty run of outside.
+        # A mask whose first pixel is inside starts with an empty run of outside pixels.
         edges = np.concatenate(([0, 0] if flat[0] else [0], edges, [flat.size]))
         height, width = tight.shape
         counts = np.diff(edges).astype(np.uint32)
@@ -51,7 +53,7 @@ class RegionMask:
 
     @cached_property
     def pixels(self) -> NDArray[np.bool_]:
-        """bool [height, width], the content of the box; each outer row and column holds a true pixel."""
+        """Decode the content of the box, bool [height, width]; each outer row and column holds a true pixel."""
         inside = np.zeros(len(self.counts), np.bool_)
         inside[1::2] = True
         return np.repeat(inside, self.counts).reshape(self.height, self.width)
@@ -63,17 +65,17 @@ class RegionMask:
 
     @property
     def box(self) -> tuple[int, int, int, int]:
-        """(x, y, width, height) in image pixels."""
+        """Bounding box (x, y, width, height) in image pixels."""
         return self.x, self.y, self.width, self.height
 
     def full(self) -> NDArray[np.bool_]:
-        """The mask at the image's size, bool [image_height, image_width]."""
+        """Decode the mask at the image's size, bool [image_height, image_width]."""
         image = np.zeros((self.image_height, self.image_width), np.bool_)
         image[self.y : self.y + self.height, self.x : self.x + self.width] = self.pixels
         return image
 
     def union(self, other: "RegionMask") -> "RegionMask":
-        """Pixels of either mask; both are of the same image."""
+        """Return the pixels of either mask; both must be of the same image."""
         parts = [mask for mask in (self, other) if mask.width]
         if len(parts) < 2:
             return parts[0] if parts else self
@@ -85,8 +87,8 @@ class RegionMask:
         return RegionMask.crop(pixels, x=left, y=top, image_height=self.image_height, image_width=self.image_width)
 
     def coco_rle(self) -> dict[str, Any]:
-        """COCO's compressed run lengths: {"size": [height, width], "counts": str}."""
-        # Here alone: what runs on a robot needs no pycocotools.
+        """Return COCO's compressed run lengths: {"size": [height, width], "counts": str}."""
+        # Imported here alone, because a robot's installation needs no pycocotools.
         from pycocotools import mask as coco_mask
 
         counts: Any = coco_mask.encode(np.asfortranarray(self.full(), np.uint8))["counts"]
@@ -95,19 +97,19 @@ class RegionMask:
 
 @dataclass(frozen=True)
 class PixelAxis:
-    """Where the image's pixels lie between the cells of the logits, along one axis."""
+    """Position of the image's pixels between the cells of the logits, along one axis."""
 
     low: NDArray[np.int64]
-    """[pixels] the cell at or before each pixel."""
+    """Cell at or before each pixel, [pixels]."""
     fraction: NDArray[np.float32]
-    """[pixels] how far it is from there to the next cell, in [0, 1]."""
+    """Distance from that cell to the pixel, [pixels] in [0, 1], in cells."""
     first: NDArray[np.int64]
-    """[cells + 1] the first pixel at or after each cell; the last is the number of pixels."""
+    """First pixel at or after each cell, [cells + 1]; the last entry is the number of pixels."""
 
     @staticmethod
     @lru_cache(maxsize=64)
     def of(cells: int, image_size: int, scaled_size: int) -> "PixelAxis":
-        """For `cells` cells over the input, of which an image of `image_size` pixels fills `scaled_size` pixels."""
+        """Make the axis for `cells` cells over the input, of which the image fills `scaled_size` pixels."""
         position = (np.arange(image_size) + 0.5) * (scaled_size / image_size / LOGIT_STRIDE) - 0.5
         position = position.clip(0, cells - 1)
         low = position.astype(np.int64)
@@ -118,9 +120,10 @@ class PixelAxis:
 def logits_to_mask(logits: NDArray[np.float32], place: Placement) -> RegionMask:
     """Interpolate one mask's logits to the image and keep what is positive.
 
-    Bilinear, cell centres on cell centres, as `torch.nn.functional.interpolate` without `align_corners`: first along
-    columns, then along rows. Only the neighbourhood of positive cells can become positive, so only that is computed.
-    `outlines.trace` gives the same masks, many at a time.
+    Interpolation is bilinear with cell centres on cell centres, as `torch.nn.functional.interpolate` without
+    `align_corners`: first along columns, then along rows. Only the neighbourhood of positive cells can become positive,
+    so
+    only that is computed. `outlines.trace` gives the same masks, many at a time.
 
     Args:
         logits: float32 [h, w] over the network's input, stride 4.
@@ -141,5 +144,5 @@ def logits_to_mask(logits: NDArray[np.float32], place: Placement) -> RegionMask:
 
 
 def _reach(axis: PixelAxis, positive: NDArray[np.int64]) -> slice:
-    """The pixels that positive cells, ascending, can make positive."""
+    """Return the pixels that positive cells, ascending, can make positive."""
     return slice(int(axis.first[max(positive[0] - 1, 0)]), int(axis.first[positive[-1] + 1]))
