@@ -7,7 +7,7 @@ for result in tracker.push(image, timestamp):
         print(instance.track_id, instance.class_name, instance.occlusion)
 """
 
-from . import openmp as openmp  # before torch
+from . import openmp as openmp  # This must precede the import of torch.
 
 # isort: split
 from .config import ModelConfig, load_config, preset_names, variant_names
