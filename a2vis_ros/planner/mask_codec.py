@@ -1,4 +1,4 @@
-"""Masks as the messages hold them: run lengths inside a tight box. NumPy alone; no torch, no ROS."""
+"""Masks in the messages' form, run lengths inside a tight box; needs NumPy alone."""
 
 from dataclasses import dataclass
 
@@ -6,14 +6,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAX_PIXELS = 2**26
-"""Of an image, and so of a mask's box; 8192 x 8192. A few damaged bytes can name one that no memory holds."""
+"""Largest number of pixels of an image, and so of a mask's box (8192 x 8192).
+
+Without this limit, a few damaged bytes could claim more than all memory.
+"""
 
 MAX_INSTANCES = 4096
-"""Of a message; no network has more slots."""
+"""Largest number of instances in a message; no network has more slots."""
 
 
 class MaskError(ValueError):
-    """A mask whose runs, box and image do not fit each other."""
+    """The runs, the box and the image of a mask do not fit each other."""
 
 
 @dataclass(frozen=True)
@@ -34,16 +37,20 @@ class RunLengthMask:
 
     @classmethod
     def empty(cls) -> "RunLengthMask":
-        """A mask without any pixel."""
+        """Return a mask without any pixel."""
         return cls(0, 0, 0, 0, np.zeros(0, np.uint32))
 
     @property
     def area(self) -> int:
-        """Pixels inside the mask."""
+        """Number of pixels inside the mask."""
         return int(self.counts[1::2].sum(dtype=np.int64))
 
     def check(self) -> None:
-        """Raises MaskError unless the runs fill the box, and its pixels can be held."""
+        """Check that the runs fill the box, and that its pixels fit in memory.
+
+        Raises:
+            MaskError: they do not.
+        """
         total, pixels = int(self.counts.sum(dtype=np.int64)), self.width * self.height
         if min(self.x, self.y, self.width, self.height) < 0 or total != pixels:
             raise MaskError(
@@ -57,7 +64,11 @@ class RunLengthMask:
             )
 
     def check_inside(self, height: int, width: int) -> None:
-        """Raises MaskError unless the mask is one of an image of this size, which can be held."""
+        """Check that the mask lies inside an image of this size, and that the image fits in memory.
+
+        Raises:
+            MaskError: it does not.
+        """
         check_image(height, width)
         if self.x + self.width > width or self.y + self.height > height:
             raise MaskError(
@@ -68,7 +79,11 @@ class RunLengthMask:
 
 
 def check_image(height: int, width: int) -> None:
-    """Raises MaskError unless masks of an image of this size can be held."""
+    """Check that masks of an image of this size fit in memory.
+
+    Raises:
+        MaskError: they do not.
+    """
     if min(height, width) < 0 or height * width > MAX_PIXELS:
         raise MaskError(
             f"an image of {width}x{height} has more than {MAX_PIXELS} pixels; the message was damaged, or is of a "
@@ -77,24 +92,25 @@ def check_image(height: int, width: int) -> None:
 
 
 def encode_box(pixels: NDArray[np.bool_], *, x: int, y: int) -> RunLengthMask:
-    """Run lengths of a mask that is known inside its tight box.
+    """Encode a mask that is known inside its tight box.
 
     Args:
-        pixels: bool [h, w], the content of the box; 0 x 0 for an empty mask.
-        x, y: the box's upper left pixel in the image.
+        pixels: content of the box, bool [h, w]; 0 x 0 for an empty mask.
+        x: column of the box's upper left pixel in the image.
+        y: row of the box's upper left pixel in the image.
     """
     if not pixels.size:
         return RunLengthMask.empty()
     flat = np.ascontiguousarray(pixels).ravel()
     changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-    # A mask whose first pixel is inside starts with an empty run of outside.
+    # A mask whose first pixel is inside starts with an empty run of outside pixels.
     edges = np.concatenate(([0, 0] if flat[0] else [0], changes, [flat.size]))
     height, width = pixels.shape
     return RunLengthMask(x, y, width, height, np.diff(edges).astype(np.uint32))
 
 
 def encode_image(mask: NDArray[np.bool_]) -> RunLengthMask:
-    """Run lengths of a mask at the image's size, bool [H, W]."""
+    """Encode a mask at the image's size, bool [H, W]."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
         return RunLengthMask.empty()
@@ -103,7 +119,11 @@ def encode_image(mask: NDArray[np.bool_]) -> RunLengthMask:
 
 
 def decode_box(mask: RunLengthMask) -> NDArray[np.bool_]:
-    """The content of the mask's box, bool [h, w]; raises MaskError where runs and box do not fit."""
+    """Decode the content of the mask's box, bool [h, w].
+
+    Raises:
+        MaskError: runs and box do not fit each other.
+    """
     mask.check()
     inside = np.zeros(len(mask.counts), np.bool_)
     inside[1::2] = True
@@ -111,14 +131,15 @@ def decode_box(mask: RunLengthMask) -> NDArray[np.bool_]:
 
 
 def decode_image(mask: RunLengthMask, height: int, width: int) -> NDArray[np.bool_]:
-    """The mask at the image's size, bool [height, width].
+    """Decode the mask at the image's size, bool [height, width].
 
     Args:
-        mask: a mask of a message.
-        height, width: of the image, from the same TrackedInstanceArray.
+        mask: a mask from a message.
+        height: height of the image, from the same TrackedInstanceArray.
+        width: width of the image, from the same TrackedInstanceArray.
 
     Raises:
-        MaskError: where its box leaves the image, or the image has more than MAX_PIXELS pixels.
+        MaskError: its box leaves the image, or the image has more than MAX_PIXELS pixels.
     """
     mask.check_inside(height, width)
     image = np.zeros((height, width), np.bool_)
