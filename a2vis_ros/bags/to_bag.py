@@ -1,4 +1,4 @@
-"""`to_bag`: a video file, a folder of images or a FISHBOWL clip as a bag, with its ground truth if there is any."""
+"""`to_bag`: converts a video file, a folder of images or a FISHBOWL video with its ground truth to a bag."""
 
 import argparse
 import os
@@ -37,21 +37,21 @@ def write_bag(
     loops: int = 1,
     damage: DamageLog | None = None,
 ) -> int:
-    """Write footage to a new bag.
+    """Write a video to a new bag.
 
     Args:
-        footage: what to write.
-        output: the bag's folder.
+        footage: the video to write.
+        output: folder of the bag.
         storage: mcap or sqlite3.
-        topic: of the images; "/compressed" is added to it for jpeg and png.
-        frame_id: of all headers.
+        topic: topic of the images; "/compressed" is added to it for jpeg and png.
+        frame_id: frame_id of all headers.
         encoding: rgb8, bgr8, mono8, jpeg or png.
-        start_s: stamp of the first image.
-        loops: how often to write it; every loop has the same stamps, as a bag has that is played in a loop.
-        damage: where damaged frames are noted; without it the first one raises.
+        start_s: stamp of the first image in seconds.
+        loops: number of times it is written; every loop has the same stamps, like a bag that is played in a loop.
+        damage: log for damaged frames; without it the first one raises.
 
     Returns:
-        the number of images written.
+        The number of images written.
     """
     count = 0
     compressed = encoding in ("jpeg", "png")
@@ -64,7 +64,7 @@ def write_bag(
         for _ in range(loops):
             for picture in footage.pictures(damage):
                 stamp_ns = round((start_s + picture.seconds) * 1e9)
-                # Times of the bag go on through all loops, at the same pace.
+                # The bag's own times increase through all loops, at the same pace.
                 bag_time = max(bag_time + 1, stamp_ns)
                 header = header_of(Stamp(*divmod(stamp_ns, 10**9)), frame_id)
                 bag.write(topic, _image(picture.image, header, encoding), bag_time)
@@ -88,7 +88,7 @@ def _image(image: Pixels, header: Header, encoding: str) -> Any:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The program; returns the exit status."""
+    """Run the program; return the exit status."""
     parser = argparse.ArgumentParser(prog="to_bag", description=(__doc__ or "").partition(": ")[2])
     parser.add_argument("input", help="video file, folder of images, or FISHBOWL clip (a folder with objects.json)")
     parser.add_argument("output", help="the bag's folder, which must not exist yet")
