@@ -1,4 +1,4 @@
-"""``a2vis render``: a folder of rendered clips, by several processes, resuming where it was interrupted."""
+"""`a2vis render`: render a folder of videos in several processes, resuming where it was interrupted."""
 
 from __future__ import annotations
 
@@ -29,8 +29,12 @@ from ..workers import worker_pool
 
 @dataclass(frozen=True)
 class _Job:
-    """One clip to render, of the procedural ``world`` or, where ``folders`` of cut-outs and backgrounds are given, of
-    the pictures there, whose ``digest`` this is."""
+    """A video to render, of the procedural `world` or composed of pictures.
+
+    Attributes:
+        folders: folders of cut-outs and backgrounds; None for a procedural world.
+        digest: digest of the pictures in `folders`.
+    """
 
     directory: Path
     world: str
@@ -42,7 +46,7 @@ class _Job:
     digest: str | None = None
 
     def run(self) -> None:
-        # OpenCV's own threads would only get in the way of the other processes.
+        # OpenCV's own threads would only disturb the other processes.
         cv2.setNumThreads(1)
         write_clip(self._render(), self.directory)
 
@@ -53,7 +57,11 @@ class _Job:
         return ComposedClip.sample(_pictures(*self.folders), **size).render()
 
     def is_done(self) -> bool:
-        """Whether the clip is there; raises if its folder holds another one."""
+        """Return whether the video exists.
+
+        Raises:
+            A2VISError: its folder holds something else.
+        """
         if not self.directory.exists():
             return False
         recording = self.directory / "recording.json"
@@ -80,7 +88,7 @@ class _Job:
 
 @lru_cache(maxsize=1)
 def _pictures(cutouts: Path, backgrounds: Path) -> Pictures:
-    """The pictures of a process; what is wrong with them the command has said."""
+    """Load the pictures of a process; the command has reported what is wrong with them."""
     level = logger.level
     logger.setLevel("ERROR")
     try:
@@ -90,7 +98,7 @@ def _pictures(cutouts: Path, backgrounds: Path) -> Pictures:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of ``a2vis render``."""
+    """Declare the command's arguments."""
     parser.add_argument(
         "--output", type=Path, required=True, metavar="DIR", help="folder that receives one folder a clip"
     )
@@ -109,7 +117,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """``480x320`` as (width, height)."""
+    """Parse `480x320` as (width, height)."""
     width, cross, height = text.lower().partition("x")
     if not (cross and width.isdigit() and height.isdigit()):
         raise argparse.ArgumentTypeError(f"size is {text!r}; give it as WIDTHxHEIGHT, such as 480x320")
@@ -117,7 +125,7 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Renders the clips that ``args.output`` does not hold yet; returns the exit status."""
+    """Render the videos that `args.output` does not hold yet; return the exit status."""
     width, height = args.size
     folders = _folders(args)
     if folders is None:
@@ -144,7 +152,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _folders(args: argparse.Namespace) -> tuple[Path, Path] | None:
-    """The folders of cut-outs and backgrounds, which the composed world alone has."""
+    """Return the folders of cut-outs and backgrounds, which only the composed world has."""
     given = {"--cutouts": args.cutouts, "--backgrounds": args.backgrounds}
     composed = args.world == composed_world.WORLD
     for name, folder in given.items():
@@ -156,7 +164,7 @@ def _folders(args: argparse.Namespace) -> tuple[Path, Path] | None:
 
 
 def _work(jobs: list[_Job], workers: int) -> Iterator[None]:
-    """Runs ``jobs``, yielding as each is done."""
+    """Run `jobs`, yielding as each is done."""
     if workers <= 1:
         for job in jobs:
             job.run()

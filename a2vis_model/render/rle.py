@@ -1,4 +1,4 @@
-"""COCO run lengths of masks that are known only inside a box, without ever building the full image."""
+"""COCO run lengths of masks that are known inside a box, without building the full image."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as _coco
 
-# Its type stubs want their own private dictionary type.
+# The type stubs of pycocotools expect their own private dictionary type.
 coco: Any = _coco
 
 Rle = dict[str, Any]
-"""``{"size": [height, width], "counts": str}``, the compressed form that COCO tools and JSON files use."""
+"""Mask `{"size": [height, width], "counts": str}`, the compressed form that COCO tools and JSON files use."""
 
 
 def encode_box(mask: NDArray[np.bool_], *, top: int, left: int, height: int, width: int) -> Rle:
-    """Run lengths of a ``height x width`` mask that equals ``mask`` ``[h, w]`` at ``(top, left)`` and is
-    empty elsewhere."""
+    """Encode a `height x width` mask that equals `mask` [h, w] at `(top, left)` and is empty elsewhere."""
     rows, columns = mask.shape
     # One empty cell below every column keeps the runs of neighbouring columns apart inside the box.
     padded = np.zeros((columns, rows + 1), np.int8)
@@ -41,17 +40,17 @@ def _empty_counts(height: int, width: int) -> str:
 
 
 def empty(height: int, width: int) -> Rle:
-    """The mask without any pixel: FISHBOWL files hold it rather than null."""
+    """Return the mask without any pixel, which FISHBOWL files hold instead of null."""
     return {"size": [height, width], "counts": _empty_counts(height, width)}
 
 
 def decode(rle: Rle) -> NDArray[np.bool_]:
-    """The mask as ``[height, width]``."""
+    """Decode a mask as [height, width]."""
     return np.asarray(coco.decode(rle), np.bool_)
 
 
 def area(rle: Rle) -> int:
-    """Number of pixels."""
+    """Count the pixels of a mask."""
     return int(coco.area(rle))
 
 
