@@ -1,4 +1,4 @@
-"""Running the network over a sequence and keeping everything that is supervised, not the answer alone."""
+"""Running the network over a sequence and keeping everything that training supervises."""
 
 from __future__ import annotations
 
@@ -14,40 +14,40 @@ from ..modeling.a2vis import PrototypeNetwork
 
 
 class SetPrediction(NamedTuple):
-    """What L decoder layers say about I items of T frames; masks are products of embeddings and features."""
+    """Predictions of L decoder layers for I items of T frames; masks are products of embeddings and features."""
 
     classes: Tensor
-    """[L, I, Q, K + 1]."""
+    """Class logits [L, I, Q, K + 1]."""
     embeddings: Tensor
-    """[L, I, Q, C]."""
+    """Mask embeddings [L, I, Q, C]."""
     features: Tensor
-    """[I, T, C, h, w]."""
+    """Frame features [I, T, C, h, w]."""
 
 
 class TrackPrediction(NamedTuple):
-    """What A2VIS says about I clips of T frames; clips of a sequence are neighbours in I."""
+    """Predictions of A2VIS for I clips of T frames; clips of a sequence are neighbours in I."""
 
     classes: Tensor
-    """[I, Q, K + 1]."""
+    """Class logits [I, Q, K + 1]."""
     visible: Tensor
-    """M, logits [I, T, Q, h, w]."""
+    """Visible masks M, logits [I, T, Q, h, w]."""
     amodal: list[Tensor]
-    """A before each SAMH layer and after the last, logits [I, T, Q, h, w]; empty without SAMH."""
+    """Amodal masks A before each SAMH layer and after the last, logits [I, T, Q, h, w]; empty without SAMH."""
 
 
 class Unrolled(NamedTuple):
     """A network's predictions for the B · K clips of B sequences."""
 
     clips: SetPrediction
-    """From the clips' own prototypes or queries, one for each decoder layer."""
+    """Predictions of the clips' own prototypes or queries, one for each decoder layer."""
     tracks: TrackPrediction | None = None
-    """From the global prototypes; A2VIS alone has them."""
+    """Predictions of the global prototypes, which only A2VIS has."""
     prototypes: Prototypes | None = None
-    """The last layer's [I, Q, C] and tokens [I, T, fQ, C], for the similarity loss."""
+    """The last layer's prototypes [I, Q, C] and tokens [I, T, fQ, C], for the similarity loss."""
 
 
 def predict_frames(detector: Detector, output: DetectorOutput, *, last_only: bool = False) -> SetPrediction:
-    """What the detector says about N images, T = 1, in each decoder layer or in the last."""
+    """Return the detector's predictions for N images, T = 1, in each decoder layer or in the last."""
     queries = torch.stack(output.queries[-1:] if last_only else output.queries)
     return SetPrediction(
         classes=detector.frame_decoder.class_head(queries),
@@ -61,8 +61,8 @@ def predict_clips(model: nn.Module, features: FrameFeatures, clips: int) -> Unro
 
     Args:
         model: a network of the clip or the video stage.
-        features: of B sequences of clips · T frames.
-        clips: how many clips each sequence has.
+        features: features of B sequences of clips · T frames.
+        clips: number of clips of each sequence.
     """
     if isinstance(model, A2VIS):
         return _unroll_a2vis(model, features, clips)
@@ -93,7 +93,7 @@ def _unroll_a2vis(model: A2VIS, features: FrameFeatures, clips: int) -> Unrolled
 def _unroll_prototypes(model: GenVIS | VITA, features: FrameFeatures, clips: int) -> Unrolled:
     state = model.initial_state(len(features.mask_features))
     if state.memory_keys is not None and state.memory_values is not None and state.memory_used is not None:
-        # More memory than clips stays empty, at the price of copying it at every clip.
+        # A memory of more clips than these stays empty, at the price of copying it at every clip.
         state = state._replace(
             memory_keys=state.memory_keys[:, :, -clips:],
             memory_values=state.memory_values[:, :, -clips:],
@@ -107,7 +107,7 @@ def _unroll_prototypes(model: GenVIS | VITA, features: FrameFeatures, clips: int
 
 
 def _join(steps: Sequence[Prototypes]) -> Prototypes:
-    """The prototypes of consecutive clips, as items."""
+    """Join the prototypes of consecutive clips as items."""
     return Prototypes(
         layers=[_interleave(list(layer)) for layer in zip(*(step.layers for step in steps), strict=True)],
         raw=_interleave([step.raw for step in steps]),
@@ -142,7 +142,7 @@ def _decode_jointly(model: Mask2FormerVIS, features: FrameFeatures) -> Unrolled:
 
 @contextmanager
 def outputs_of(module: nn.Module) -> Iterator[list[Any]]:
-    """Collect what a part of the network returns inside the block: inference keeps the last layer alone."""
+    """Collect what a part of the network returns inside the block; inference keeps only the last layer's output."""
     outputs: list[Any] = []
     handle = module.register_forward_hook(lambda _module, _inputs, output: outputs.append(output))
     try:
@@ -152,7 +152,7 @@ def outputs_of(module: nn.Module) -> Iterator[list[Any]]:
 
 
 def clip_of(features: FrameFeatures, clips: int, k: int) -> FrameFeatures:
-    """The features of the k-th of `clips` equally long clips."""
+    """Return the features of the k-th of `clips` equally long clips."""
 
     def cut(x: Tensor | None) -> Tensor | None:
         return None if x is None else x.unflatten(1, (clips, -1))[:, k]
