@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from .config import ModelConfig
 from .files.atomic import replacing
 from .modeling import A2VIS, ClipState, FrameFeatures, VideoNetwork
-from .modeling.layers import spelt_attention
+from .modeling.layers import decomposed_attention
 
 FRAME_INPUTS = ("image",)
 FRAME_OUTPUTS = ("queries", "mask_features", "amodal_attention", "amodal_features")
@@ -93,10 +93,10 @@ def export_graphs(
     Args:
         model: an A2VIS with SAMH, in evaluation mode and prepared for the configuration's size.
         config: its configuration.
-        fused_attention: export attention as one operation, for PyTorch's own compiler (see `spelt_attention`).
+        fused_attention: export attention as one operation, for PyTorch's own compiler (see `decomposed_attention`).
     """
     frame_inputs, clip_inputs = example_inputs(model, config)
-    with torch.no_grad(), nullcontext() if fused_attention else spelt_attention():
+    with torch.no_grad(), nullcontext() if fused_attention else decomposed_attention():
         frame = torch.export.export(FrameGraph(model), frame_inputs, strict=False)
         clip = torch.export.export(ClipGraph(model), clip_inputs, strict=False)
     return frame, clip
@@ -114,7 +114,7 @@ def export_onnx(model: VideoNetwork, config: ModelConfig, directory: str | Path)
         (frame_path, clip_path),
         strict=True,
     ):
-        with spelt_attention(), replacing(path) as temporary:
+        with decomposed_attention(), replacing(path) as temporary:
             torch.onnx.export(
                 graph,
                 inputs,

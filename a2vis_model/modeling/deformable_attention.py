@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .point_bags import sum_bags
+from .embedding_bag_sampling import sample_by_embedding_bag
 
 Sampling = Literal["grid_sample", "gather"]
 
@@ -112,8 +112,10 @@ class DeformableAttention(nn.Module):
         n, length, dim = query.shape
         heads, levels, points = self.heads, self.levels, self.points
         offsets, weights = self._choose_points(query)
-        if self._sums_bags(query):
-            read = sum_bags(self.value_proj(value).to(weights.dtype), offsets, weights, reference, tuple(sizes))
+        if self._uses_embedding_bag(query):
+            read = sample_by_embedding_bag(
+                self.value_proj(value).to(weights.dtype), offsets, weights, reference, tuple(sizes)
+            )
             return self.output_proj(read.to(value.dtype))
         offsets = offsets.view(n, length, heads, levels, points, 2)
         offsets = offsets.permute(0, 2, 3, 1, 4, 5).flatten(0, 1)
@@ -133,7 +135,7 @@ class DeformableAttention(nn.Module):
             raise ValueError("sizes is empty; give the (height, width) of at least one level")
         return self.output_proj(result.unflatten(0, (n, heads)).permute(0, 3, 1, 2).flatten(2).to(value.dtype))
 
-    def _sums_bags(self, query: Tensor) -> bool:
+    def _uses_embedding_bag(self, query: Tensor) -> bool:
         """Return whether this is uncompiled inference on a CPU, where bags are 6 to 11 times as fast as maps."""
         plain = not torch.is_grad_enabled() and not torch.compiler.is_compiling()
         return plain and query.device.type == "cpu" and self.sampling == "grid_sample"

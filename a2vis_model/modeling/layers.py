@@ -43,30 +43,30 @@ def attention_bias(allowed: Tensor) -> Tensor:
     return torch.where(allowed, 0.0, BLOCKED)
 
 
-_spelt = False
+_decomposed = False
 
 
 @contextmanager
-def spelt_attention() -> Iterator[None]:
+def decomposed_attention() -> Iterator[None]:
     """Trace attention in the block as matrix products and a softmax.
 
     This is for converters to other formats: each decomposes the fused operation in its own way and assumes memory
     layouts that its eager kernel does not have.
     """
-    global _spelt
-    before, _spelt = _spelt, True
+    global _decomposed
+    before, _decomposed = _decomposed, True
     try:
         yield
     finally:
-        _spelt = before
+        _decomposed = before
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
     """Softmax attention: query [..., Q, d], key and value [..., S, d], bias broadcast to [..., Q, S] → [..., Q, d].
 
-    It is fused where PyTorch runs or compiles it, and decomposed under `spelt_attention`.
+    It is fused where PyTorch runs or compiles it, and decomposed under `decomposed_attention`.
     """
-    if _spelt:
+    if _decomposed:
         dtype = query.dtype
         if key.shape[-2] > FEW_KEYS:
             query, key, value = upcast(query), upcast(key), upcast(value)

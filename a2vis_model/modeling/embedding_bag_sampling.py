@@ -29,7 +29,9 @@ class _Columns(NamedTuple):
     """Table row of the level's first cell for this head."""
 
 
-def sum_bags(values: Tensor, offsets: Tensor, weights: Tensor, reference: Tensor, sizes: Sizes) -> Tensor:
+def sample_by_embedding_bag(
+    values: Tensor, offsets: Tensor, weights: Tensor, reference: Tensor, sizes: Sizes
+) -> Tensor:
     """Read weighted points around each token, bilinear, zeros outside.
 
     Args:
