@@ -25,13 +25,12 @@ from ..training import distributed
 from ..training.allocator import keep_memory
 from ..training.augmentation import Augmentation
 from ..training.checkpoint import Checkpoint
-from ..training.config import Precision, TrainingConfig
+from ..training.config import TrainingConfig, TrainingPrecision
 from ..training.initialisation import initialise, warm_start
 from ..training.loop import AVERAGE, BEST, CHECKPOINT, LAST, Run, Validate, check_same_run, train
 from ..training.losses import PointSampling
 from ..training.objectives import LossSettings
 from ..training.optimisation import OptimiserSettings, Schedule, Stage
-from ..training.ranges import check_at_least
 from ..training.recipe import (
     RESULTS,
     OptionParser,
@@ -46,6 +45,7 @@ from ..training.recipe import (
 from ..training.sequences import SequenceDataset
 from ..training.sources import Video, VideoSource, open_source
 from ..training.validation import validate_frames, validate_videos
+from ..training.value_checks import check_at_least
 from ..weights import load_weights, save_weights
 
 # Mask2Former's learning rate for detectors, VITA's and GenVIS's for the other stages.
@@ -141,7 +141,7 @@ def _add_stage_arguments(parser: argparse.ArgumentParser) -> None:
     add("--schedule", choices=get_args(Schedule), default=_OPTIMISER.schedule, help="(%(default)s)")
     add("--warmup", type=int, default=_OPTIMISER.warmup, help="steps of a rising rate (%(default)s)")
     add("--points", type=int, default=PointSampling().points, help="sampled in each mask and frame (%(default)s)")
-    add("--precision", choices=get_args(Precision), default="fp32", help="(%(default)s)")
+    add("--precision", choices=get_args(TrainingPrecision), default="fp32", help="(%(default)s)")
     add("--average", type=float, default=0.0, help="decay of averaged weights, such as 0.998; 0 for none (%(default)s)")
     add("--seed", type=int, default=0, help="(%(default)s)")
     add = parser.add_argument_group("run").add_argument

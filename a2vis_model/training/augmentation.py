@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..data.video import Sample
 from ..preprocessing import PIXEL_MEAN, Placement
 from .draws import MEDIUM_SIDE, SMALL_SIDE, Focus
-from .ranges import check_share
+from .value_checks import check_share
 
 Bytes = NDArray[np.uint8]
 Masks = NDArray[np.bool_]

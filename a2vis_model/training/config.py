@@ -12,9 +12,9 @@ from .augmentation import Augmentation
 from .batch import MaskKind
 from .objectives import LossSettings
 from .optimisation import OptimiserSettings, Stage
-from .ranges import check_at_least
+from .value_checks import check_at_least
 
-Precision = Literal["fp32", "bf16", "fp16"]
+TrainingPrecision = Literal["fp32", "bf16", "fp16"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class TrainingConfig:
     even_draws: bool = True
     """Draw every class of a data set equally often, where it is known which videos hold it."""
     seed: int = 0
-    precision: Precision = "fp32"
+    precision: TrainingPrecision = "fp32"
     average: float = 0.0
     """Decay of the averaged weights kept beside the raw ones (see `AveragedNetwork`); 0 keeps none."""
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)

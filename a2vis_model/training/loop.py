@@ -29,8 +29,8 @@ from .config import TrainingConfig, differences, mask_kind
 from .monitor import Monitor, StopSignals
 from .objectives import FrameObjective, VideoObjective
 from .optimisation import build_optimiser, select_trainable, set_learning_rate, set_mode
-from .ranges import check_at_least
 from .sequences import SequenceDataset, load_batches
+from .value_checks import check_at_least
 
 CHECKPOINT = "checkpoint.pt"
 LAST = "weights.safetensors"

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .ranges import check_at_least
+from .value_checks import check_at_least
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from torch.optim import AdamW
 
 from ..errors import ConfigError
 from ..modeling import FrameQueryTracker, Mask2FormerVIS, VideoNetwork
-from .ranges import check_at_least
+from .value_checks import check_at_least
 
 Schedule = Literal["step", "cosine", "constant"]
 Stage = Literal["frame", "video", "joint"]
