@@ -26,7 +26,7 @@ _CERTAIN = 20.0
 
 
 @dataclass(frozen=True)
-class Limits:
+class Tolerances:
     """How far a backend may be from eager fp32; what `GateResult` holds."""
 
     iou: float
@@ -35,10 +35,10 @@ class Limits:
     state: float
 
 
-LIMITS: dict[Precision, Limits] = {
+TOLERANCES: dict[Precision, Tolerances] = {
     # Compilers reorder sums, and where that flips a cell of an attention mask, a query changes slightly.
-    "fp32": Limits(iou=0.99, logits=0.02, classes=0.02, state=0.02),
-    "fp16": Limits(iou=0.97, logits=0.05, classes=0.05, state=0.05),
+    "fp32": Tolerances(iou=0.99, logits=0.02, classes=0.02, state=0.02),
+    "fp16": Tolerances(iou=0.97, logits=0.05, classes=0.05, state=0.05),
 }
 
 
@@ -73,14 +73,16 @@ class GateResult:
 
 
 @torch.inference_mode()
-def compare(reference: StreamNetwork, candidate: StreamNetwork, config: ModelConfig, limits: Limits) -> GateResult:
+def compare(
+    reference: StreamNetwork, candidate: StreamNetwork, config: ModelConfig, tolerances: Tolerances
+) -> GateResult:
     """Run two networks with visible and amodal masks over the same video, clip stride 1, and compare.
 
     Args:
         reference: the network in eager fp32.
         candidate: the network to be used in its place.
         config: the configuration of both.
-        limits: how far they may differ.
+        tolerances: how far they may differ.
     """
     masks = [_Overlap(), _Overlap()]
     logits = _Difference()
@@ -100,11 +102,11 @@ def compare(reference: StreamNetwork, candidate: StreamNetwork, config: ModelCon
     state.add(expected.state.prototypes, found.state.prototypes)
     visible_iou, amodal_iou = (overlap.iou() for overlap in masks)
     figures = {
-        "visible mask IoU": (visible_iou, limits.iou, visible_iou >= limits.iou),
-        "amodal mask IoU": (amodal_iou, limits.iou, amodal_iou >= limits.iou),
-        "logits": (logits.relative(), limits.logits, logits.relative() <= limits.logits),
-        "classes": (classes, limits.classes, classes <= limits.classes),
-        "state": (state.relative(), limits.state, state.relative() <= limits.state),
+        "visible mask IoU": (visible_iou, tolerances.iou, visible_iou >= tolerances.iou),
+        "amodal mask IoU": (amodal_iou, tolerances.iou, amodal_iou >= tolerances.iou),
+        "logits": (logits.relative(), tolerances.logits, logits.relative() <= tolerances.logits),
+        "classes": (classes, tolerances.classes, classes <= tolerances.classes),
+        "state": (state.relative(), tolerances.state, state.relative() <= tolerances.state),
     }
     failures = tuple(
         f"{name} {figure:.4g}, limit {limit:g}" for name, (figure, limit, held) in figures.items() if not held

@@ -18,9 +18,9 @@ from .compiler_caches import private_caches
 from .engine_cache import GRAPHS, EngineCache, Key, engine_key, fingerprint
 from .engines import ENGINES, Engines
 from .network import GraphNetwork
-from .parity import LIMITS, GateResult, compare
+from .parity import TOLERANCES, GateResult, compare
 from .precision import prepared
-from .progress import Progress, Tell
+from .progress import Progress, ReportProgress
 
 _EXPORT, _BUILD_FRAME, _BUILD_CLIP = "exporting the graphs", "building the frame graph", "building the clip graph"
 _SHARES = {_EXPORT: 0.1, _BUILD_FRAME: 0.6, _BUILD_CLIP: 0.3}
@@ -58,7 +58,7 @@ def prepare_backend(
     backend: str = "auto",
     precision: str = "fp32",
     cache: Path | None = None,
-    progress: Tell = lambda text: None,
+    progress: ReportProgress = lambda text: None,
 ) -> Backend:
     """Make a network ready to run. This takes minutes where an engine must be built.
 
@@ -131,7 +131,7 @@ def _prepare(
     name: Name,
     precision: Precision,
     cache: EngineCache | None,
-    progress: Tell,
+    progress: ReportProgress,
     reason: str,
 ) -> Backend:
     if name == "eager" and precision == "fp32":
@@ -151,7 +151,7 @@ def _prepare(
     except BackendError:
         raise
     except Exception as error:
-        raise BackendError(f"backend={name}: {_said(error)}; use another backend") from error
+        raise BackendError(f"backend={name}: {_error_line(error)}; use another backend") from error
     return Backend(name, precision, model.device, network, reason, fingerprint(key), gate)
 
 
@@ -167,7 +167,7 @@ class _Job:
     precision: Precision
     engines: Engines
     key: Key
-    progress: Tell
+    progress: ReportProgress
 
     def without_cache(self) -> tuple[GraphNetwork, GateResult]:
         """Build the engine for this process alone."""
@@ -183,7 +183,7 @@ class _Job:
             try:
                 return self._load(stored)
             except Exception as error:
-                raise BackendError(f"engine {stored}: {_said(error)}; delete it and build it again") from error
+                raise BackendError(f"engine {stored}: {_error_line(error)}; delete it and build it again") from error
         for text in cache.near_misses(self.key):
             self.progress(f"not used: {text}")
         with cache.unfinished() as folder:
@@ -219,7 +219,7 @@ class _Job:
         return folder / f"{graph}{self.engines.suffix}"
 
 
-def _said(error: Exception) -> str:
+def _error_line(error: Exception) -> str:
     """Describe an error in one line."""
     first = str(error).strip().partition("\n")[0]
     return first if isinstance(error, BackendError) else f"{type(error).__name__}: {first}"
@@ -228,7 +228,7 @@ def _said(error: Exception) -> str:
 def _gate(
     model: VideoNetwork, network: StreamNetwork, config: ModelConfig, name: Name, precision: Precision
 ) -> GateResult:
-    result = compare(model.eval(), network, config, LIMITS[precision])
+    result = compare(model.eval(), network, config, TOLERANCES[precision])
     if not result.passed:
         raise BackendError(
             f"backend={name}, precision={precision}: refused, it does not compute what eager does: {result}"

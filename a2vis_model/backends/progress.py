@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-Tell = Callable[[str], None]
+ReportProgress = Callable[[str], None]
 """Function that takes a line of text; it may be called from another thread."""
 
 EVERY_S = 15.0
@@ -15,13 +15,15 @@ class Progress:
     """Reports the stages of a build when they begin, and repeatedly while they last.
 
     Args:
-        tell: called with each line.
+        report: called with each line.
         shares: the stages by name, in order, with the share of the whole time that each usually takes.
         clock: clock in seconds.
     """
 
-    def __init__(self, tell: Tell, shares: dict[str, float], clock: Callable[[], float] = time.monotonic) -> None:
-        self._tell = tell
+    def __init__(
+        self, report: ReportProgress, shares: dict[str, float], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._report = report
         self._shares = shares
         self._clock = clock
         self._start = clock()
@@ -34,9 +36,9 @@ class Progress:
 
         def repeat() -> None:
             while not over.wait(EVERY_S):
-                self._tell(self.text(name, started))
+                self._report(self.text(name, started))
 
-        self._tell(self.text(name, started))
+        self._report(self.text(name, started))
         thread = threading.Thread(target=repeat, name="a2vis build progress", daemon=True)
         thread.start()
         try:
@@ -52,15 +54,15 @@ class Progress:
         where = f"{name} (step {number + 1} of {len(self._shares)})"
         spent = self._clock() - started
         if spent >= 1:
-            where += f", {spoken(spent)} so far"
+            where += f", {duration_text(spent)} so far"
         if not done:
             return where
         total = (started - self._start) / done
         left = total - (self._clock() - self._start)
-        return f"{where}, about {spoken(left)} left" if left >= 0 else f"{where}, longer than expected"
+        return f"{where}, about {duration_text(left)} left" if left >= 0 else f"{where}, longer than expected"
 
 
-def spoken(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
     """Format a duration in words: "40 seconds", "3 minutes"."""
     if seconds < 90:
         count, unit = max(round(seconds), 1), "second"

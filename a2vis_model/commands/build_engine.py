@@ -3,7 +3,7 @@
 import argparse
 import time
 
-from ..backends.progress import spoken
+from ..backends.progress import duration_text
 from ..errors import A2VISError
 from ..modeling import freeze
 from ..weights import load_weights
@@ -28,5 +28,6 @@ def run(args: argparse.Namespace) -> int:
         config = resize(model, config, args.size)
     model = freeze(model.to(choose_device(args.device)))
     backend = backend_from(args, model, config, quiet=False)
-    print(f"engine {backend.fingerprint} is ready in {engine_cache(args)}, after {spoken(time.monotonic() - start)}")
+    duration = duration_text(time.monotonic() - start)
+    print(f"engine {backend.fingerprint} is ready in {engine_cache(args)}, after {duration}")
     return 0

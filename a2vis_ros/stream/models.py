@@ -75,13 +75,13 @@ class GpuMemory:
     total: float
 
 
-Progress = Callable[[str], None]
+ReportProgress = Callable[[str], None]
 """Function that is called with a text on what is being done."""
-Loader = Callable[[ModelRequest, Progress], LoadedModel]
+Loader = Callable[[ModelRequest, ReportProgress], LoadedModel]
 """Function that makes a model; it may take minutes."""
 
 
-def load_model(request: ModelRequest, progress: Progress) -> LoadedModel:
+def load_model(request: ModelRequest, progress: ReportProgress) -> LoadedModel:
     """Load the model, move it to the device, load or build the backend's engine, and warm up.
 
     Raises:

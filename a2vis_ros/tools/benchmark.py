@@ -39,7 +39,7 @@ from ..node.a2vis_node import run as run_node
 from ..node.messages import image_message, result_message
 from ..programs.lifecycle_client import LifecycleClient
 from ..stream.image_decoding import Pixels
-from ..stream.models import LoadedModel, ModelRequest, Progress
+from ..stream.models import LoadedModel, ModelRequest, ReportProgress
 
 _OBJECTS = 20
 _PROFILE = Path(__file__).resolve().parents[2] / "config" / "fastdds_large_image.xml"
@@ -109,7 +109,7 @@ class NullTracker:
         """Do nothing: every image is answered at once."""
 
 
-def load_null(request: ModelRequest, progress: Progress) -> LoadedModel:
+def load_null(request: ModelRequest, progress: ReportProgress) -> LoadedModel:
     """Make the null model in place of a real one."""
     return LoadedModel(NullTracker(), 1, "null", "nothing", "null/cpu", ("object",))
 
