@@ -45,11 +45,11 @@ class _TrackTable:
                 key = (array.session, array.epoch, instance.track_id)
                 blank: list[Any] = [None] * len(frames)
                 entry = self.entries.setdefault(
-                    key, {"votes": {}, "scores": [], "visible": list(blank), "amodal": list(blank), "believed": False}
+                    key, {"votes": {}, "scores": [], "visible": list(blank), "amodal": list(blank), "confirmed": False}
                 )
                 votes = entry["votes"]
                 votes[instance.class_name] = votes.get(instance.class_name, 0.0) + instance.score
-                entry["believed"] |= instance.state == TrackedInstance.VISIBLE
+                entry["confirmed"] |= instance.state == TrackedInstance.VISIBLE
                 if instance.state in _GONE:
                     continue
                 entry["scores"].append(instance.score)
@@ -61,7 +61,7 @@ class _TrackTable:
     def records(self, categories: dict[str, int]) -> list[dict[str, Any]]:
         """Return one YouTube-VIS record per track that was ever confirmed, as `a2vis evaluate` makes it."""
         records = []
-        for number, entry in enumerate((e for e in self.entries.values() if e["believed"]), 1):
+        for number, entry in enumerate((e for e in self.entries.values() if e["confirmed"]), 1):
             votes = entry["votes"]
             records.append(
                 {

@@ -20,13 +20,13 @@ from ..stream.frames import Stamp
 from ..stream.image_decoding import Pixels
 from . import bag_files
 from .bag_files import STORAGES, BagWriter, Storage
-from .video_source import Footage
+from .video_source import AnnotatedVideo
 
 _FORMATS = ("rgb8", "bgr8", "mono8", "jpeg", "png")
 
 
 def write_bag(
-    footage: Footage,
+    video: AnnotatedVideo,
     output: str | Path,
     *,
     storage: Storage = "mcap",
@@ -40,7 +40,7 @@ def write_bag(
     """Write a video to a new bag.
 
     Args:
-        footage: the video to write.
+        video: the video to write.
         output: folder of the bag.
         storage: mcap or sqlite3.
         topic: topic of the images; "/compressed" is added to it for jpeg and png.
@@ -58,11 +58,11 @@ def write_bag(
     topic = f"{topic}/compressed" if compressed else topic
     with BagWriter(output, storage) as bag:
         bag_time = round(start_s * 1e9)
-        if footage.classes:
-            names = class_names_message("ground truth", footage.classes)
+        if video.classes:
+            names = class_names_message("ground truth", video.classes)
             bag.write(bag_files.GROUND_TRUTH_CLASSES, names, bag_time)
         for _ in range(loops):
-            for picture in footage.pictures(damage):
+            for picture in video.frames(damage):
                 stamp_ns = round((start_s + picture.seconds) * 1e9)
                 # The bag's own times increase through all loops, at the same pace.
                 bag_time = max(bag_time + 1, stamp_ns)
@@ -106,9 +106,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise A2VISError(f"--rate {args.rate}: choose 0.001 to 10000 images a second")
         if not 0 <= args.start < 2**31:
             raise A2VISError(f"--start {args.start}: choose 0 to 2^31 seconds")
-        footage = Footage.open(args.input, args.rate)
+        video = AnnotatedVideo.open(args.input, args.rate)
         count = write_bag(
-            footage,
+            video,
             os.path.expanduser(args.output),
             storage=args.storage,
             topic=args.topic,
@@ -122,7 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     if damage:
         print(f"to_bag: {damage.summary(count)}", file=sys.stderr)
-    truth = f", ground truth of {len(footage.classes)} classes" if footage.classes else ""
+    truth = f", ground truth of {len(video.classes)} classes" if video.classes else ""
     print(f"wrote {count} images{truth} to {args.output}")
     return 0
 

@@ -17,7 +17,7 @@ _FRAMES_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
-class Picture:
+class AnnotatedFrame:
     """One frame of a source."""
 
     seconds: float
@@ -29,7 +29,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Footage:
+class AnnotatedVideo:
     """A video that can be written to a bag."""
 
     classes: tuple[str, ...]
@@ -40,7 +40,7 @@ class Footage:
     _rate: float
 
     @classmethod
-    def open(cls, path: str | Path, rate: float | None = None) -> "Footage":
+    def open(cls, path: str | Path, rate: float | None = None) -> "AnnotatedVideo":
         """Open a video, a folder of images or a FISHBOWL video (a folder with objects.json).
 
         Args:
@@ -62,19 +62,19 @@ class Footage:
         video = VideoInput.open(path)
         return cls((), video.length, None, video, rate or 0.0)
 
-    def pictures(self, damage: DamageLog | None = None) -> Iterator[Picture]:
+    def frames(self, damage: DamageLog | None = None) -> Iterator[AnnotatedFrame]:
         """Yield frame after frame; damaged ones of a video or a folder are noted, or raise where there is no log."""
         if self._clip is not None:
             yield from self._of_clip(self._clip)
         elif self._video is not None:
             for index, (seconds, image) in enumerate(self._video.frames(damage)):
-                yield Picture(index / self._rate if self._rate else seconds, image, None)
+                yield AnnotatedFrame(index / self._rate if self._rate else seconds, image, None)
 
-    def _of_clip(self, clip: VideoRecord) -> Iterator[Picture]:
+    def _of_clip(self, clip: VideoRecord) -> Iterator[AnnotatedFrame]:
         for start in range(0, clip.length, _FRAMES_AT_ONCE):
             indices = range(start, min(start + _FRAMES_AT_ONCE, clip.length))
             for index, image in zip(indices, clip.frames(indices), strict=True):
-                yield Picture(index / self._rate, image, _truth(clip, index))
+                yield AnnotatedFrame(index / self._rate, image, _truth(clip, index))
 
 
 def _truth(clip: VideoRecord, index: int) -> FrameResult:

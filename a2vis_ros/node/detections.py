@@ -30,9 +30,9 @@ class DetectionMaker:
         """
         array = self._types.Detection2DArray(header=tracks.header)
         for instance in tracks.instances:
-            believed = instance.state in (TrackedInstance.VISIBLE, TrackedInstance.OCCLUDED)
+            confirmed = instance.state in (TrackedInstance.VISIBLE, TrackedInstance.OCCLUDED)
             roi = getattr(instance, box).roi
-            if not believed or not roi.width:
+            if not confirmed or not roi.width:
                 continue
             hypothesis = self._types.ObjectHypothesisWithPose()
             hypothesis.hypothesis.class_id = instance.class_name

@@ -137,15 +137,15 @@ class ImageDecoder:
         self._bits = bits_per_sample
         self._say = say
         self._deep_images = 0
-        self._order_said = False
+        self._order_reported = False
 
     def decode(self, image: Image) -> Pixels:
         """Decode an image (see `decode_rgb`)."""
         samples = _samples(image)
         if samples.dtype == np.uint16 and self._deep_images < _DEEP_IMAGES:
             self._watch_depth(samples)
-        if not self._order_said and isinstance(image, EncodedImage) and _order_is_ambiguous(image.format):
-            self._order_said = True
+        if not self._order_reported and isinstance(image, EncodedImage) and _order_is_ambiguous(image.format):
+            self._order_reported = True
             self._say(
                 f"format {image.format!r:.60} does not say whether the JPEG's red and blue are exchanged; they are "
                 "taken as JPEG defines them. If the overlay's colours are wrong, let the compressor write bgr8 behind "

@@ -97,7 +97,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
         "confirm_frames",
         _TRACKS.confirm_frames,
-        "visible frames until a tentative track is believed",
+        "visible frames until a tentative track is confirmed",
         1,
         1000,
         dynamic=True,

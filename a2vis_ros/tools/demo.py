@@ -40,7 +40,7 @@ from ..bags.bag_files import BagReader
 from ..bags.recorder import HIDDEN
 from ..bags.replay_evaluate import score_bags, tracks_in
 from ..bags.to_bag import write_bag
-from ..bags.video_source import Footage
+from ..bags.video_source import AnnotatedVideo
 from ..msg import HiddenObjectArray, Mask, TrackedInstance, TrackedInstanceArray
 from ..node.messages import image_of
 from ..planner.mask_codec import decode_box
@@ -92,8 +92,8 @@ def run(output: Path, weights: str, *, world: Any, seed: int, frames: int, speed
     print(f"rendering {frames} frames of the {world} world, seed {seed}", flush=True)
     clip = output / "clip" / "00000"
     write_clip(render_clip(world=world, seed=seed, frames=frames, height=320, width=480), clip)
-    footage = Footage.open(clip)
-    write_bag(footage, output / "input", topic="/image")
+    video = AnnotatedVideo.open(clip)
+    write_bag(video, output / "input", topic="/image")
     fish = f", which knows this aquarium's fish; {DEFAULT_WEIGHTS}, the default elsewhere, does not"
     print(f"running {weights}{fish if (weights, world) == (_WEIGHTS, 'aquarium') else ''}", flush=True)
     values = _live(output, weights, frames, speed)
@@ -216,7 +216,7 @@ def track_table(tracks: Sequence[TrackedInstanceArray]) -> str:
             shown = [counts[TrackState.TENTATIVE] + counts[TrackState.VISIBLE], counts[TrackState.OCCLUDED]]
             lines.append(f"{track_id:>5}  {name:<14}{shown[0]:>9}{shown[1]:>10}{counts[TrackState.LOST]:>6}")
     if len(lines) == 1:
-        lines.append("       no track was believed")
+        lines.append("       no track was confirmed")
     return "\n".join(lines)
 
 
