@@ -19,7 +19,7 @@ from torch import nn
 from .config import ModelConfig
 from .modeling import FrameFeatures, StreamNetwork, concatenate
 from .preprocessing import FrameTransform
-from .tracking.observations import FrameReader
+from .tracking.observations import PredictionReader
 from .tracking.streaming import StreamingTracker
 from .tracking.tracks import TrackManager, TrackSettings
 
@@ -169,7 +169,7 @@ def time_parts(
     """
     device = network.device
     transform = FrameTransform(input_height=config.input_height, input_width=config.input_width, device=device)
-    reader, manager = FrameReader.on(device), TrackManager(settings)
+    reader, manager = PredictionReader.on(device), TrackManager(settings)
     window: deque[FrameFeatures] = deque(maxlen=config.clip_length)
     state = network.initial_state()
     times = PartTimes(device)

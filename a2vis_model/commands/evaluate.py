@@ -17,7 +17,7 @@ from ..evaluation.occlusion import start_when_seen
 from ..evaluation.prediction import CLASS_SCORES, OUTPUT_MODES, PredictionSettings
 from ..evaluation.provenance import provenance
 from ..evaluation.report import markdown
-from ..evaluation.runner import RANKED, TRACKED, TRUTH, Evaluation, ModelSource, frame_reader, open_data, run_evaluation
+from ..evaluation.runner import RANKED, TRACKED, TRUTH, Evaluation, ModelSource, frame_loader, open_data, run_evaluation
 from ..evaluation.scoring import Results, quiet_loaders, results_of, score_videos
 from ..evaluation.settings import ScoreSettings, add_settings, settings_from
 from ..machine import file_hash
@@ -155,7 +155,7 @@ def evaluate(
             "backend": summary.backend,
             "prediction": vars(evaluation.prediction) | {"tracks": vars(life)},
         }
-        reader = frame_reader(open_data(evaluation, config))
+        reader = frame_loader(open_data(evaluation, config))
         write_results(output, results, scores, comparison, settings, plots=not args.no_plots, frames=reader)
         for kind in args.export:
             _export(output / kind, comparison, kind)

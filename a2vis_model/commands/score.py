@@ -12,7 +12,7 @@ from ..data.problems import DataError, ProblemLog
 from ..errors import A2VISError
 from ..evaluation.files import TRACK_FORMATS, Comparison, open_comparison
 from ..evaluation.mot_text import BENCHMARKS
-from ..evaluation.plots import FrameReader, write_plots
+from ..evaluation.plots import FrameLoader, write_plots
 from ..evaluation.provenance import data_hash, provenance
 from ..evaluation.report import markdown
 from ..evaluation.scoring import Results, curves_of, quiet_loaders, results_of, score_videos
@@ -75,7 +75,7 @@ def write_results(
     settings: ScoreSettings,
     *,
     plots: bool,
-    frames: FrameReader | None = None,
+    frames: FrameLoader | None = None,
 ) -> None:
     """Write results.json, results.md, curves.json and the plots."""
     output.mkdir(parents=True, exist_ok=True)

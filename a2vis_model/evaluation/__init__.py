@@ -7,14 +7,14 @@ print(results_of(scores, comparison.scope, ScoreSettings(), comparison.categorie
 """
 
 from .files import Comparison, open_comparison
-from .instances import Track, VideoInfo, VideoTracks
+from .instances import TrackRecord, VideoInfo, VideoTracks
 from .scoring import curves_of, results_of, score_videos
 from .settings import ScoreSettings
 
 __all__ = [
     "Comparison",
     "ScoreSettings",
-    "Track",
+    "TrackRecord",
     "VideoInfo",
     "VideoTracks",
     "curves_of",

@@ -18,7 +18,7 @@ from ..errors import A2VISError
 from ..masks.region import RegionMask
 from ..modeling import ClipPrediction, StreamNetwork, VideoNetwork
 from ..preprocessing import FrameTransform
-from ..tracking.observations import FrameReader
+from ..tracking.observations import PredictionReader
 from ..tracking.results import track_score
 from .prediction import PredictionSettings, Record, VideoPrediction, frames_of, predict_video
 
@@ -73,7 +73,7 @@ def _track_boxes(
     device = next(model.parameters()).device
     transform = FrameTransform(input_height=config.input_height, input_width=config.input_width)
     key = "amodal_segmentations" if config.supervision == "amodal" else "segmentations"
-    reader = FrameReader.on(device)
+    reader = PredictionReader.on(device)
     tracks: dict[int, dict[str, Any]] = {}
     seconds = 0.0
     for t, image in enumerate(frames_of(video)):

@@ -20,7 +20,7 @@ from ..data import Dataset
 from ..data.problems import DataError
 from ..modeling import ClipPrediction, VideoNetwork
 from ..preprocessing import FrameTransform
-from ..tracking.observations import FrameReader
+from ..tracking.observations import PredictionReader
 from .run_lengths import areas, boxes, encode
 
 DETECTIONS = 100
@@ -67,7 +67,7 @@ def image_precision(
     """
     model = model.to(device).eval()
     transform = FrameTransform(input_height=config.input_height, input_width=config.input_width, device=device)
-    reader = FrameReader.on(device)
+    reader = PredictionReader.on(device)
     images: list[dict[str, int]] = []
     truth: list[dict[str, Any]] = []
     found: list[dict[str, Any]] = []
@@ -92,7 +92,7 @@ def image_precision(
 def _detect(
     model: VideoNetwork,
     transform: FrameTransform,
-    reader: FrameReader,
+    reader: PredictionReader,
     image: NDArray[np.uint8],
     labelled: NDArray[np.bool_] | None,
     number: int,

@@ -52,7 +52,7 @@ class VideoInfo:
 
 
 @dataclass
-class Track:
+class TrackRecord:
     """One object of the ground truth, or one prediction, over the T frames of a video."""
 
     track_id: int
@@ -85,7 +85,7 @@ class VideoTracks:
     """All tracks of one side, ground truth or prediction, in one video."""
 
     info: VideoInfo
-    tracks: list[Track] = field(default_factory=list)
+    tracks: list[TrackRecord] = field(default_factory=list)
     ignore_regions: Masks | None = None
     """Regions of MOTS text in which unmatched predictions are not counted."""
 
@@ -121,7 +121,7 @@ def mask_boxes(masks: Masks) -> NDArray[np.float64]:
     return boxes
 
 
-def track_boxes(track: Track, kind: Kind) -> NDArray[np.float64] | None:
+def track_boxes(track: TrackRecord, kind: Kind) -> NDArray[np.float64] | None:
     """Return boxes [T, 4] of the file, else those around the masks of a kind; None where there are neither."""
     if track.boxes is not None:
         return track.boxes

@@ -21,7 +21,7 @@ from ..files.atomic import write_text
 from ..files.images import MAX_SIDE, visible_files
 from ..files.regular import read_regular
 from . import run_lengths
-from .instances import Kind, Role, Track, VideoInfo, VideoTracks, mask_areas, track_boxes
+from .instances import Kind, Role, TrackRecord, VideoInfo, VideoTracks, mask_areas, track_boxes
 from .occlusion import occlusion_of
 from .run_lengths import Rle
 from .youtube_vis import MAX_LENGTH
@@ -99,7 +99,7 @@ class TextTracks:
         return self._read_masks(file, video) if self._masks else self._read_boxes(file, video)
 
     def _read_boxes(self, file: Path, video: VideoInfo) -> VideoTracks:
-        tracks: dict[int, Track] = {}
+        tracks: dict[int, TrackRecord] = {}
         scores: dict[int, list[float]] = defaultdict(list)
         for record, fields in self._lines(file, ","):
             with self.problems.skipping(str(file), record):
@@ -110,7 +110,7 @@ class TextTracks:
                 if min(numbers[4:6]) <= 0:
                     raise RecordError(f"a box of {numbers[4]:g}x{numbers[5]:g} pixels; both sides are more than 0")
                 if number not in tracks:
-                    tracks[number] = Track(
+                    tracks[number] = TrackRecord(
                         track_id=number,
                         class_id=_PEDESTRIAN,
                         boxes=np.full((video.length, 4), np.nan),
@@ -166,7 +166,7 @@ class TextTracks:
         ignored = [run_lengths.union(regions[t]) if t in regions else None for t in range(video.length)]
         return VideoTracks(
             video,
-            [Track(track_id=number, class_id=c, visible=track) for (number, c), track in masks.items()],
+            [TrackRecord(track_id=number, class_id=c, visible=track) for (number, c), track in masks.items()],
             ignore_regions=ignored if regions else None,
         )
 
@@ -186,7 +186,9 @@ class TextTracks:
                 yield f"line {number}", [field.strip() for field in fields if field.strip()]
 
 
-def write_mot(folder: str | Path, video: VideoInfo, tracks: Iterable[Track], kind: Kind, *, ground_truth: bool) -> None:
+def write_mot(
+    folder: str | Path, video: VideoInfo, tracks: Iterable[TrackRecord], kind: Kind, *, ground_truth: bool
+) -> None:
     """Write boxes around masks as `<video>.txt`, or for the ground truth as `<video>/gt/gt.txt` and `seqinfo.ini`.
 
     Every class is written as 1, the format's one class.
@@ -205,7 +207,7 @@ def write_mot(folder: str | Path, video: VideoInfo, tracks: Iterable[Track], kin
     _write(folder, video, "".join(row for _, _, row in sorted(rows)), ground_truth=ground_truth)
 
 
-def write_mots(folder: str | Path, video: VideoInfo, tracks: Iterable[Track], *, ground_truth: bool) -> None:
+def write_mots(folder: str | Path, video: VideoInfo, tracks: Iterable[TrackRecord], *, ground_truth: bool) -> None:
     """Write visible masks as MOTS text, in files named as those of `write_mot`.
 
     The format has no overlaps: where two masks meet, the pixels go to the track of the higher score. Its class 10 is

@@ -8,24 +8,24 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .instances import Track, mask_areas
+from .instances import TrackRecord, mask_areas
 from .settings import SplitBy
 
 Group = Literal["all", "low", "high"]
 GROUPS: tuple[Group, ...] = ("all", "low", "high")
 
 
-def start_when_seen(track: Track) -> Track:
+def start_when_seen(track: TrackRecord) -> TrackRecord:
     """Return the track without amodal masks before its first visible frame (paper 3.1)."""
     if track.visible is None or track.amodal is None:
         return track
     seen = np.flatnonzero(mask_areas(track.visible))
     first = int(seen[0]) if len(seen) else len(track.visible)
     amodal = [None] * first + list(track.amodal[first:])
-    return Track(**{**vars(track), "amodal": amodal})
+    return TrackRecord(**{**vars(track), "amodal": amodal})
 
 
-def occlusion_of(track: Track) -> NDArray[np.float64] | None:
+def occlusion_of(track: TrackRecord) -> NDArray[np.float64] | None:
     """Compute the hidden share [T] of an object: 1 - visible / amodal area.
 
     A value is NaN where the object is not in the frame or was never seen. The result is None where the ground truth

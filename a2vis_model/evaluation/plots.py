@@ -17,12 +17,12 @@ from ..files.atomic import replacing, write_bytes
 from ..tracking.overlay import track_colour
 from . import run_lengths
 from .files import Comparison
-from .instances import Track, VideoInfo, track_boxes
+from .instances import TrackRecord, VideoInfo, track_boxes
 from .occlusion import start_when_seen
 from .video_score import Timeline, VideoScore
 
 Image = NDArray[np.uint8]
-FrameReader = Callable[[VideoInfo, int], Image]
+FrameLoader = Callable[[VideoInfo, int], Image]
 """Function that reads a frame of a video as RGB uint8 [H, W, 3]."""
 
 TIMELINES = 50
@@ -35,7 +35,7 @@ def write_plots(
     scores: Sequence[VideoScore],
     curves: dict[str, Any],
     comparison: Comparison,
-    frames: FrameReader | None = None,
+    frames: FrameLoader | None = None,
 ) -> None:
     """Write all plots as PNG.
 
@@ -60,7 +60,7 @@ def write_plots(
         write_bytes(folder / f"worst_{rank:02d}_{_file_name(score.info)}.png", encoded)
 
 
-def worst_case(score: VideoScore, comparison: Comparison, frames: FrameReader | None) -> Image:
+def worst_case(score: VideoScore, comparison: Comparison, frames: FrameLoader | None) -> Image:
     """Draw the worst object-frame of a video, the ground truth on the left and the prediction on the right.
 
     Amodal masks are outlined, visible masks are filled.
@@ -84,7 +84,7 @@ def worst_case(score: VideoScore, comparison: Comparison, frames: FrameReader | 
     return np.concatenate([banner, np.concatenate(halves, axis=1)])
 
 
-def _draw(image: Image, track: Track | None, frame: int) -> Image:
+def _draw(image: Image, track: TrackRecord | None, frame: int) -> Image:
     canvas = image.copy()
     if track is None:
         return canvas

@@ -17,7 +17,7 @@ from ..data import VideoRecord
 from ..errors import A2VISError
 from ..modeling import ClipPrediction, ClipState, FrameFeatures, StreamNetwork, concatenate
 from ..preprocessing import FrameTransform, Placement
-from ..tracking.observations import FrameReader
+from ..tracking.observations import PredictionReader
 from ..tracking.results import TrackCollector
 from ..tracking.streaming import OFFLINE_FRAMES, StreamingTracker
 from ..tracking.tracks import TrackSettings
@@ -146,7 +146,7 @@ class RankedSlots:
         offline = config.association in ("offline", "joint")
         self._offline = offline
         self._clip = OFFLINE_FRAMES if offline else config.clip_length
-        self._reader = FrameReader.on(model.device)
+        self._reader = PredictionReader.on(model.device)
         self._waiting: list[tuple[FrameFeatures, Placement]] = []
         self._state: ClipState | None = None
         self._seen = np.zeros(model.slots, np.bool_)

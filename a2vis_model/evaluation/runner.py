@@ -30,8 +30,8 @@ from ..shipped import DEFAULT_WEIGHTS, find_weights
 from ..weights import load_weights, read_config
 from ..workers import worker_pool
 from .baselines import System, predict_with
-from .instances import Rle, Track, VideoInfo
-from .plots import FrameReader, Image
+from .instances import Rle, TrackRecord, VideoInfo
+from .plots import FrameLoader, Image
 from .prediction import PredictionSettings
 from .provenance import data_hash
 from .run_lengths import encode
@@ -259,7 +259,7 @@ class _Worker:
         return []  # Masks are read from the file, also when the run is resumed.
 
 
-def truth_tracks(video: VideoRecord) -> list[Track]:
+def truth_tracks(video: VideoRecord) -> list[TrackRecord]:
     """Return the objects of a video that are seen in it; broken ones are reported and left out."""
     tracks = []
     for number, track in enumerate(video.tracks, 1):
@@ -271,7 +271,7 @@ def truth_tracks(video: VideoRecord) -> list[Track]:
         except DataError as error:
             video.problems.report(error.problem)
             continue
-        tracks.append(Track(number, track.class_id + 1, 1.0, visible=visible, amodal=amodal))
+        tracks.append(TrackRecord(number, track.class_id + 1, 1.0, visible=visible, amodal=amodal))
     return tracks
 
 
@@ -370,7 +370,7 @@ def _read_part(path: Path) -> dict[str, Any]:
         raise A2VISError(f"{path}: cannot be read ({error}); delete it and run again") from error
 
 
-def frame_reader(dataset: Dataset) -> FrameReader:
+def frame_loader(dataset: Dataset) -> FrameLoader:
     """Return a function that reads frames of the data set for plots of the worst cases."""
 
     def read(video: VideoInfo, frame: int) -> Image:

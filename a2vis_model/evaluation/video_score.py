@@ -12,7 +12,7 @@ from .average_precision import ClassMatches, match_tracks
 from .box_tracking import TrackingCounts, count_tracking, match_timeline, regions_of
 from .hidden_part import HiddenPart, WorstCase, score_hidden_part
 from .id_survival import Episode, episodes
-from .instances import Kind, Role, Track, VideoInfo, VideoTracks, track_boxes
+from .instances import Kind, Role, TrackRecord, VideoInfo, VideoTracks, track_boxes
 from .occlusion import GROUPS, Group, occlusion_of, outside, start_when_seen
 from .overlaps import FrameOverlap, MaskOverlap, compare_boxes, compare_masks
 from .settings import ScoreSettings
@@ -115,7 +115,7 @@ def score_video(
 @dataclass(frozen=True)
 class _Video:
     truth: VideoTracks
-    objects: Sequence[Track]
+    objects: Sequence[TrackRecord]
     occlusion: Sequence[NDArray[np.float64] | None]
     groups: dict[Group, NDArray[np.bool_]]
     settings: ScoreSettings
@@ -125,7 +125,7 @@ class _Video:
     def length(self) -> int:
         return self.truth.info.length
 
-    def overlap(self, kind: Kind, predictions: Sequence[Track]) -> MaskOverlap:
+    def overlap(self, kind: Kind, predictions: Sequence[TrackRecord]) -> MaskOverlap:
         empty = [None] * self.length
         return compare_masks(
             [track.masks(kind) or empty for track in self.objects],
@@ -134,7 +134,7 @@ class _Video:
         )
 
     def matches(
-        self, kind: Kind, overlap: MaskOverlap, predictions: Sequence[Track]
+        self, kind: Kind, overlap: MaskOverlap, predictions: Sequence[TrackRecord]
     ) -> dict[Group, dict[int, ClassMatches | None]]:
         classes = np.array([track.class_id for track in self.objects], np.int64)
         found = np.array([track.class_id for track in predictions], np.int64)
@@ -152,20 +152,20 @@ class _Video:
         return result
 
     def frames(
-        self, name: str, predictions: Sequence[Track], overlaps: dict[Kind, MaskOverlap]
+        self, name: str, predictions: Sequence[TrackRecord], overlaps: dict[Kind, MaskOverlap]
     ) -> Sequence[FrameOverlap]:
         if name == "masks":
             return (overlaps.get("visible") or self.overlap("visible", predictions)).frames
         kind, absent = TRACKING_OF[name], np.full((self.length, 4), np.nan)
 
-        def boxes(tracks: Sequence[Track]) -> list[NDArray[np.float64]]:
+        def boxes(tracks: Sequence[TrackRecord]) -> list[NDArray[np.float64]]:
             found = (track_boxes(track, kind) for track in tracks)
             return [absent if values is None else values for values in found]
 
         return compare_boxes(boxes(self.objects), boxes(predictions), self.length)
 
     def tracking(
-        self, name: str, frames: Sequence[FrameOverlap], predictions: Sequence[Track]
+        self, name: str, frames: Sequence[FrameOverlap], predictions: Sequence[TrackRecord]
     ) -> dict[Group, dict[int | None, TrackingCounts]]:
         classes = np.array([track.class_id for track in self.objects], np.int64)
         found = np.array([track.class_id for track in predictions], np.int64)
@@ -204,7 +204,9 @@ class _Video:
         return roles
 
 
-def _add_timeline(score: VideoScore, video: _Video, frames: Sequence[FrameOverlap], followed: Sequence[Track]) -> None:
+def _add_timeline(
+    score: VideoScore, video: _Video, frames: Sequence[FrameOverlap], followed: Sequence[TrackRecord]
+) -> None:
     partners = match_timeline(frames, len(video.objects))
     ids = np.array([*(track.track_id for track in followed), -1], np.int64)[partners]
     absent = np.full(video.length, np.nan)

@@ -18,7 +18,7 @@ from ..data.labels import Labels
 from ..data.masks import EmptyRingError, RleMask, parse_mask
 from ..data.problems import DataError, DataProblem, ProblemLog, RecordError
 from ..files.atomic import write_text
-from .instances import Kind, Masks, Track, VideoInfo, VideoTracks, mask_areas, mask_boxes
+from .instances import Kind, Masks, TrackRecord, VideoInfo, VideoTracks, mask_areas, mask_boxes
 from .json_records import Span, scan_records
 from .run_lengths import Rle, compress, encode, first_broken
 
@@ -40,7 +40,7 @@ class _TrackFile:
         self._dropped: list[str] = []  # Names of the masks that are left out of the record being read, for the message.
 
     def read(self, video: VideoInfo) -> VideoTracks:
-        found: dict[int, Track] = {}
+        found: dict[int, TrackRecord] = {}
         for number, (name, span) in enumerate(self._spans.get(video.video_id, ()), 1):
             with self.problems.skipping(self.path, name):
                 self._dropped.clear()
@@ -54,7 +54,7 @@ class _TrackFile:
                 found[track.track_id] = track
         return VideoTracks(video, list(found.values()))
 
-    def _track(self, record: Any, video: VideoInfo, number: int) -> Track | None:
+    def _track(self, record: Any, video: VideoInfo, number: int) -> TrackRecord | None:
         raise NotImplementedError
 
     def _note(self, name: str, span: Span, record: Any) -> None:
@@ -136,7 +136,7 @@ class YtvisGroundTruth(_TrackFile):
             name = self._spans[video_id][0][0]
             problems.report(DataProblem(self.path, name, f"video_id {video_id} is not among the videos"))
 
-    def _track(self, record: Any, video: VideoInfo, number: int) -> Track:
+    def _track(self, record: Any, video: VideoInfo, number: int) -> TrackRecord:
         class_id = value_of(record, "category_id", int)
         if class_id not in self.categories:
             raise RecordError(f"category_id {class_id} is not among the categories")
@@ -146,7 +146,7 @@ class YtvisGroundTruth(_TrackFile):
         visible = self._masks(record, "visible", video)
         if visible is None:
             raise RecordError(f"has no {KEYS['visible']}")
-        return Track(
+        return TrackRecord(
             track_id=value_of(record, "id", int),
             class_id=class_id,
             visible=visible,
@@ -239,12 +239,12 @@ class YtvisResults(_TrackFile):
             )
             raise DataError(DataProblem(self.path, "results", f"{message}; score with the truth of the same frames"))
 
-    def _track(self, record: Any, video: VideoInfo, number: int) -> Track | None:
+    def _track(self, record: Any, video: VideoInfo, number: int) -> TrackRecord | None:
         amodal_score = record.get("amodal_score")
         category = value_of(record, "category_id", int)
         name = _text_of(record.get("category_name")) or self._own_names.get(category)
         class_id = category if name is None else self._class_ids.get(name)
-        track = Track(
+        track = TrackRecord(
             track_id=value_of(record, "track_id", int) if "track_id" in record else number,
             class_id=category if class_id is None else class_id,
             score=_score(record.get("score", 1.0)),
@@ -282,7 +282,7 @@ def _text_of(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def ground_truth_record(track: Track, video: VideoInfo, annotation_id: int) -> dict[str, Any]:
+def ground_truth_record(track: TrackRecord, video: VideoInfo, annotation_id: int) -> dict[str, Any]:
     """Return a track as an annotation, with the keys that TrackEval and other readers of the format require."""
     record: dict[str, Any] = {
         "id": annotation_id,
@@ -303,7 +303,7 @@ def ground_truth_record(track: Track, video: VideoInfo, annotation_id: int) -> d
     return record
 
 
-def result_record(track: Track, video: VideoInfo) -> dict[str, Any]:
+def result_record(track: TrackRecord, video: VideoInfo) -> dict[str, Any]:
     """Return a track as an entry of a results file."""
     record: dict[str, Any] = {
         "video_id": video.video_id,

@@ -24,7 +24,7 @@ from ..transfer import upload
 from .region import LOGIT_STRIDE, PixelAxis
 
 
-class Limits(NamedTuple):
+class OutlineCapacity(NamedTuple):
     """Buffer sizes for a frame on a device, summed over its masks."""
 
     lines: int = 2**13
@@ -100,7 +100,7 @@ class PixelGrid:
         return PixelGrid(used, place.image_width, step, *(upload(torch.from_numpy(table), device) for table in tables))
 
 
-def trace(logits: Tensor, wanted: Tensor, grid: PixelGrid, limits: Limits | None) -> Edges:
+def trace(logits: Tensor, wanted: Tensor, grid: PixelGrid, limits: OutlineCapacity | None) -> Edges:
     """Find the edges of masks.
 
     Args:

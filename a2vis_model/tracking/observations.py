@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..masks.components import large_parts
-from ..masks.outlines import Limits, PixelGrid, trace
+from ..masks.outlines import OutlineCapacity, PixelGrid, trace
 from ..masks.region import LOGIT_STRIDE, RegionMask
 from ..masks.run_lengths import MaskRuns, Segments
 from ..modeling import ClipPrediction
@@ -37,7 +37,7 @@ class FrameObservation(NamedTuple):
         return masks[0], masks[1]
 
 
-class FrameReader:
+class PredictionReader:
     """Reads frames of predictions, each with one synchronisation.
 
     A frame whose masks have more outline than the buffers on a GPU hold is read again with larger buffers, which are
@@ -47,13 +47,13 @@ class FrameReader:
         limits: initial size of the buffers; None, for a CPU, is unlimited.
     """
 
-    def __init__(self, limits: Limits | None) -> None:
+    def __init__(self, limits: OutlineCapacity | None) -> None:
         self._limits = limits
 
     @classmethod
-    def on(cls, device: torch.device) -> "FrameReader":
+    def on(cls, device: torch.device) -> "PredictionReader":
         """Return a reader for predictions on a device."""
-        return cls(None if device.type == "cpu" else Limits())
+        return cls(None if device.type == "cpu" else OutlineCapacity())
 
     def read(
         self,
@@ -81,7 +81,7 @@ class FrameReader:
             if self._limits is None or (packed[:3] <= self._limits).all():
                 return _unpack(packed, prediction, place, least_part, 0 if prototypes is None else prototypes.shape[-1])
             needed = (1 << (found - 1).bit_length() for found in packed[:3].tolist())
-            self._limits = Limits(*map(max, self._limits, needed))
+            self._limits = OutlineCapacity(*map(max, self._limits, needed))
 
 
 def pack(
@@ -89,7 +89,7 @@ def pack(
     frame: int,
     place: Placement,
     least_scores: Tensor,
-    limits: Limits | None,
+    limits: OutlineCapacity | None,
     prototypes: Tensor | None = None,
 ) -> Tensor:
     """Pack everything that the host needs of a frame into one tensor int32 [N]; floats keep their bits.

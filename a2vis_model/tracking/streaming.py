@@ -14,7 +14,7 @@ from ..masks.region import RegionMask
 from ..modeling import ClipState, FrameFeatures, StreamNetwork, concatenate
 from ..preprocessing import FrameTransform, Placement
 from ..transfer import upload
-from .observations import FrameObservation, FrameReader
+from .observations import FrameObservation, PredictionReader
 from .tracks import Track, TrackedInstance, TrackManager, TrackSettings, TrackState
 
 OFFLINE_FRAMES = 1024
@@ -78,7 +78,7 @@ class StreamingTracker:
         self._transform = FrameTransform(
             input_height=config.input_height, input_width=config.input_width, device=self._device
         )
-        self._reader = FrameReader.on(self._device)
+        self._reader = PredictionReader.on(self._device)
         self._manager = TrackManager(settings or TrackSettings())
         self._window: deque[FrameFeatures] = deque(maxlen=None if self._offline else config.clip_length)
         self._pending: list[_PendingFrame] = []
