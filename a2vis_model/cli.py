@@ -10,16 +10,16 @@ from .errors import A2VISError
 
 COMMANDS = {
     "predict": ("predict", "track the objects of a video file or a folder of frames"),
-    "build-engine": ("build_engine", "compile a network ahead of time, for a start in seconds"),
+    "build-engine": ("build_engine", "compile a network ahead of time, to start within seconds"),
     "weights": ("weights", "list the weights that come with the package"),
     "info": ("info", "print a network's parameters, GFLOP per frame and feature sizes"),
-    "benchmark": ("benchmark", "time a network here, and its parts, from image to masks"),
+    "benchmark": ("benchmark", "measure the speed of a network and its parts, from image to masks"),
     "evaluate": ("evaluate", "run a network or a baseline over a data set and score it"),
     "evaluate-images": ("evaluate_images", "score a network's frame detector on single images, as COCO does"),
-    "score": ("score", "score anybody's tracks against the truth; no model, no GPU"),
-    "ablate": ("ablate", "evaluate several systems into one table"),
+    "score": ("score", "score the tracks of any system against ground truth, without a model or a GPU"),
+    "ablate": ("ablate", "evaluate several systems in one table"),
     "train": ("train", "train a network, in one session or in several"),
-    "render": ("render", "make occlusion video with exact visible and amodal masks"),
+    "render": ("render", "render occlusion videos with exact visible and amodal masks"),
     "check-data": ("check_data", "check a data set's records and print its statistics"),
     "import-weights": ("import_weights", "convert a foreign checkpoint into a weight file"),
 }

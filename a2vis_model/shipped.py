@@ -60,7 +60,7 @@ def find_weights(weights: str | Path) -> Path:
     path = _FOLDER / f"{weights}.safetensors" if str(weights) in names else Path(os.path.expanduser(weights))
     if not path.is_file():
         if path.parent == _FOLDER:
-            raise CheckpointError(f"{path}: missing, though it comes with the package; reinstall it")
+            raise CheckpointError(f"{path}: missing from the package; reinstall it")
         raise CheckpointError(
             f"{str(weights) or repr('')}: no such file; give a weight file or the name of weights that ship: "
             f"{', '.join(names)}"

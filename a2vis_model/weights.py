@@ -143,7 +143,7 @@ def _check_header(path: Path, config: ModelConfig, shapes: dict[str, list[int]])
     if tables > _MOST_TABLES:
         raise CheckpointError(
             f"{path}: for {config.input_width}x{config.input_height} pixels its network needs tables of "
-            f"{tables / 2**30:.0f} GiB, no network of use does; get the file again"
+            f"{tables / 2**30:.0f} GiB, which no usable network does; get the file again"
         )
 
 

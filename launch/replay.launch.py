@@ -24,7 +24,7 @@ def generate_launch_description() -> LaunchDescription:
             "start_delay", default_value="2.0", description="seconds for player and node to find each other"
         ),
         DeclareLaunchArgument("loop", default_value="false", choices=both, description="play the bag again and again"),
-        DeclareLaunchArgument("weights", default_value="", description="name of weights that ship, or a file"),
+        DeclareLaunchArgument("weights", default_value="", description="name of shipped weights, or path of a file"),
         DeclareLaunchArgument("region", default_value="", description="the monitor's region, in pixels"),
         DeclareLaunchArgument("rviz", default_value="false", choices=both, description="start RViz too"),
     ]

@@ -25,7 +25,7 @@ def generate_launch_description() -> LaunchDescription:
     both = {
         "weights": ("", "name of weights that ship, or path of a file; left out, as params_file says, as those below"),
         "device": ("", "auto, cpu, cuda or cuda:N"),
-        "backend": ("", "what computes the network: auto, eager, compile or tensorrt"),
+        "backend": ("", "backend of the network: auto, eager, compile or tensorrt"),
         "autostart": ("true", "configure and activate at once; false for a lifecycle manager"),
         "monitor": ("false", "start an occlusion monitor for each too"),
     }

@@ -114,7 +114,7 @@ def _automatic(
     if not on_gpu:
         yield "eager", "no GPU and no engine in the cache"
     else:
-        yield "eager", backend_obstacle(model, "compile") or "what is left"
+        yield "eager", backend_obstacle(model, "compile") or "the only backend available"
 
 
 def _attempt(*arguments: Any) -> Backend | BackendError:

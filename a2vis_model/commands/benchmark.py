@@ -40,13 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME|FILE",
         help="weights to use, by name or file; without them they are random, which costs the same",
     )
-    parser.add_argument("--size", help="WIDTHxHEIGHT of images, and of the network but for padding (the preset's)")
+    parser.add_argument("--size", help="WIDTHxHEIGHT of images, and of the network apart from padding (the preset's)")
     add_backend_arguments(parser)
     parser.add_argument("--stride", type=int, default=1, help="frames between clips (default: %(default)s)")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")
-    parser.add_argument("--threads", type=int, help="of the CPU (default: PyTorch's choice)")
+    parser.add_argument("--threads", type=int, help="CPU threads (default: PyTorch's choice)")
     parser.add_argument("--frames", type=int, default=60, help="frames to time (default: %(default)s)")
-    parser.add_argument("--every-slot", action="store_true", help="every slot is a track: the most there can be to do")
+    parser.add_argument("--every-slot", action="store_true", help="make every slot a track, the most possible work")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -110,7 +110,7 @@ def _text(measured: dict[str, Any]) -> str:
     lines = [
         f"{measured['preset']} {width}x{height}, {measured['backend']} {measured['precision']}, clip stride "
         f"{measured['stride']}, {'every slot a track, ' if measured['every_slot'] else ''}{measured['device']}",
-        f"{measured['fps']:.1f} frames a second over {measured['frames']}; a frame p50 {measured['p50_ms']:.2f} ms, "
+        f"{measured['fps']:.1f} frames per second over {measured['frames']}; a frame p50 {measured['p50_ms']:.2f} ms, "
         f"p95 {measured['p95_ms']:.2f} ms; memory {measured['memory_mib']:.0f} MiB",
         "parts of a frame, waiting for the device after each:",
         *(f"  {name:<28}{milliseconds:>10.3f} ms" for name, milliseconds in measured["parts"].items()),

@@ -24,21 +24,21 @@ EVERY_CLASS = "all"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("path", metavar="DIR", help="folder of the data set (of one split), or its JSON file")
-    parser.add_argument("--format", choices=FORMATS, default="auto", help="default: found out by looking")
+    parser.add_argument("--format", choices=FORMATS, default="auto", help="format of the data set (default: detected)")
     parser.add_argument(
         "--classes",
         metavar="A,B,...",
-        help=f"look at the objects of these classes alone; '{EVERY_CLASS}': whatever clips in FISHBOWL's layout hold",
+        help=f"check only objects of these classes; '{EVERY_CLASS}': all classes in FISHBOWL's layout",
     )
-    parser.add_argument("--images", metavar="DIR", help="folder of the images of a JSON file, if not where usual")
+    parser.add_argument("--images", metavar="DIR", help="folder of a JSON file's images, if not in the usual place")
     parser.add_argument(
         "--labels",
         metavar="FILE",
         help=f"{LABELS_HELP}, that says which classes are labelled in the images of a JSON file and whether its masks "
         "are amodal; default: labels.yaml beside it, if there",
     )
-    parser.add_argument("--masks-only", action="store_true", help="do not decode the frames, which takes longest")
-    parser.add_argument("--json", metavar="FILE", help="also write statistics and problems there")
+    parser.add_argument("--masks-only", action="store_true", help="do not decode the frames, the slowest part")
+    parser.add_argument("--json", metavar="FILE", help="also write statistics and problems to this file")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -107,11 +107,11 @@ def _occlusion_lines(occlusion: dict[str, Any] | None) -> Iterator[str]:
     hidden = occlusion["hidden_object_frames"]
     yield (
         f"occlusion, 1 - visible/amodal area, in {total} object-frames from the first visible frame of an object on: "
-        f"mean {occlusion['mean']:.3f}, hidden altogether in {hidden} ({hidden / total:.1%})"
+        f"mean {occlusion['mean']:.3f}, completely hidden in {hidden} ({hidden / total:.1%})"
     )
     for bin_, count in enumerate(occlusion["histogram"]):
         yield f"  {bin_ / 10:.1f}-{(bin_ + 1) / 10:.1f}  {count / total:6.1%}  {'#' * round(50 * count / total)}"
-    yield "  share   of object-frames   mean over objects   mean over objects while seen"
+    yield "  share   of object-frames   mean over objects   mean over objects while visible"
     for threshold, shares in occlusion["above"].items():
         all_, mean, seen = shares.values()
         yield f"  > {threshold}  {all_:16.1%}  {mean:18.1%}  {seen:29.1%}"

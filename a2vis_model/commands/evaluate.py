@@ -32,18 +32,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add_run_arguments(parser)
     add_weights_argument(parser)
-    parser.add_argument("--untrained", action="store_true", help="a network of random weights, to try the command out")
-    parser.add_argument("--preset", help="of the network without training (onboard)")
-    parser.add_argument("--variant", help="of the network without training; otherwise what the weights must hold")
+    parser.add_argument("--untrained", action="store_true", help="use a network of random weights, to try the command")
+    parser.add_argument("--preset", help="preset of the network without training (onboard)")
+    parser.add_argument("--variant", help="variant of the network without training; or of the weights")
     parser.add_argument("--system", choices=SYSTEMS, default="network", help="the network or a baseline (%(default)s)")
-    parser.add_argument("--name", help="of the system, in tables (default: of the configuration)")
+    parser.add_argument("--name", help="name of the system in tables (default: that of the configuration)")
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments that do not belong to a single system."""
     parser.add_argument("--data", required=True, metavar="DIR", help="folder of the data set, or its JSON file")
-    parser.add_argument("--format", choices=FORMATS, default="auto", help="default: found out by looking")
-    parser.add_argument("--images", metavar="DIR", help="folder of the images of a JSON file, if not where usual")
+    parser.add_argument("--format", choices=FORMATS, default="auto", help="format of the data set (default: detected)")
+    parser.add_argument("--images", metavar="DIR", help="folder of a JSON file's images, if not in the usual place")
     parser.add_argument(
         "--labels",
         metavar="FILE",
@@ -108,7 +108,7 @@ def evaluate(
 ) -> tuple[Results, int]:
     """Evaluate one system into its folder; return its results and the exit status."""
     if system in BOX_TRACKERS and (args.backend, args.precision) != ("eager", "fp32"):
-        raise A2VISError(f"--system {system} takes the detector alone; leave --backend and --precision out")
+        raise A2VISError(f"--system {system} takes the detector alone; remove --backend and --precision")
     try:
         life = TrackSettings(start_score=args.start_score, keep_score=args.keep_score, least_part=args.least_part)
     except ValueError as error:

@@ -22,12 +22,12 @@ from .arguments import add_weights_argument, choose_device
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("--data", required=True, metavar="FILE", help="COCO annotations, or the folder of the file")
-    parser.add_argument("--images", metavar="DIR", help="folder of the images, if not where usual")
-    parser.add_argument("--labels", metavar="FILE", help="what is labelled in the images; see docs/training.md")
+    parser.add_argument("--images", metavar="DIR", help="folder of the images, if not in the usual place")
+    parser.add_argument("--labels", metavar="FILE", help="labels file of the images; see docs/training.md")
     add_weights_argument(parser)
     parser.add_argument("--output", metavar="DIR", help="folder for images.json and images.md")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="(%(default)s)")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.add_argument("--quiet", action="store_true", help="show no progress bar")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -17,9 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "file",
         help="detectron2 Mask2Former, VITA or GenVIS (.pth, .pkl), transformers Mask2Former (.safetensors), or a "
         "backbone: torchvision ResNet-50 or MobileNetV2, Microsoft or timm Swin, EfficientNet-Lite0; or a file of "
-        "ours, to store it anew",
+        "ours, to store it again",
     )
-    parser.add_argument("--preset", help="network to load it into: a name or a YAML file; ours know theirs")
+    parser.add_argument("--preset", help="network to load it into: a name or a YAML file; not needed for files of ours")
     parser.add_argument("--variant", default="a2vis", help="variant of the network (default: %(default)s)")
     parser.add_argument("--output", required=True, help="weight file to write (.safetensors)")
     parser.add_argument("--half", action="store_true", help="store fp16")

@@ -34,9 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", help="WIDTHxHEIGHT of the network's input (default: as in the weight file)")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")
     add_backend_arguments(parser)
-    parser.add_argument("--no-overlay", action="store_true", help="write tracks.json alone")
+    parser.add_argument("--no-overlay", action="store_true", help="write only tracks.json")
     parser.add_argument("--strict", action="store_true", help="stop at the first damaged frame; nothing is written")
-    parser.add_argument("--quiet", action="store_true", help="no progress on standard error")
+    parser.add_argument("--quiet", action="store_true", help="show no progress on standard error")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -72,9 +72,9 @@ def run(args: argparse.Namespace) -> int:
     if damage:
         print(f"a2vis predict: {damage.summary(frames)}", file=sys.stderr)
     if len(parts) > 1:
-        print(f"the size changes: {', '.join(str(part) for part in parts)} (video_id in tracks.json), each for itself")
+        print(f"the size changes: {', '.join(str(part) for part in parts)} (video_id in tracks.json), tracked alone")
     print(
-        f"{frames} frames in {seconds:.1f} s ({frames / seconds:.1f} a second, reading and drawing included), "
+        f"{frames} frames in {seconds:.1f} s ({frames / seconds:.1f} per second, including reading and drawing), "
         f"{sum(part.collector.track_count for part in parts)} tracks, wrote {output}"
     )
     return 0

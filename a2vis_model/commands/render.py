@@ -76,11 +76,11 @@ class _Job:
             same = same and found.get("pictures") == self.digest
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise A2VISError(
-                f"{recording} is no recording of this program ({error}); choose another --output"
+                f"{recording} was not written by this program ({error}); choose another --output"
             ) from error
         if not same:
             raise A2VISError(
-                f"{self.directory} holds a clip of another seed, world, length, size or of other pictures; choose "
+                f"{self.directory} holds a video of another seed, world, length or size, or of other pictures; choose "
                 "another --output"
             )
         return True
@@ -100,18 +100,18 @@ def _pictures(cutouts: Path, backgrounds: Path) -> Pictures:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument(
-        "--output", type=Path, required=True, metavar="DIR", help="folder that receives one folder a clip"
+        "--output", type=Path, required=True, metavar="DIR", help="folder that receives one folder per video"
     )
-    parser.add_argument("--clips", type=int, required=True, metavar="N", help="number of clips")
-    parser.add_argument("--seed", type=int, default=0, help="the series; clip i of a series is always the same (0)")
+    parser.add_argument("--clips", type=int, required=True, metavar="N", help="number of videos")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the series, which determines every video (0)")
     parser.add_argument(
-        "--world", choices=(*get_args(World), composed_world.WORLD), default="mixed", help="what to render (mixed)"
+        "--world", choices=(*get_args(World), composed_world.WORLD), default="mixed", help="world to render (mixed)"
     )
     parser.add_argument(
         "--cutouts", type=Path, metavar="DIR", help="composed: pictures with an alpha channel, CLASS/*.{png,webp}"
     )
     parser.add_argument("--backgrounds", type=Path, metavar="DIR", help="composed: photographs without such things")
-    parser.add_argument("--frames", type=int, default=128, help="frames a clip (128)")
+    parser.add_argument("--frames", type=int, default=128, help="frames per video (128)")
     parser.add_argument("--size", type=parse_size, default=(480, 320), metavar="WxH", help="pixels (480x320)")
     parser.add_argument("--workers", type=int, default=cores(), help="processes (as many as there are cores)")
 

@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=PATH",
         help="where a folder that the recipe names lies here",
     )
-    add("--list", action="store_true", help="print the recipe's stages as commands instead")
+    add("--list", action="store_true", help="print the recipe's stages as commands and do not train")
     _add_stage_arguments(parser)
 
 
@@ -94,8 +94,8 @@ def _add_stage_arguments(parser: argparse.ArgumentParser) -> None:
         "--data",
         nargs="+",
         metavar="PATH[=WEIGHT]",
-        help="data sets, or render:aquarium, render:robot, render:mixed, composed:DIR for clips made on the fly; "
-        "weights say how often each is drawn (1)",
+        help="data sets, or render:aquarium, render:robot, render:mixed, composed:DIR for videos rendered on the "
+        "fly; weights say how often each is drawn (1)",
     )
     add(
         "--validation",
@@ -113,15 +113,15 @@ def _add_stage_arguments(parser: argparse.ArgumentParser) -> None:
     add("--workers", type=int, default=_default_workers(), help="loader processes (%(default)s)")
     add = parser.add_argument_group("method").add_argument
     add("--stage", choices=get_args(Stage), help="the detector, what follows it, or both at once")
-    add("--steps", type=int, help="optimisation steps in all")
-    add("--batch", type=int, default=8, help="sequences a step, in the frame stage images (%(default)s)")
-    add("--clips", type=int, default=5, help="clips of a sequence (%(default)s)")
+    add("--steps", type=int, help="total number of optimisation steps")
+    add("--batch", type=int, default=8, help="sequences per step (images in the frame stage) (%(default)s)")
+    add("--clips", type=int, default=5, help="clips per sequence (%(default)s)")
     add("--reach", type=int, default=24, help="frames between a sequence's middle and any other (%(default)s)")
     add(
         "--draws",
         choices=("even", "plain"),
         default="even",
-        help="of a data set's videos: every class as often as any other, or every video (%(default)s)",
+        help="how a data set's videos are drawn: every class equally often, or every video (%(default)s)",
     )
     add(
         "--resized",
@@ -134,13 +134,13 @@ def _add_stage_arguments(parser: argparse.ArgumentParser) -> None:
         "--copy-paste",
         type=float,
         default=_AUGMENTATION.copy_paste,
-        help="share of photographs onto which objects of another are pasted (%(default)s)",
+        help="share of photographs onto which objects of another one are pasted (%(default)s)",
     )
     add("--learning-rate", type=float, help="1e-4; in the video stage 5e-5")
-    add("--backbone-factor", type=float, default=_OPTIMISER.backbone_factor, help="on its rate (%(default)s)")
+    add("--backbone-factor", type=float, default=_OPTIMISER.backbone_factor, help="on its learning rate (%(default)s)")
     add("--schedule", choices=get_args(Schedule), default=_OPTIMISER.schedule, help="(%(default)s)")
-    add("--warmup", type=int, default=_OPTIMISER.warmup, help="steps of a rising rate (%(default)s)")
-    add("--points", type=int, default=PointSampling().points, help="sampled in each mask and frame (%(default)s)")
+    add("--warmup", type=int, default=_OPTIMISER.warmup, help="steps in which the learning rate rises (%(default)s)")
+    add("--points", type=int, default=PointSampling().points, help="points per mask and frame (%(default)s)")
     add("--precision", choices=get_args(TrainingPrecision), default="fp32", help="(%(default)s)")
     add("--average", type=float, default=0.0, help="decay of averaged weights, such as 0.998; 0 for none (%(default)s)")
     add("--seed", type=int, default=0, help="(%(default)s)")
@@ -151,9 +151,9 @@ def _add_stage_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help=f"folder for {CHECKPOINT}, {LAST}, {AVERAGE} and {BEST}; of a recipe (runs/NAME), for those of its stages",
     )
-    add("--resume", action="store_true", help="go on with the run in --output, if there is one; a recipe always does")
-    add("--stop-at", type=int, metavar="STEP", help="end here, before --steps, which the schedule goes by")
-    add("--max-minutes", type=float, help="stop after this time; --resume goes on")
+    add("--resume", action="store_true", help="resume the run in --output, if there is one; a recipe always does")
+    add("--stop-at", type=int, metavar="STEP", help="step to end at, before --steps, which the schedule uses")
+    add("--max-minutes", type=float, help="stop after this time; continue with --resume")
     add("--checkpoint-minutes", type=float, default=10.0, help="time between checkpoints (%(default)s)")
     add("--validate-every", type=int, default=1000, help="steps (%(default)s)")
     add("--device", default="auto", help="auto, cpu or cuda (%(default)s)")
@@ -185,7 +185,7 @@ def run(args: argparse.Namespace) -> int:
             finished, result = _follow(recipe, args, output, device, began), output / f"{recipe.name}.safetensors"
         if distributed.rank() == 0:
             again = "the same command" if args.recipe is not None else "the same command with --resume"
-            print(f"done: {result}" if finished else f"stopped; {again} goes on")
+            print(f"done: {result}" if finished else f"stopped; continue with {again}")
         # `torchrun` treats any status other than 0 as a failure.
         return 0 if finished or distributed.world_size() > 1 else 3
 
@@ -317,7 +317,7 @@ def _check_machine_options(args: argparse.Namespace) -> None:
     _add_stage_arguments(parser)
     for name, default in vars(parser.parse_args([])).items():
         if name not in _MACHINE_OPTIONS and getattr(args, name) != default:
-            raise ConfigError(f"--{name.replace('_', '-')}: a recipe says it for each stage; copy it, and change that")
+            raise ConfigError(f"--{name.replace('_', '-')}: recipes set it for each stage; copy one and change it")
 
 
 def _check_complete(args: argparse.Namespace) -> None:
@@ -395,8 +395,8 @@ def _open_data(args: argparse.Namespace, model: ModelConfig, config: TrainingCon
     wants_amodal = model.supervision == "amodal" or (model.supervision == "both" and config.stage != "frame")
     if wants_amodal and not any(source.has_amodal for source in sources):
         raise A2VISError(
-            f"--data {' '.join(args.data)}: nothing of it has amodal masks; add data that have, such as rendered "
-            "clips, or choose a variant of visible masks, such as genvis-online"
+            f"--data {' '.join(args.data)}: these data have no amodal masks; add data that have, such as "
+            "rendered videos, or choose a variant of visible masks, such as genvis-online"
         )
     return SequenceDataset(
         sources=sources,

@@ -46,7 +46,7 @@ def open_dataset(
     open_file = {"sailvos": open_sailvos, "ytvis": open_ytvis, "coco": open_amodal_coco}.get(format)
     if open_file is None:
         raise DataError(
-            DataProblem(str(path), "data set", f"unknown format {format!r}; there are {', '.join(FORMATS)}")
+            DataProblem(str(path), "data set", f"unknown format {format!r}; known are {', '.join(FORMATS)}")
         )
     return open_file(path, classes, images=images, problems=problems, document=document, labels=labels)
 

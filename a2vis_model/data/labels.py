@@ -121,9 +121,9 @@ class LabelRules:
             if not isinstance(rule, dict) or not isinstance(rule.get("files"), str):
                 raise error(f"rule {number}", "has no 'files', the pattern of file names that it is about")
             if strange := sorted(map(str, rule.keys() - {"files", "labelled", "amodal"})):
-                raise error(f"rule {number}", f"unknown key {strange[0]!r}; there are files, labelled, amodal")
+                raise error(f"rule {number}", f"unknown key {strange[0]!r}; known are files, labelled, amodal")
             if len(rule) == 1:
-                raise error(f"rule {number}", "says nothing: give 'labelled' or 'amodal'")
+                raise error(f"rule {number}", "states nothing: give 'labelled' or 'amodal'")
             rules.append((rule["files"], rule))
         return cls(str(path), tuple(rules))
 

@@ -94,7 +94,7 @@ class TextTracks:
         """Read the tracks of a video; broken lines are reported and left out."""
         file = self._files.get(video.name)
         if file is None:
-            self.problems.report(DataProblem(self.path, f"video {video.name}", "has no file: taken for no tracks"))
+            self.problems.report(DataProblem(self.path, f"video {video.name}", "has no file: counts as no tracks"))
             return VideoTracks(video)
         return self._read_masks(file, video) if self._masks else self._read_boxes(file, video)
 
@@ -305,7 +305,7 @@ def _numbers(fields: list[str]) -> list[float]:
     try:
         numbers = [float(field) for field in fields]
     except ValueError as error:
-        raise RecordError(f"holds something that is no number: {error}") from None
+        raise RecordError(f"holds something that is not a number: {error}") from None
     if not np.isfinite(numbers).all():
         raise RecordError("holds a number that is not finite")
     return numbers

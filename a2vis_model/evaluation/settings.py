@@ -57,14 +57,19 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         value = getattr(default, flag.replace("-", "_"))
         group.add_argument(f"--{flag}", type=kind, default=value, help=f"{text} (%(default)s)", **more)
 
-    group.add_argument("--classes", metavar="A,B,...", default="", help="score these classes alone (all)")
-    add("max-tracks", int, "predictions AP counts in a video and class, 0 for all", metavar="N")
-    add("recall-tracks", int, "predictions AR counts in a video and class", metavar="N")
+    group.add_argument("--classes", metavar="A,B,...", default="", help="score only these classes (all)")
+    add("max-tracks", int, "number of predictions that AP counts per video and class, 0 for all", metavar="N")
+    add("recall-tracks", int, "number of predictions that AR counts per video and class", metavar="N")
     add("tracking-classes", str, "how box tracking treats classes", choices=get_args(ClassMode))
-    add("tracking-score", float, "leave tracks of a lower score out of box tracking", metavar="S")
-    add("split-at", float, "occlusion that parts objects into low and high", metavar="SHARE")
-    add("split-by", str, "an object's occlusion: its greatest or its mean", choices=get_args(SplitBy))
-    add("amodal-truth", str, "amodal truth from the first visible frame on, or as it is", choices=get_args(AmodalTruth))
+    add("tracking-score", float, "lowest score of tracks in box tracking", metavar="S")
+    add("split-at", float, "occlusion that separates objects of low and high occlusion", metavar="SHARE")
+    add("split-by", str, "measure of an object's occlusion: its greatest or its mean", choices=get_args(SplitBy))
+    add(
+        "amodal-truth",
+        str,
+        "amodal truth from the first visible frame, or as annotated",
+        choices=get_args(AmodalTruth),
+    )
     add("hidden-pixels", int, "hidden pixels from which a hidden part is scored", metavar="N")
     add("survival-at", float, "occlusion from which an object counts as occluded for ID survival", metavar="SHARE")
 

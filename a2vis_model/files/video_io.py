@@ -54,7 +54,7 @@ class DamageLog:
         """
         self.frames[frame] = what
         if self.strict:
-            raise VideoError(f"{self.source}: frame {frame} {what}: it is damaged; leave --strict out to go on")
+            raise VideoError(f"{self.source}: frame {frame} {what}: it is damaged; remove --strict to continue")
 
     def lose(self, what: str) -> None:
         """Note something that is left out.
@@ -64,7 +64,7 @@ class DamageLog:
         """
         self.lost.append(what)
         if self.strict:
-            raise VideoError(f"{self.source}: {what}; leave --strict out to go on without it")
+            raise VideoError(f"{self.source}: {what}; remove --strict to continue without it")
 
     def summary(self, total: int) -> str:
         """Return one line that tells how many frames of which file are damaged, and which."""
@@ -76,7 +76,7 @@ class DamageLog:
         if self.lost:
             more = f", and {len(self.lost) - _NAMED} more" if len(self.lost) > _NAMED else ""
             parts.append(f"left out: {', '.join(self.lost[:_NAMED])}{more}")
-        return f"{self.source}: {'; '.join(parts)}; what is tracked there may be wrong, --strict stops at the first"
+        return f"{self.source}: {'; '.join(parts)}; tracks there may be wrong; --strict stops at the first"
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ def import_checkpoint(model: nn.Module, path: str | Path) -> ImportReport:
     translation = translate({name: state[name] for name in state if name not in PIXEL_KEYS}, found.rules)
     pixels = pixels_of(state) or found.pixels
     if pixels is not None and not pixels.is_ours:
-        notes.append(f"trained on {pixels}: the first layer is made to read ours")
+        notes.append(f"trained on {pixels}: the first layer is adapted to our pixels")
         read_our_pixels(translation.tensors, pixels)
     report = ImportReport(path=path, format=found.name, notes=notes, skipped=list(translation.skipped))
     own = model.state_dict()

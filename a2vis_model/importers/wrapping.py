@@ -66,12 +66,12 @@ def _bare(content: Mapping[Any, Any], notes: list[str]) -> Mapping[Any, Any]:
 def _without_prefixes(content: Mapping[str, Any], notes: list[str]) -> Mapping[str, Any]:
     bare = {name.replace(_COMPILED, ""): value for name, value in content.items()}
     if bare.keys() != content.keys():
-        notes.append(f"the names hold {_COMPILED!r}, which is left out")
+        notes.append(f"the names hold {_COMPILED!r}, which is removed")
     for _ in range(_DEPTH):
         prefix = next((prefix for prefix in _PREFIXES if _all_begin(bare, prefix)), None)
         if prefix is not None:
             bare = {name.removeprefix(prefix): value for name, value in bare.items()}
-            notes.append(f"the names begin with {prefix!r}, which is left out")
+            notes.append(f"the names begin with {prefix!r}, which is removed")
     return bare if len(bare) == len(content) else content
 
 

@@ -111,7 +111,7 @@ def train(
     start, best = 0, float("-inf")
     if path.exists():
         if not resume:
-            raise A2VISError(f"{run.output} holds a run already; add --resume to go on, or choose another --output")
+            raise A2VISError(f"{run.output} already holds a run; add --resume, or choose another --output")
         saved = Checkpoint.load(path)
         check_same_run(saved, model_config, config, origin, path)
         model.load_state_dict(saved.model)

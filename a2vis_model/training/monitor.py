@@ -96,7 +96,7 @@ class Monitor:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
-            tqdm.write("no curves: install tensorboard for them", file=sys.stderr)
+            tqdm.write("no curves are written; install tensorboard for them", file=sys.stderr)
             return None
         # This replaces what an interrupted run wrote after its last checkpoint.
         return SummaryWriter(str(folder), purge_step=start + 1)

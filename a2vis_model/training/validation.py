@@ -171,7 +171,7 @@ def _sound(videos: Iterable[Video], choose: Callable[[int], list[list[int]]], co
             batches = [_load(video, indices, config) for indices in choose(video.length)]
         except DataError as error:
             reason = str(error)
-            tqdm.write(f"validation: a video is left out: {error}", file=sys.stderr)
+            tqdm.write(f"validation: a video is skipped: {error}", file=sys.stderr)
             continue
         sound = True
         yield from batches

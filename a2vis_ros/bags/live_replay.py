@@ -47,7 +47,7 @@ class LiveReplay(Node):
             while player.poll() is None:
                 self._spin()
         if player.returncode:
-            raise LifecycleError(f"the player has failed with status {player.returncode}; see what it says above")
+            raise LifecycleError(f"the player has failed with status {player.returncode}; see its messages above")
         self._wait_until_at_rest()
         # Deactivation answers the frames that wait for their clip to fill.
         self._life.change("deactivate", 600.0)
@@ -114,7 +114,7 @@ class LiveReplay(Node):
         deadline = time.monotonic() + 60.0 + _PATIENCE_S
         while not self._statuses:
             if time.monotonic() > deadline:
-                raise LifecycleError(f"{self._target} says nothing on /diagnostics any more; has it ended?")
+                raise LifecycleError(f"{self._target} no longer reports on /diagnostics; has it ended?")
             self._spin()
         return self._statuses[-1]
 
@@ -137,7 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="live_replay", description=(__doc__ or "").partition(": ")[2].partition("\n")[0]
     )
     parser.add_argument("--node", default="a2vis", help="name of the node, in this one's namespace (%(default)s)")
-    parser.add_argument("command", nargs="+", help="what plays the bag, behind --")
+    parser.add_argument("command", nargs="+", help="command that plays the bag, after --")
     args = parser.parse_args(remove_ros_args(["live_replay", *given])[1:])
     replay = begin("live_replay", lambda: LiveReplay(args.node, args.command), given, "see docs/ros.md")
     if replay is None:

@@ -100,7 +100,7 @@ def _type(kind: str) -> Any:
     """
     match = _TYPE_NAME.fullmatch(kind)
     if match is None:
-        raise BagError(f"{kind[:100]!r} is no message type such as sensor_msgs/msg/Image; choose other --topics")
+        raise BagError(f"{kind[:100]!r} is not a message type such as sensor_msgs/msg/Image; choose other --topics")
     package, name = match.groups()
     if not _is_installed(package):
         raise BagError(f"messages of type {kind} are not installed here; choose other --topics")
@@ -127,9 +127,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; return the exit status."""
     parser = argparse.ArgumentParser(prog="bag_player", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("bag", help="the bag's folder")
-    parser.add_argument("--topics", nargs="+", default=[], help="to play (all)")
-    parser.add_argument("--speed", type=float, default=1.0, help="factor to the bag's own pace (%(default)s)")
-    parser.add_argument("--loops", type=int, default=1, help="how often to play it (%(default)s)")
+    parser.add_argument("--topics", nargs="+", default=[], help="topics to play (all)")
+    parser.add_argument("--speed", type=float, default=1.0, help="factor on the recorded speed (%(default)s)")
+    parser.add_argument("--loops", type=int, default=1, help="number of times to play it (%(default)s)")
     parser.add_argument("--clock", action="store_true", help="publish /clock")
     parser.add_argument("--wait", type=float, default=30.0, help="seconds to wait for subscribers (%(default)s)")
     args = parser.parse_args(arguments)

@@ -82,7 +82,7 @@ class BagRecorder:
 
     def _end(self, error: BagError) -> None:
         self.failed = True
-        self._node.get_logger().error(f"recording has ended: {error}")
+        self._node.get_logger().error(f"recording has stopped: {error}")
 
 
 def record(path: str | Path, storage: Storage, stop: threading.Event) -> tuple[int, int]:

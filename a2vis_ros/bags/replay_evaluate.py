@@ -118,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="run nothing: score the results that were recorded here against the ground truth in the first bag",
     )
     parser.add_argument("--storage", choices=STORAGES, default="mcap", help="format of the result bag (%(default)s)")
-    group = parser.add_argument_group("parameters of the node")
+    group = parser.add_argument_group("parameter file of the node")
     for parameter in PARAMETERS:
         if parameter.name not in _ONLINE_ONLY and not parameter.name.startswith(("age_", "diagnostics_", "no_image")):
             group.add_argument(

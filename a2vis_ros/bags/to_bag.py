@@ -90,13 +90,13 @@ def _image(image: Pixels, header: Header, encoding: str) -> Any:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; return the exit status."""
     parser = argparse.ArgumentParser(prog="to_bag", description=(__doc__ or "").partition(": ")[2])
-    parser.add_argument("input", help="video file, folder of images, or FISHBOWL clip (a folder with objects.json)")
+    parser.add_argument("input", help="video file, folder of images, or FISHBOWL video (a folder with objects.json)")
     parser.add_argument("output", help="the bag's folder, which must not exist yet")
     parser.add_argument("--storage", choices=STORAGES, default="mcap", help="format of the bag (%(default)s)")
-    parser.add_argument("--topic", default="/image", help="of the images; /compressed is added for jpeg and png")
-    parser.add_argument("--frame-id", default="camera", help="of the headers (%(default)s)")
-    parser.add_argument("--encoding", choices=_FORMATS, default="rgb8", help="of the images (%(default)s)")
-    parser.add_argument("--rate", type=float, help="images a second (the video's own; 30 for images and clips)")
+    parser.add_argument("--topic", default="/image", help="topic of the images; /compressed is added for jpeg and png")
+    parser.add_argument("--frame-id", default="camera", help="frame_id of the headers (%(default)s)")
+    parser.add_argument("--encoding", choices=_FORMATS, default="rgb8", help="encoding of the images (%(default)s)")
+    parser.add_argument("--rate", type=float, help="images per second (the video's own; 30 for images and FISHBOWL)")
     parser.add_argument("--start", type=float, default=1.0, help="stamp of the first image in seconds (%(default)s)")
     parser.add_argument("--strict", action="store_true", help="stop at the first damaged frame")
     args = parser.parse_args(arguments)

@@ -105,12 +105,12 @@ class A2visNode(LifecycleNode):
             started = self.trigger_configure() == TransitionCallbackReturn.SUCCESS
             started = started and self.trigger_activate() == TransitionCallbackReturn.SUCCESS
         except RCLError as error:
-            self.get_logger().warning(f"autostart: somebody else has begun to: {error}")
+            self.get_logger().warning(f"autostart: another client has begun a transition: {error}")
             return
         if not started:
             name = self.get_fully_qualified_name()
             commands = f"ros2 lifecycle set {name} configure, then activate"
-            self.get_logger().error(f"autostart has failed for the reason above; mend it and say {commands}")
+            self.get_logger().error(f"autostart has failed for the reason above; correct it and run {commands}")
 
     def _transition(
         self, name: str, action: Callable[[], None], undo: Callable[[], None] | None = None

@@ -354,7 +354,7 @@ class ImageStream:
 
     def _serve_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         response.success = self._worker is not None
-        response.message = "a new epoch begins" if response.success else "no images are taken; nothing to reset"
+        response.message = "a new epoch begins" if response.success else "no images are processed; nothing to reset"
         if self._worker is not None:
             self._worker.request(lambda pipeline: pipeline.restart("requested by ~/reset"))
         return response
@@ -368,10 +368,10 @@ class ImageStream:
             response.message = f"it is {self._state} already"
         elif request.data:
             self.start("enabled again by ~/enable")
-            response.message = "images are taken again, and a new epoch begins"
+            response.message = "images are processed again, and a new epoch begins"
         else:
             self.stop("disabled")
-            response.message = "no images are taken until ~/enable is called with true"
+            response.message = "no images are processed until ~/enable is called with true"
         return response
 
     def _publisher(self, message_type: Any, topic: str, profiles: Mapping[str, QoSProfile]) -> LifecyclePublisher:

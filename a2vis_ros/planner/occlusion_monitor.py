@@ -65,7 +65,7 @@ class OcclusionMonitor(Node):
             self._publisher.publish(message)
 
     def _leave_out(self, why: str) -> None:
-        self.get_logger().warning(f"message left out: {why}", throttle_duration_sec=2.0)
+        self.get_logger().warning(f"message skipped: {why}", throttle_duration_sec=2.0)
 
     def _hidden(self, tracks: TrackedInstanceArray) -> HiddenObjectArray:
         """Return the hidden objects of a message.

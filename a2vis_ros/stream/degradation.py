@@ -76,13 +76,13 @@ class Degradation:
         if not self._budget_s:
             return "off"
         if not self.degraded:
-            return f"nothing given up, age_budget_s is {self._budget_s:g}"
+            return f"full quality, age_budget_s is {self._budget_s:g}"
         given_up = []
         if self.stride != self._usual_stride:
             given_up.append(f"a clip every {self.stride} frames instead of {self._usual_stride}")
         if not self.pictures:
             given_up.append("no overlay and no ID image")
-        exhausted = "; still too old, and nothing is left to give up" if self._exhausted else ""
+        exhausted = "; results are still too old, and nothing more can be given up" if self._exhausted else ""
         return f"{', '.join(given_up)} to keep age_budget_s={self._budget_s:g}{exhausted}"
 
     def _give_up(self, p95: float) -> bool:

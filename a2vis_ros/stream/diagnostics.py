@@ -227,7 +227,7 @@ def report(status: NodeStatus, statistics: StreamStatistics, now: float) -> Repo
 
 def _judge(status: NodeStatus, statistics: StreamStatistics, p95: float, now: float) -> tuple[int, str]:
     if status.state != "active":
-        return Level.OK, f"{status.state}; no images are taken"
+        return Level.OK, f"{status.state}; no images are processed"
     if status.silence:
         return Level.WARN, status.silence
     # Comparisons with NaN, where there is no age, are false.
@@ -245,7 +245,7 @@ def _judge(status: NodeStatus, statistics: StreamStatistics, p95: float, now: fl
         return Level.WARN, f"{lost} images lost in transport in {ALARM_S:.0f} s ({status.input_qos}); {_LOSS_REMEDY}"
     if breaks >= MANY_EPOCHS:
         reason = statistics.epoch_reason
-        return Level.WARN, f"{breaks} new epochs in {ALARM_S:.0f} s, so that IDs are soon worth nothing; last: {reason}"
+        return Level.WARN, f"{breaks} new epochs in {ALARM_S:.0f} s, so that IDs are soon invalid; last: {reason}"
     if status.last_error and statistics.errors.count(now):
         return Level.WARN, status.last_error
     if status.clock:

@@ -50,10 +50,10 @@ class Parameter:
 _TRACKS = TrackSettings()
 
 PARAMETERS: tuple[Parameter, ...] = (
-    Parameter("weights", DEFAULT_WEIGHTS, "name of weights that ship, see `a2vis weights`, or path of a weight file"),
+    Parameter("weights", DEFAULT_WEIGHTS, "name of shipped weights (see `a2vis weights`), or path of a weight file"),
     Parameter("device", "auto", "where to compute: auto (CUDA if there is a GPU, else the CPU), cpu, cuda or cuda:N"),
-    Parameter("backend", "auto", "what computes the network; auto takes the fastest at hand", choices=BACKENDS),
-    Parameter("precision", "fp32", "of the network; fp16 needs a GPU", choices=PRECISIONS),
+    Parameter("backend", "auto", "backend of the network; auto takes the fastest available", choices=BACKENDS),
+    Parameter("precision", "fp32", "precision of the network; fp16 needs a GPU", choices=PRECISIONS),
     Parameter("engine_cache", "", "folder where built engines are kept; empty for ~/.cache/a2vis/engines"),
     Parameter(
         "threads", 0, "CPU threads of the network; 0 for torch's choice, a thread a core or OMP_NUM_THREADS", 0, 1024
@@ -132,7 +132,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
         "match_iou",
         _TRACKS.match_iou,
-        "overlap (IoU) with a track's last visible mask from which a slot goes on with the track",
+        "overlap (IoU) with a track's last visible mask from which a slot continues the track",
         0.0,
         1.0,
         dynamic=True,
@@ -163,14 +163,14 @@ PARAMETERS: tuple[Parameter, ...] = (
         choices=("visible", "amodal"),
         dynamic=True,
     ),
-    Parameter("autostart", False, "configure and activate when the program starts, without being asked"),
-    Parameter("no_image_s", 5.0, "seconds without an image until the node says why there may be none", 0.1, 3600.0),
+    Parameter("autostart", False, "configure and activate when the program starts"),
+    Parameter("no_image_s", 5.0, "seconds without an image until the node explains why there may be none", 0.1, 3600.0),
     Parameter("diagnostics_period_s", 1.0, "seconds between diagnostics", 0.05, 60.0),
     Parameter(
         "age_warn_s", 0.3, "p95 of the results' age from which diagnostics warn, in seconds", 0.0, 3600.0, dynamic=True
     ),
     Parameter(
-        "age_error_s", 1.0, "p95 of the results' age from which diagnostics say error", 0.0, 3600.0, dynamic=True
+        "age_error_s", 1.0, "p95 of the results' age from which diagnostics report an error", 0.0, 3600.0, dynamic=True
     ),
     Parameter(
         "age_budget_s",

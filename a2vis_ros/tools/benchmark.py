@@ -153,9 +153,9 @@ def measure_latency(args: argparse.Namespace) -> int:
         rclpy.try_shutdown()
     timings = [message.timings for message in results[_WARMUP:]]
     if not timings:
-        print("no result came", file=sys.stderr)
+        print("no result arrived", file=sys.stderr)
         return 1
-    print(f"{args.model}, {args.size} rgb8, {args.rate:g} images a second, {args.images} images, policy latest")
+    print(f"{args.model}, {args.size} rgb8, {args.rate:g} images per second, {args.images} images, policy latest")
     print(f"  capture to publish:     {percentiles([t.age_ms for t in timings])}")
     print(f"  network and tracker:    {percentiles([t.track_ms for t in timings])}")
     print(f"  waiting for the model:  {percentiles([t.queue_ms for t in timings])}")
@@ -264,7 +264,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--model", choices=("null", "onboard"), default="null", help="(%(default)s)")
     parser.add_argument("--weights", help="name or file, for --model onboard (onboard)")
     parser.add_argument("--size", default="640x480", help="of the images (%(default)s)")
-    parser.add_argument("--rate", type=float, default=30.0, help="images a second (%(default)s)")
+    parser.add_argument("--rate", type=float, default=30.0, help="images per second (%(default)s)")
     parser.add_argument("--images", type=int, default=300, help="how many (%(default)s)")
     args = parser.parse_args(given[:split])
     args.ros = given[split + 1 :]

@@ -63,7 +63,7 @@ class DemoError(RuntimeError):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; return the exit status."""
     parser = argparse.ArgumentParser(prog="demo", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--output", type=Path, default=Path("demo"), help="folder, made anew (%(default)s)")
+    parser.add_argument("--output", type=Path, default=Path("demo"), help="folder, emptied before (%(default)s)")
     parser.add_argument(
         "--weights",
         default=_WEIGHTS,
@@ -94,7 +94,7 @@ def run(output: Path, weights: str, *, world: Any, seed: int, frames: int, speed
     write_clip(render_clip(world=world, seed=seed, frames=frames, height=320, width=480), clip)
     video = AnnotatedVideo.open(clip)
     write_bag(video, output / "input", topic="/image")
-    fish = f", which knows this aquarium's fish; {DEFAULT_WEIGHTS}, the default elsewhere, does not"
+    fish = f", trained on this aquarium's fish, unlike {DEFAULT_WEIGHTS}, the default elsewhere"
     print(f"running {weights}{fish if (weights, world) == (_WEIGHTS, 'aquarium') else ''}", flush=True)
     values = _live(output, weights, frames, speed)
     tracks = tracks_in(output / "recorded", bag_files.TRACKS)

@@ -35,18 +35,18 @@ def check_packages() -> list[Finding]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; return 0 when nothing is wrong, 1 when something is."""
     parser = argparse.ArgumentParser(prog="doctor", description=(__doc__ or "").partition(": ")[2].partition("\n")[0])
-    parser.add_argument("--topic", help="of the images; left out, no topic is checked")
+    parser.add_argument("--topic", help="topic of the images; without it, no topic is checked")
     parser.add_argument("--weights", help="to check, by name or file (those that the node runs by default)")
     parser.add_argument("--engine-cache", default="", help="folder of engines (the user's)")
     parser.add_argument("--seconds", type=float, default=3.0, help="to listen (%(default)s)")
     args = parser.parse_args(arguments)
     findings = check_requirements()
-    findings += _examine(args) if not findings else [Finding("note", "all else", "is checked once these are installed")]
+    findings += _examine(args) if not findings else [Finding("note", "all else", "not checked without these packages")]
     findings += check_packages()
     for finding in findings:
         print(finding)
     wrong = sum(finding.verdict in ("warning", "error") for finding in findings)
-    print(f"\n{wrong} thing(s) to mend" if wrong else "\nnothing to mend")
+    print(f"\n{wrong} problem(s) found" if wrong else "\nno problems found")
     return 1 if wrong else 0
 
 

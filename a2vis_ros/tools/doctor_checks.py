@@ -89,7 +89,7 @@ def check_backends(weights: str, cache: Path) -> list[Finding]:
     except A2VISError:
         return []
     model = freeze(model.cuda() if torch.cuda.is_available() else model)
-    findings = [Finding("ok", "backend eager", "can be had here")]
+    findings = [Finding("ok", "backend eager", "is available")]
     for name, engines in ENGINES.items():
         about = f"backend {name}"
         obstacle = backend_obstacle(model, name)
@@ -108,7 +108,7 @@ def check_backends(weights: str, cache: Path) -> list[Finding]:
 
 def _engine(about: str, cache: Path, key: Key) -> Finding:
     if not cache.is_dir():
-        return Finding("note", about, f"can be had here; there are no engines yet in {cache}", _BUILD)
+        return Finding("note", about, f"is available; there are no engines yet in {cache}", _BUILD)
     try:
         kept = EngineCache(cache)
         stored = kept.find(key)
@@ -117,7 +117,7 @@ def _engine(about: str, cache: Path, key: Key) -> Finding:
     if stored is not None:
         return Finding("ok", about, f"its engine is {stored}")
     others = "".join(f"; {text}" for text in kept.near_misses(key))
-    return Finding("note", about, f"can be had here; its engine is not in {cache}{others}", _BUILD)
+    return Finding("note", about, f"is available; its engine is not in {cache}{others}", _BUILD)
 
 
 def check_transport(bytes_per_image: int | None, *, reliable: bool) -> list[Finding]:
@@ -134,7 +134,7 @@ def check_transport(bytes_per_image: int | None, *, reliable: bool) -> list[Find
         return [Finding("ok", "transport", f"{rmw} with its defaults")]
     size = f"images of {bytes_per_image / 2**20:.1f} MiB do not fit the shared memory of {rmw}, 0.5 MiB"
     fix = "export FASTRTPS_DEFAULT_PROFILES_FILE=<this package>/config/fastdds_large_image.xml here and for the camera"
-    lost = "they go by UDP" if reliable else "they go by UDP, and a best-effort subscription loses most of them"
+    lost = "they use UDP" if reliable else "they use UDP, and a best-effort subscription loses most of them"
     return [Finding("note" if reliable else "warning", "transport", f"{size}; {lost}", fix)]
 
 
@@ -174,7 +174,7 @@ def check_stream(arrivals: Sequence[Arrival], seconds: float) -> list[Finding]:
         else:
             findings.append(Finding("ok", "stamps", f"images are {age * 1e3:.0f} ms old when they arrive"))
     if not first.header.frame_id:
-        findings.append(Finding("note", "frame_id", "is empty", "set it in the driver; it is handed on as it is"))
+        findings.append(Finding("note", "frame_id", "is empty", "set it in the driver; it is passed on unchanged"))
     return findings
 
 
@@ -189,7 +189,7 @@ def check_topic(topic: str, seconds: float) -> list[Finding]:
         _spin(executor, lambda: node.count_publishers(resolved) > 0, 3.0)
         publishers = node.get_publishers_info_by_topic(resolved)
         if not publishers:
-            return [Finding("error", "topic", f"nobody publishes {resolved}", _similar(node))]
+            return [Finding("error", "topic", f"no publisher on {resolved}", _similar(node))]
         types = {info.topic_type for info in publishers}
         kinds = {"sensor_msgs/msg/Image": Image, "sensor_msgs/msg/CompressedImage": CompressedImage}
         if len(types) > 1 or not types <= kinds.keys():
@@ -203,7 +203,7 @@ def check_topic(topic: str, seconds: float) -> list[Finding]:
         text = f"{resolved}, {len(publishers)} publisher(s), {kind}, {'reliable' if reliable else 'best effort'}"
         findings = [Finding("ok", "topic", text, f"run the node with transport:={transport}" * (transport != "raw"))]
         if len(publishers) > 1:
-            findings.append(Finding("warning", "topic", "several publish it", "one camera a topic"))
+            findings.append(Finding("warning", "topic", "several publishers", "use one topic per camera"))
         if not reliable:
             parameter = f"qos_overrides.{resolved}.subscription.reliability:=best_effort"
             text = "the policy latest takes from this publisher, every_frame asks for reliable"

@@ -365,7 +365,7 @@ def test_a_full_disk_is_said_once_and_what_is_lost_is_counted(
     peer.close()
     assert (recorder.recorded, recorder.lost) == (2, 3)
     said = capfd.readouterr().err
-    assert said.count("recording has ended") == 1
+    assert said.count("recording has stopped") == 1
     assert "the disk is full; free some space" in said
 
 
