@@ -19,7 +19,7 @@ COMMANDS = {
     "evaluate-images": ("evaluate_images", "score a network's frame detector on single images, as COCO does"),
     "score": ("score", "score anybody's tracks against the truth; no model, no GPU"),
     "ablate": ("ablate", "evaluate several systems into one table"),
-    "train": ("train", "train a network, in as many sittings as it takes"),
+    "train": ("train", "train a network, in one session or in several"),
     "render": ("render", "make occlusion video with exact visible and amodal masks"),
     "check-data": ("check_data", "check a data set's records and print its statistics"),
     "import-weights": ("import_weights", "convert a foreign checkpoint into a weight file"),
@@ -27,7 +27,7 @@ COMMANDS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; what the user got wrong is one line on standard error and status 2."""
+    """Run one command; a user's error is reported in one line on standard error, with status 2."""
     arguments = [_at_home(argument) for argument in (sys.argv[1:] if argv is None else argv)]
     parser = argparse.ArgumentParser(prog="a2vis", description="Amodal-aware video instance segmentation.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return args.run(args)
     except BrokenPipeError:
-        # The reader, such as head, has seen enough; what Python still wants to flush has nowhere to go.
+        # The reader, such as head, has closed the pipe; what Python still wants to flush cannot be written.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (A2VISError, OSError) as error:
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _at_home(argument: str) -> str:
-    """A path that begins with "~", also behind a "=", where shells leave it as it is: `--output=~/out`."""
+    """Expand a path that begins with "~", also after a "=", where shells do not: `--output=~/out`."""
     name, equals, value = argument.rpartition("=")
     return name + equals + os.path.expanduser(value) if value.startswith("~/") else argument
 

@@ -1,4 +1,4 @@
-"""One camera: the node, and if asked for the occlusion monitor and RViz.
+"""One camera: the node and, on request, the occlusion monitor and RViz.
 
 ros2 launch a2vis_ros a2vis.launch.py image:=/camera/image_raw
 """
@@ -14,21 +14,21 @@ from launch_ros.parameter_descriptions import ParameterValue
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 
 SHARE = Path(__file__).resolve().parent.parent
-"""Where config and rviz are, installed and in a source tree."""
+"""Folder of config and rviz, both installed and in a source tree."""
 PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
-"""Either of them names the profile of Fast DDS."""
+"""Environment variables that name the profile of Fast DDS."""
 NODE_PARAMETERS = ("transport", "policy", "weights", "device", "backend", "precision")
 """Arguments that are parameters of the node by the same name."""
 
 
 def generate_launch_description() -> LaunchDescription:
-    """All arguments, and the nodes once these have their values."""
+    """Declare all arguments, and start the nodes once these have their values."""
 
     def argument(name: str, default: str, description: str, choices: list[str] | None = None) -> DeclareLaunchArgument:
         return DeclareLaunchArgument(name, default_value=default, description=description, choices=choices)
 
     def parameter(name: str, description: str, choices: list[str] | None = None) -> DeclareLaunchArgument:
-        """Empty by default, for a value that nobody has given must not go before that in the file."""
+        """Declare an argument that is empty by default; any other default would override the parameter file."""
         text = f"{description}; left out, as params_file says"
         return argument(name, "", text, ["", *choices] if choices else None)
 
@@ -60,7 +60,7 @@ def generate_launch_description() -> LaunchDescription:
 
 
 def _nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
-    """Node, monitor and RViz."""
+    """Return node, monitor and RViz."""
 
     def value(name: str) -> str:
         return LaunchConfiguration(name).perform(context)

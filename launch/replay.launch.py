@@ -1,4 +1,4 @@
-"""A bag through the node, nothing lost, with the occlusion monitor; ends when the last image is answered.
+"""A bag through the node without losses, with the occlusion monitor; ends when the last image is answered.
 
 ros2 launch a2vis_ros replay.launch.py bag:=/path/to/bag image:=/camera/image_raw
 """
@@ -14,7 +14,7 @@ from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 
 
 def generate_launch_description() -> LaunchDescription:
-    """The bag player, and everything of a2vis.launch.py with defaults for replay."""
+    """Start the bag player, and everything of a2vis.launch.py with defaults for replay."""
     both = ["true", "false"]
     arguments = [
         DeclareLaunchArgument("bag", description="folder of the bag; of one without metadata.yaml the .mcap itself"),
@@ -44,12 +44,14 @@ def generate_launch_description() -> LaunchDescription:
 
 
 def _player(context: LaunchContext) -> list[LaunchDescriptionEntity]:
-    """Plays once, whoever activates the node: images from before are lost, and configuring takes its time, minutes
-    where an engine is built."""
+    """Return the player, which plays once the node is active, whoever activates it.
+
+    Earlier images would be lost, and configuring takes time, minutes where an engine is built.
+    """
     command = ["ros2", "bag", "play", LaunchConfiguration("bag"), "--clock", "--disable-keyboard-controls"]
     command += ["--rate", LaunchConfiguration("rate"), "--delay", LaunchConfiguration("start_delay")]
     loop = LaunchConfiguration("loop").perform(context) == "true"
-    # 0: for as long as it takes until the node's middleware has all images.
+    # 0 waits as long as it takes until the node's middleware has all images.
     command += ["--loop"] if loop else ["--wait-for-all-acked", "0"]
     return [
         Node(

@@ -1,4 +1,4 @@
-"""What computes the network: eager PyTorch, or its two graphs compiled ahead by Inductor or TensorRT.
+"""Backends that compute the network: eager PyTorch, or its two graphs compiled ahead of time by Inductor or TensorRT.
 
 backend = prepare_backend(freeze(model), config, backend="auto", cache=default_cache())
 tracker = StreamingTracker(backend.network, config)

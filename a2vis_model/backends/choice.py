@@ -1,4 +1,4 @@
-"""Names of backends and precisions, and what this machine lacks for each."""
+"""Names of backends and precisions, and what a machine lacks for each."""
 
 import importlib
 import importlib.util
@@ -16,12 +16,12 @@ EngineName = Literal["compile", "tensorrt"]
 BackendName = Literal["auto", "eager", "compile", "tensorrt"]
 BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
 Precision = Literal["fp32", "fp16"]
-"""fp16 keeps fp32 where it matters, see `half_precision`."""
+"""Precision of computation; fp16 keeps fp32 where it matters (see `half_precision`)."""
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
 def precision_obstacle(model: VideoNetwork, precision: Precision) -> str | None:
-    """Why this network cannot run at a precision on its device, and what to do; None if it can."""
+    """Return why this network cannot run at a precision on its device, with the remedy; None if it can."""
     if precision == "fp32":
         return None
     if not exportable(model):
@@ -32,7 +32,7 @@ def precision_obstacle(model: VideoNetwork, precision: Precision) -> str | None:
 
 
 def backend_obstacle(model: VideoNetwork, backend: Literal["eager"] | EngineName) -> str | None:
-    """Why a backend cannot be had for this network on its device, and what to install; None if it can."""
+    """Return why a backend is not available for this network on its device, with what to install; None if it is."""
     if backend == "eager":
         return None
     if not exportable(model):
@@ -49,7 +49,7 @@ def _compile_obstacle(device: torch.device) -> str | None:
     if device.type == "cuda" and importlib.util.find_spec("triton") is None:
         return "this PyTorch has no Triton; install the CUDA wheel of torch, which brings it, or use eager"
     if device.type == "cuda":
-        # Not before: with a toolkit but without a GPU it warns at import.
+        # It is imported here because, with a toolkit but without a GPU, its import warns.
         from torch.utils.cpp_extension import CUDA_HOME
 
         if CUDA_HOME is None or not (Path(CUDA_HOME) / "include" / "cuda.h").is_file():
@@ -65,7 +65,7 @@ def _tensorrt_obstacle(device: torch.device) -> str | None:
         return "TensorRT runs on NVIDIA GPUs only and the network is on the CPU; use compile or eager"
     try:
         importlib.import_module("torch_tensorrt")
-    except Exception as error:  # it may raise anything, where the libraries that it needs are not found
+    except Exception as error:  # The import may raise anything where the libraries that it needs are not found.
         return (
             f"torch_tensorrt cannot be imported ({type(error).__name__}: {error}); pip install torch-tensorrt, or for "
             f"RTX cards torch-tensorrt-rtx, of torch's version ({torch.__version__.partition('+')[0]}), or use compile"

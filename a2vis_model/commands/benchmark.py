@@ -1,4 +1,7 @@
-"""`a2vis benchmark`: how fast a preset is here, from the image's bytes to masks as run lengths, and where time goes."""
+"""`a2vis benchmark`: measure a preset's speed on this machine, part by part.
+
+The measurement covers everything from the bytes of an image to run-length masks.
+"""
 
 import argparse
 import dataclasses
@@ -51,14 +54,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure and print."""
+    """Measure the speed and print it."""
     measured = measure(args)
     print(json.dumps(measured, indent=2) if args.json else _text(measured))
     return 0
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
-    """All that is known of the speed of one choice of network and backend."""
+    """Measure one combination of network and backend."""
     if args.frames < 1:
         raise A2VISError(f"--frames {args.frames}: choose 1 or more")
     if args.threads is not None:

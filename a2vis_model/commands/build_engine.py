@@ -1,9 +1,9 @@
-"""`a2vis build-engine`: compile a network ahead of time, so that what runs it starts in seconds."""
+"""`a2vis build-engine`: compile a network ahead of time, so that programs that use it start within seconds."""
 
 import argparse
 import time
 
-from ..backends.progress import spoken
+from ..backends.progress import duration_text
 from ..config import parse_changes
 from ..devices import choose_device
 from ..errors import A2VISError
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Build the engine, compare it with eager, and keep it; nothing is done where it is there already."""
+    """Build the engine, compare it with the eager network, and store it; do nothing if it exists."""
     if args.backend in ("auto", "eager"):
         raise A2VISError(f"--backend {args.backend}: choose compile or tensorrt, which have engines")
     start = time.monotonic()
@@ -38,5 +38,6 @@ def run(args: argparse.Namespace) -> int:
         config = resize(model, config, args.size)
     model = freeze(model.to(choose_device(args.device)))
     backend = backend_from(args, model, config, quiet=False)
-    print(f"engine {backend.fingerprint} is ready in {engine_cache(args)}, after {spoken(time.monotonic() - start)}")
+    duration = duration_text(time.monotonic() - start)
+    print(f"engine {backend.fingerprint} is ready in {engine_cache(args)}, after {duration}")
     return 0

@@ -1,4 +1,4 @@
-"""`a2vis check-data`: is a data set whole, and what is in it?"""
+"""`a2vis check-data`: check that a data set is intact, and print its statistics."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ EVERY_CLASS = "all"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
     parser.add_argument("path", metavar="DIR", help="folder of the data set (of one split), or its JSON file")
     parser.add_argument("--format", choices=FORMATS, default="auto", help="default: found out by looking")
     parser.add_argument(
@@ -40,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints statistics and problems; 1 when there are problems, 0 when there are none."""
+    """Print statistics and problems; return 1 when there are problems, 0 when there are none."""
     problems = ProblemLog()
     report: dict[str, Any] = {"path": args.path}
     with quiet_loaders():

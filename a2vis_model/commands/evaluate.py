@@ -1,4 +1,4 @@
-"""`a2vis evaluate`: run a network, or a baseline made of it, over a data set, and score it."""
+"""`a2vis evaluate`: run a network, or a baseline built on it, over a data set, and score it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..evaluation.occlusion import start_when_seen
 from ..evaluation.prediction import CLASS_SCORES, OUTPUT_MODES, PredictionSettings
 from ..evaluation.provenance import provenance
 from ..evaluation.report import markdown
-from ..evaluation.runner import RANKED, TRACKED, TRUTH, Evaluation, ModelSource, frame_reader, open_data, run_evaluation
+from ..evaluation.runner import RANKED, TRACKED, TRUTH, Evaluation, ModelSource, frame_loader, open_data, run_evaluation
 from ..evaluation.scoring import Results, results_of, score_videos
 from ..evaluation.settings import ScoreSettings, add_settings, settings_from
 from ..machine import file_hash
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """What does not belong to a single system."""
+    """Declare the arguments that do not belong to a single system."""
     parser.add_argument("--data", required=True, metavar="DIR", help="folder of the data set, or its JSON file")
     parser.add_argument("--format", choices=FORMATS, default="auto", help="default: found out by looking")
     parser.add_argument("--images", metavar="DIR", help="folder of the images of a JSON file, if not where usual")
@@ -54,7 +54,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", required=True, metavar="DIR", help="folder for predictions, results and plots")
     parser.add_argument("--export", choices=EXPORTS, action="append", default=[], help="also write this text format")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="(%(default)s)")
-    # Scores are to be the same wherever they are taken, whatever engines are there.
+    # The backend is fixed, so that scores are the same whatever engines a machine has.
     add_backend_arguments(parser, "eager")
     add_job_arguments(parser)
     group = parser.add_argument_group("prediction (see docs/evaluation.md)")
@@ -76,7 +76,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Predict, score, print and write; 1 when anything was broken, which is named."""
+    """Predict, score, print and write; return 1 if anything was broken, and name it."""
     if args.preset is not None and not args.untrained:
         raise A2VISError(f"--preset {args.preset}: weights know their own; add --untrained for a network without any")
     source = ModelSource(
@@ -90,7 +90,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def check_run_arguments(args: argparse.Namespace) -> None:
-    """Raises A2VISError for a value out of range."""
+    """Check the ranges of the arguments.
+
+    Raises:
+        A2VISError: a value is out of range.
+    """
     check_jobs(args.jobs)
     for name, least in (("top", 1), ("stride", 0)):
         if getattr(args, name) < least:
@@ -106,7 +110,7 @@ def evaluate(
     settings: ScoreSettings,
     name: str | None,
 ) -> tuple[Results, int]:
-    """Evaluate one system into its folder: its results and the exit status."""
+    """Evaluate one system into its folder; return its results and the exit status."""
     if system in BOX_TRACKERS and (args.backend, args.precision) != ("eager", "fp32"):
         raise A2VISError(f"--system {system} takes the detector alone; leave --backend and --precision out")
     try:
@@ -155,7 +159,7 @@ def evaluate(
             "backend": summary.backend,
             "prediction": vars(evaluation.prediction) | {"tracks": vars(life)},
         }
-        reader = frame_reader(open_data(evaluation, config))
+        reader = frame_loader(open_data(evaluation, config))
         write_results(output, results, scores, comparison, settings, plots=not args.no_plots, frames=reader)
         for kind in args.export:
             _export(output / kind, comparison, kind)
@@ -163,7 +167,7 @@ def evaluate(
 
 
 def _export(folder: Path, comparison: Comparison, kind: str) -> None:
-    """Write truth and tracks as text: amodal boxes where there are such, or visible masks."""
+    """Write ground truth and tracks as text: amodal boxes where there are any, or visible masks."""
     for video in comparison.videos:
         truth = [start_when_seen(track) for track in comparison.truth.read(video).tracks]
         found = comparison.tracked.read(video).tracks

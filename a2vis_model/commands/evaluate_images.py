@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Detect, score, print and write; 1 when anything was broken, which is named."""
+    """Detect, score, print and write; return 1 if anything was broken, and name it."""
     weights = find_weights(args.weights)
     model, config = load_weights(weights)
     problems = ProblemLog()
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def markdown(precision: ImagePrecision) -> str:
-    """Two tables, of all classes together and of each, in percent."""
+    """Return two tables in percent: all classes together, and each class."""
     lines = [f"COCO mask precision of single images: {precision.images} images, {precision.objects} objects", ""]
     for values in (precision.overall, precision.by_class):
         lines.append(f"| {' | '.join(values)} |")

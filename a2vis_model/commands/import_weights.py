@@ -1,4 +1,4 @@
-"""`a2vis import-weights`: foreign checkpoints become our weight files, and ours smaller ones."""
+"""`a2vis import-weights`: convert foreign checkpoints to our weight files, and ours to smaller ones."""
 
 import argparse
 from pathlib import Path
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Convert, print what was loaded and what was not, and write the file."""
+    """Convert the file, print what was loaded and what was not, and write the result."""
     if is_weight_file(args.file):
         if args.preset is not None:
             raise A2VISError(f"--preset {args.preset}: {args.file} is a weight file of ours and knows its own network")

@@ -1,4 +1,4 @@
-"""``a2vis render``: a folder of rendered clips, by several processes, resuming where it was interrupted."""
+"""`a2vis render`: render a folder of videos in several processes, resuming where it was interrupted."""
 
 from __future__ import annotations
 
@@ -30,8 +30,12 @@ from .sizes import parse_size
 
 @dataclass(frozen=True)
 class _Job:
-    """One clip to render, of the procedural ``world`` or, where ``folders`` of cut-outs and backgrounds are given, of
-    the pictures there, whose ``digest`` this is."""
+    """A video to render, of the procedural `world` or composed of pictures.
+
+    Attributes:
+        folders: folders of cut-outs and backgrounds; None for a procedural world.
+        digest: digest of the pictures in `folders`.
+    """
 
     directory: Path
     world: str
@@ -43,7 +47,7 @@ class _Job:
     digest: str | None = None
 
     def run(self) -> None:
-        # OpenCV's own threads would only get in the way of the other processes.
+        # OpenCV's own threads would only disturb the other processes.
         cv2.setNumThreads(1)
         write_clip(self._render(), self.directory)
 
@@ -54,7 +58,11 @@ class _Job:
         return ComposedClip.sample(_pictures(*self.folders), **size).render()
 
     def is_done(self) -> bool:
-        """Whether the clip is there; raises if its folder holds another one."""
+        """Return whether the video exists.
+
+        Raises:
+            A2VISError: its folder holds something else.
+        """
         if not self.directory.exists():
             return False
         recording = self.directory / "recording.json"
@@ -87,7 +95,7 @@ def _pictures(cutouts: Path, backgrounds: Path) -> Pictures:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of ``a2vis render``."""
+    """Declare the command's arguments."""
     parser.add_argument(
         "--output", type=Path, required=True, metavar="DIR", help="folder that receives one folder a clip"
     )
@@ -133,7 +141,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _folders(args: argparse.Namespace) -> tuple[Path, Path] | None:
-    """The folders of cut-outs and backgrounds, which the composed world alone has."""
+    """Return the folders of cut-outs and backgrounds, which only the composed world has."""
     given = {"--cutouts": args.cutouts, "--backgrounds": args.backgrounds}
     composed = args.world == composed_world.WORLD
     for name, folder in given.items():
@@ -145,7 +153,7 @@ def _folders(args: argparse.Namespace) -> tuple[Path, Path] | None:
 
 
 def _work(jobs: list[_Job], workers: int) -> Iterator[None]:
-    """Runs ``jobs``, yielding as each is done."""
+    """Run `jobs`, yielding as each is done."""
     if workers <= 1:
         for job in jobs:
             job.run()

@@ -37,7 +37,7 @@ class RunLengthMask:
 
     @cached_property
     def pixels(self) -> NDArray[np.bool_]:
-        """bool [height, width], the content of the box; raises MaskError where runs and box do not fit."""
+        """Content of the box, bool [height, width]; raises MaskError where runs and box do not fit."""
         self.check_runs()
         inside = np.zeros(len(self.counts), np.bool_)
         inside[1::2] = True
@@ -107,7 +107,8 @@ def encode_box(pixels: NDArray[np.bool_], *, x: int, y: int) -> RunLengthMask:
 
     Args:
         pixels: bool [h, w], the content of the box; 0 x 0 for an empty mask.
-        x, y: the box's upper left pixel in the image.
+        x: the box's left column in the image.
+        y: the box's top row in the image.
     """
     if not pixels.size:
         return RunLengthMask.empty()
@@ -124,7 +125,8 @@ def encode_image(mask: NDArray[np.bool_], *, x: int = 0, y: int = 0) -> RunLengt
 
     Args:
         mask: the image or the part.
-        x, y: the part's upper left pixel in the image.
+        x: the part's left column in the image.
+        y: the part's top row in the image.
     """
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
@@ -138,7 +140,8 @@ def decode_image(mask: RunLengthMask, height: int, width: int) -> NDArray[np.boo
 
     Args:
         mask: a mask of the image.
-        height, width: of the image; of a message's masks, from the same TrackedInstanceArray.
+        height: of the image in pixels; of a message's masks, from the same TrackedInstanceArray.
+        width: of the image in pixels.
 
     Raises:
         MaskError: where its box leaves the image, or the image has more than MAX_PIXELS pixels.

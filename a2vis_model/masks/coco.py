@@ -75,8 +75,10 @@ def encode_box(mask: NDArray[np.bool_], *, top: int, left: int, height: int, wid
 
     Args:
         mask: bool [h, w], the content of the box.
-        top, left: the box's upper left pixel in the image.
-        height, width: of the image, which holds the box.
+        top: the box's first row in the image.
+        left: the box's first column in the image.
+        height: of the image in pixels, which holds the box.
+        width: of the image in pixels.
     """
     rows, columns = mask.shape
     # One empty cell below every column keeps the runs of neighbouring columns apart inside the box.

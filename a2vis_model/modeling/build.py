@@ -1,4 +1,4 @@
-"""Build networks from configurations: the only place that knows which sizes go where."""
+"""Building networks from configurations: the only place that assigns sizes to parts."""
 
 from dataclasses import fields
 from importlib import import_module
@@ -29,10 +29,10 @@ def build_model(config: ModelConfig) -> VideoNetwork:
 
 
 def freeze(model: VideoNetwork) -> VideoNetwork:
-    """Make a network ready for inference, in place: no gradients, norms folded, activations without a copy,
-    channels last in memory.
+    """Make a network ready for inference, in place.
 
-    Its state dict is no longer that of a trainable network; save before, not after.
+    It has no gradients, norms are folded, activations are computed in place, and memory is laid out channels last. Its
+    state dict is no longer that of a trainable network: save before, not after.
     """
     model.eval().requires_grad_(False)
     fold_batch_norms(model)
@@ -152,6 +152,6 @@ def _build_samh(config: ModelConfig, visible_head: VisibleMaskHead) -> SAMH | No
         position=samh.position,
     )
     if samh.residual:
-        # With E = F at the start, the same embedding makes amodal masks begin as the visible ones.
+        # With E = F at the start, the same embedding makes amodal masks begin like the visible ones.
         module.mask_embed.load_state_dict(visible_head.embed.state_dict())
     return module

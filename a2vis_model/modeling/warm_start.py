@@ -39,7 +39,11 @@ def follow_queries(
 
     Args:
         detector: the trained decoder of single frames.
-        prototypes, update, gate, samh, class_head: the parts of the network that are set.
+        prototypes: Θ, changed in place.
+        update: the prototype update, changed in place.
+        gate: the gate at the end of a clip, if there is one, changed in place.
+        samh: the amodal mask head, if there is one, changed in place.
+        class_head: the classification head of tracks, changed in place.
     """
     _identity(prototypes.input_proj)
     for layer in (*prototypes.encoder, *prototypes.decoder):

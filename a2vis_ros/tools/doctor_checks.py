@@ -1,6 +1,6 @@
-"""The doctor's checks of computer, weights, backends, transport and topic. `doctor` runs them where they can be run."""
+"""The doctor's checks of computer, weights, backends, transport and topic. `doctor` runs those that are possible."""
 
-from a2vis_model import openmp as openmp  # before torch
+from a2vis_model import openmp as openmp  # This must precede the import of torch.
 
 # isort: split
 import os
@@ -33,24 +33,24 @@ from ..stream.image_decoding import ImageError, image_kind, image_size
 from .findings import Finding
 
 DEFAULT_SEGMENT = 512 * 1024
-"""Bytes of shared memory that Fast DDS has without a profile: larger images leave it."""
+"""Size in bytes of Fast DDS' shared memory without a profile; larger images do not use it."""
 
 _BUILD = "build it with `a2vis build-engine`; without, the node builds it while it is configured, for minutes"
 
 
 @dataclass(frozen=True)
 class Arrival:
-    """One image that came while the doctor listened."""
+    """An image that arrived while the doctor listened."""
 
     at: float
-    """By the monotonic clock, in seconds."""
+    """Arrival time by the monotonic clock, in seconds."""
     age: float
-    """Since its stamp, in seconds."""
+    """Age since its stamp, in seconds."""
     message: Image | CompressedImage
 
 
 def check_computer() -> list[Finding]:
-    """Python, torch and the GPU."""
+    """Check Python, torch and the GPU."""
     versions = f"Python {platform.python_version()}, torch {torch.__version__}, NumPy {np.__version__}"
     findings = [Finding("ok", "software", versions)]
     if torch.cuda.is_available():
@@ -68,7 +68,7 @@ def check_computer() -> list[Finding]:
 
 
 def check_weights(weights: str) -> list[Finding]:
-    """Is there something to run?"""
+    """Check that the weights exist and can be loaded."""
     try:
         config = read_config(weights)
         check_intact(find_weights(weights))
@@ -80,9 +80,9 @@ def check_weights(weights: str) -> list[Finding]:
 
 
 def check_backends(weights: str, cache: Path) -> list[Finding]:
-    """What could compute this network here, whose engines are in the cache, and what is missing for the rest.
+    """Check which backends can compute this network here, whose engines are in the cache, and what the others lack.
 
-    Nothing without usable weights.
+    Returns nothing without usable weights.
     """
     try:
         model, config = load_weights(weights)
@@ -121,7 +121,7 @@ def _engine(about: str, cache: Path, key: Key) -> Finding:
 
 
 def check_transport(bytes_per_image: int | None, *, reliable: bool) -> list[Finding]:
-    """Do images of this size get through the middleware?"""
+    """Check whether images of this size pass the middleware."""
     rmw = os.environ.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp")
     profile = os.environ.get("FASTRTPS_DEFAULT_PROFILES_FILE") or os.environ.get("FASTDDS_DEFAULT_PROFILES_FILE")
     if "fastrtps" not in rmw:
@@ -139,7 +139,7 @@ def check_transport(bytes_per_image: int | None, *, reliable: bool) -> list[Find
 
 
 def check_stream(arrivals: Sequence[Arrival], seconds: float) -> list[Finding]:
-    """Rate, encoding, size, stamps and losses of what came."""
+    """Check rate, encoding, size, stamps and losses of the received images."""
     first = arrivals[0].message
     image = image_of(first)
     try:
@@ -179,7 +179,7 @@ def check_stream(arrivals: Sequence[Arrival], seconds: float) -> list[Finding]:
 
 
 def check_topic(topic: str, seconds: float) -> list[Finding]:
-    """Is anybody publishing there, with which type and QoS, and what comes?"""
+    """Check whether anybody publishes on the topic, with which type and QoS, and what arrives."""
     rclpy.init(args=[])
     node = Node("a2vis_doctor")
     executor = SingleThreadedExecutor()
@@ -214,7 +214,7 @@ def check_topic(topic: str, seconds: float) -> list[Finding]:
             age = node.get_clock().now().nanoseconds * 1e-9 - stamp_of(message.header).seconds
             arrivals.append(Arrival(time.monotonic(), age, message))
 
-        # As the node subscribes by default, so that what it would lose is lost here.
+        # The subscription is like the node's default one, so that the same images are lost.
         profile = image_qos("latest", [info.qos_profile.reliability for info in publishers])
         profile.durability = offered.durability
         node.create_subscription(kinds[kind], resolved, take, profile)

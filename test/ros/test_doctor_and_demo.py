@@ -76,7 +76,7 @@ def test_boxes_for_vision_msgs(monkeypatch: pytest.MonkeyPatch) -> None:
         tracks.instances.append(track)
     maker = DetectionMaker()
     visible, amodal = maker.make(tracks, "visible").detections, maker.make(tracks, "amodal").detections
-    # Tentative and lost tracks are not believed; the hidden one has an amodal box alone.
+    # Tentative and lost tracks are not confirmed; the hidden one has an amodal box alone.
     assert [d.id for d in visible] == ["2"]
     assert [d.id for d in amodal] == ["2", "3"]
     center = visible[0].bbox.center.position

@@ -175,7 +175,7 @@ def test_a_life_of_images(peer: Peer, tmp_path: Path, weights: str, config: Mode
         assert peer.set_parameter(NODE, start_score=1.0, keep_score=1.0)[0].successful
         peer.call(Trigger, "/a2vis/reset", Trigger.Request())
         camera.publish(image(5.5, (40, 64)))
-        # Nothing is believed now, and that is published too.
+        # Nothing is confirmed now, and that is published too.
         assert node.results(11)[-1].instances == []
         results = peer.set_parameter(NODE, keep_score=0.0) + peer.set_parameter(NODE, start_score=0.0)
         assert all(result.successful for result in results)
@@ -411,11 +411,11 @@ def test_cleanup_lets_go_of_the_model(peer: Peer) -> None:
     import fake_node
 
     from a2vis_ros.node.a2vis_node import A2visNode
-    from a2vis_ros.stream.models import LoadedModel, ModelRequest, Progress
+    from a2vis_ros.stream.models import LoadedModel, ModelRequest, ReportProgress
 
     trackers: list[weakref.ref[Any]] = []
 
-    def load(request: ModelRequest, progress: Progress) -> LoadedModel:
+    def load(request: ModelRequest, progress: ReportProgress) -> LoadedModel:
         model = fake_node.load(request, progress)
         trackers.append(weakref.ref(model.tracker))
         return model
