@@ -33,4 +33,8 @@ class VideoError(A2VISError):
 
 
 class BackendError(A2VISError):
-    """A backend or precision is not available on this machine, or an engine is refused."""
+    """A backend or precision cannot be had here, or an engine is refused."""
+
+
+class RecordError(ValueError):
+    """Says what is wrong with a record of a file; whoever knows the file and the record's name adds them."""

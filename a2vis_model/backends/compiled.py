@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.export import ExportedProgram
 
+from ..compat import compile_and_package, load_package
 from ..machine import processor_features
 from ..modeling.deformable_attention import Sampling
 from .network import Graph
@@ -27,7 +28,7 @@ class InductorEngines:
     def build(self, program: ExportedProgram, inputs: tuple[Tensor, ...], path: Path) -> None:
         """Compile a graph (see `Engines`); the inputs are also in the program."""
         with warnings.catch_warnings():
-            # The warnings are PyTorch's about its own code.
+            # PyTorch warns of its own use of interfaces that it is about to change.
             warnings.simplefilter("ignore", FutureWarning)
             # By default the code is for as many threads as there are processors, and writes past its memory when run
             # with more.
@@ -35,14 +36,14 @@ class InductorEngines:
             # Precompiled headers are kept in the temporary folder of all users, wherever its caches are (see
             # `private_caches`).
             options["aot_inductor.precompile_headers"] = False
-            torch._inductor.aoti_compile_and_package(program, package_path=str(path), inductor_configs=options)
+            compile_and_package(program, path, options)
 
     def load(self, path: Path, inputs: tuple[Tensor, ...]) -> Graph:
         """Load an engine (see `Engines`); on a GPU it runs as a CUDA graph."""
         # One thread at a time runs a network. Locks in the package would prevent the capture of a CUDA graph.
         device = inputs[0].device
         index = -1 if device.index is None else device.index
-        package = torch._inductor.aoti_load_package(str(path), run_single_threaded=True, device_index=index)
+        package = load_package(path, index)
 
         def run(*arguments: Tensor) -> tuple[Tensor, ...]:
             return tuple(package(*(_laid_out(x, like) for x, like in zip(arguments, inputs, strict=True))))

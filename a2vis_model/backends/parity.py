@@ -4,22 +4,21 @@ Engine builders have been silently wrong (see docs/backends.md), and differently
 comparison runs where the engine runs, every time before it is used.
 """
 
-from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from ..config import ModelConfig
-from ..modeling import ClipPrediction, FrameFeatures, StreamNetwork, concatenate
-from ..preprocessing import PIXEL_MEAN, PIXEL_STD, FrameTransform
+from ..modeling import ClipPrediction, ClipWindow, StreamNetwork
+from ..preprocessing import FrameTransform
+from ..sample_video import sample_video
 from .choice import Precision
 
 CLIPS = 10
+"""Frames of the video, and clips: with clip stride 1 every frame ends one."""
 
 _CERTAIN = 20.0
 """Mask logits are limited to this magnitude before they are compared: beyond it a mask is certain."""
@@ -88,10 +87,8 @@ def compare(
     logits = _Difference()
     differences: list[Tensor] = []
     expected, found = _Stream(reference, config), _Stream(candidate, config)
-    for image in _video(config):
+    for image in sample_video(config.input_height, config.input_width, CLIPS):
         first, second = expected.push(image), found.push(image)
-        if first is None or second is None:
-            continue
         for overlap, a, b in zip(masks, _logits(first), _logits(second), strict=True):
             overlap.add(a > 0, b > 0)
             logits.add(a.clamp(-_CERTAIN, _CERTAIN), b.clamp(-_CERTAIN, _CERTAIN))
@@ -99,7 +96,7 @@ def compare(
     # The maximum is taken over tensors, where it does not lose NaN.
     classes = torch.stack(differences).amax().item()
     state = _Difference()
-    state.add(expected.state.prototypes, found.state.prototypes)
+    state.add(expected.window.state.prototypes, found.window.state.prototypes)
     visible_iou, amodal_iou = (overlap.iou() for overlap in masks)
     figures = {
         "visible mask IoU": (visible_iou, tolerances.iou, visible_iou >= tolerances.iou),
@@ -115,23 +112,20 @@ def compare(
 
 
 class _Stream:
-    """A network with its window of frames and its state."""
+    """A network and its window of frames, with clip stride 1."""
 
     def __init__(self, network: StreamNetwork, config: ModelConfig) -> None:
         self.network = network
         self.transform = FrameTransform(
             input_height=config.input_height, input_width=config.input_width, device=network.device
         )
-        self.window: deque[FrameFeatures] = deque(maxlen=config.clip_length)
-        self.state = network.initial_state()
+        self.window = ClipWindow(network, config)
 
-    def push(self, image: NDArray[np.uint8]) -> ClipPrediction | None:
-        """Take an image [H, W, 3]; return the prediction of the clip that it completes, or None."""
+    def push(self, image: NDArray[np.uint8]) -> ClipPrediction:
+        """Take an image [H, W, 3]; the clip it ends, decoded."""
         pixels, _ = self.transform(image)
-        self.window.append(self.network.extract(pixels[None, None]))
-        if len(self.window) < (self.window.maxlen or 0):
-            return None
-        prediction, self.state = self.network.step(concatenate(list(self.window)), self.state)
+        self.window.push(self.network.extract(pixels[None, None]))
+        prediction, _ = self.window.decode()
         return prediction
 
 
@@ -167,23 +161,3 @@ def _logits(prediction: ClipPrediction) -> tuple[Tensor, Tensor]:
     if prediction.visible is None or prediction.amodal is None:
         raise ValueError("the network predicts one kind of masks only; compare an A2VIS with SAMH")
     return prediction.visible, prediction.amodal
-
-
-def _video(config: ModelConfig) -> Iterator[NDArray[np.uint8]]:
-    """Generate a fixed video of images [H, W, 3] of the network's size: rectangles drifting over a smooth background.
-
-    The background is smooth because in noise the sign of a mask logit is noise too.
-    """
-    height, width = config.input_height, config.input_width
-    random = np.random.default_rng(0)
-    coarse = random.normal(PIXEL_MEAN, PIXEL_STD, (4, 6, 3)).clip(0, 255).astype(np.uint8)
-    background = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
-    colours = random.normal(PIXEL_MEAN, 1.5 * np.array(PIXEL_STD), (4, 3)).clip(0, 255).astype(np.uint8)
-    places = random.random((4, 2))
-    speeds = random.uniform(-0.02, 0.02, (4, 2))
-    for t in range(config.clip_length + CLIPS - 1):
-        image = background.copy()
-        for colour, place in zip(colours, places + t * speeds, strict=True):
-            top, left = (int(x * size) for x, size in zip(place % 0.7, (height, width), strict=True))
-            image[top : top + height // 4, left : left + width // 5] = colour
-        yield image

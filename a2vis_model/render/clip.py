@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import rle
-from .rle import Rle
+from ..masks import coco as rle
+from ..masks.coco import Rle
 
 MIN_VISIBLE_PIXELS = 100
 """Number of pixels visible in the whole video above which an object is kept, as in FISHBOWL."""

@@ -55,8 +55,8 @@ class TrainingConfig:
             raise ConfigError(f"average={self.average}; choose a decay below 1, such as 0.998, or 0 for none")
 
     def clips_of(self, model: ModelConfig) -> int:
-        """Return the number of clips per sequence of this network."""
-        return 1 if model.association in ("offline", "joint") else self.clips
+        """Clips of a sequence of this network."""
+        return 1 if model.offline else self.clips
 
     def frames_of(self, model: ModelConfig) -> int:
         """Return the number of frames per sequence of this network."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from ..extras import remedy
 from . import distributed
 
 _LOG_EVERY = 10
@@ -96,7 +97,7 @@ class Monitor:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
-            tqdm.write("no curves are written; install tensorboard for them", file=sys.stderr)
+            tqdm.write(f"no curves without TensorBoard; to install it: {remedy('tensorboard')}", file=sys.stderr)
             return None
         # This replaces what an interrupted run wrote after its last checkpoint.
         return SummaryWriter(str(folder), purge_step=start + 1)

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
-from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
+from ..compat import end_workers
 from ..data.problems import DataError
 from ..errors import A2VISError
 from .augmentation import Augmentation, TrainingSample, augment
@@ -163,10 +163,9 @@ def load_batches(
     try:
         yield map(_batch, loaded)
     finally:
-        # The traceback of an error keeps the loader alive, and at exit Python would wait forever for workers that
-        # ignore SIGTERM. The loader has no public method to end them.
-        if isinstance(loaded, _MultiProcessingDataLoaderIter):
-            loaded._shutdown_workers()
+        # The traceback of an error keeps the loader alive, and at its end Python would wait for ever for workers that
+        # ignore SIGTERM.
+        end_workers(loaded)
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
-from rclpy.impl.implementation_singleton import rclpy_implementation
-from rclpy.lifecycle import LifecycleNode, LifecycleNodeMixin, LifecycleState, TransitionCallbackReturn
-from rclpy.node import Node
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter as RosParameter
 
 from a2vis_model import A2VISError
@@ -26,13 +23,12 @@ from ..programs.spinning import begin, spin
 from ..stream.models import Loader, free_memory, load_model
 from ..stream.parameters import PARAMETERS, Parameter, ParameterError, Settings
 from . import qos
+from .compat import RCLError, ServingLifecycleNode
 from .image_stream import ImageStream
 from .preparation import Preparation
 
-RCLError = rclpy_implementation.RCLError
 
-
-class A2visNode(LifecycleNode):
+class A2visNode(ServingLifecycleNode):
     """Images in, tracked instances out.
 
     unconfigured → configure: read parameters, prepare the model, make publishers → inactive
@@ -47,11 +43,7 @@ class A2visNode(LifecycleNode):
     """
 
     def __init__(self, load: Loader = load_model, **node_arguments: Any) -> None:
-        # This replaces LifecycleNode's own constructor, which does not allow a transition to run beside other services.
-        Node.__init__(self, "a2vis", **node_arguments)
-        LifecycleNodeMixin.__init__(self, callback_group=ReentrantCallbackGroup())
-        self._try_transition = self._service_change_state.callback
-        self._service_change_state.callback = self._serve_transition
+        super().__init__("a2vis", **node_arguments)
         self._load = load
         self._preparing: Settings | None = None
         self.interrupted = False
@@ -164,19 +156,10 @@ class A2visNode(LifecycleNode):
             self._stream = None
         free_memory()
 
-    def _serve_transition(self, request: ChangeState.Request, response: ChangeState.Response) -> ChangeState.Response:
-        """Refuse a transition that the state does not allow; rclpy would let it end the program."""
-        try:
-            return self._try_transition(request, response)
-        except RCLError as error:
-            self.get_logger().warning(f"transition {request.transition.id} is refused in this state: {error}")
-            response.success = False
-            return response
-
     def _warn_of_misspelt_parameters(self) -> None:
         """Warn of unknown parameters, which ROS accepts silently; some may belong to other nodes."""
         known = self.list_parameters([], 0).names
-        for name in sorted(set(self._parameter_overrides) - set(known)):
+        for name in sorted(self.given_parameters() - set(known)):
             for near in difflib.get_close_matches(name, known, n=1, cutoff=0.8):
                 self.get_logger().warning(f"there is no parameter {name!r}, and it has no effect; is {near} meant?")
 

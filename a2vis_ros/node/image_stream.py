@@ -6,12 +6,10 @@ It is made by configure, runs between activate and deactivate, and is closed by 
 import math
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any, Literal
 
-from rclpy.duration import Duration
-from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
-from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
+from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.lifecycle import LifecycleNode
 from rclpy.node import Node
 from rclpy.qos import QoSPolicyKind, QoSProfile
 from rclpy.subscription import Subscription
@@ -20,8 +18,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from a2vis_model.errors import printable
 
-from ..msg import ClassNames, TrackedInstanceArray
-from ..stream import pictures
+from ..msg import ClassNames
 from ..stream.degradation import Degradation
 from ..stream.diagnostics import NodeStatus, Report, StreamStatistics, report
 from ..stream.frame_queue import FrameQueue, Ledger
@@ -32,7 +29,7 @@ from ..stream.parameters import ParameterError, Settings
 from ..stream.pipeline import FramePipeline, ProcessedFrame
 from ..stream.worker import Worker
 from . import messages, qos
-from .detections import DetectionMaker
+from .outputs import OUTPUTS, Publications
 from .status_publisher import StatusPublisher
 
 _LOG_PERIOD_S = 2.0
@@ -83,26 +80,8 @@ class ImageStream:
         self._image_type = CompressedImage if compressed else Image
         self._topic = _compressed_topic(node) if compressed else node.resolve_topic_name("image")
         self._input_qos = self._choose_qos()
-        defaults = {
-            "~/tracks": qos.result_qos(),
-            "~/overlay": qos.picture_qos(),
-            "~/visible_ids": qos.picture_qos(),
-            "~/detections": qos.result_qos(),
-        }
-        # All profiles are made before the first topic, because a value among them may be invalid.
-        profiles = {
-            topic: qos.overridden(node, "publisher", node.resolve_topic_name(topic), default)
-            for topic, default in defaults.items()
-        }
-        self._tracks = self._publisher(TrackedInstanceArray, "~/tracks", profiles)
-        self._overlay = self._publisher(Image, "~/overlay", profiles)
-        self._visible_ids = self._publisher(Image, "~/visible_ids", profiles)
-        self._maker: DetectionMaker | None = None
-        self._detections: LifecyclePublisher | None = None
-        if DetectionMaker.available():
-            self._maker = DetectionMaker()
-            self._detections = self._publisher(self._maker.message_type, "~/detections", profiles)
-        # The names are published while the node is still inactive, when a lifecycle publisher would be silent.
+        self._outputs = Publications(node, OUTPUTS, self._on_incompatible_reader)
+        # Said while the node is still inactive, which a lifecycle publisher would not do.
         self._class_names = node.create_publisher(ClassNames, "~/class_names", qos.latched_qos())
         self._class_names.publish(messages.class_names_message(model.name, model.classes))
         self._reset_service = node.create_service(Trigger, "~/reset", self._serve_reset)
@@ -136,8 +115,8 @@ class ImageStream:
         if self._worker is not None:
             self._worker.stop()
             self._worker = None
-            # The program may end next, and results that were not received yet would be lost.
-            self._tracks.wait_for_all_acked(Duration(seconds=_ACKNOWLEDGED_S))
+            # The program may end next, and with it what was not taken yet.
+            self._outputs.wait_until_taken(_ACKNOWLEDGED_S)
             self._log.info(f"stopped; {self._ledger.read()}")
         self._queue = None
 
@@ -149,9 +128,7 @@ class ImageStream:
         node.destroy_service(self._enable_service)
         node.destroy_service(self._reset_service)
         node.destroy_publisher(self._class_names)
-        for managed in (self._detections, self._visible_ids, self._overlay, self._tracks):
-            if managed is not None:
-                node.destroy_lifecycle_publisher(managed)
+        self._outputs.close()
 
     def change(self, changes: Mapping[str, Any]) -> None:
         """Use other values of some parameters from the next frame on.
@@ -236,21 +213,13 @@ class ImageStream:
         message = messages.tracks_message(processed, self._model.backend, self._session)
         age = self._age(processed)
         message.timings.encode_ms, message.timings.age_ms = (time.monotonic() - start) * 1e3, age * 1e3
-        self._tracks.publish(message)
+        self._outputs.publish(processed, message, self._settings, expendable=False)
         self._statistics.publish(age, [instance.state.name.lower() for instance in processed.result.instances])
-        if self._maker is not None and self._detections is not None and self._detections.get_subscription_count():
-            self._detections.publish(self._maker.make(message, self._settings["detection_box"]))
         if self._degradation.observe(age):
             self._pipeline.tracker.set_stride(self._degradation.stride)
             self._log.info(f"degradation: {self._degradation}")
-        if not self._degradation.pictures:
-            return
-        if self._overlay.get_subscription_count():
-            drawn = pictures.overlay(processed.image, processed.result, self._settings["overlay_max_width"])
-            self._overlay.publish(messages.image_message(drawn, message.header, "rgb8"))
-        if self._visible_ids.get_subscription_count():
-            ids = pictures.visible_ids(processed.result)
-            self._visible_ids.publish(messages.image_message(ids, message.header, "mono16"))
+        if self._degradation.pictures:
+            self._outputs.publish(processed, message, self._settings, expendable=True)
 
     def _age_budget(self) -> float:
         """Return the budget of the results' age.
@@ -345,8 +314,8 @@ class ImageStream:
         return qos.silence(self._topic, wanted, kinds, [name for name in others if self._is_foreign(name)], seconds)
 
     def _is_foreign(self, topic: str) -> bool:
-        """Return whether a topic is neither that of the images nor one of our own pictures."""
-        return topic not in (self._topic, self._overlay.topic_name, self._visible_ids.topic_name)
+        """Whether it is neither the topic of the images nor of our own pictures."""
+        return topic not in (self._topic, *self._outputs.image_topics())
 
     def _mixed_sources(self) -> str:
         frame_ids = self._intake.guard.frame_ids_in_turn
@@ -373,15 +342,6 @@ class ImageStream:
             self.stop("disabled")
             response.message = "no images are processed until ~/enable is called with true"
         return response
-
-    def _publisher(self, message_type: Any, topic: str, profiles: Mapping[str, QoSProfile]) -> LifecyclePublisher:
-        resolved = self._node.resolve_topic_name(topic)
-        return self._node.create_lifecycle_publisher(
-            message_type,
-            topic,
-            profiles[topic],
-            event_callbacks=PublisherEventCallbacks(incompatible_qos=partial(self._on_incompatible_reader, resolved)),
-        )
 
     def _on_incompatible_publisher(self, event: Any) -> None:
         if event.last_policy_kind == QoSPolicyKind.RELIABILITY and self._adapts:

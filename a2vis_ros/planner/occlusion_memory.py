@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .mask_codec import RunLengthMask, decode_box
+from .mask_codec import RunLengthMask
 
 MAX_GROWTH = 500
 """Largest growth of a footprint in pixels, however long the object has been hidden."""
@@ -112,7 +112,7 @@ def _reach(footprint: RunLengthMask, grow_px: float, region: Region) -> int:
         return 0
     # Pixels that are further from the region than the footprint grows cannot reach it.
     row, column = max(y0 - grow - footprint.y, 0), max(x0 - grow - footprint.x, 0)
-    near = decode_box(footprint)[row : y1 + grow - footprint.y, column : x1 + grow - footprint.x]
+    near = footprint.pixels[row : y1 + grow - footprint.y, column : x1 + grow - footprint.x]
     pixels = np.pad(near.astype(np.uint8), grow)
     if grow:
         side = 2 * grow + 1
