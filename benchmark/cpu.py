@@ -60,7 +60,7 @@ def variants(model: VideoNetwork, config: ModelConfig, args: argparse.Namespace)
     sampling = freeze(copy.deepcopy(model))
     for module in sampling.modules():
         if isinstance(module, DeformableAttention):
-            module._sums_bags = lambda query: False  # type: ignore[method-assign]
+            module._uses_embedding_bag = lambda query: False  # type: ignore[method-assign]
     found["points sampled from maps"] = sampling
     for precision in args.openvino:
         ready = prepare_backend(

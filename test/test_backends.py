@@ -19,7 +19,7 @@ from torch.utils import cpp_extension
 from a2vis_model import StreamingTracker, TrackSettings, freeze, load_config
 from a2vis_model.backends import choice, prepare, prepare_backend
 from a2vis_model.backends import engines as engines_module
-from a2vis_model.backends.progress import Progress, spoken
+from a2vis_model.backends.progress import Progress, duration_text
 from a2vis_model.errors import BackendError
 
 CONFIG = tiny_config()
@@ -217,7 +217,7 @@ def test_progress_says_how_long_it_takes():
     assert progress.text("second", 60.0) == "second (step 2 of 2), 60 seconds so far, about 2 minutes left"
     now[0] = 300.0
     assert progress.text("second", 60.0) == "second (step 2 of 2), 4 minutes so far, longer than expected"
-    assert [spoken(s) for s in (0.2, 1, 89, 90, 5399, 7200)] == [
+    assert [duration_text(s) for s in (0.2, 1, 89, 90, 5399, 7200)] == [
         "1 second",
         "1 second",
         "89 seconds",
@@ -313,7 +313,7 @@ def test_the_gate_holds_for_eager_fp16_too(monkeypatch):
     backend = prepare_backend(MODEL, CONFIG, backend="eager", precision="fp16")
     assert backend.gate.passed
     assert backend.gate.logits > 0
-    broken = dataclasses.replace(prepare.LIMITS["fp16"], logits=1e-6)
-    monkeypatch.setitem(prepare.LIMITS, "fp16", broken)
+    broken = dataclasses.replace(prepare.TOLERANCES["fp16"], logits=1e-6)
+    monkeypatch.setitem(prepare.TOLERANCES, "fp16", broken)
     with pytest.raises(BackendError, match="precision=fp16: refused"):
         prepare_backend(MODEL, CONFIG, backend="eager", precision="fp16")

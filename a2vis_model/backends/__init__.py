@@ -1,5 +1,4 @@
-"""What computes the network: eager PyTorch, or its two graphs compiled ahead by Inductor, TensorRT or
-OpenVINO.
+"""Backends that compute the network: eager PyTorch, or its two graphs compiled by Inductor, TensorRT or OpenVINO.
 
 backend = prepare_backend(freeze(model), config, backend="auto", cache=default_cache())
 tracker = StreamingTracker(backend.network, config)

@@ -1,4 +1,4 @@
-"""Names of backends and precisions, and what this machine lacks for each."""
+"""Names of backends and precisions, and what a machine lacks for each."""
 
 import importlib
 import importlib.util
@@ -39,10 +39,13 @@ _OPENVINO_NAMES: dict[Precision, str] = {"fp32": "FP32", "fp16": "FP16", "bf16":
 def precision_obstacle(
     model: VideoNetwork, precision: Precision, backend: BackendName = "eager", device: OpenVINODevice = "cpu"
 ) -> str | None:
-    """Why this network cannot run at a precision, with a backend, on its device, and what to do; None if it can.
+    """Return why this network cannot run at a precision, with the remedy; None if it can.
 
     Args:
-        device: for the backend openvino.
+        model: the network, on its device.
+        precision: what is asked for.
+        backend: the backend that is to run it.
+        device: OpenVINO's device, for the backend openvino.
     """
     if precision == "fp32":
         return None
@@ -60,10 +63,12 @@ def precision_obstacle(
 def backend_obstacle(
     model: VideoNetwork, backend: Literal["eager"] | EngineName, device: OpenVINODevice = "cpu"
 ) -> str | None:
-    """Why a backend cannot be had for this network on its device, and what to install; None if it can.
+    """Return why a backend is not available for this network, with what to install; None if it is.
 
     Args:
-        device: for the backend openvino, which alone has others than the network's.
+        model: the network, on its device.
+        backend: the backend asked for.
+        device: OpenVINO's device; the other backends compute on the network's.
     """
     if device != "cpu" and backend != "openvino":
         return f"{device} is for the backend openvino; use --backend openvino, or another device"
@@ -85,7 +90,7 @@ def _compile_obstacle(device: torch.device) -> str | None:
     if device.type == "cuda" and importlib.util.find_spec("triton") is None:
         return "this PyTorch has no Triton; install the CUDA wheel of torch, which brings it, or use eager"
     if device.type == "cuda":
-        # Not before: with a toolkit but without a GPU it warns at import.
+        # It is imported here because, with a toolkit but without a GPU, its import warns.
         from torch.utils.cpp_extension import CUDA_HOME
 
         if CUDA_HOME is None or not (Path(CUDA_HOME) / "include" / "cuda.h").is_file():
@@ -101,7 +106,7 @@ def _tensorrt_obstacle(device: torch.device) -> str | None:
         return "TensorRT runs on NVIDIA GPUs only and the network is on the CPU; use compile or eager"
     try:
         importlib.import_module("torch_tensorrt")
-    except Exception as error:  # it may raise anything, where the libraries that it needs are not found
+    except Exception as error:  # The import may raise anything where the libraries that it needs are not found.
         return (
             f"torch_tensorrt cannot be imported ({type(error).__name__}: {error}); pip install torch-tensorrt, or for "
             f"RTX cards torch-tensorrt-rtx, of torch's version ({torch.__version__.partition('+')[0]}), or use compile"
@@ -114,7 +119,7 @@ def _openvino_obstacle(device: torch.device, target: OpenVINODevice) -> str | No
         return "OpenVINO runs on CPUs, Intel GPUs and NPUs, and the network is on another GPU; use --device cpu"
     try:
         core = importlib.import_module("openvino").Core()
-    except Exception as error:  # it may raise anything, where the libraries that it needs are not found
+    except Exception as error:  # The import may raise anything where the libraries that it needs are not found.
         return (
             f"openvino cannot be imported ({type(error).__name__}: {error}); pip install 'a2vis_ros[openvino]', or use "
             "compile or eager"

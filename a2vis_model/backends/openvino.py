@@ -108,6 +108,7 @@ class OpenVINOGraph:
         self._shapes = [tuple(port.shape) for port in compiled.inputs]
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Run the graph on tensors of the shapes it was built for, on the CPU; ValueError for other shapes."""
         for number, (tensor, shape) in enumerate(zip(inputs, self._shapes, strict=True)):
             # OpenVINO would compile itself anew for another shape.
             if tuple(tensor.shape) != shape:

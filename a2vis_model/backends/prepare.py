@@ -1,4 +1,4 @@
-"""The one way to a backend: choose it, take its engine from the cache or build it, and gate it."""
+"""Preparing a backend: choose it, load its engine from the cache or build it, and pass it through the parity gate."""
 
 import tempfile
 from collections.abc import Iterator
@@ -28,9 +28,9 @@ from .engine_cache import GRAPHS, EngineCache, Key, engine_key, fingerprint
 from .engines import Engines, engines_for
 from .network import GraphNetwork
 from .openvino import Calibration
-from .parity import LIMITS, GateResult, compare
+from .parity import TOLERANCES, GateResult, compare
 from .precision import prepared
-from .progress import Progress, Tell
+from .progress import Progress, ReportProgress
 
 _EXPORT, _BUILD_FRAME, _BUILD_CLIP = "exporting the graphs", "building the frame graph", "building the clip graph"
 _SHARES = {_EXPORT: 0.1, _BUILD_FRAME: 0.6, _BUILD_CLIP: 0.3}
@@ -41,19 +41,19 @@ Name = Literal["eager", "compile", "tensorrt", "openvino"]
 
 @dataclass(frozen=True)
 class Backend:
-    """A network ready to run, and what to say of it."""
+    """A network ready to run, and facts about it."""
 
     name: Name
     precision: Precision
     device: torch.device
     network: StreamNetwork
-    """For `StreamingTracker`, in place of the model."""
+    """Network for `StreamingTracker`, in place of the model."""
     reason: str
-    """Why it was chosen, in words."""
+    """Reason for which the backend was chosen."""
     fingerprint: str
-    """Of the engine, 16 hexadecimal digits; empty where there is none."""
+    """Fingerprint of the engine: 16 hexadecimal digits, empty where there is none."""
     gate: GateResult | None
-    """How it compares with eager fp32, here and now; None for eager fp32 itself."""
+    """Result of the comparison with eager fp32 on this machine; None for eager fp32 itself."""
     accelerator: OpenVINODevice = "cpu"
     """What computes, where it is not `device`, on which the network's tensors are."""
 
@@ -73,7 +73,7 @@ def prepare_backend(
     device: str = "cpu",
     calibration: Calibration | None = None,
     cache: Path | None = None,
-    progress: Tell = lambda text: None,
+    progress: ReportProgress = lambda text: None,
 ) -> Backend:
     """Make a network ready to run. Takes minutes where an engine must be built.
 
@@ -168,7 +168,7 @@ def _automatic(
 
 
 def _attempt(*arguments: Any) -> Backend | BackendError:
-    """`_prepare`, or why not."""
+    """Return the result of `_prepare`, or its error."""
     try:
         return _prepare(*arguments)
     except BackendError as error:
@@ -181,7 +181,7 @@ def _prepare(
     name: Name,
     wanted: _Wanted,
     cache: EngineCache | None,
-    progress: Tell,
+    progress: ReportProgress,
     reason: str,
 ) -> Backend:
     precision = wanted.precision
@@ -202,39 +202,39 @@ def _prepare(
     except BackendError:
         raise
     except Exception as error:
-        raise BackendError(f"backend={name}: {_said(error)}; use another backend") from error
+        raise BackendError(f"backend={name}: {_error_line(error)}; use another backend") from error
     return Backend(name, precision, model.device, network, reason, fingerprint(key), gate, wanted.device)
 
 
 @dataclass(frozen=True)
 class _Job:
-    """One engine that is wanted."""
+    """An engine that is needed."""
 
     model: A2VIS
     source: A2VIS
-    """Of the engine's precision, and sampling as it must."""
+    """Network of the engine's precision and sampling method."""
     config: ModelConfig
     name: EngineName
     precision: Precision
     engines: Engines
     key: Key
-    progress: Tell
+    progress: ReportProgress
 
     def without_cache(self) -> tuple[GraphNetwork, GateResult]:
-        """Build it for this process alone."""
+        """Build the engine for this process alone."""
         with tempfile.TemporaryDirectory() as folder:
             self._build(Path(folder))
             return self._load(Path(folder))
 
     def with_cache(self, cache: EngineCache) -> tuple[GraphNetwork, GateResult]:
-        """Take it from the cache, or build it into the cache."""
+        """Load the engine from the cache, or build it into the cache."""
         stored = cache.find(self.key)
         if stored is not None:
             self.progress(f"loading the engine {stored}")
             try:
                 return self._load(stored)
             except Exception as error:
-                raise BackendError(f"engine {stored}: {_said(error)}; delete it and build it again") from error
+                raise BackendError(f"engine {stored}: {_error_line(error)}; delete it and build it again") from error
         for text in cache.near_misses(self.key):
             self.progress(f"not used: {text}")
         with cache.unfinished() as folder:
@@ -270,8 +270,8 @@ class _Job:
         return folder / f"{graph}{self.engines.suffix}"
 
 
-def _said(error: Exception) -> str:
-    """An error in one line."""
+def _error_line(error: Exception) -> str:
+    """Describe an error in one line."""
     first = str(error).strip().partition("\n")[0]
     return first if isinstance(error, BackendError) else f"{type(error).__name__}: {first}"
 
@@ -279,7 +279,7 @@ def _said(error: Exception) -> str:
 def _gate(
     model: VideoNetwork, network: StreamNetwork, config: ModelConfig, name: Name, precision: Precision
 ) -> GateResult:
-    result = compare(model.eval(), network, config, LIMITS[precision])
+    result = compare(model.eval(), network, config, TOLERANCES[precision])
     if not result.passed:
         raise BackendError(
             f"backend={name}, precision={precision}: refused, it does not compute what eager does: {result}"

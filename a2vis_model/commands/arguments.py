@@ -1,4 +1,4 @@
-"""Arguments that several commands share, and what is made of them."""
+"""Arguments that several commands share, and their interpretation."""
 
 import argparse
 import dataclasses
@@ -23,7 +23,7 @@ from .sizes import parse_size
 
 
 def add_weights_argument(parser: argparse.ArgumentParser) -> None:
-    """Declare which weights to use; they know their own network."""
+    """Declare which weights to use; a weight file states its own network."""
     parser.add_argument(
         "--weights",
         default=DEFAULT_WEIGHTS,
@@ -49,7 +49,7 @@ def network_config(args: argparse.Namespace) -> ModelConfig:
 
 
 def add_backend_arguments(parser: argparse.ArgumentParser, backend: BackendName = "auto") -> None:
-    """Declare what computes the network; see docs/backends.md."""
+    """Declare which backend computes the network (see docs/backends.md)."""
     parser.add_argument("--backend", default=backend, choices=BACKENDS, help="what computes (default: %(default)s)")
     parser.add_argument("--precision", default="fp32", choices=PRECISIONS, help="(default: %(default)s)")
     parser.add_argument("--engine-cache", metavar="DIR", help=f"folder of engines (default: {default_cache()})")
@@ -62,7 +62,7 @@ def add_device_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def engine_cache(args: argparse.Namespace) -> Path:
-    """The folder of engines that was named, or the user's."""
+    """Return the engine folder given on the command line, or the user's default one."""
     return Path(args.engine_cache) if args.engine_cache else default_cache()
 
 
@@ -74,7 +74,10 @@ def backend_from(
     quiet: bool,
     calibration: Calibration | None = None,
 ) -> Backend:
-    """The backend that was named, or was chosen, for a frozen network on its device; said on standard error."""
+    """Return the given or automatically chosen backend for a frozen network on its device.
+
+    The choice is reported on standard error.
+    """
 
     def say(text: str) -> None:
         if not quiet:
@@ -95,7 +98,7 @@ def backend_from(
 
 
 def resize(model: VideoNetwork, config: ModelConfig, size: str) -> ModelConfig:
-    """Prepare a network for images of WIDTHxHEIGHT, padded to multiples of 32, and say so in its configuration."""
+    """Prepare a network for images of WIDTHxHEIGHT, padded to multiples of 32, and return its new configuration."""
     width, height = (-(-pixels // 32) * 32 for pixels in parse_size(size))
     config = dataclasses.replace(config, input_width=width, input_height=height)
     model.prepare(height, width, config.clip_length)

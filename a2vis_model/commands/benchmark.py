@@ -1,4 +1,7 @@
-"""`a2vis benchmark`: how fast a preset is here, from the image's bytes to masks as run lengths, and where time goes."""
+"""`a2vis benchmark`: measure a preset's speed on this machine, part by part.
+
+The measurement covers everything from the bytes of an image to run-length masks.
+"""
 
 import argparse
 import dataclasses
@@ -47,25 +50,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="weights to use, by name or file; without them they are random, which costs the same",
     )
     add_set_argument(parser)
-    parser.add_argument("--size", help="WIDTHxHEIGHT of images, and of the network but for padding (the preset's)")
+    parser.add_argument("--size", help="WIDTHxHEIGHT of images, and of the network apart from padding (the preset's)")
     add_backend_arguments(parser)
     parser.add_argument("--stride", type=int, default=1, help="frames between clips (default: %(default)s)")
     add_device_argument(parser)
     parser.add_argument("--threads", type=int, help="of the CPU (default: PyTorch's choice)")
     parser.add_argument("--frames", type=int, default=60, help="frames to time (default: %(default)s)")
-    parser.add_argument("--every-slot", action="store_true", help="every slot is a track: the most there can be to do")
+    parser.add_argument("--every-slot", action="store_true", help="make every slot a track, the most possible work")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure and print."""
+    """Measure the speed and print it."""
     measured = measure(args)
     print(json.dumps(measured, indent=2) if args.json else _text(measured))
     return 0
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
-    """All that is known of the speed of one choice of network and backend."""
+    """Measure one combination of network and backend."""
     if args.frames < 1:
         raise A2VISError(f"--frames {args.frames}: choose 1 or more")
     if args.threads is not None:
@@ -117,7 +120,7 @@ def _text(measured: dict[str, Any]) -> str:
     lines = [
         f"{measured['preset']} {width}x{height}, {measured['backend']} {measured['precision']}, clip stride "
         f"{measured['stride']}, {'every slot a track, ' if measured['every_slot'] else ''}{measured['device']}",
-        f"{measured['fps']:.1f} frames a second over {measured['frames']}; a frame p50 {measured['p50_ms']:.2f} ms, "
+        f"{measured['fps']:.1f} frames per second over {measured['frames']}; a frame p50 {measured['p50_ms']:.2f} ms, "
         f"p95 {measured['p95_ms']:.2f} ms; memory {measured['memory_mib']:.0f} MiB",
         "parts of a frame, waiting for the device after each:",
         *(f"  {name:<28}{milliseconds:>10.3f} ms" for name, milliseconds in measured["parts"].items()),

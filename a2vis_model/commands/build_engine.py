@@ -1,4 +1,4 @@
-"""`a2vis build-engine`: compile a network ahead of time, so that what runs it starts in seconds."""
+"""`a2vis build-engine`: compile a network ahead of time, so that programs that use it start within seconds."""
 
 import argparse
 import time
@@ -9,7 +9,7 @@ from itertools import islice
 from torch import Tensor
 
 from ..backends import Calibration, tensor_device
-from ..backends.progress import spoken
+from ..backends.progress import duration_text
 from ..config import ModelConfig, parse_changes
 from ..devices import choose_device
 from ..errors import A2VISError
@@ -54,7 +54,7 @@ def calibration_images(video: VideoInput, config: ModelConfig, count: int) -> It
 
 
 def run(args: argparse.Namespace) -> int:
-    """Build the engine, compare it with eager, and keep it; nothing is done where it is there already."""
+    """Build the engine, compare it with the eager network, and store it; do nothing if it exists."""
     if args.backend in ("auto", "eager"):
         raise A2VISError(f"--backend {args.backend}: choose compile, tensorrt or openvino, which have engines")
     if args.calibrate and args.precision != "int8":
@@ -71,5 +71,6 @@ def run(args: argparse.Namespace) -> int:
         video = VideoInput.open(args.calibrate)
         calibration = partial(calibration_images, video, config, args.calibration_frames)
     backend = backend_from(args, model, config, quiet=False, calibration=calibration)
-    print(f"engine {backend.fingerprint} is ready in {engine_cache(args)}, after {spoken(time.monotonic() - start)}")
+    took = duration_text(time.monotonic() - start)
+    print(f"engine {backend.fingerprint} is ready in {engine_cache(args)}, after {took}")
     return 0

@@ -1,4 +1,4 @@
-"""Build networks from configurations: the only place that knows which sizes go where."""
+"""Building networks from configurations: the only place that assigns sizes to parts."""
 
 from dataclasses import fields
 from importlib import import_module
@@ -32,8 +32,9 @@ def build_model(config: ModelConfig) -> VideoNetwork:
 
 
 def freeze(model: Network) -> Network:
-    """Make a network, or a part of one, ready for inference, in place: no gradients, norms folded, activations without
-    a copy, channels last in memory.
+    """Prepare a network, or a part of one, for inference in place.
+
+    It then has no gradients, folded norms, activations in place, and channels last in memory.
 
     Its state dict is no longer that of a trainable network; save before, not after.
     """
@@ -155,6 +156,6 @@ def _build_samh(config: ModelConfig, visible_head: VisibleMaskHead) -> SAMH | No
         position=samh.position,
     )
     if samh.residual:
-        # With E = F at the start, the same embedding makes amodal masks begin as the visible ones.
+        # With E = F at the start, the same embedding makes amodal masks begin like the visible ones.
         module.mask_embed.load_state_dict(visible_head.embed.state_dict())
     return module

@@ -1,4 +1,4 @@
-"""Masks to and from a2vis_ros/msg/Mask. Imports no torch: planners use it."""
+"""Conversion of masks to and from a2vis_ros/msg/Mask, for planners: imports no torch."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from .mask_codec import RunLengthMask
 
 
 def mask_to_message(mask: RunLengthMask) -> Mask:
-    """The message of a mask."""
+    """Convert a mask to a message."""
     message = Mask()
     message.roi.x_offset, message.roi.y_offset = mask.x, mask.y
     message.roi.width, message.roi.height = mask.width, mask.height
