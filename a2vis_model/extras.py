@@ -18,6 +18,8 @@ EXTRAS = {
     "tensorboard": "train",
     "supervision": "baselines",
     "trackers": "baselines",
+    "openvino": "openvino",
+    "nncf": "openvino",
     "rosbags": "ros",
 }
 """The extra that brings a package, by the name under which Python imports it."""
