@@ -19,6 +19,8 @@ EXTRAS = {
     "tensorboard": "train",
     "supervision": "baselines",
     "trackers": "baselines",
+    "openvino": "openvino",
+    "nncf": "openvino",
     "rosbags": "ros",
 }
 """Extra that contains a package, by the name under which Python imports it."""

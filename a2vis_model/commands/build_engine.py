@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
@@ -13,7 +14,7 @@ from ..backends.progress import duration_text
 from ..config import ModelConfig, parse_changes
 from ..devices import choose_device
 from ..errors import A2VISError
-from ..files.video_io import VideoInput
+from ..extras import optional_packages
 from ..modeling import freeze
 from ..preprocessing import FrameTransform
 from ..weights import load_weights
@@ -26,6 +27,9 @@ from .arguments import (
     engine_cache,
     resize,
 )
+
+if TYPE_CHECKING:
+    from ..files.video_io import VideoInput
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def calibration_images(video: VideoInput, config: ModelConfig, count: int) -> Iterator[Tensor]:
+def calibration_images(video: "VideoInput", config: ModelConfig, count: int) -> Iterator[Tensor]:
     """Up to `count` images of a video, spread over it evenly, as the network takes them: [1, 3, H, W]."""
     transform = FrameTransform(input_height=config.input_height, input_width=config.input_width)
     step = max((video.length or count) // count, 1)
@@ -68,6 +72,8 @@ def run(args: argparse.Namespace) -> int:
     model = freeze(model.to(choose_device(tensor_device(args.device))))
     calibration: Calibration | None = None
     if args.calibrate:
+        with optional_packages():
+            from ..files.video_io import VideoInput
         video = VideoInput.open(args.calibrate)
         calibration = partial(calibration_images, video, config, args.calibration_frames)
     backend = backend_from(args, model, config, quiet=False, calibration=calibration)
