@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from ..mask_codec import RunLengthMask
+from ..planner.mask_codec import RunLengthMask
 from .camera import CameraModel
 from .depth_surface import DepthMetres
 from .existence import ExpectedPlace, HiddenBelief, View
@@ -195,7 +195,9 @@ class Localizer:
         same = stream == self._stream
         if same and frame.stamp_ns < self._stamp_ns:
             late = (self._stamp_ns - frame.stamp_ns) * 1e-9
-            raise FrameError(f"the frame is {late:.3f} s older than the last one of its epoch; let tracks come in order")
+            raise FrameError(
+                f"the frame is {late:.3f} s older than the last one of its epoch; let tracks come in order"
+            )
         fixed_from_camera = self._pose(frame)
         ground = self._ground(frame)
         # From here on nothing fails.
@@ -325,9 +327,7 @@ class _Object:
         self.existence = self._belief.existence
         self._judged = seconds
 
-    def located(
-        self, track: Track, source: Source, seconds: float, orientation: NDArray[np.float64]
-    ) -> LocatedObject:
+    def located(self, track: Track, source: Source, seconds: float, orientation: NDArray[np.float64]) -> LocatedObject:
         """What is said of it."""
         hidden = track.state.hidden or track.state is State.ENDED
         return LocatedObject(

@@ -51,7 +51,9 @@ class RigidTransform:
         norm = float(np.linalg.norm(values[3:]))
         # Written so that NaN fails too.
         if not (np.isfinite(values).all() and abs(norm - 1) < 0.01):
-            raise TransformError(f"a transform has the quaternion {quaternion}, of length {norm:g}; its publisher is broken")
+            raise TransformError(
+                f"a transform has the quaternion {quaternion}, of length {norm:g}; its publisher is broken"
+            )
         return cls(Rotation.from_quat(values[3:]).as_matrix(), values[:3])
 
     def apply(self, points: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -60,7 +60,9 @@ def png(samples: NDArray[np.uint16], scale: float = 0.0, offset: float = 0.0) ->
     return struct.pack("<iff", 0, scale, offset) + cv2.imencode(".png", samples)[1].tobytes()
 
 
-@pytest.mark.parametrize("name", ["16UC1; compressedDepth png", "16UC1; compressedDepth", "mono16; compressedDepth png"])
+@pytest.mark.parametrize(
+    "name", ["16UC1; compressedDepth png", "16UC1; compressedDepth", "mono16; compressedDepth png"]
+)
 def test_compressed_millimetres(name: str) -> None:
     assert np.allclose(compressed_depth(name, memoryview(png(MILLIMETRES)), (2, 3)), METRES)
 

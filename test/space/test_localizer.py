@@ -8,10 +8,18 @@ import numpy as np
 import pytest
 from worlds import CAMERA, HEIGHT, LEVEL, Box, frame, look, track
 
-from a2vis_ros.mask_codec import RunLengthMask
+from a2vis_ros.planner.mask_codec import RunLengthMask
 from a2vis_ros.space.camera import CameraError
 from a2vis_ros.space.ground import GroundError
-from a2vis_ros.space.localizer import FrameError, Localized, Localizer, LocalizerSettings, LocatedObject, Mounting, State
+from a2vis_ros.space.localizer import (
+    FrameError,
+    Localized,
+    Localizer,
+    LocalizerSettings,
+    LocatedObject,
+    Mounting,
+    State,
+)
 from a2vis_ros.space.placement import Source, Unplaced
 from a2vis_ros.space.transforms import RigidTransform, TransformBuffer, TransformError, TransformTooNewError
 
