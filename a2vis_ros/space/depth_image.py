@@ -77,8 +77,8 @@ def compressed_depth(format: str, data: memoryview, expected: tuple[int, int]) -
     kind = _ALIASES.get(encoding.strip(), encoding.strip())
     if kind not in _BYTES or "compressedDepth" not in rest:
         raise DepthError(
-            f"the depth image is of format {format!r:.60}, not such as '16UC1; compressedDepth png'; subscribe to a topic "
-            "that ends in /compressedDepth, for others lose depth"
+            f"the depth image is of format {format!r:.60}, not such as '16UC1; compressedDepth png'; subscribe to a "
+            "topic that ends in /compressedDepth, for others lose depth"
         )
     if len(data) < _HEADER.size:
         raise DepthError(f"the compressed depth image has {len(data)} bytes, less than its header; it was cut short")
@@ -89,7 +89,7 @@ def compressed_depth(format: str, data: memoryview, expected: tuple[int, int]) -
         return _metres(samples)
     if not (np.isfinite((scale, offset)).all() and scale > 0):
         raise DepthError(
-            f"the compressed depth image is quantised by {scale:g} and {offset:g}, which is no quantisation"
+            f"the compressed depth image is quantised by {scale:g} and {offset:g}, so its publisher is broken"
         )
     with np.errstate(divide="ignore"):
         depth = np.float32(scale) / (samples.astype(np.float32) - np.float32(offset))
@@ -103,8 +103,8 @@ def _metres(samples: NDArray[np.uint16]) -> DepthMetres:
 def _check_size(height: int, width: int, expected: tuple[int, int]) -> None:
     if (height, width) != expected:
         raise DepthError(
-            f"the depth image is {width}x{height}, and the image that is tracked {expected[1]}x{expected[0]}: it is not "
-            "registered to it; subscribe to the depth that the driver aligns with it"
+            f"the depth image is {width}x{height}, and the image that is tracked {expected[1]}x{expected[0]}: it is "
+            "not registered to it; subscribe to the depth that the driver aligns with it"
         )
 
 

@@ -47,7 +47,7 @@ class ClassProfile:
             )
 
     def thickness(self, lateral: float) -> tuple[float, float]:
-        """Horizontal extent along the line of sight of an object that is so wide across it: mean and standard deviation.
+        """Horizontal extent along the line of sight of an object that is so wide across it: mean and deviation.
 
         A rectangle of length L and width W, turned by ψ, is L sin ψ + W cos ψ wide and L cos ψ + W sin ψ thick. As wide
         as L it is from the side, and from one oblique direction too. From the side is what it is taken for, since along
