@@ -19,9 +19,10 @@ from std_srvs.srv import SetBool, Trigger
 from a2vis_model.errors import printable
 
 from ..msg import ClassNames, TrackedInstanceArray
+from ..programs.reports import Report
 from ..stream import pictures
 from ..stream.degradation import Degradation
-from ..stream.diagnostics import NodeStatus, Report, StreamStatistics, report
+from ..stream.diagnostics import NodeStatus, StreamStatistics, report
 from ..stream.frame_queue import FrameQueue, Ledger
 from ..stream.image_decoding import ImageDecoder, ImageError
 from ..stream.intake import FrameIntake

@@ -6,7 +6,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
-from ..stream.diagnostics import Report
+from ..programs.reports import Report
 
 
 class StatusPublisher:
