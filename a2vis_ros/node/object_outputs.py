@@ -1,4 +1,4 @@
-"""Topics of other packages' messages beside ~/objects, each made where its package is installed and somebody listens."""
+"""Topics of other packages' messages beside ~/objects, each where its package is installed and somebody listens."""
 
 import importlib
 import importlib.util

@@ -21,9 +21,9 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter("image_is_rectified", False, "the image has no distortion, and its intrinsics are in P of camera_info"),
     Parameter(
         "depth",
-        "off",
-        "off: the ground plane alone; raw: sensor_msgs/Image on depth; compressed: image_transport's compressedDepth",
-        choices=("off", "raw", "compressed"),
+        "none",
+        "none: the ground plane alone; raw: sensor_msgs/Image on depth; compressed: image_transport's compressedDepth",
+        choices=("none", "raw", "compressed"),
     ),
     Parameter("depth_tolerance_s", 0.02, "between the stamps of image and depth image; 0 for equal ones", 0.0, 10.0),
     Parameter("wait_s", 0.2, "that tracks wait for their depth image and transforms, at most", 0.0, 10.0),
