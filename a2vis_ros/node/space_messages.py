@@ -102,7 +102,7 @@ def _object_message(found: LocatedObject) -> TrackedObject:
         velocity=vector(found.velocity),
         velocity_covariance=found.covariance[3:, 3:].ravel(),
         emergences=[
-            Emergence(point=point(found.emergence_point(one)), earliest_s=one.earliest_s, expected_s=one.expected_s)
+            Emergence(point=point(one.point), earliest_s=one.earliest_s, expected_s=one.expected_s)
             for one in found.emergences
         ],
     )

@@ -53,7 +53,7 @@ def test_a_program_outlives_its_thread_of_signals(
         if building:
             peer.have_an_engine_built(log)
         else:
-            name = "/a2vis" if module == "fake_node" else "/occlusion_monitor"
+            name = "/a2vis" if module == "fake_node" else f"/{module.rpartition('.')[2]}"
             peer.call(GetParameters, f"{name}/get_parameters", GetParameters.Request())
         started.send_signal(told)
         assert started.wait(25) == 0
