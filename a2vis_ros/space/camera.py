@@ -152,7 +152,8 @@ class CameraModel:
             found = cv2.fisheye.undistortPoints(uv[:, None], self.matrix, coefficients, criteria=criteria)
         else:
             found = cv2.undistortPoints(uv[:, None], self.matrix, coefficients, criteria=criteria)
-        rays = np.column_stack([np.asarray(found).reshape(-1, 2), np.ones(len(uv))])
+        rays = np.ones((len(uv), 3))
+        rays[:, :2] = np.asarray(found).reshape(-1, 2)
         with np.errstate(invalid="ignore", over="ignore"):
             wrong = ~(np.linalg.norm(self.project(rays) - uv, axis=1) < _RESIDUAL_PX)
         rays[wrong] = np.nan
@@ -194,7 +195,7 @@ class CameraModel:
         else:
             zero, coefficients = np.zeros(3), np.array(self.distortion)
             # Beyond what the lens can see OpenCV may be given, and give, what is no number.
-            safe = np.where(np.isfinite(safe).all(axis=1)[:, None], safe, (0.0, 0.0, 1.0))
+            safe = np.where(np.isfinite(safe).all(axis=1, keepdims=True), safe, (0.0, 0.0, 1.0))
             if self.distortion_model == EQUIDISTANT:
                 found, _ = cv2.fisheye.projectPoints(safe[:, None], zero, zero, self.matrix, coefficients)
             else:

@@ -158,7 +158,7 @@ class View:
         pixels = self._camera.project(points.reshape(-1, 3)).reshape(*points.shape[:2], 2)
         last = (self._camera.width - 1, self._camera.height - 1)
         with np.errstate(invalid="ignore"):
-            inside = ((pixels >= -0.5) & (pixels < np.add(last, 0.5))).all(axis=2)
+            inside = np.asarray(((pixels >= -0.5) & (pixels < np.add(last, 0.5))).all(axis=2), np.bool_)
         nearest = np.clip(np.rint(np.where(inside[..., None], pixels, 0.0)), 0, last).astype(np.intp)
         return nearest[..., 0], nearest[..., 1], inside, points @ place.forward
 

@@ -178,7 +178,8 @@ def _view_frames(
         forward = np.where(length > 1e-3, forward / length, np.nan)
         axes = np.stack([forward, np.cross(up, forward), np.broadcast_to(up, forward.shape)], axis=2)
         view = rays @ axes
-        ahead = np.where((view[..., 0] > 1e-6) & np.isfinite(view).all(axis=(1, 2))[:, None], view[..., 0], np.nan)
+        finite = np.isfinite(view).reshape(len(view), _RAYS * 3).all(axis=1, keepdims=True)
+        ahead = np.where((view[..., 0] > 1e-6) & finite, view[..., 0], np.nan)
         return axes, view[..., 1] / ahead, view[..., 2] / ahead
 
 
