@@ -159,15 +159,24 @@ class CameraModel:
         rays[wrong] = np.nan
         return rays
 
-    def coarse_rays(self, u: NDArray[np.intp], v: NDArray[np.intp]) -> NDArray[np.float64]:
-        """Directions of many pixels inside the image, without undistorting each: exact to 2 pixels.
+    def coarse_rays(self, u: int, v: int, shape: tuple[int, ...], step: int) -> NDArray[np.float64]:
+        """Directions of every `step`-th pixel of a box inside the image, without undistorting each: exact to 2 pixels.
 
         Args:
-            u, v: [N] columns and rows.
+            u, v: the box's first column and row.
+            shape: (h, w), the number of rows and columns that are looked at.
+            step: from one to the next, in pixels.
 
         Returns:
-            [N, 3] as `rays` gives them.
+            [h, w, 3] as `rays` gives them.
         """
+        rows = (v + step * np.arange(shape[0])) // _GRID
+        columns = (u + step * np.arange(shape[1])) // _GRID
+        found: NDArray[np.float64] = self._ray_grid[rows[:, None], columns]
+        return found
+
+    def coarse_rays_at(self, u: NDArray[np.intp], v: NDArray[np.intp]) -> NDArray[np.float64]:
+        """The same of single pixels, [N] columns and rows: [N, 3]."""
         found: NDArray[np.float64] = self._ray_grid[v // _GRID, u // _GRID]
         return found
 

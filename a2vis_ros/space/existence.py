@@ -108,7 +108,7 @@ class View:
         if self._depth is not None:
             z = self._depth[v, u].astype(np.float64)
             margin = place.extent[0] / 2 + 2 * place.std[0]
-            rays = self._camera.coarse_rays(u.ravel(), v.ravel()) @ place.forward
+            rays = self._camera.coarse_rays_at(u.ravel(), v.ravel()) @ place.forward
             # NaN, a hole, is not greater.
             seen = z * rays.reshape(z.shape) > distances + margin
         elif known_occluder:
@@ -131,7 +131,7 @@ class View:
         row = round(float(pixel[1]))
         u = np.arange(0, width, _CELL)
         v = np.full(len(u), row)
-        rays = self._camera.coarse_rays(u, v)
+        rays = self._camera.coarse_rays_at(u, v)
         ahead = rays @ place.forward
         distance = float(place.centre @ place.forward)
         if self._depth is None:
