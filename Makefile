@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 # On a sourced ROS 2 machine the built messages need their environment.
 ROS_ENV := $(if $(AMENT_PREFIX_PATH),. $(VENV)/local_setup.sh &&)
 
-.PHONY: setup setup-tensorrt test lint ros test-ros demo clean
+.PHONY: setup setup-tensorrt test lint docs ros test-ros demo clean
 
 setup: $(VENV)/.ready
 
@@ -36,6 +36,14 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# The documentation site, in site/; a warning, such as a broken link, is an error.
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+$(VENV)/.docs: $(VENV)/.ready pyproject.toml
+	$(BIN)/pip install --quiet --editable '.[docs]'
+	@touch $@
+
 # ROS 2 Jazzy from PyPI wheels, with this package's messages built; a sourced ROS 2 is used where there is one.
 ros: setup
 	$(BIN)/python tools/ros_setup.py
@@ -52,4 +60,4 @@ demo: ros
 	$(ROS_ENV) $(BIN)/python -m a2vis_ros.tools.demo --output demo $(DEMO)
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build site *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from .errors import A2VISError
+from .extras import MissingPackageError
 
 COMMANDS = {
     "predict": ("predict", "track the objects of a video file or a folder of frames"),
@@ -34,7 +35,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         subparser = commands.add_parser(name, help=text, description=text)
         # Only the chosen command is imported, so that none waits for another's libraries.
         if arguments[:1] == [name]:
-            implementation = importlib.import_module(f".commands.{module}", __package__)
+            try:
+                implementation = importlib.import_module(f".commands.{module}", __package__)
+            except MissingPackageError as error:
+                print(f"a2vis {name}: {error}", file=sys.stderr)
+                return 2
             implementation.add_arguments(subparser)
             subparser.set_defaults(run=implementation.run)
     args = parser.parse_args(arguments)

@@ -9,68 +9,21 @@ import math
 import reprlib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import yaml
 
+from .backbone_config import BACKBONES, BackboneConfig, SwinConfig
 from .errors import ConfigError
+from .limits import CHANNELS, CLASSES, FRAMES, HIDDEN, LAYERS, PIXELS, QUERIES, STAGES, check_ranges
 
 Association = Literal["global", "memory", "offline", "joint", "cosine", "index"]
 Supervision = Literal["visible", "amodal", "both"]
 
 _VARIANTS_FILE = "variants.yaml"
-
-# What no network comes near, so that a broken or malicious file is refused before anything is allocated for it.
-_LAYERS = 64
-_CHANNELS = 2048
-_HIDDEN = 16_384
-_QUERIES = 4096
-_FRAMES = 1024
-_PIXELS = 4096
-_CLASSES = 10_000
-_STAGES = 4  # of a backbone
-_SAMH_STRIDES = (4, 8)
-
-
-def _check_ranges(config: object, where: str = "", **ranges: tuple[int, int]) -> None:
-    """Raise ConfigError for a field that is, or of which an entry is, outside its range, ends included."""
-    for key, (least, most) in ranges.items():
-        value = getattr(config, key)
-        entries = value if isinstance(value, tuple) else (value,)
-        if not all(least <= entry <= most for entry in entries):
-            raise ConfigError(f"{where}{key}={reprlib.repr(value)}; choose {least} to {most}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class BackboneConfig:
-    """Feature extractor; the fields after `name` are Swin's alone."""
-
-    name: Literal["resnet50", "swin", "efficientnet_lite0", "mobilenet_v2"]
-    embed_dim: int = 192
-    depths: tuple[int, ...] = (2, 2, 18, 2)
-    heads: tuple[int, ...] = (6, 12, 24, 48)
-    window: int = 12
-    drop_path_rate: float = 0.3
-
-    def __post_init__(self) -> None:
-        _check_ranges(
-            self, "backbone.", embed_dim=(1, _CHANNELS // 2), depths=(1, _LAYERS), heads=(1, _CHANNELS), window=(1, 32)
-        )
-        for key in ("depths", "heads"):
-            count = len(getattr(self, key))
-            if count != _STAGES:
-                raise ConfigError(f"backbone.{key} has {count} entries; give one for each of {_STAGES} stages")
-        for stage, heads in enumerate(self.heads):
-            channels = self.embed_dim << stage
-            if channels % heads:
-                raise ConfigError(
-                    f"backbone.heads={self.heads}: {heads} is no divisor of its stage's {channels} channels"
-                )
-        if not 0 <= self.drop_path_rate < 1:
-            raise ConfigError(f"backbone.drop_path_rate={self.drop_path_rate}; choose 0 or more, below 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,14 +39,14 @@ class PixelDecoderConfig:
     sampling: Literal["grid_sample", "gather"] = "grid_sample"
 
     def __post_init__(self) -> None:
-        _check_ranges(
+        check_ranges(
             self,
             "pixel_decoder.",
-            layers=(1, _LAYERS),
+            layers=(1, LAYERS),
             points=(1, 32),
-            ffn_dim=(1, _HIDDEN),
-            attended=(1, _STAGES - 1),
-            groups=(1, _CHANNELS),
+            ffn_dim=(1, HIDDEN),
+            attended=(1, STAGES - 1),
+            groups=(1, CHANNELS),
         )
 
 
@@ -106,7 +59,7 @@ class FrameDecoderConfig:
     ffn_dim: int = 2048
 
     def __post_init__(self) -> None:
-        _check_ranges(self, "frame_decoder.", queries=(1, _QUERIES), layers=(1, _LAYERS), ffn_dim=(1, _HIDDEN))
+        check_ranges(self, "frame_decoder.", queries=(1, QUERIES), layers=(1, LAYERS), ffn_dim=(1, HIDDEN))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,15 +75,15 @@ class PrototypesConfig:
     memory: int = 128
 
     def __post_init__(self) -> None:
-        _check_ranges(
+        check_ranges(
             self,
             "prototypes.",
-            count=(1, _QUERIES),
-            encoder_layers=(1, _LAYERS),
-            decoder_layers=(1, _LAYERS),
-            ffn_dim=(1, _HIDDEN),
-            window=(0, _FRAMES),
-            memory=(1, _FRAMES),
+            count=(1, QUERIES),
+            encoder_layers=(1, LAYERS),
+            decoder_layers=(1, LAYERS),
+            ffn_dim=(1, HIDDEN),
+            window=(0, FRAMES),
+            memory=(1, FRAMES),
         )
 
 
@@ -157,13 +110,13 @@ class SamhConfig:
     position: bool = False
 
     def __post_init__(self) -> None:
-        _check_ranges(self, "samh.", layers=(1, _LAYERS), conv_layers=(2, _LAYERS))
-        for key in ("feature_stride", "key_stride"):
-            if getattr(self, key) not in _SAMH_STRIDES:
-                raise ConfigError(f"samh.{key}={getattr(self, key)}; choose {' or '.join(map(str, _SAMH_STRIDES))}")
-        if self.key_stride < self.feature_stride:
+        check_ranges(self, "samh.", layers=(1, LAYERS), conv_layers=(2, LAYERS))
+        if self.feature_stride < 4 or self.feature_stride % 4:
+            raise ConfigError(f"samh.feature_stride={self.feature_stride}; choose 4 or a multiple of it, such as 8")
+        if self.key_stride < self.feature_stride or self.key_stride % self.feature_stride:
             raise ConfigError(
-                f"samh.key_stride={self.key_stride}; choose samh.feature_stride={self.feature_stride} or more"
+                f"samh.key_stride={self.key_stride}; choose samh.feature_stride={self.feature_stride} or a multiple of "
+                "it"
             )
 
 
@@ -193,20 +146,32 @@ class ModelConfig:
     update: UpdateConfig = field(default_factory=UpdateConfig)
     samh: SamhConfig = field(default_factory=SamhConfig)
 
+    @property
+    def offline(self) -> bool:
+        """Whether the variant takes a whole video as one clip (VITA, Mask2Former-VIS)."""
+        return self.association in ("offline", "joint")
+
     def __post_init__(self) -> None:
-        _check_ranges(
+        check_ranges(
             self,
-            input_height=(32, _PIXELS),
-            input_width=(32, _PIXELS),
-            dim=(4, _CHANNELS),
-            mask_dim=(4, _CHANNELS),
-            heads=(1, _CHANNELS),
-            clip_length=(1, _FRAMES),
+            input_height=(32, PIXELS),
+            input_width=(32, PIXELS),
+            dim=(4, CHANNELS),
+            mask_dim=(4, CHANNELS),
+            heads=(1, CHANNELS),
+            clip_length=(1, FRAMES),
         )
         for key in ("input_height", "input_width"):
             size = getattr(self, key)
             if size % 32:
                 raise ConfigError(f"{key}={size} is not a multiple of 32; choose e.g. 320")
+        for key in ("feature_stride", "key_stride") if self.samh.enabled else ():
+            stride = getattr(self.samh, key)
+            if self.input_height % stride or self.input_width % stride:
+                raise ConfigError(
+                    f"samh.{key}={stride} is no divisor of input_height={self.input_height} and "
+                    f"input_width={self.input_width}; choose 4, 8, 16 or 32"
+                )
         unit = math.lcm(4, 2 * self.heads)  # sines and cosines of x and y; heads of even size
         for key in ("dim", "mask_dim"):
             size = getattr(self, key)
@@ -218,8 +183,8 @@ class ModelConfig:
             raise ConfigError(
                 f"clip_length={self.clip_length}; association={self.association!r} takes clips of 1 frame"
             )
-        if not 1 <= len(self.classes) <= _CLASSES or len(set(self.classes)) != len(self.classes):
-            raise ConfigError(f"classes={reprlib.repr(self.classes)} must be 1 to {_CLASSES} different names")
+        if not 1 <= len(self.classes) <= CLASSES or len(set(self.classes)) != len(self.classes):
+            raise ConfigError(f"classes={reprlib.repr(self.classes)} must be 1 to {CLASSES} different names")
         with_samh = self.association == "global" and self.samh.enabled
         if (self.supervision == "both") != with_samh:
             raise ConfigError(
@@ -244,7 +209,8 @@ def load_config(preset: str, variant: str = "a2vis", **overrides: Any) -> ModelC
     Args:
         preset: a name from `preset_names()` or the path of a YAML file.
         variant: a name from `variant_names()`.
-        overrides: top-level fields of `ModelConfig`, such as `classes` or `clip_length`.
+        overrides: fields of `ModelConfig`, such as `classes`, `clip_length` or `samh={"key_stride": 8}`, whose other
+            fields stay as they are. Another `backbone` takes nothing from the preset's.
 
     Raises:
         ConfigError: for an unknown name, an unreadable file, an unknown key or a value out of range.
@@ -267,6 +233,50 @@ def load_config(preset: str, variant: str = "a2vis", **overrides: Any) -> ModelC
 def config_from_dict(values: Mapping[str, Any]) -> ModelConfig:
     """Build a configuration from plain values, as YAML and weight files hold it; the inverse of `asdict`."""
     return _build(ModelConfig, values, "")
+
+
+def change_config(config: ModelConfig, changes: Mapping[str, Any]) -> ModelConfig:
+    """Change single values, given as in a preset; raises ConfigError where the result is unusable."""
+    return config_from_dict(_merge(config_to_dict(config), changes))
+
+
+def parse_changes(texts: Iterable[str]) -> dict[str, Any]:
+    """Values as they are written on a command line, such as "samh.key_stride=8", nested as in a preset.
+
+    Raises:
+        ConfigError: one of them is no key and value.
+    """
+    changes: dict[str, Any] = {}
+    for text in texts:
+        path, sign, value = text.partition("=")
+        *sections, key = path.strip().split(".")
+        try:
+            parsed = yaml.safe_load(value)
+        except Exception as error:  # a number, date or tag can fail in its reader with any error
+            raise ConfigError(f"--set {text}: the value is not valid YAML") from error
+        if not sign or not key or not all(sections):
+            raise ConfigError(f"--set {text}: give KEY=VALUE as in a preset, such as samh.key_stride=8")
+        nested: Any = {key: parsed}
+        for section in reversed(sections):
+            nested = {section: nested}
+        changes = _merge(changes, nested)
+    return changes
+
+
+def current_fields(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain values as a file of any version holds them, in the form of this one.
+
+    Every backbone used to carry Swin's fields; those of another backbone, which nothing read, are left out.
+    """
+    backbone = values.get("backbone")
+    if not isinstance(backbone, Mapping):
+        return dict(values)
+    entry = BACKBONES.get(str(backbone.get("name")))
+    if entry is None:
+        return dict(values)
+    own = {field.name for field in dataclasses.fields(entry.config)}
+    former = {field.name for field in dataclasses.fields(SwinConfig)} - own
+    return {**values, "backbone": {key: value for key, value in backbone.items() if key not in former}}
 
 
 def config_to_dict(config: ModelConfig) -> dict[str, Any]:
@@ -313,8 +323,16 @@ def _merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]
     merged = dict(base)
     for key, value in change.items():
         old = merged.get(key)
+        if key == "backbone" and _is_another(old, value):
+            old = None
         merged[key] = _merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
     return merged
+
+
+def _is_another(old: Any, backbone: Any) -> bool:
+    """Whether a change names another backbone, which has fields of its own."""
+    both = isinstance(old, Mapping) and isinstance(backbone, Mapping)
+    return both and backbone.get("name", old.get("name")) != old.get("name")
 
 
 T = TypeVar("T")
@@ -335,8 +353,18 @@ def _build(cls: type[T], values: Any, where: str) -> T:
     return cls(**{key: _convert(hints[key], value, f"{where}{key}") for key, value in values.items()})
 
 
+def _backbone(values: Any, where: str) -> type[BackboneConfig]:
+    """The configuration of the backbone that plain values name."""
+    name = values.get("name") if isinstance(values, Mapping) else values
+    if not isinstance(name, str) or name not in BACKBONES:
+        raise ConfigError(f"{where}.name={reprlib.repr(name)}; choose one of {', '.join(BACKBONES)}")
+    return BACKBONES[name].config
+
+
 def _convert(hint: Any, value: Any, where: str) -> Any:
     """Check a plain value against a field's type; lists become tuples, mappings nested configurations."""
+    if hint is BackboneConfig:
+        return _build(_backbone(value, where), value, f"{where}.")
     if dataclasses.is_dataclass(hint):
         return _build(typing.cast(type, hint), value, f"{where}.")
     origin = typing.get_origin(hint)

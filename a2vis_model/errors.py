@@ -33,3 +33,7 @@ class VideoError(A2VISError):
 
 class BackendError(A2VISError):
     """A backend or precision cannot be had here, or an engine is refused."""
+
+
+class RecordError(ValueError):
+    """Says what is wrong with a record of a file; whoever knows the file and the record's name adds them."""

@@ -6,6 +6,7 @@ resizing to the image and run lengths stay outside, where shapes depend on data.
 
 from contextlib import nullcontext
 from pathlib import Path
+from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +34,7 @@ class FrameGraph(nn.Module):
 
     def __init__(self, model: VideoNetwork) -> None:
         super().__init__()
-        self.model = _exportable(model)
+        self.model = _exported(model)
         self.eval()
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
@@ -51,7 +52,7 @@ class ClipGraph(nn.Module):
 
     def __init__(self, model: VideoNetwork) -> None:
         super().__init__()
-        self.model = _exportable(model)
+        self.model = _exported(model)
         self.eval()
 
     def forward(
@@ -126,8 +127,13 @@ def export_onnx(model: VideoNetwork, config: ModelConfig, directory: str | Path)
     return frame_path, clip_path
 
 
-def _exportable(model: VideoNetwork) -> A2VIS:
-    if not isinstance(model, A2VIS) or model.samh is None:
+def exportable(model: VideoNetwork) -> TypeGuard[A2VIS]:
+    """Whether a network has the two graphs that are exported and compiled: A2VIS with SAMH has."""
+    return isinstance(model, A2VIS) and model.samh is not None
+
+
+def _exported(model: VideoNetwork) -> A2VIS:
+    if not exportable(model):
         raise ValueError(f"{type(model).__name__} without SAMH is not exported; only A2VIS with SAMH is")
     if model.training:
         raise ValueError("the network is in training mode; call eval() before exporting it")

@@ -3,7 +3,6 @@
 import platform
 import resource
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -17,7 +16,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from .config import ModelConfig
-from .modeling import FrameFeatures, StreamNetwork, concatenate
+from .machine import processor_name
+from .modeling import ClipWindow, StreamNetwork
 from .preprocessing import FrameTransform
 from .tracking.observations import FrameReader
 from .tracking.streaming import StreamingTracker
@@ -30,31 +30,14 @@ NETWORK_PARTS = {
     "backbone": "detector.backbone",
     "pixel decoder": "detector.pixel_decoder",
     "frame decoder": "detector.frame_decoder",
-    "amodal features": "samh.features",
+    "amodal feature extraction": "samh.features",
     "instance prototypes": "prototypes",
     "prototype update": "update",
     "visible mask head": "visible_head",
     "SAMH": "samh",
-    "class head": "class_head",
+    "classification head": "class_head",
 }
 """Submodules of a network by what the paper calls them; an engine has none that could be timed."""
-
-_VIDEO_FRAMES = 16
-
-
-def sample_video(height: int, width: int) -> list[NDArray[np.uint8]]:
-    """Some RGB images of plain rectangles that drift over a smooth background."""
-    rng = np.random.default_rng(0)
-    background = cv2.resize(rng.integers(60, 200, (4, 6, 3), np.uint8), (width, height))
-    colours, places = rng.integers(0, 256, (6, 3), np.uint8), rng.random((6, 2))
-    video = []
-    for t in range(_VIDEO_FRAMES):
-        image = background.copy()
-        for colour, place in zip(colours, places, strict=True):
-            y, x = ((place + 0.01 * t) % 0.7 * (height, width)).astype(int)
-            image[y : y + height // 4, x : x + width // 5] = colour
-        video.append(image)
-    return video
 
 
 @dataclass(frozen=True)
@@ -168,8 +151,7 @@ def time_parts(
     device = network.device
     transform = FrameTransform(input_height=config.input_height, input_width=config.input_width, device=device)
     reader, manager = FrameReader.on(device), TrackManager(settings)
-    window: deque[FrameFeatures] = deque(maxlen=config.clip_length)
-    state = network.initial_state()
+    window = ClipWindow(network, config)
     times = PartTimes(device)
     warm_up, counted = 2 * config.clip_length, max(frames // stride, 1) * stride
     for number, image in enumerate(islice(cycle(video), warm_up + counted)):
@@ -179,15 +161,15 @@ def time_parts(
             with times.part("transfer"):
                 pixels, place = transform(image)
             with times.part("rest of the frame graph"):
-                window.append(network.extract(pixels[None, None]))
-            if (number + 1) % stride or len(window) < config.clip_length:
+                window.push(network.extract(pixels[None, None]))
+            if window.open < stride:
                 continue
             with times.part("rest of the clip graph"):
-                prediction, state = network.step(concatenate(list(window)), state)
-        for frame in range(-stride, 0):
+                prediction, decided = window.decode()
+        for frame in decided:
             with times.part("masks"):
                 least = manager.least_scores(network.slots)
-                observation = reader.read(prediction, frame, place, least, prototypes=state.prototypes[0])
+                observation = reader.read(prediction, frame, place, least, prototypes=window.state.prototypes[0])
             with times.part("tracks"):
                 tracks = manager.update(observation.slots)
             with times.part("masks"):
@@ -211,7 +193,7 @@ def device_name(device: torch.device) -> str:
     """The GPU's name, or the processor's and how many threads PyTorch uses of it."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{_processor()}, {torch.get_num_threads()} threads"
+    return f"{processor_name()}, {torch.get_num_threads()} threads"
 
 
 def versions() -> dict[str, Any]:
@@ -224,11 +206,3 @@ def versions() -> dict[str, Any]:
         "numpy": np.__version__,
         "opencv": cv2.__version__,
     }
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            return next(line.partition(":")[2].strip() for line in file if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()

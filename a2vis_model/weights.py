@@ -1,15 +1,16 @@
 """Weight files: safetensors with the network's configuration inside."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from .config import ModelConfig, config_from_dict, config_to_dict
+from .config import ModelConfig, change_config, config_from_dict, config_to_dict, current_fields
 from .errors import CheckpointError
 from .files.atomic import replacing
 from .modeling import VideoNetwork, build_model
@@ -57,19 +58,24 @@ def read_config(weights: str | Path) -> ModelConfig:
     return _read_header(find_weights(weights))[0]
 
 
-def load_weights(weights: str | Path) -> tuple[VideoNetwork, ModelConfig]:
+def load_weights(weights: str | Path, changes: Mapping[str, Any] | None = None) -> tuple[VideoNetwork, ModelConfig]:
     """Build the network that weights hold, in fp32, prepared for its input size.
 
     Args:
         weights: the name of a set that comes with the package, such as "onboard", or the path of a file.
+        changes: values to use instead of the file's, nested as in a preset, such as `{"samh": {"key_stride": 16}}`;
+            the tensors must still fit.
 
     Raises:
-        CheckpointError: if the file is missing, truncated, not ours or does not fit its own configuration, or comes
-            with the package and is not as it was.
+        CheckpointError: if the file is missing, truncated, not ours or does not fit its configuration, or comes with
+            the package and is not as it was.
+        ConfigError: a change is unusable.
     """
     path = find_weights(weights)
     check_intact(path)
     config, shapes = _read_header(path)
+    if changes:
+        config = change_config(config, changes)
     _check_header(path, config, shapes)
     tensors = _read_tensors(path)
     model = _build(path, config)
@@ -147,6 +153,6 @@ def _config(path: Path, metadata: dict[str, str]) -> ModelConfig:
     if metadata.get("format") != _FORMAT:
         raise CheckpointError(f"{path}: not an A2VIS weight file; convert it with 'a2vis import-weights' first")
     try:
-        return config_from_dict(json.loads(metadata["config"]))
+        return config_from_dict(current_fields(json.loads(metadata["config"])))
     except (KeyError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: its configuration is unusable ({error}); export it again") from error

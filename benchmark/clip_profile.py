@@ -21,7 +21,8 @@ from torch.utils._pytree import tree_leaves
 from a2vis_model import build_model, freeze, load_config
 from a2vis_model.modeling import concatenate
 from a2vis_model.preprocessing import FrameTransform
-from a2vis_model.profiling import network_parts, sample_video
+from a2vis_model.profiling import network_parts
+from a2vis_model.sample_video import sample_video
 
 Operation = tuple[str, str, str]
 """Part, name and the shapes of the first two operands."""

@@ -21,7 +21,7 @@ from a2vis_model import ModelConfig, VideoNetwork, build_model, freeze, load_con
 from a2vis_model.backends import default_cache, prepare_backend
 from a2vis_model.modeling import DeformableAttention, StreamNetwork, concatenate
 from a2vis_model.preprocessing import FrameTransform
-from a2vis_model.profiling import sample_video
+from a2vis_model.sample_video import sample_video
 
 DEFAULT = "as it is"
 

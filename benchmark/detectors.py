@@ -19,7 +19,8 @@ import torch
 from a2vis_model import ModelConfig, StreamingTracker, TrackSettings, build_model, freeze, load_config
 from a2vis_model.modeling import build_detector
 from a2vis_model.modeling.backbones import fold_batch_norms
-from a2vis_model.profiling import EVERY_SLOT, sample_video, time_stream
+from a2vis_model.profiling import EVERY_SLOT, time_stream
+from a2vis_model.sample_video import sample_video
 
 
 def transformers_mask2former(config: ModelConfig) -> torch.nn.Module:

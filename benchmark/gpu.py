@@ -48,11 +48,11 @@ from a2vis_model.profiling import (
     device_name,
     memory_mib,
     network_parts,
-    sample_video,
     time_parts,
     time_stream,
     versions,
 )
+from a2vis_model.sample_video import sample_video
 from a2vis_model.tracking.observations import FrameReader, pack
 from a2vis_model.transfer import fetch, upload
 

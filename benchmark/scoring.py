@@ -27,9 +27,9 @@ from tqdm import tqdm
 from a2vis_model.data import open_fishbowl
 from a2vis_model.data.masks import parse_mask
 from a2vis_model.evaluation import Track, VideoInfo
-from a2vis_model.evaluation.run_lengths import Rle, encode
 from a2vis_model.evaluation.runner import truth_tracks
 from a2vis_model.evaluation.youtube_vis import ground_truth_document, ground_truth_record, result_record
+from a2vis_model.masks.coco import Rle, encode
 from a2vis_model.render import CLASS_NAMES, SyntheticClips, write_clip
 
 SOURCES = 12

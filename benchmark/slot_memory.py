@@ -26,11 +26,10 @@ from torch import Tensor
 
 from a2vis_model import load_weights
 from a2vis_model.data.formats import open_dataset
-from a2vis_model.modeling import A2VIS, FrameFeatures, concatenate
+from a2vis_model.modeling import A2VIS, FrameFeatures, concatenate, split_clips
 from a2vis_model.training import Augmentation, Batch, LossSettings, augment
 from a2vis_model.training.matching import NONE, assign, newcomers, own, to_host
 from a2vis_model.training.objectives import set_cost, track_cost
-from a2vis_model.training.predictions import clip_of, predict_clips
 
 AFTER = (1, 2, 5)
 """Clips after which memory is measured."""
@@ -44,7 +43,7 @@ def owners(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The slot of each object in each of a sequence's clips, [count, n]: p^G's by ownership, p^k's by matching anew."""
     length = batch.images.shape[1] // count
-    unrolled = predict_clips(model, features, count)
+    unrolled = model.unroll(features, count)
     assert unrolled.tracks is not None
     visible, amodal = batch.targets("visible").split(length), batch.targets("amodal").split(length)
     present = visible.present.any(axis=1)
@@ -66,7 +65,7 @@ def memories(model: A2VIS, features: FrameFeatures, clips: int, slots: NDArray[n
     start = model.initial_state().prototypes
     before = start
     for k in range(SEEN):
-        before = model.decode(clip_of(features, clips, k), before).global_prototypes
+        before = model.decode(split_clips(features, clips)[k], before).global_prototypes
     signs = torch.randint(0, 2, before.shape, generator=torch.Generator().manual_seed(0)) * 2.0 - 1
     runs = [before + _CHANGE * signs, before - _CHANGE * signs, before, start]
     distance = (before - start).norm(dim=-1)
@@ -76,7 +75,7 @@ def memories(model: A2VIS, features: FrameFeatures, clips: int, slots: NDArray[n
         return float(of_slots[0, slots].mean())
 
     for k in range(SEEN, min(SEEN + max(AFTER), clips)):
-        clip = clip_of(features, clips, k)
+        clip = split_clips(features, clips)[k]
         runs = [model.decode(clip, prototypes).global_prototypes for prototypes in runs]
         more, less, kept, fresh = runs
         result["change"].append(mean(((more - less) * signs).mean(dim=-1) / (2 * _CHANGE)))

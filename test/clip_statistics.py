@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from a2vis_model.render import RenderedClip, rle
+from a2vis_model.masks import coco as rle
+from a2vis_model.render import RenderedClip
 
 Areas = Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]]
 """Of one clip: the visible and the amodal pixels per frame ``[T]`` of every object."""

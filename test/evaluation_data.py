@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from a2vis_model.data.problems import ProblemLog
 from a2vis_model.evaluation import ScoreSettings, Track, VideoInfo, open_comparison, results_of, score_videos
-from a2vis_model.evaluation.run_lengths import encode
 from a2vis_model.evaluation.scoring import Results
 from a2vis_model.evaluation.youtube_vis import ground_truth_document, ground_truth_record, result_record, write_json
+from a2vis_model.masks.coco import encode
 
 HEIGHT, WIDTH = 48, 64
 CATEGORIES = {1: "cat", 2: "dog", 3: "never there"}

@@ -15,7 +15,8 @@ from conftest import tiny_config, tiny_model
 from a2vis_model import load_config, save_weights
 from a2vis_model.cli import main
 from a2vis_model.commands.info import describe
-from a2vis_model.profiling import EVERY_SLOT, NETWORK_PARTS, PartTimes, network_parts, sample_video, time_parts
+from a2vis_model.profiling import EVERY_SLOT, NETWORK_PARTS, PartTimes, network_parts, time_parts
+from a2vis_model.sample_video import sample_video
 
 
 @pytest.fixture

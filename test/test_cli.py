@@ -101,6 +101,22 @@ def test_an_engine_built_ahead_is_what_predict_runs(tmp_path, weights, video, mo
     assert "choose compile or tensorrt" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("variant", ["minvis", "vita", "mask2former-vis", "a2vis-no-samh"])
+def test_info_describes_every_kind_of_network(variant, capsys):
+    assert main(["info", "--variant", variant, "--json"]) == 0
+    described = json.loads(capsys.readouterr().out)["gflop"]
+    assert sum(gflop for part, gflop in described["frame"].items() if part != "total") == pytest.approx(
+        described["frame"]["total"]
+    )
+
+
+def test_info_takes_single_values(capsys):
+    assert main(["info", "--set", "samh.key_stride=16", "--set", "classes=[cup]", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["features"]["amodal_attention"] == [1, 3, 64, 16, 24]
+    assert main(["info", "--set", "samh.key_stride=5"]) == 2
+    assert "samh.key_stride=5; choose" in capsys.readouterr().err
+
+
 def test_info_prints_text_and_json(capsys):
     assert main(["info", "--preset", "r50"]) == 0
     assert "61,009,612" in capsys.readouterr().out

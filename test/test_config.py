@@ -3,10 +3,13 @@
 import dataclasses
 
 import pytest
+import torch
 import yaml
 
 from a2vis_model import ConfigError, load_config, preset_names, variant_names
-from a2vis_model.config import config_from_dict, config_to_dict
+from a2vis_model.backbone_config import BACKBONES
+from a2vis_model.config import change_config, config_from_dict, config_to_dict, current_fields, parse_changes
+from a2vis_model.modeling import build_detector
 
 
 def test_all_presets_and_variants_load():
@@ -80,13 +83,67 @@ def _lists(value):
         ({"prototypes": {"count": -5}}, "prototypes.count=-5; choose 1 to"),
         ({"prototypes": {"window": -1}}, "prototypes.window=-1; choose 0 to"),
         ({"samh": {"conv_layers": 1}}, "samh.conv_layers=1; choose 2 to"),
-        ({"samh": {"feature_stride": 5}}, "samh.feature_stride=5; choose 4 or 8"),
-        ({"samh": {"feature_stride": 8, "key_stride": 4}}, "samh.key_stride=4; choose samh.feature_stride=8 or more"),
+        ({"samh": {"feature_stride": 5}}, "samh.feature_stride=5; choose 4 or a multiple of it"),
+        ({"samh": {"feature_stride": 8, "key_stride": 4}}, "samh.key_stride=4; choose samh.feature_stride=8 or a mult"),
+        ({"samh": {"key_stride": 20}}, "samh.key_stride=20; choose samh.feature_stride=8 or a multiple of it"),
+        ({"samh": {"key_stride": 24}}, "samh.key_stride=24 is no divisor of input_height=256"),
     ],
 )
 def test_bad_values_are_named(change, message):
+    backbone = change.get("backbone")
+    preset = "swin_l" if isinstance(backbone, dict) and "name" not in backbone else "onboard"
     with pytest.raises(ConfigError, match=message):
-        load_config("onboard", **change)
+        load_config(preset, **change)
+
+
+def test_a_backbone_has_its_own_fields_alone():
+    with pytest.raises(ConfigError, match=r"unknown key backbone\.embed_dim; known are name"):
+        load_config("r50", backbone={"embed_dim": 96})
+    # Another backbone takes nothing from the preset's.
+    assert config_to_dict(load_config("swin_l", backbone={"name": "resnet50"}))["backbone"] == {"name": "resnet50"}
+    assert load_config("swin_l", backbone={"window": 7}).backbone == dataclasses.replace(
+        load_config("swin_l").backbone, window=7
+    )
+
+
+def test_files_of_earlier_versions_hold_the_fields_of_swin_for_every_backbone():
+    former = config_to_dict(load_config("onboard"))
+    former["backbone"] |= {"embed_dim": 192, "depths": [2, 2, 18, 2], "heads": [6, 12, 24, 48]}
+    former["backbone"] |= {"window": 12, "drop_path_rate": 0.3}
+    with pytest.raises(ConfigError, match="unknown key backbone"):
+        config_from_dict(former)
+    assert config_from_dict(current_fields(former)) == load_config("onboard")
+    swin = config_to_dict(load_config("swin_l"))
+    assert current_fields(swin) == swin
+
+
+def test_every_backbone_is_built_from_its_line_of_the_table():
+    small = {"swin": {"embed_dim": 16, "depths": (1, 1, 1, 1), "heads": (1, 2, 4, 8), "window": 4}}
+    for name in BACKBONES:
+        config = load_config("onboard", backbone={"name": name, **small.get(name, {})})
+        with torch.device("meta"):
+            assert len(build_detector(config).backbone.channels) == 4
+
+
+def test_changes_are_written_as_in_a_preset():
+    changes = parse_changes(["samh.key_stride=16", "samh.layers=3", "classes=[cup, box]", "update.gate=false"])
+    assert changes == {
+        "samh": {"key_stride": 16, "layers": 3},
+        "classes": ["cup", "box"],
+        "update": {"gate": False},
+    }
+    config = change_config(load_config("onboard"), changes)
+    assert (config.samh.key_stride, config.samh.feature_stride, config.classes) == (16, 8, ("cup", "box"))
+    for text, message in (
+        ("samh", "give KEY=VALUE"),
+        ("=8", "give KEY=VALUE"),
+        ("samh..layers=3", "give KEY=VALUE"),
+        ("classes=[cup", "not valid YAML"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            parse_changes([text])
+    with pytest.raises(ConfigError, match=r"unknown key samh\.stride"):
+        change_config(config, parse_changes(["samh.stride=8"]))
 
 
 @pytest.mark.parametrize("text", ["a: 2001-99-99", "a: !!bool x", "[" * 10_000, "a: " + "9" * 5000], ids=len)

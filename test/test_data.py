@@ -50,9 +50,10 @@ from a2vis_model.data import (
 from a2vis_model.data import frames as frames_module
 from a2vis_model.data.fishbowl import found_classes
 from a2vis_model.data.frames import ImageFiles, VideoFile
-from a2vis_model.data.masks import RleMask, parse_mask
+from a2vis_model.data.masks import parse_mask
 from a2vis_model.data.problems import RecordError
 from a2vis_model.errors import A2VISError
+from a2vis_model.masks.coco import RleMask
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "fishbowl"
 

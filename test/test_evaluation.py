@@ -25,7 +25,6 @@ from evaluation_data import (
 from pycocotools import mask as coco_mask
 
 from a2vis_model.commands import score as score_command
-from a2vis_model.data.masks import RleMask
 from a2vis_model.data.problems import DataError, ProblemLog, RecordError
 from a2vis_model.errors import A2VISError
 from a2vis_model.evaluation import ScoreSettings, Track, open_comparison, score_videos
@@ -36,8 +35,8 @@ from a2vis_model.evaluation.mot_text import write_mot, write_mots
 from a2vis_model.evaluation.occlusion import occlusion_of, outside, start_when_seen
 from a2vis_model.evaluation.overlaps import compare_boxes, compare_masks
 from a2vis_model.evaluation.report import markdown
-from a2vis_model.evaluation.run_lengths import decode, encode, first_broken
 from a2vis_model.evaluation.youtube_vis import result_record, write_json
+from a2vis_model.masks.coco import RleMask, decode, encode, first_broken
 
 LENGTH = 8
 STILL: list[Any] = [(10, 10, 20, 16)] * LENGTH

@@ -309,7 +309,7 @@ def test_what_cannot_be_used_is_one_error(data: Path, weights: Path, tmp_path: P
 
 
 def test_slots_are_ranked_as_the_paper_evaluates(data: Path) -> None:
-    """Clips of three new frames, the last one filled up with its last frame; score = class times mask confidence."""
+    """Clips of three new frames, the last one filled up with frames before it; score = class times mask confidence."""
     config = tiny_config()
     model, video = tiny_model(config), open_fishbowl(data, config.classes)[0]
     settings = PredictionSettings(output_mode="video", top=5)
@@ -320,12 +320,12 @@ def test_slots_are_ranked_as_the_paper_evaluates(data: Path) -> None:
         features = [model.extract(pixels[None, None]) for pixels, _ in prepared]
         state, visible, amodal = model.initial_state(), [], []
         for start in range(0, FRAMES, 3):
-            clip = features[start : start + 3]
-            prediction, state = model.step(concatenate(clip + [clip[-1]] * (3 - len(clip))), state)
+            end = min(start + 3, FRAMES)
+            prediction, state = model.step(concatenate(features[end - 3 : end]), state)
             assert prediction.visible is not None
             assert prediction.amodal is not None
-            visible.append(prediction.visible[0, : len(clip)])
-            amodal.append(torch.maximum(prediction.amodal, prediction.visible)[0, : len(clip)])
+            visible.append(prediction.visible[0, start - end :])
+            amodal.append(torch.maximum(prediction.amodal, prediction.visible)[0, start - end :])
         classes = prediction.classes[0].softmax(-1)[:, :-1]
     logits = {"visible": torch.cat(visible), "amodal": torch.cat(amodal)}
     # No object has an amodal mask before it is first seen.

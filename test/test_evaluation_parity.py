@@ -12,11 +12,11 @@ import pytest
 import trackeval
 from evaluation_data import CATEGORIES, random_video, read_json, score, track, videos, write_files
 
-from a2vis_model.data.masks import RleMask
 from a2vis_model.data.problems import DataError
 from a2vis_model.evaluation import Track, VideoInfo
 from a2vis_model.evaluation.mot_text import write_mot, write_mots
 from a2vis_model.evaluation.youtube_vis import write_json
+from a2vis_model.masks.coco import RleMask
 
 TOLERANCE = 1e-6
 QUIET = {

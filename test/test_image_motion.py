@@ -8,11 +8,12 @@ from a2vis_ros.stream.image_motion import ImageMotion, ImageMotionTracker
 
 
 def box(x: int, y: int, width: int = 10, height: int = 20) -> RegionMask:
-    return RegionMask(240, 320, x, y, width, height, np.array([0, width * height], np.uint32))
+    counts = np.array([0, width * height], np.uint32)
+    return RegionMask(x=x, y=y, width=width, height=height, counts=counts, image_height=240, image_width=320)
 
 
 def result(seconds: float, state: TrackState, mask: RegionMask | None, *, epoch: int = 0) -> FrameResult:
-    empty = RegionMask.empty(240, 320)
+    empty = RegionMask(x=0, y=0, width=0, height=0, counts=np.zeros(0, np.uint32), image_height=240, image_width=320)
     instance = TrackedInstance(
         track_id=1,
         slot=0,

@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from a2vis_model.backbone_config import SwinConfig
 from a2vis_model.config import (
-    BackboneConfig,
     FrameDecoderConfig,
     ModelConfig,
     PixelDecoderConfig,
@@ -65,7 +65,7 @@ def tiny_config(variant: str = "a2vis", *, classes: int = 5, window: int = 3) ->
         heads=4,
         association="memory" if variant == "genvis" else "global",
         supervision="visible" if variant == "genvis" else "both",
-        backbone=BackboneConfig(name="swin", embed_dim=16, depths=(2, 2, 2, 2), heads=(2, 2, 4, 4), window=window),
+        backbone=SwinConfig(name="swin", embed_dim=16, depths=(2, 2, 2, 2), heads=(2, 2, 4, 4), window=window),
         pixel_decoder=PixelDecoderConfig(layers=2, ffn_dim=48),
         frame_decoder=FrameDecoderConfig(queries=7, layers=3, ffn_dim=64),
         prototypes=PrototypesConfig(count=6, encoder_layers=2, decoder_layers=2, ffn_dim=64, window=0, memory=2),

@@ -225,6 +225,21 @@ def test_coarse_keys_keep_a_single_visible_cell():
 
 
 @torch.no_grad()
+@pytest.mark.parametrize(("feature_stride", "key_stride"), [(4, 8), (4, 12), (8, 16), (8, 24), (12, 24), (24, 24)])
+def test_keys_may_have_any_stride_that_divides_the_image(feature_stride, key_stride):
+    samh = make_samh(feature_stride=feature_stride, key_stride=key_stride, aspm=False)
+    samh.prepare(48, 96, 2)
+    visible = torch.randn(1, 2, 5, 12, 24) - 2
+    expected = torch.nn.functional.max_pool2d((visible.amax(dim=1) > 0).float(), key_stride // 4).flatten(2)
+    opened = expected.amax(dim=-1, keepdim=True) == 0
+    assert torch.equal(samh.prior_bias(visible, None) == 0, (expected > 0) | opened)
+    features = samh.extract(torch.randn(2, 16, 12, 24))
+    assert features.attention.shape[-2:] == (48 // key_stride, 96 // key_stride)
+    amodal, _ = samh(torch.randn(1, 5, 16), torch.randn(5, 16), visible, *(x.unsqueeze(0) for x in features))
+    assert amodal[-1].shape == visible.shape
+
+
+@torch.no_grad()
 def test_samh_reads_a_frame_only_where_the_prior_allows():
     samh = make_samh(aspm=False, layers=1)
     prototypes, slot = torch.randn(1, 3, 16), torch.randn(3, 16)

@@ -37,6 +37,7 @@ from a2vis_model.data.problems import ProblemLog
 from a2vis_model.evaluation import runner
 from a2vis_model.evaluation.prediction import VideoPrediction
 from a2vis_model.evaluation.youtube_vis import YtvisGroundTruth
+from a2vis_model.modeling import SetPrediction, TrackPrediction
 from a2vis_model.training import (
     Augmentation,
     Batch,
@@ -58,7 +59,6 @@ from a2vis_model.training.loop import CHECKPOINT
 from a2vis_model.training.losses import class_loss, mask_losses, uncertain_points
 from a2vis_model.training.matching import mask_costs
 from a2vis_model.training.objectives import set_cost, set_losses, track_cost, track_losses
-from a2vis_model.training.predictions import SetPrediction, TrackPrediction
 from a2vis_model.training.sources import CachedSource, open_source
 from a2vis_model.training.validation import MaskTubes, PanopticQuality
 from a2vis_model.weights import save_weights

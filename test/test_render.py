@@ -14,7 +14,9 @@ from clip_statistics import areas_of_clip, areas_of_folder, longest_hidden, meas
 from pycocotools import mask as coco
 
 from a2vis_model.commands import render as render_command
+from a2vis_model.commands.sizes import parse_size
 from a2vis_model.errors import A2VISError
+from a2vis_model.masks import coco as rle
 from a2vis_model.render import (
     CLASS_NAMES,
     RenderedClip,
@@ -22,7 +24,6 @@ from a2vis_model.render import (
     clip_seed,
     fishbowl_writer,
     render_clip,
-    rle,
     robot_world,
     write_clip,
 )
@@ -435,9 +436,10 @@ def test_unusable_arguments_are_named(change, message):
 
 
 def test_size_is_parsed():
-    assert render_command.parse_size("480x320") == (480, 320)
-    with pytest.raises(argparse.ArgumentTypeError, match="WIDTHxHEIGHT"):
-        render_command.parse_size("480")
+    assert parse_size("480x320") == (480, 320)
+    for text in ("480", "480x", "0x320", "480x-1"):
+        with pytest.raises(A2VISError, match=f"--size {text}: give WIDTHxHEIGHT"):
+            parse_size(text)
 
 
 # Statistics

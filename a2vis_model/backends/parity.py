@@ -4,22 +4,21 @@ Builders of engines have been wrong without a word (see docs/backends.md), and d
 comparison is made where the engine runs, every time before it does.
 """
 
-from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from ..config import ModelConfig
-from ..modeling import ClipPrediction, FrameFeatures, StreamNetwork, concatenate
-from ..preprocessing import PIXEL_MEAN, PIXEL_STD, FrameTransform
+from ..modeling import ClipPrediction, ClipWindow, StreamNetwork
+from ..preprocessing import FrameTransform
+from ..sample_video import sample_video
 from .choice import Precision
 
 CLIPS = 10
+"""Frames of the video, and clips: with clip stride 1 every frame ends one."""
 
 _CERTAIN = 20.0
 """Mask logits beyond this are compared as this: the mask is as certain as it can be."""
@@ -86,10 +85,8 @@ def compare(reference: StreamNetwork, candidate: StreamNetwork, config: ModelCon
     logits = _Difference()
     differences: list[Tensor] = []
     expected, found = _Stream(reference, config), _Stream(candidate, config)
-    for image in _video(config):
+    for image in sample_video(config.input_height, config.input_width, CLIPS):
         first, second = expected.push(image), found.push(image)
-        if first is None or second is None:
-            continue
         for overlap, a, b in zip(masks, _logits(first), _logits(second), strict=True):
             overlap.add(a > 0, b > 0)
             logits.add(a.clamp(-_CERTAIN, _CERTAIN), b.clamp(-_CERTAIN, _CERTAIN))
@@ -97,7 +94,7 @@ def compare(reference: StreamNetwork, candidate: StreamNetwork, config: ModelCon
     # Of tensors, where NaN does not vanish in a maximum.
     classes = torch.stack(differences).amax().item()
     state = _Difference()
-    state.add(expected.state.prototypes, found.state.prototypes)
+    state.add(expected.window.state.prototypes, found.window.state.prototypes)
     visible_iou, amodal_iou = (overlap.iou() for overlap in masks)
     figures = {
         "visible mask IoU": (visible_iou, limits.iou, visible_iou >= limits.iou),
@@ -113,23 +110,20 @@ def compare(reference: StreamNetwork, candidate: StreamNetwork, config: ModelCon
 
 
 class _Stream:
-    """A network with its window of frames and its state."""
+    """A network and its window of frames, with clip stride 1."""
 
     def __init__(self, network: StreamNetwork, config: ModelConfig) -> None:
         self.network = network
         self.transform = FrameTransform(
             input_height=config.input_height, input_width=config.input_width, device=network.device
         )
-        self.window: deque[FrameFeatures] = deque(maxlen=config.clip_length)
-        self.state = network.initial_state()
+        self.window = ClipWindow(network, config)
 
-    def push(self, image: NDArray[np.uint8]) -> ClipPrediction | None:
-        """Take an image [H, W, 3]; the clip it completes, decoded, or None while there is none."""
+    def push(self, image: NDArray[np.uint8]) -> ClipPrediction:
+        """Take an image [H, W, 3]; the clip it ends, decoded."""
         pixels, _ = self.transform(image)
-        self.window.append(self.network.extract(pixels[None, None]))
-        if len(self.window) < (self.window.maxlen or 0):
-            return None
-        prediction, self.state = self.network.step(concatenate(list(self.window)), self.state)
+        self.window.push(self.network.extract(pixels[None, None]))
+        prediction, _ = self.window.decode()
         return prediction
 
 
@@ -165,23 +159,3 @@ def _logits(prediction: ClipPrediction) -> tuple[Tensor, Tensor]:
     if prediction.visible is None or prediction.amodal is None:
         raise ValueError("the network predicts one kind of masks only; compare an A2VIS with SAMH")
     return prediction.visible, prediction.amodal
-
-
-def _video(config: ModelConfig) -> Iterator[NDArray[np.uint8]]:
-    """A fixed video of images [H, W, 3] of the network's size: plain rectangles drift over a smooth background.
-
-    Smooth, because in noise the sign of a mask logit is noise too.
-    """
-    height, width = config.input_height, config.input_width
-    random = np.random.default_rng(0)
-    coarse = random.normal(PIXEL_MEAN, PIXEL_STD, (4, 6, 3)).clip(0, 255).astype(np.uint8)
-    background = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
-    colours = random.normal(PIXEL_MEAN, 1.5 * np.array(PIXEL_STD), (4, 3)).clip(0, 255).astype(np.uint8)
-    places = random.random((4, 2))
-    speeds = random.uniform(-0.02, 0.02, (4, 2))
-    for t in range(config.clip_length + CLIPS - 1):
-        image = background.copy()
-        for colour, place in zip(colours, places + t * speeds, strict=True):
-            top, left = (int(x * size) for x, size in zip(place % 0.7, (height, width), strict=True))
-            image[top : top + height // 4, left : left + width // 5] = colour
-        yield image

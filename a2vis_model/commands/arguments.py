@@ -5,13 +5,11 @@ import dataclasses
 import sys
 from pathlib import Path
 
-import torch
-
 from ..backends import BACKENDS, PRECISIONS, Backend, BackendName, default_cache, prepare_backend
-from ..config import ModelConfig
-from ..errors import A2VISError
+from ..config import ModelConfig, change_config, load_config, parse_changes
 from ..modeling import VideoNetwork
 from ..shipped import DEFAULT_WEIGHTS
+from .sizes import parse_size
 
 
 def add_weights_argument(parser: argparse.ArgumentParser) -> None:
@@ -22,6 +20,22 @@ def add_weights_argument(parser: argparse.ArgumentParser) -> None:
         metavar="NAME|FILE",
         help="name of weights that ship, see 'a2vis weights', or a weight file (default: %(default)s)",
     )
+
+
+def add_set_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare single values of the network's configuration; `parse_changes` reads them."""
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="another value than the preset's or the weights', such as samh.key_stride=8; may be given again",
+    )
+
+
+def network_config(args: argparse.Namespace) -> ModelConfig:
+    """The configuration of --preset and --variant, with the changes of --set."""
+    return change_config(load_config(args.preset, getattr(args, "variant", "a2vis")), parse_changes(args.set))
 
 
 def add_backend_arguments(parser: argparse.ArgumentParser, backend: BackendName = "auto") -> None:
@@ -53,25 +67,6 @@ def backend_from(args: argparse.Namespace, model: VideoNetwork, config: ModelCon
     )
     say(str(backend))
     return backend
-
-
-def choose_device(name: str) -> torch.device:
-    """The device of `--device`: cpu, cuda, or auto for a GPU where there is one."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name not in ("cpu", "cuda"):
-        raise A2VISError(f"--device {name}: choose auto, cpu or cuda")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise A2VISError("--device cuda: this PyTorch finds no usable NVIDIA GPU; use --device cpu")
-    return torch.device(name)
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """Width and height of WIDTHxHEIGHT, in pixels."""
-    width, _, height = text.partition("x")
-    if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
-        raise A2VISError(f"--size {text}: give WIDTHxHEIGHT, such as 480x320")
-    return int(width), int(height)
 
 
 def resize(model: VideoNetwork, config: ModelConfig, size: str) -> ModelConfig:

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..config import ModelConfig, load_config
+from ..config import ModelConfig, parse_changes
+from ..devices import choose_device
 from ..errors import A2VISError
 from ..modeling import VideoNetwork, build_model, freeze
 from ..profiling import (
@@ -17,15 +18,16 @@ from ..profiling import (
     device_name,
     memory_mib,
     network_parts,
-    sample_video,
     time_parts,
     time_stream,
     versions,
 )
+from ..sample_video import sample_video
 from ..tracking.streaming import StreamingTracker
 from ..tracking.tracks import TrackSettings
 from ..weights import load_weights
-from .arguments import add_backend_arguments, backend_from, choose_device, parse_size
+from .arguments import add_backend_arguments, add_set_argument, backend_from, network_config
+from .sizes import parse_size
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME|FILE",
         help="weights to use, by name or file; without them they are random, which costs the same",
     )
+    add_set_argument(parser)
     parser.add_argument("--size", help="WIDTHxHEIGHT of images, and of the network but for padding (the preset's)")
     add_backend_arguments(parser)
     parser.add_argument("--stride", type=int, default=1, help="frames between clips (default: %(default)s)")
@@ -90,9 +93,9 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
 
 def _network(args: argparse.Namespace) -> tuple[VideoNetwork, ModelConfig, list[NDArray[np.uint8]]]:
     if args.weights:
-        model, config = load_weights(args.weights)
+        model, config = load_weights(args.weights, parse_changes(args.set))
     else:
-        config = load_config(args.preset)
+        config = network_config(args)
         # The same in every run, so that an engine is built once.
         torch.manual_seed(0)
         model = build_model(config)

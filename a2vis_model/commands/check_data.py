@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from tqdm import tqdm
 from ..data.fishbowl import found_classes
 from ..data.formats import FORMATS, open_dataset
 from ..data.labels import LABELS_HELP
-from ..data.problems import DataError, ProblemLog, logger
+from ..data.problems import DataError, ProblemLog, quiet_loaders
 from ..data.statistics import survey
 from ..errors import A2VISError
 
@@ -44,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     """Prints statistics and problems; 1 when there are problems, 0 when there are none."""
     problems = ProblemLog()
     report: dict[str, Any] = {"path": args.path}
-    with _printed_below():
+    with quiet_loaders():
         try:
             classes = found_classes(args.path) if args.classes == EVERY_CLASS else (args.classes or "").split(",")
             names = [name for name in classes if name]
@@ -68,17 +67,6 @@ def run(args: argparse.Namespace) -> int:
         except OSError as error:
             raise A2VISError(f"--json {args.json} cannot be written: {error.strerror}") from error
     return 1 if problems else 0
-
-
-@contextmanager
-def _printed_below() -> Iterator[None]:
-    """Keeps the warnings back that the loaders log."""
-    level = logger.level
-    logger.setLevel("ERROR")
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def _lines(report: dict[str, Any]) -> Iterator[str]:

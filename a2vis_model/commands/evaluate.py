@@ -7,7 +7,8 @@ from pathlib import Path
 
 from ..data import FORMATS
 from ..data.labels import LABELS_HELP
-from ..data.problems import ProblemLog
+from ..data.problems import ProblemLog, quiet_loaders
+from ..devices import choose_device
 from ..errors import A2VISError
 from ..evaluation.baselines import BOX_TRACKERS, SYSTEMS, System
 from ..evaluation.files import Comparison, open_comparison
@@ -18,11 +19,11 @@ from ..evaluation.prediction import CLASS_SCORES, OUTPUT_MODES, PredictionSettin
 from ..evaluation.provenance import provenance
 from ..evaluation.report import markdown
 from ..evaluation.runner import RANKED, TRACKED, TRUTH, Evaluation, ModelSource, frame_reader, open_data, run_evaluation
-from ..evaluation.scoring import Results, quiet_loaders, results_of, score_videos
+from ..evaluation.scoring import Results, results_of, score_videos
 from ..evaluation.settings import ScoreSettings, add_settings, settings_from
 from ..machine import file_hash
 from ..tracking.tracks import TrackSettings
-from .arguments import add_backend_arguments, add_weights_argument, choose_device, engine_cache
+from .arguments import add_backend_arguments, add_set_argument, add_weights_argument, engine_cache
 from .score import add_job_arguments, check_jobs, cores, named_at_an_error, print_problems, write_results
 
 EXPORTS = ("mot", "mots")
@@ -35,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--untrained", action="store_true", help="a network of random weights, to try the command out")
     parser.add_argument("--preset", help="of the network without training (onboard)")
     parser.add_argument("--variant", help="of the network without training; otherwise what the weights must hold")
+    add_set_argument(parser)
     parser.add_argument("--system", choices=SYSTEMS, default="network", help="the network or a baseline (%(default)s)")
     parser.add_argument("--name", help="of the system, in tables (default: of the configuration)")
 
@@ -77,7 +79,9 @@ def run(args: argparse.Namespace) -> int:
     """Predict, score, print and write; 1 when anything was broken, which is named."""
     if args.preset is not None and not args.untrained:
         raise A2VISError(f"--preset {args.preset}: weights know their own; add --untrained for a network without any")
-    source = ModelSource(None if args.untrained else args.weights, args.preset or "onboard", args.variant)
+    source = ModelSource(
+        None if args.untrained else args.weights, args.preset or "onboard", args.variant, tuple(args.set)
+    )
     settings = settings_from(args)
     check_run_arguments(args)
     results, status = evaluate(args, source, args.system, Path(args.output), settings, args.name)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..data import open_dataset
 from ..data.problems import ProblemLog
+from ..devices import choose_device
 from ..errors import A2VISError
 from ..evaluation.image_precision import ImagePrecision, image_precision
 from ..evaluation.provenance import data_hash, provenance
@@ -16,7 +17,7 @@ from ..files.atomic import write_text
 from ..machine import file_hash
 from ..shipped import find_weights
 from ..weights import load_weights
-from .arguments import add_weights_argument, choose_device
+from .arguments import add_weights_argument
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

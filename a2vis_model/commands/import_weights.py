@@ -4,11 +4,12 @@ import argparse
 from pathlib import Path
 
 from ..calibration import favour_objects
-from ..config import load_config
+from ..config import parse_changes
 from ..errors import A2VISError
 from ..importers import import_checkpoint
 from ..modeling import build_model
 from ..weights import is_weight_file, load_weights, save_weights
+from .arguments import add_set_argument, network_config
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--preset", help="network to load it into: a name or a YAML file; ours know theirs")
     parser.add_argument("--variant", default="a2vis", help="variant of the network (default: %(default)s)")
+    add_set_argument(parser)
     parser.add_argument("--output", required=True, help="weight file to write (.safetensors)")
     parser.add_argument("--half", action="store_true", help="store fp16")
     parser.add_argument(
@@ -37,11 +39,11 @@ def run(args: argparse.Namespace) -> int:
     if is_weight_file(args.file):
         if args.preset is not None:
             raise A2VISError(f"--preset {args.preset}: {args.file} is a weight file of ours and knows its own network")
-        model, config = load_weights(args.file)
+        model, config = load_weights(args.file, parse_changes(args.set))
     elif args.preset is None:
         raise A2VISError(f"{args.file}: does not say which network it is for; add --preset")
     else:
-        config = load_config(args.preset, args.variant)
+        config = network_config(args)
         model = build_model(config)
         print(import_checkpoint(model, args.file).summary())
     if args.favour_objects:

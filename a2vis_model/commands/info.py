@@ -5,38 +5,26 @@ import json
 from typing import Any
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..config import ModelConfig, load_config
-from ..modeling import FrameFeatures, VideoNetwork, build_model
-
-# The parts as the flop counter names them, by class, in the order a frame meets them.
-_FRAME_PARTS = {
-    "backbone": "Detector.backbone",
-    "pixel decoder": "Detector.pixel_decoder",
-    "frame decoder": "Detector.frame_decoder",
-    "amodal feature extraction": "AmodalFeatureExtraction",
-}
-_CLIP_PARTS = {
-    "instance prototypes": "InstancePrototypes",
-    "prototype update": "PrototypeUpdate",
-    "visible mask head": "VisibleMaskHead",
-    "SAMH": "SAMH",
-    "classification head": "ClassificationHead",
-}
+from ..compat import fake_tensors
+from ..config import ModelConfig
+from ..modeling import FrameFeatures, FrameQueryTracker, VideoNetwork, build_model
+from ..profiling import NETWORK_PARTS
+from .arguments import add_set_argument, network_config
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("--preset", default="onboard", help="name or YAML file (default: %(default)s)")
     parser.add_argument("--variant", default="a2vis", help="variant of the network (default: %(default)s)")
+    add_set_argument(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the description."""
-    description = describe(load_config(args.preset, args.variant))
+    description = describe(network_config(args))
     print(json.dumps(description, indent=2) if args.json else _text(description))
     return 0
 
@@ -47,15 +35,17 @@ def describe(config: ModelConfig) -> dict[str, Any]:
     A frame costs `frame` once, and `clip` whenever a clip is decoded: at every frame with stride 1, at every
     third with stride 3.
     """
-    with FakeTensorMode():
+    with fake_tensors():
         model = build_model(config).eval().requires_grad_(False)
+        if isinstance(model, FrameQueryTracker):
+            model.match = False  # which needs values, and multiplies no matrices
         images = torch.zeros(1, config.clip_length, 3, config.input_height, config.input_width)
         with FlopCounterMode(display=False) as frame_counter:
             model.extract(images[:, :1])
         features = model.extract(images)
         with FlopCounterMode(display=False) as clip_counter:
             model.step(features, model.initial_state())
-    frame, clip = _parts(frame_counter, _FRAME_PARTS), _parts(clip_counter, _CLIP_PARTS)
+    frame, clip = _parts(frame_counter, model), _parts(clip_counter, model)
     frame_total, clip_total = frame_counter.get_total_flops() / 1e9, clip_counter.get_total_flops() / 1e9
     return {
         "name": config.name,
@@ -83,10 +73,21 @@ def _parameters(model: VideoNetwork) -> dict[str, int]:
     return parts
 
 
-def _parts(counter: FlopCounterMode, parts: dict[str, str]) -> dict[str, float]:
+def _parts(counter: FlopCounterMode, model: VideoNetwork) -> dict[str, float]:
+    """GFLOP of each part that was run, and of the rest."""
     counts = {name: sum(by_operation.values()) / 1e9 for name, by_operation in counter.get_flop_counts().items()}
-    found = {label: counts[name] for label, name in parts.items() if name in counts}
+    names = {label: _counted_as(model, path) for label, path in NETWORK_PARTS.items()}
+    found = {label: counts[name] for label, name in names.items() if name in counts}
     return {**found, "other": counter.get_total_flops() / 1e9 - sum(found.values())}
+
+
+def _counted_as(model: VideoNetwork, path: str) -> str:
+    """The flop counter's name of a submodule: it begins with the class of whatever was called first."""
+    first, _, inside = path.partition(".")
+    if first == "detector":
+        return f"{type(model.detector).__name__}.{inside}"
+    part = dict(model.named_modules()).get(path)
+    return "" if part is None else type(part).__name__
 
 
 def _shapes(features: FrameFeatures) -> dict[str, list[int]]:

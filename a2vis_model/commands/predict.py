@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from ..config import parse_changes
+from ..devices import choose_device
 from ..errors import A2VISError
 from ..files.atomic import write_text
 from ..files.video_io import DamageLog, VideoInput, VideoWriter
@@ -22,7 +24,13 @@ from ..tracking.overlay import draw_overlay
 from ..tracking.results import TrackCollector
 from ..tracking.streaming import FrameResult, StreamingTracker
 from ..weights import load_weights
-from .arguments import add_backend_arguments, add_weights_argument, backend_from, choose_device, resize
+from .arguments import (
+    add_backend_arguments,
+    add_set_argument,
+    add_weights_argument,
+    backend_from,
+    resize,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", help="video file, or folder of images in the order of the numbers in their names")
     parser.add_argument("--output", required=True, help="folder for tracks.json and overlay.mp4")
     add_weights_argument(parser)
+    add_set_argument(parser)
     parser.add_argument("--stride", type=int, default=1, help="frames between clips (default: %(default)s)")
     parser.add_argument("--size", help="WIDTHxHEIGHT of the network's input (default: as in the weight file)")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")
@@ -41,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Track the video and write the results."""
-    model, config = load_weights(args.weights)
+    model, config = load_weights(args.weights, parse_changes(args.set))
     if args.stride < 1 or args.stride > config.clip_length:
         raise A2VISError(f"--stride {args.stride}: choose 1 to {config.clip_length}, the clip length")
     if args.size:

@@ -15,7 +15,7 @@ from typing import cast, get_args
 import cv2
 from tqdm import tqdm
 
-from ..data.problems import ProblemLog, logger
+from ..data.problems import ProblemLog, quiet_loaders
 from ..errors import A2VISError
 from ..machine import cores
 from ..render import composed_world
@@ -25,6 +25,7 @@ from ..render.cutouts import Pictures, load_pictures
 from ..render.fishbowl_writer import remove_partial_clips, write_clip
 from ..render.worlds import World, check_arguments, check_size, clip_seed, render_clip
 from ..workers import worker_pool
+from .sizes import parse_size
 
 
 @dataclass(frozen=True)
@@ -81,12 +82,8 @@ class _Job:
 @lru_cache(maxsize=1)
 def _pictures(cutouts: Path, backgrounds: Path) -> Pictures:
     """The pictures of a process; what is wrong with them the command has said."""
-    level = logger.level
-    logger.setLevel("ERROR")
-    try:
+    with quiet_loaders():
         return load_pictures(cutouts, backgrounds, ProblemLog())
-    finally:
-        logger.setLevel(level)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -104,21 +101,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--backgrounds", type=Path, metavar="DIR", help="composed: photographs without such things")
     parser.add_argument("--frames", type=int, default=128, help="frames a clip (128)")
-    parser.add_argument("--size", type=parse_size, default=(480, 320), metavar="WxH", help="pixels (480x320)")
+    parser.add_argument("--size", default="480x320", metavar="WIDTHxHEIGHT", help="pixels (%(default)s)")
     parser.add_argument("--workers", type=int, default=cores(), help="processes (as many as there are cores)")
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """``480x320`` as (width, height)."""
-    width, cross, height = text.lower().partition("x")
-    if not (cross and width.isdigit() and height.isdigit()):
-        raise argparse.ArgumentTypeError(f"size is {text!r}; give it as WIDTHxHEIGHT, such as 480x320")
-    return int(width), int(height)
 
 
 def run(args: argparse.Namespace) -> int:
     """Renders the clips that ``args.output`` does not hold yet; returns the exit status."""
-    width, height = args.size
+    width, height = parse_size(args.size)
     folders = _folders(args)
     if folders is None:
         check_arguments(world=args.world, seed=args.seed, frames=args.frames, height=height, width=width)

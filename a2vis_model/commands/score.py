@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..data.problems import DataError, ProblemLog
+from ..data.problems import DataError, ProblemLog, quiet_loaders
 from ..errors import A2VISError
 from ..evaluation.files import TRACK_FORMATS, Comparison, open_comparison
 from ..evaluation.mot_text import BENCHMARKS
 from ..evaluation.plots import FrameReader, write_plots
 from ..evaluation.provenance import data_hash, provenance
 from ..evaluation.report import markdown
-from ..evaluation.scoring import Results, curves_of, quiet_loaders, results_of, score_videos
+from ..evaluation.scoring import Results, curves_of, results_of, score_videos
 from ..evaluation.settings import ScoreSettings, add_settings, settings_from
 from ..evaluation.video_score import VideoScore
 from ..files.atomic import write_text

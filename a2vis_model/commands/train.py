@@ -14,9 +14,10 @@ from typing import Any, get_args
 import torch
 
 from ..calibration import favour_objects
-from ..config import ModelConfig, load_config, preset_names, variant_names
+from ..config import ModelConfig, change_config, load_config, parse_changes, preset_names, variant_names
 from ..data.labels import LABELS_HELP, LabelRules
 from ..data.problems import DataError
+from ..devices import choose_device
 from ..errors import A2VISError, ConfigError
 from ..machine import cores
 from ..modeling import VideoNetwork, build_model
@@ -79,6 +80,13 @@ def _add_stage_arguments(parser: argparse.ArgumentParser) -> None:
     add("--preset", help=f"{', '.join(preset_names())}, or a YAML file")
     add("--variant", default="a2vis", help=f"one of {', '.join(variant_names())} (%(default)s)")
     add("--classes", metavar="A,B,...", help="class names, if not the preset's")
+    add(
+        "--set",
+        nargs="+",
+        action="extend",
+        metavar="KEY=VALUE",
+        help="other values than the preset's, such as samh.key_stride=8",
+    )
     add(
         "--init",
         metavar="NAME|FILE",
@@ -324,7 +332,8 @@ def _names() -> str:
 
 
 def _model_config(args: argparse.Namespace) -> ModelConfig:
-    return load_config(args.preset, args.variant, **_overrides(args))
+    config = load_config(args.preset, args.variant, **_overrides(args))
+    return change_config(config, parse_changes(args.set or ()))
 
 
 def _origin(args: argparse.Namespace) -> dict[str, Any]:
@@ -447,16 +456,12 @@ def _overrides(args: argparse.Namespace) -> dict[str, Sequence[str]]:
 
 
 def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        raise A2VISError("--device cuda: PyTorch finds no GPU; use --device cpu, or install PyTorch with CUDA")
-    if name not in ("cpu", "cuda"):
-        raise A2VISError(f"--device {name}: choose auto, cpu or cuda")
-    if name == "cuda":
+    """The device of `--device`; of several processes on a machine each has its own GPU."""
+    device = choose_device(name)
+    if device.type == "cuda":
         torch.cuda.set_device(distributed.local_rank())
         return torch.device("cuda", distributed.local_rank())
-    return torch.device(name)
+    return device
 
 
 def _default_workers() -> int:

@@ -52,6 +52,17 @@ def find_layout(path: str | Path) -> Layout | None:
     return find_layout(inner[0]) if len(inner) == 1 else None
 
 
+def holds_splits(path: Path) -> bool:
+    """Whether a folder is a split, or holds splits; the loader then says which to name."""
+    return path.is_dir() and any(find_layout(folder) is not None for folder in (path, *path.iterdir()))
+
+
+def folders_beside(path: Path) -> list[Path]:
+    """The folders of objects and of frames that an un-merged split has."""
+    layout = find_layout(path)
+    return [] if layout is None else [folder for folder in (layout.objects, layout.frames) if folder is not None]
+
+
 def open_fishbowl(
     path: str | Path, classes: Sequence[str] | None = None, *, problems: ProblemLog | None = None
 ) -> FishbowlDataset:

@@ -2,19 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from .amodal_coco import open_amodal_coco
 from .annotation_file import find_annotations
 from .dataset import Dataset
-from .fishbowl import find_layout, open_fishbowl
+from .fishbowl import folders_beside, holds_splits, open_fishbowl
 from .json_file import read_json
 from .problems import DataError, DataProblem, ProblemLog
 from .sailvos import open_sailvos, scene_folders
 from .ytvis import open_ytvis
 
-FORMATS = ("auto", "fishbowl", "sailvos", "ytvis", "coco")  # ytvis: OVIS too; coco: amodal COCO
+
+@dataclass(frozen=True)
+class DataFormat:
+    """A layout of data sets on disk."""
+
+    open: Callable[..., Dataset]
+    """Opens one, see `open_ytvis` for its arguments; where there is no `lists`, `open_fishbowl`."""
+    folder: Callable[[Path], bool] | None = None
+    """Recognises a folder; None where there is always a JSON file."""
+    lists: tuple[str, ...] = ()
+    """The lists that its JSON file has of "images" and "videos"; none where there is no such file."""
+    beside: Callable[[Path], Sequence[Path]] = lambda path: ()
+    """Further folders that are read with the one that is named."""
+
+
+DATA_FORMATS = {
+    "fishbowl": DataFormat(open_fishbowl, folder=holds_splits, beside=folders_beside),
+    "sailvos": DataFormat(open_sailvos, folder=lambda path: bool(scene_folders(path)), lists=("images", "videos")),
+    "ytvis": DataFormat(open_ytvis, lists=("videos",)),
+    "coco": DataFormat(open_amodal_coco, lists=("images",)),
+}
+"""By name. "ytvis" is OVIS too, "coco" amodal COCO. A new format is a line here and its module."""
+FORMATS = ("auto", *DATA_FORMATS)
+"""What may be named."""
 
 
 def open_dataset(
@@ -36,30 +60,34 @@ def open_dataset(
     """
     document: object = None
     if format == "auto":
-        format, document = _sniff(Path(path))
-    if format == "fishbowl":
-        return open_fishbowl(path, classes, problems=problems)
-    open_file = {"sailvos": open_sailvos, "ytvis": open_ytvis, "coco": open_amodal_coco}.get(format)
-    if open_file is None:
+        format, document = _recognise(Path(path))
+    found = DATA_FORMATS.get(format)
+    if found is None:
         raise DataError(
             DataProblem(str(path), "data set", f"unknown format {format!r}; there are {', '.join(FORMATS)}")
         )
-    return open_file(path, classes, images=images, problems=problems, document=document, labels=labels)
+    if not found.lists:
+        return found.open(path, classes, problems=problems)
+    return found.open(path, classes, images=images, problems=problems, document=document, labels=labels)
 
 
-def _sniff(path: Path) -> tuple[str, object]:
+def paths_beside(path: Path, format: str) -> list[Path]:
+    """Folders outside the one that is named which a data set of this format, or of any for "auto", also reads."""
+    candidates = DATA_FORMATS.values() if format == "auto" else [DATA_FORMATS[format]]
+    return [folder for candidate in candidates for folder in candidate.beside(path)]
+
+
+def _recognise(path: Path) -> tuple[str, object]:
     """The format and, if it had to be read, the document of a JSON file."""
     if not path.exists():
         raise DataError(DataProblem(str(path), "data set", "does not exist"))
-    # A folder of FISHBOWL splits is left to the loader, which says what to name instead.
-    if path.is_dir() and (find_layout(path) or any(find_layout(child) for child in path.iterdir())):
-        return "fishbowl", None
-    if scene_folders(path):
-        return "sailvos", None
+    for name, candidate in DATA_FORMATS.items():
+        if candidate.folder is not None and candidate.folder(path):
+            return name, None
     file = find_annotations(path)
     document = read_json(file)
-    found = {key for key in ("videos", "images") if isinstance(document, dict) and document.get(key)}
-    formats = {("images",): "coco", ("videos",): "ytvis", ("images", "videos"): "sailvos"}
-    if tuple(sorted(found)) not in formats:
-        raise DataError(DataProblem(str(file), "file", "lists neither videos nor images"))
-    return formats[tuple(sorted(found))], document
+    lists = tuple(key for key in ("images", "videos") if isinstance(document, dict) and document.get(key))
+    for name, candidate in DATA_FORMATS.items():
+        if lists and candidate.lists == lists:
+            return name, document
+    raise DataError(DataProblem(str(file), "file", "lists neither videos nor images"))

@@ -12,17 +12,20 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-import av
 import cv2
 import numpy as np
-from av.container import InputContainer
-from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from ..errors import VideoError
+from ..extras import optional_packages
 from ..files.images import MAX_SIDE, ImageFileError, read_image
 from ..files.videos import is_packet_damaged, open_video, upright_pixels
 from .problems import DataError, DataProblem, RecordError
+
+with optional_packages():
+    import av
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
 
 Frames = NDArray[np.uint8]
 

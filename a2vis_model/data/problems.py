@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from ..errors import A2VISError, printable
+from ..errors import A2VISError, RecordError, printable
 
 logger = logging.getLogger(__name__)
 
@@ -37,10 +37,6 @@ class DataError(A2VISError):
         cause = self.args[0]
         # A loader process rebuilds its exceptions from their text alone.
         return cause if isinstance(cause, DataProblem) else DataProblem("?", "?", str(cause))
-
-
-class RecordError(ValueError):
-    """Says what is wrong with a record; whoever knows the file and the record's name adds them."""
 
 
 class ProblemLog:
@@ -75,3 +71,14 @@ class ProblemLog:
             self.report(error.problem)
         except RecordError as error:
             self.report(DataProblem(file, record, str(error)))
+
+
+@contextmanager
+def quiet_loaders() -> Iterator[None]:
+    """Keep back the warnings that loaders log, for whoever names all problems at the end."""
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -11,21 +11,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from trackeval.metrics.track_map import TrackMAP
+
+from .compat import PrecomputedTrackMAP
 
 IOU_THRESHOLDS = np.arange(0.5, 0.96, 0.05)
 RECALL_POINTS = np.linspace(0, 1, 101)
 
 ClassMatches = dict[str, Any]
 """What TrackEval remembers of a video and class."""
-
-
-class _Accumulator(TrackMAP):
-    """TrackEval's metric on overlaps that are computed already, for all pairs of a video at once."""
-
-    @staticmethod
-    def _compute_track_ious(dt: Any, gt: Any, iou_function: str = "mask", boxformat: str = "") -> Any:
-        return np.asarray(dt).reshape(len(dt), len(gt))
 
 
 class Curve(NamedTuple):
@@ -113,8 +106,8 @@ def summarise(
     return {key: None if value < 0 else float(value) for key, value in values.items()}
 
 
-def _accumulator(max_tracks: int) -> _Accumulator:
-    return _Accumulator(
+def _accumulator(max_tracks: int) -> PrecomputedTrackMAP:
+    return PrecomputedTrackMAP(
         {
             "USE_AREA_RANGES": False,
             "USE_TIME_RANGES": False,

@@ -14,7 +14,7 @@ import torch
 
 from ..config import ModelConfig
 from ..data import VideoRecord
-from ..errors import A2VISError
+from ..extras import optional_packages
 from ..masks.region import RegionMask
 from ..modeling import ClipPrediction, StreamNetwork, VideoNetwork
 from ..preprocessing import FrameTransform
@@ -109,11 +109,9 @@ def _track_boxes(
 
 def _box_tracker(system: System) -> Any:
     """A function from masks and scores of a frame to pairs (index of the mask, ID of its track)."""
-    try:
+    with optional_packages():
         import supervision
         from trackers import ByteTrackTracker, SORTTracker
-    except ImportError as error:
-        raise A2VISError(f"system {system!r} needs the package 'trackers' ({error}); pip install trackers") from error
     tracker = SORTTracker() if system == "sort" else ByteTrackTracker()
 
     def follow(masks: list[RegionMask], scores: Any) -> list[tuple[int, int]]:

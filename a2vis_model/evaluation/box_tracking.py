@@ -8,11 +8,14 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
-from trackeval.metrics import CLEAR, HOTA, Identity
 
-from . import run_lengths
+from ..extras import optional_packages
+from ..masks import coco
 from .instances import Masks, Role
 from .overlaps import FrameOverlap
+
+with optional_packages():
+    from trackeval.metrics import CLEAR, HOTA, Identity
 
 MATCH_IOU = 0.5
 """An object and a prediction that overlap less are different things to CLEAR MOT, IDF1 and the timeline."""
@@ -170,7 +173,7 @@ def regions_of(
     inside: list[NDArray[np.bool_]] = []
     for t, (region, frame) in enumerate(zip(regions, frames, strict=True)):
         masks = [mask for i in frame.predictions if (mask := predictions[i][t]) is not None]
-        share = run_lengths.iou(masks, [region] if region else [], over_first=True)
+        share = coco.iou(masks, [region] if region else [], over_first=True)
         inside.append(np.asarray((share > 0.5 + _EPSILON).any(axis=1), np.bool_))
     return inside
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from . import run_lengths
+from ..masks import coco
 from .instances import Masks, mask_areas
 from .overlaps import FrameOverlap, MaskOverlap
 
@@ -125,7 +125,7 @@ def score_hidden_part(
                 score.either += int(hidden[t])
                 continue
             area, common = int(overlap.prediction_areas[p, t]), _common(iou[g, t], overlap, g, p, t)
-            on_visible = 0 if seen is None else int(run_lengths.areas([run_lengths.intersection([guess, seen])])[0])
+            on_visible = 0 if seen is None else int(coco.areas([coco.intersection([guess, seen])])[0])
             inside = max(common - on_visible, 0)
             either = max(int(hidden[t]) + area - on_visible - inside, 1)
             score.found += 1

@@ -11,17 +11,20 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 from tqdm import tqdm
 
 from ..config import ModelConfig
 from ..data import Dataset
 from ..data.problems import DataError
+from ..extras import optional_packages
+from ..masks.coco import areas, boxes, encode
 from ..modeling import ClipPrediction, VideoNetwork
 from ..preprocessing import FrameTransform
 from ..tracking.observations import FrameReader
-from .run_lengths import areas, boxes, encode
+
+with optional_packages():
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
 
 DETECTIONS = 100
 """Detections of an image that are counted, as COCO counts them."""

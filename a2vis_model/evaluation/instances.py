@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.problems import ProblemLog
-from . import run_lengths
-from .run_lengths import Rle
+from ..masks import coco
+from ..masks.coco import Rle
 
 Kind = Literal["visible", "amodal"]
 KINDS: tuple[Kind, ...] = ("visible", "amodal")
@@ -103,7 +103,7 @@ def mask_areas(masks: Masks) -> NDArray[np.int64]:
     areas = np.zeros(len(masks), np.int64)
     present = {t: mask for t, mask in enumerate(masks) if mask is not None}
     if present:
-        areas[list(present)] = run_lengths.areas(list(present.values()))
+        areas[list(present)] = coco.areas(list(present.values()))
     return areas
 
 
@@ -112,7 +112,7 @@ def mask_boxes(masks: Masks) -> NDArray[np.float64]:
     boxes = np.full((len(masks), 4), np.nan)
     present = {t: mask for t, mask in enumerate(masks) if mask is not None}
     if present:
-        boxes[list(present)] = run_lengths.boxes(list(present.values()))
+        boxes[list(present)] = coco.boxes(list(present.values()))
         boxes[boxes[:, 2] <= 0] = np.nan
     return boxes
 

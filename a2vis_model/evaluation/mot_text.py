@@ -15,15 +15,14 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from ..data.masks import RleMask
 from ..data.problems import DataError, DataProblem, ProblemLog, RecordError
 from ..files.atomic import write_text
 from ..files.images import MAX_SIDE, visible_files
 from ..files.regular import read_regular
-from . import run_lengths
+from ..masks import coco
+from ..masks.coco import Rle, RleMask
 from .instances import Kind, Role, Track, VideoInfo, VideoTracks, mask_areas, track_boxes
 from .occlusion import occlusion_of
-from .run_lengths import Rle
 from .youtube_vis import MAX_LENGTH
 
 Benchmark = Literal["MOT15", "MOT16", "MOT17", "MOT20"]
@@ -157,7 +156,7 @@ class TextTracks:
                 if track[frame] is not None:
                     raise RecordError(f"id {int(number)} is in frame {frame + 1} already")
                 track[frame] = rle
-        ignored = [run_lengths.union(regions[t]) if t in regions else None for t in range(video.length)]
+        ignored = [coco.union(regions[t]) if t in regions else None for t in range(video.length)]
         return VideoTracks(
             video,
             [Track(track_id=number, class_id=c, visible=track) for (number, c), track in masks.items()],
@@ -212,7 +211,7 @@ def write_mots(folder: str | Path, video: VideoInfo, tracks: Iterable[Track], *,
             free = None if mask is None else _without(mask, covered.get(t))
             if mask is None or free is None:
                 continue
-            covered[t] = run_lengths.union([covered[t], free]) if t in covered else free
+            covered[t] = coco.union([covered[t], free]) if t in covered else free
             height, width = mask["size"]
             class_id = track.class_id + (track.class_id >= _IGNORE_CLASS)
             text = f"{t + 1} {track.track_id} {class_id} {height} {width} {free['counts'].decode()}\n"
@@ -234,8 +233,8 @@ def _without(mask: Rle, covered: Rle | None) -> Rle | None:
     """The part of a mask outside of another; None when nothing is left."""
     if covered is None:
         return mask if mask_areas([mask])[0] else None
-    pixels = run_lengths.decode(mask) & ~run_lengths.decode(covered)
-    return run_lengths.encode(pixels) if pixels.any() else None
+    pixels = coco.decode(mask) & ~coco.decode(covered)
+    return coco.encode(pixels) if pixels.any() else None
 
 
 def _find_files(path: Path) -> dict[str, Path]:
@@ -328,7 +327,7 @@ def _claim(covered: dict[int, Rle], frame: int, rle: Rle) -> None:
         before = covered[frame]
         if before["size"] != rle["size"]:
             raise RecordError(f"size {rle['size']} where other masks of frame {frame + 1} have {before['size']}")
-        if run_lengths.areas([run_lengths.intersection([before, rle])])[0]:
+        if coco.areas([coco.intersection([before, rle])])[0]:
             raise RecordError(f"overlaps another mask of frame {frame + 1}")
-        rle = run_lengths.union([before, rle])
+        rle = coco.union([before, rle])
     covered[frame] = rle

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from . import run_lengths
+from ..masks import coco
 from .instances import Masks, mask_areas
 
 
@@ -46,7 +46,7 @@ def compare_masks(objects: Sequence[Masks], predictions: Sequence[Masks], length
         wanted = {i: mask for i, masks in enumerate(objects) if (mask := masks[t]) is not None}
         found = {i: mask for i, masks in enumerate(predictions) if (mask := masks[t]) is not None}
         g, p = np.array(list(wanted), np.intp), np.array(list(found), np.intp)
-        iou = run_lengths.iou(list(wanted.values()), list(found.values()))
+        iou = coco.iou(list(wanted.values()), list(found.values()))
         # pycocotools gives the ratio alone; the pixels it was made from are whole numbers.
         pixels = object_areas[g, t][:, None] + prediction_areas[p, t]
         common[p[:, None], g] += np.rint(iou * pixels / (1 + iou)).astype(np.int64).T

@@ -9,17 +9,20 @@ from typing import Any
 
 import cv2
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from ..extras import optional_packages
 from ..files.atomic import replacing, write_bytes
+from ..masks import coco
 from ..tracking.overlay import track_colour
-from . import run_lengths
 from .files import Comparison
 from .instances import Track, VideoInfo, track_boxes
 from .occlusion import start_when_seen
 from .video_score import Timeline, VideoScore
+
+with optional_packages():
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
 
 Image = NDArray[np.uint8]
 FrameReader = Callable[[VideoInfo, int], Image]
@@ -87,10 +90,10 @@ def _draw(image: Image, track: Track | None, frame: int) -> Image:
     visible = None if track.visible is None else track.visible[frame]
     amodal = None if track.amodal is None else track.amodal[frame]
     if visible is not None:
-        inside = run_lengths.decode(visible)
+        inside = coco.decode(visible)
         canvas[inside] = (0.5 * canvas[inside] + 0.5 * np.asarray(colour)).astype(np.uint8)
     if amodal is not None:
-        pixels = run_lengths.decode(amodal).astype(np.uint8)
+        pixels = coco.decode(amodal).astype(np.uint8)
         contours, _ = cv2.findContours(pixels, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(canvas, contours, -1, colour, 1, cv2.LINE_AA)
     boxes = track_boxes(track, "amodal" if amodal is not None else "visible")

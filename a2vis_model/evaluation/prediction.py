@@ -15,7 +15,7 @@ from torch import Tensor
 from ..config import ModelConfig
 from ..data import VideoRecord
 from ..errors import A2VISError
-from ..modeling import ClipPrediction, ClipState, FrameFeatures, StreamNetwork, concatenate
+from ..modeling import ClipPrediction, ClipWindow, FrameFeatures, StreamNetwork
 from ..preprocessing import FrameTransform, Placement
 from ..tracking.observations import FrameReader
 from ..tracking.results import TrackCollector
@@ -68,7 +68,7 @@ def predict_video(
     Raises:
         A2VISError: for a video that an offline variant cannot take at once.
     """
-    if config.association in ("offline", "joint") and video.length > OFFLINE_FRAMES:
+    if config.offline and video.length > OFFLINE_FRAMES:
         raise A2VISError(
             f"video {video.name}: {video.length} frames, and {config.name} takes {OFFLINE_FRAMES} at once; "
             "cut the video, or choose an online variant"
@@ -126,7 +126,8 @@ def frames_of(video: VideoRecord) -> Iterator[NDArray[np.uint8]]:
 
 class RankedSlots:
     """Every slot of a network through a whole video, as the paper evaluates: clip after clip of new frames, no
-    thresholds, no slot used twice.
+    thresholds, no slot used twice. The last clip of a video is its last N_c frames, also where the clip before it has
+    decided some of them, see `ClipWindow`.
 
     Args:
         model: the network.
@@ -137,12 +138,10 @@ class RankedSlots:
     def __init__(self, model: StreamNetwork, config: ModelConfig, settings: PredictionSettings) -> None:
         self._model = model
         self._settings = settings
-        offline = config.association in ("offline", "joint")
-        self._offline = offline
-        self._clip = OFFLINE_FRAMES if offline else config.clip_length
+        self._clip = OFFLINE_FRAMES if config.offline else config.clip_length
+        self._window = ClipWindow(model, config)
         self._reader = FrameReader.on(model.device)
-        self._waiting: list[tuple[FrameFeatures, Placement]] = []
-        self._state: ClipState | None = None
+        self._waiting: list[Placement] = []
         self._seen = np.zeros(model.slots, np.bool_)
         self._probabilities: list[NDArray[np.float32]] = []
         self._masks: dict[Kind, list[dict[int, Record]]] = {"visible": [], "amodal": []}
@@ -153,7 +152,8 @@ class RankedSlots:
 
     def push(self, features: FrameFeatures, place: Placement) -> None:
         """Take the features of the next frame."""
-        self._waiting.append((features, place))
+        self._window.push(features)
+        self._waiting.append(place)
         if len(self._waiting) == self._clip:
             self._decode()
 
@@ -186,13 +186,9 @@ class RankedSlots:
 
     @torch.inference_mode()
     def _decode(self) -> None:
-        window = [features for features, _ in self._waiting]
-        if not self._offline:
-            window += [window[-1]] * (self._clip - len(window))  # the repeats are left out below
-        state = self._model.initial_state() if self._state is None else self._state
-        prediction, self._state = self._model.step(concatenate(window), state)
+        prediction, decided = self._window.decode()
         self._probabilities.append(prediction.classes[0].float().softmax(dim=-1)[:, :-1].cpu().numpy())
-        for t, (_, place) in enumerate(self._waiting):
+        for t, place in zip(decided, self._waiting, strict=True):
             self._take(prediction, t, place)
         self._waiting.clear()
 

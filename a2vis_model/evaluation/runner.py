@@ -15,16 +15,16 @@ import torch
 from tqdm import tqdm
 
 from ..backends import Backend, BackendName, Precision, prepare_backend
-from ..config import ModelConfig, load_config
+from ..config import ModelConfig, change_config, load_config, parse_changes
 from ..data import Dataset, VideoRecord, open_dataset
-from ..data.fishbowl import find_layout
+from ..data.formats import paths_beside
 from ..data.labels import LABELS_FILE, labels_file
-from ..data.masks import RleMask
-from ..data.problems import DataError, DataProblem, ProblemLog, RecordError
+from ..data.problems import DataError, DataProblem, ProblemLog, RecordError, quiet_loaders
 from ..data.video import MaskTrack
 from ..errors import A2VISError
 from ..files.atomic import replacing
 from ..machine import code_hash, file_hash, processor_name
+from ..masks.coco import RleMask, encode
 from ..modeling import VideoNetwork, build_model, freeze
 from ..shipped import DEFAULT_WEIGHTS, find_weights
 from ..weights import load_weights, read_config
@@ -34,8 +34,6 @@ from .instances import Rle, Track, VideoInfo
 from .plots import FrameReader, Image
 from .prediction import PredictionSettings
 from .provenance import data_hash
-from .run_lengths import encode
-from .scoring import quiet_loaders
 from .youtube_vis import ground_truth_document, ground_truth_record, write_json
 
 TRUTH, RANKED, TRACKED = "ground_truth.json", "predictions.json", "tracks.json"
@@ -54,6 +52,8 @@ class ModelSource:
     """Preset of a network without training."""
     variant: str | None = None
     """Variant of a network without training; where there are weights, the variant that they must hold."""
+    changes: tuple[str, ...] = ()
+    """Values to use instead of the preset's or the weights', such as "samh.key_stride=8"."""
 
     @property
     def file(self) -> Path | None:
@@ -64,18 +64,18 @@ class ModelSource:
         """The network's configuration."""
         file = self.file
         if file is None:
-            return load_config(self.preset, self.variant or "a2vis")
+            return change_config(load_config(self.preset, self.variant or "a2vis"), parse_changes(self.changes))
         config = read_config(file)
         found = config.name.partition("/")[2] or "a2vis"
         if self.variant is not None and self.variant != found:
             raise A2VISError(f"--variant {self.variant}: {file} holds the variant {found}; leave --variant out")
-        return config
+        return change_config(config, parse_changes(self.changes))
 
     def load(self) -> tuple[VideoNetwork, ModelConfig]:
         """The network and its configuration."""
         file = self.file
         if file is not None:
-            return load_weights(file)
+            return load_weights(file, parse_changes(self.changes))
         torch.manual_seed(0)
         config = self.config()
         return build_model(config), config
@@ -108,11 +108,9 @@ class Evaluation:
         return data_hash(self._data_folders())
 
     def _data_folders(self) -> list[Path]:
-        """With the folders that un-merged FISHBOWL has beside the one that is named, and what is said about its
-        labels."""
+        """With the folders that some formats have beside the one that is named, and what is said about its labels."""
         root = Path(self.data)
-        layout = find_layout(root) if self.format in ("auto", "fishbowl") else None
-        beside = () if layout is None else (layout.objects, layout.frames)
+        beside = paths_beside(root, self.format)
         labels = root.parent / LABELS_FILE if self.labels is None else labels_file(self.labels)
         others = [*beside, labels if labels.is_file() else None]
         return [root, *(path for path in others if path and not path.is_relative_to(root))]
@@ -128,6 +126,7 @@ class Evaluation:
             "code": code_hash(),
             "weights": None if file is None else file_hash(file),
             "source": asdict(self.source) if file is None else None,
+            "changes": self.source.changes,
             "data": data_hash(self._data_folders(), times=True),
             "images": self.images and [str(Path(self.images).resolve()), data_hash([self.images], times=True)],
             "format": self.format,

@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import as_completed
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from ..data.problems import DataError, DataProblem, ProblemLog
+from ..data.problems import DataError, DataProblem, ProblemLog, quiet_loaders
 from ..data.problems import logger as data_logger
 from ..workers import worker_pool
 from .average_precision import RECALL_POINTS, ClassMatches, accumulate, summarise
@@ -105,17 +104,6 @@ def curves_of(scores: Sequence[VideoScore], scope: Scope, settings: ScoreSetting
         values = [float(value) if count else None for value, count in zip(mean, hidden.amodal_frames, strict=True)]
         curves["occlusion"] = {"IoU": values, "object_frames": hidden.amodal_frames.tolist()}
     return curves
-
-
-@contextmanager
-def quiet_loaders() -> Iterator[None]:
-    """Keeps the warnings back that the loaders log; the commands list all problems at the end."""
-    level = data_logger.level
-    data_logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        data_logger.setLevel(level)
 
 
 @dataclass(frozen=True)

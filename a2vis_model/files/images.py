@@ -10,10 +10,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
-from PIL.TiffImagePlugin import TiffImageFile
 
+from ..extras import optional_packages
 from .regular import read_regular
+
+with optional_packages():
+    from PIL import Image
+    from PIL.TiffImagePlugin import TiffImageFile
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 MAX_SIDE = 16384

@@ -9,15 +9,18 @@ from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 
-import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import VideoError
+from ..extras import optional_packages
 from .atomic import replacing
 from .images import IMAGE_SUFFIXES, ImageFileError, frame_files, read_image
 from .videos import decode_packets, is_packet_damaged, open_video, upright_pixels
+
+with optional_packages():
+    import av
 
 DEFAULT_RATE = 30.0
 """Frames per second assumed for a folder of images."""

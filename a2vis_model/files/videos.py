@@ -7,16 +7,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import av
 import numpy as np
-from av.container import InputContainer
-from av.packet import Packet
-from av.sidedata.sidedata import SideData
-from av.stream import Disposition
-from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from ..errors import VideoError
+from ..extras import optional_packages
+
+with optional_packages():
+    import av
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.sidedata.sidedata import SideData
+    from av.stream import Disposition
+    from av.video.stream import VideoStream
 
 _FORMATS = (
     "mov,matroska,avi,mpegts,mpeg,mpegvideo,h264,hevc,av1,obu,ivf,m4v,flv,asf,ogg,mxf,mjpeg,gif,apng,dv,nut,"

@@ -8,11 +8,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import CheckpointError
-from .formats import FORMATS, Format, detect_format
+from .formats import FORMATS, detect_format
 from .pixels import PIXEL_KEYS, pixels_of, read_our_pixels
 from .reading import read_checkpoint
 from .report import ImportReport
-from .rules import Translation, translate
+from .rules import Format, Translation, translate
 
 __all__ = ["FORMATS", "Format", "ImportReport", "detect_format", "import_checkpoint", "read_checkpoint"]
 

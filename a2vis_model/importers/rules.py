@@ -1,10 +1,12 @@
-"""Rules that rename, split and drop the tensors of a foreign state dict."""
+"""Rules that rename, split and drop the tensors of a foreign state dict, and how one is recognised."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from torch import Tensor
+
+from .pixels import Pixels
 
 _LEAF = r"(?P<leaf>weight|bias|running_mean|running_var)"
 
@@ -47,12 +49,54 @@ def dropped(source: str, reason: str) -> Rule:
     return Rule(source=source, reason=reason)
 
 
+COUNTER = dropped(r".*\.num_batches_tracked", "counts updates of statistics that are frozen here")
+HEAD = "classification head"
+"""Why the tensors of a classifier are dropped."""
+
+
+def conv_norm(conv: str, norm: str, target: str) -> tuple[Rule, Rule]:
+    """Rename a convolution and its norm."""
+    return module(conv, f"{target}.conv"), module(norm, f"{target}.norm")
+
+
+def block_names(depths: Sequence[int]) -> list[str]:
+    """Our names of blocks that others number from first to last."""
+    return [f"stages.{stage}.{block}" for stage, depth in enumerate(depths) for block in range(depth)]
+
+
 def under(rules: Iterable[Rule], source: str, target: str) -> tuple[Rule, ...]:
     """The same rules for a part of a larger network: prefixes, `source` without capturing groups."""
     return tuple(
         replace(rule, source=source + rule.source, targets=tuple(target + name for name in rule.targets))
         for rule in rules
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Format:
+    """A naming of weights.
+
+    Attributes:
+        name: what it is, for people.
+        marks: regular expressions, each of which matches the whole of some key.
+        absent: regular expression that matches no key, if given.
+        rules: to our names, as a video network has them.
+        pixels: that the weights were trained with where the file does not say; None where they are ours.
+    """
+
+    name: str
+    marks: tuple[str, ...]
+    absent: str = ""
+    rules: tuple[Rule, ...]
+    pixels: Pixels | None = None
+
+    def fits(self, keys: Collection[str]) -> bool:
+        """Whether a state dict with these keys is of this format."""
+
+        def occurs(pattern: str) -> bool:
+            return any(re.fullmatch(pattern, key) for key in keys)
+
+        return all(map(occurs, self.marks)) and not (self.absent and occurs(self.absent))
 
 
 @dataclass

@@ -1,76 +1,44 @@
 """Masks in image pixels: from the network's logits to run lengths inside a box, bitmaps and COCO run lengths."""
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..preprocessing import Placement
+from .box_runs import RunLengthMask, encode_image
 
 LOGIT_STRIDE = 4
 """Input pixels that a cell of the mask logits covers."""
 
 
 @dataclass(frozen=True)
-class RegionMask:
-    """A binary mask as run lengths inside its tight bounding box. An empty mask has a 0 x 0 box at (0, 0)."""
+class RegionMask(RunLengthMask):
+    """A mask that knows the size of its image."""
 
     image_height: int
     image_width: int
-    x: int
-    """Left column of the box in image pixels."""
-    y: int
-    """Top row of the box in image pixels."""
-    width: int
-    height: int
-    counts: NDArray[np.uint32]
-    """Runs over the box's pixels, row by row: outside, inside, outside, ... The first may be 0; they add up to
-    width * height."""
 
     @classmethod
-    def empty(cls, image_height: int, image_width: int) -> "RegionMask":
+    def empty(cls, image_height: int, image_width: int) -> "RegionMask":  # type: ignore[override]
         """A mask without any pixel."""
-        return cls(image_height, image_width, 0, 0, 0, 0, np.zeros(0, np.uint32))
+        return cls.of(RunLengthMask.empty(), image_height, image_width)
+
+    @classmethod
+    def of(cls, mask: RunLengthMask, image_height: int, image_width: int) -> "RegionMask":
+        """A mask of an image of that size."""
+        return cls(mask.x, mask.y, mask.width, mask.height, mask.counts, image_height, image_width)
 
     @classmethod
     def crop(cls, pixels: NDArray[np.bool_], *, x: int, y: int, image_height: int, image_width: int) -> "RegionMask":
         """The mask whose content around (x, y) is `pixels`, with a margin of any size."""
-        rows, columns = np.flatnonzero(pixels.any(axis=1)), np.flatnonzero(pixels.any(axis=0))
-        if not len(rows):
-            return cls.empty(image_height, image_width)
-        tight = pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        flat = np.ascontiguousarray(tight).ravel()
-        edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-        # A mask whose first pixel is inside starts with an empty run of outside.
-        edges = np.concatenate(([0, 0] if flat[0] else [0], edges, [flat.size]))
-        height, width = tight.shape
-        counts = np.diff(edges).astype(np.uint32)
-        return cls(image_height, image_width, x + int(columns[0]), y + int(rows[0]), width, height, counts)
-
-    @cached_property
-    def pixels(self) -> NDArray[np.bool_]:
-        """bool [height, width], the content of the box; each outer row and column holds a true pixel."""
-        inside = np.zeros(len(self.counts), np.bool_)
-        inside[1::2] = True
-        return np.repeat(inside, self.counts).reshape(self.height, self.width)
-
-    @property
-    def area(self) -> int:
-        """Number of true pixels."""
-        return int(self.counts[1::2].sum(dtype=np.int64))
-
-    @property
-    def box(self) -> tuple[int, int, int, int]:
-        """(x, y, width, height) in image pixels."""
-        return self.x, self.y, self.width, self.height
+        return cls.of(encode_image(pixels, x=x, y=y), image_height, image_width)
 
     def full(self) -> NDArray[np.bool_]:
         """The mask at the image's size, bool [image_height, image_width]."""
-        image = np.zeros((self.image_height, self.image_width), np.bool_)
-        image[self.y : self.y + self.height, self.x : self.x + self.width] = self.pixels
-        return image
+        return self.placed(self.image_height, self.image_width)
 
     def union(self, other: "RegionMask") -> "RegionMask":
         """Pixels of either mask; both are of the same image."""
@@ -86,11 +54,10 @@ class RegionMask:
 
     def coco_rle(self) -> dict[str, Any]:
         """COCO's compressed run lengths: {"size": [height, width], "counts": str}."""
-        # Here alone: what runs on a robot needs no pycocotools.
-        from pycocotools import mask as coco_mask
+        # Imported here, since what runs on a robot needs no pycocotools.
+        from .coco import encode_runs
 
-        counts: Any = coco_mask.encode(np.asfortranarray(self.full(), np.uint8))["counts"]
-        return {"size": [self.image_height, self.image_width], "counts": counts.decode("ascii")}
+        return encode_runs(self, self.image_height, self.image_width)
 
 
 @dataclass(frozen=True)

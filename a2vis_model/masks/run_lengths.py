@@ -88,11 +88,11 @@ class MaskRuns:
         if i is None:
             return RegionMask.empty(place.image_height, place.image_width)
         return RegionMask(
-            place.image_height,
-            place.image_width,
             int(self._x[i]),
             int(self._y[i]),
             int(self._width[i]),
             int(self._height[i]),
             self._runs[self._from[i] : self._to[i]],
+            place.image_height,
+            place.image_width,
         )

@@ -1,6 +1,7 @@
 """A2VIS, assembled (paper 3.2, Fig. 2)."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -9,9 +10,22 @@ from .classification_head import ClassificationHead
 from .detector import Detector, DetectorOutput
 from .features import ClipPrediction, ClipState, FrameFeatures, recycle_slots, single_mask
 from .instance_prototypes import InstancePrototypes, Prototypes
+from .predictions import (
+    SetPrediction,
+    TrackPrediction,
+    Unrolled,
+    clips_as_items,
+    interleave,
+    join_prototypes,
+    split_clips,
+)
 from .prototype_update import PrototypeGate, PrototypeUpdate
 from .samh import SAMH
 from .visible_mask_head import VisibleMaskHead
+from .warm_start import follow_queries
+
+Stage = Literal["frame", "video", "joint"]
+"""What is trained: the detector on single frames, what follows it on clips, or both on clips."""
 
 
 class VideoNetwork(nn.Module):
@@ -21,6 +35,11 @@ class VideoNetwork(nn.Module):
         detector: the frame-level detector.
         slots: number Q of objects that can be told apart at a time.
     """
+
+    stages: ClassVar[tuple[Stage, ...]] = ("frame", "video", "joint")
+    """The training stages that have something to train in this variant."""
+    frame_queries: ClassVar[bool] = True
+    """Whether the detector's queries belong to single frames; otherwise they belong to the clip."""
 
     def __init__(self, *, detector: Detector, slots: int) -> None:
         super().__init__()
@@ -62,6 +81,21 @@ class VideoNetwork(nn.Module):
         """
         return recycle_slots(self.initial_state(slots.shape[0]), state, slots)
 
+    def unroll(self, features: FrameFeatures, clips: int) -> Unrolled:
+        """Run the clips of B sequences one after the other and keep what training supervises.
+
+        Args:
+            features: of B sequences of clips · T frames.
+            clips: how many clips each sequence has.
+
+        Raises:
+            TypeError: the variant predicts frame by frame.
+        """
+        raise TypeError(f"{type(self).__name__} predicts frame by frame and has no clips to unroll")
+
+    def warm_start(self) -> None:
+        """Let the video part begin with what the detector has learned, in place; here there is no such part."""
+
 
 class PrototypeNetwork(VideoNetwork):
     """A network that models a clip's objects by instance prototypes: A2VIS, GenVIS and VITA.
@@ -95,6 +129,38 @@ class PrototypeNetwork(VideoNetwork):
             queries=output.queries[-1].unflatten(0, (batch, -1)),
             mask_features=_by_batch(self.mask_conv(output.pixels), batch),
         )
+
+    def read_answer(self, prototypes: Prototypes, features: FrameFeatures) -> ClipPrediction:
+        """Classes and masks of a clip's own prototypes, for networks whose answer they are."""
+        last = prototypes.layers[-1]
+        masks = self.visible_head(last, features.mask_features)
+        return single_mask(self.prototypes.class_head(last), masks, amodal=self.amodal)
+
+    def read_prototypes(self, prototypes: Prototypes, features: FrameFeatures, clips: int) -> SetPrediction:
+        """Classes and masks of the B · K clips' own prototypes, in every layer.
+
+        Args:
+            prototypes: of the clips, as items.
+            features: of B sequences of clips · T frames.
+            clips: how many clips K each sequence has.
+        """
+        layers = torch.stack(prototypes.layers)
+        return SetPrediction(
+            classes=self.prototypes.class_head(layers),
+            embeddings=self.visible_head.embed(layers),
+            features=clips_as_items(features.mask_features, clips),
+        )
+
+    def warm_start(self) -> None:
+        """Let the clips' prototypes read masks and classes as the detector does.
+
+        After a frame stage the detector's mask features and heads are good, and those of the video part are random;
+        with copies of the former the video part only has to learn which prototype follows what.
+        """
+        decoder = self.detector.frame_decoder
+        self.mask_conv.load_state_dict(self.detector.pixel_decoder.mask_conv.state_dict())
+        self.visible_head.embed.load_state_dict(decoder.mask_head.state_dict())
+        self.prototypes.class_head.load_state_dict(decoder.class_head.state_dict())
 
 
 def _by_batch(maps: Tensor, batch: int) -> Tensor:
@@ -225,3 +291,41 @@ class A2VIS(PrototypeNetwork):
         if not output.amodal:
             return single_mask(output.classes, output.visible, amodal=self.amodal), state
         return ClipPrediction(classes=output.classes, visible=output.visible, amodal=output.amodal[-1]), state
+
+    def unroll(self, features: FrameFeatures, clips: int) -> Unrolled:
+        prototypes = self.initial_state(len(features.mask_features)).prototypes
+        outputs: list[ClipOutput] = []
+        for clip in split_clips(features, clips):
+            outputs.append(self.decode(clip, prototypes))
+            prototypes = outputs[-1].global_prototypes
+        own = join_prototypes([output.clip_prototypes for output in outputs])
+        return Unrolled(
+            clips=self.read_prototypes(own, features, clips),
+            owners="tracks" if self.seeded else "matched",
+            tracks=_tracks(outputs),
+            prototypes=own,
+        )
+
+    def warm_start(self) -> None:
+        """Copy the detector's heads; a seeded network also begins with an answer to which prototype follows what."""
+        super().warm_start()
+        if self.samh is not None and self.samh.features.residual:
+            self.samh.mask_embed.load_state_dict(self.detector.frame_decoder.mask_head.state_dict())
+        if self.seeded:
+            follow_queries(
+                self.detector.frame_decoder,
+                self.prototypes,
+                update=self.update,
+                gate=self.gate,
+                samh=self.samh,
+                class_head=self.class_head,
+            )
+
+
+def _tracks(outputs: Sequence[ClipOutput]) -> TrackPrediction:
+    """The predictions of consecutive clips, as items."""
+    return TrackPrediction(
+        classes=interleave([output.classes for output in outputs]),
+        visible=interleave([output.visible for output in outputs]),
+        amodal=[interleave(layer) for layer in zip(*(output.amodal for output in outputs), strict=True)],
+    )

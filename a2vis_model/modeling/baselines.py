@@ -3,18 +3,20 @@
 Each predicts one kind of mask: visible ones, or amodal ones where it was trained on those ("-Amodal", paper 4.3).
 """
 
+from typing import ClassVar
+
 import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
-from .a2vis import PrototypeNetwork, VideoNetwork
+from .a2vis import PrototypeNetwork, Stage, VideoNetwork
 from .detector import Detector, DetectorOutput
 from .features import ClipPrediction, ClipState, FrameFeatures, single_mask
 from .frame_decoder import DecoderLevel
-from .instance_prototypes import InstancePrototypes
+from .instance_prototypes import InstancePrototypes, Prototypes
 from .layers import BLOCKED, mask_product
 from .position import sine_position_3d
+from .predictions import SetPrediction, Unrolled, join_prototypes, split_clips
 from .visible_mask_head import VisibleMaskHead
 
 
@@ -31,9 +33,11 @@ class VITA(PrototypeNetwork):
         return _no_state(self, batch)
 
     def step(self, features: FrameFeatures, state: ClipState) -> tuple[ClipPrediction, ClipState]:
-        prototypes = self.prototypes(features.queries).layers[-1]
-        masks = self.visible_head(prototypes, features.mask_features)
-        return single_mask(self.prototypes.class_head(prototypes), masks, amodal=self.amodal), state
+        return self.read_answer(self.prototypes(features.queries), features), state
+
+    def unroll(self, features: FrameFeatures, clips: int) -> Unrolled:
+        own = join_prototypes([self.prototypes(clip.queries) for clip in split_clips(features, clips)])
+        return Unrolled(clips=self.read_prototypes(own, features, clips), owners="matched", prototypes=own)
 
 
 class GenVIS(PrototypeNetwork):
@@ -87,17 +91,35 @@ class GenVIS(PrototypeNetwork):
         )
 
     def step(self, features: FrameFeatures, state: ClipState) -> tuple[ClipPrediction, ClipState]:
+        clip, state = self._model(features, state)
+        return self.read_answer(clip, features), state
+
+    def unroll(self, features: FrameFeatures, clips: int) -> Unrolled:
+        state = self.initial_state(len(features.mask_features))
+        if state.memory_keys is not None and state.memory_values is not None and state.memory_used is not None:
+            # More memory than clips stays empty, at the price of copying it at every clip.
+            state = state._replace(
+                memory_keys=state.memory_keys[:, :, -clips:],
+                memory_values=state.memory_values[:, :, -clips:],
+                memory_used=state.memory_used[:, :, -clips:],
+            )
+        outputs: list[Prototypes] = []
+        for clip_features in split_clips(features, clips):
+            clip, state = self._model(clip_features, state)
+            outputs.append(clip)
+        own = join_prototypes(outputs)
+        return Unrolled(clips=self.read_prototypes(own, features, clips), owners="clips", prototypes=own)
+
+    def _model(self, features: FrameFeatures, state: ClipState) -> tuple[Prototypes, ClipState]:
+        """A clip's prototypes, and the state with the clip remembered."""
         keys, values, used = state.memory_keys, state.memory_values, state.memory_used
         if keys is None or values is None or used is None:
             raise ValueError("the state holds no memory; take it from this network's initial_state()")
         recalled = self._recall(state.prototypes, keys, values, used)
         seed = state.prototypes + self.query_value(state.prototypes) + recalled
         clip = self.prototypes(features.queries, seed)
-        prototypes = clip.layers[-1]
-        masks = self.visible_head(prototypes, features.mask_features)
-        prediction = single_mask(self.prototypes.class_head(prototypes), masks, amodal=self.amodal)
-        newest = self.memory_key(prototypes).unsqueeze(2), self.memory_value(prototypes).unsqueeze(2)
-        return prediction, ClipState(
+        newest = self.memory_key(clip.layers[-1]).unsqueeze(2), self.memory_value(clip.layers[-1]).unsqueeze(2)
+        return clip, ClipState(
             prototypes=clip.raw,
             memory_keys=torch.cat((keys[:, :, 1:], newest[0]), dim=2),
             memory_values=torch.cat((values[:, :, 1:], newest[1]), dim=2),
@@ -114,6 +136,9 @@ class GenVIS(PrototypeNetwork):
 
 class Mask2FormerVIS(VideoNetwork):
     """Mask2Former for video (Cheng et al. 2021): queries attend to all frames of the video at once."""
+
+    stages: ClassVar[tuple[Stage, ...]] = ("frame", "joint")
+    frame_queries: ClassVar[bool] = False
 
     def __init__(self, *, detector: Detector, amodal: bool) -> None:
         super().__init__(detector=detector, slots=len(detector.frame_decoder.query_content))
@@ -138,7 +163,23 @@ class Mask2FormerVIS(VideoNetwork):
         return _no_state(self, batch)
 
     def step(self, features: FrameFeatures, state: ClipState) -> tuple[ClipPrediction, ClipState]:
-        decoder = self.detector.frame_decoder
+        decoder, queries = self.detector.frame_decoder, self._decode(features)[-1]
+        masks = mask_product(decoder.mask_head(queries), features.mask_features)
+        return single_mask(decoder.class_head(queries), masks, amodal=self.amodal), state
+
+    def unroll(self, features: FrameFeatures, clips: int) -> Unrolled:
+        if clips != 1:
+            raise ValueError(f"clips={clips}: this variant takes a video as one clip; give 1")
+        decoder, queries = self.detector.frame_decoder, torch.stack(self._decode(features))
+        prediction = SetPrediction(
+            classes=decoder.class_head(queries),
+            embeddings=decoder.mask_head(queries),
+            features=features.mask_features,
+        )
+        return Unrolled(clips=prediction, owners="matched")
+
+    def _decode(self, features: FrameFeatures) -> list[Tensor]:
+        """The video's queries [B, Q, C] before the first decoder layer and after each one."""
         levels = []
         for memory, masks in zip(features.pyramid, features.pyramid_masks, strict=True):
             frames, dim, height, width = memory.shape[1:]
@@ -149,9 +190,8 @@ class Mask2FormerVIS(VideoNetwork):
                     mask_features=masks.transpose(1, 2).flatten(2),
                 )
             )
-        queries = decoder(levels)[-1]
-        masks = mask_product(decoder.mask_head(queries), features.mask_features)
-        return single_mask(decoder.class_head(queries), masks, amodal=self.amodal), state
+        queries: list[Tensor] = self.detector.frame_decoder(levels)
+        return queries
 
 
 class FrameQueryTracker(VideoNetwork):
@@ -163,6 +203,8 @@ class FrameQueryTracker(VideoNetwork):
         match: True is MinVIS (Huang et al. 2022): queries are matched to the last frame's by cosine
             similarity. False takes the query's index for its identity, Mask2Former without any tracking.
     """
+
+    stages: ClassVar[tuple[Stage, ...]] = ("frame",)
 
     def __init__(self, *, detector: Detector, amodal: bool, match: bool) -> None:
         super().__init__(detector=detector, slots=len(detector.frame_decoder.query_content))
@@ -196,7 +238,11 @@ class FrameQueryTracker(VideoNetwork):
 
 def _follow(last: Tensor, now: Tensor) -> Tensor:
     """Order a frame's queries [Q, C] like the last frame's, by greatest total cosine similarity."""
+    # Imported here, since it takes half a second that no other network needs to be built.
+    from scipy.optimize import linear_sum_assignment
+
     similarity = nn.functional.cosine_similarity(last[:, None], now[None], dim=-1)
+
     # Ties, as in the first frame, keep the order.
     similarity = similarity + 1e-6 * torch.eye(len(now), device=now.device)
     _, order = linear_sum_assignment(np.asarray(similarity.detach().cpu(), np.float64), maximize=True)

@@ -1,11 +1,14 @@
 """Build networks from configurations: the only place that knows which sizes go where."""
 
+from dataclasses import fields
+from importlib import import_module
+
 import torch
 from torch import nn
 
-from ..config import BackboneConfig, ModelConfig
+from ..backbone_config import BACKBONES, BackboneConfig
+from ..config import ModelConfig
 from .a2vis import A2VIS, VideoNetwork
-from .backbones import EfficientNetLite0, MobileNetV2, ResNet50, Swin
 from .backbones.norm import fold_batch_norms
 from .baselines import VITA, FrameQueryTracker, GenVIS, Mask2FormerVIS
 from .classification_head import ClassificationHead
@@ -72,19 +75,10 @@ def build_detector(config: ModelConfig) -> Detector:
 
 
 def _build_backbone(config: BackboneConfig) -> Backbone:
-    if config.name == "swin":
-        return Swin(
-            embed_dim=config.embed_dim,
-            depths=config.depths,
-            heads=config.heads,
-            window=config.window,
-            drop_path_rate=config.drop_path_rate,
-        )
-    if config.name == "resnet50":
-        return ResNet50()
-    if config.name == "efficientnet_lite0":
-        return EfficientNetLite0()
-    return MobileNetV2()
+    module, _, name = BACKBONES[config.name].module.partition(":")
+    arguments = {field.name: getattr(config, field.name) for field in fields(config) if field.name != "name"}
+    backbone: Backbone = getattr(import_module(f".backbones.{module}", __package__), name)(**arguments)
+    return backbone
 
 
 def _build_network(config: ModelConfig) -> VideoNetwork:

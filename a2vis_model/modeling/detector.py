@@ -2,6 +2,7 @@
 
 from typing import NamedTuple, Protocol
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -9,6 +10,7 @@ from .frame_decoder import DecoderLevel, FrameDecoder
 from .layers import mask_product
 from .pixel_decoder import PixelDecoder, PixelFeatures
 from .position import sine_position_2d
+from .predictions import SetPrediction
 
 
 class Backbone(Protocol):
@@ -107,3 +109,12 @@ class Detector(nn.Module):
         mask_features = self.pixel_decoder.mask_features(output.pixels)
         masks = mask_product(self.frame_decoder.mask_head(queries), mask_features.unsqueeze(1))
         return FrameDetections(classes=self.frame_decoder.class_head(queries), masks=masks.squeeze(1))
+
+    def supervised(self, output: DetectorOutput, *, last_only: bool = False) -> SetPrediction:
+        """What is said about N images, T = 1, by every decoder layer or by the last alone."""
+        queries = torch.stack(output.queries[-1:] if last_only else output.queries)
+        return SetPrediction(
+            classes=self.frame_decoder.class_head(queries),
+            embeddings=self.frame_decoder.mask_head(queries),
+            features=self.pixel_decoder.mask_features(output.pixels).unsqueeze(1),
+        )

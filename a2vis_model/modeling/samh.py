@@ -1,5 +1,6 @@
 """Spatiotemporal-prior Amodal Mask Head (SAMH; paper 3.5, Fig. 3, Algorithm 1)."""
 
+from functools import reduce
 from typing import NamedTuple
 
 import torch
@@ -36,10 +37,10 @@ class AmodalFeatureExtraction(nn.Module):
     Args:
         channels: channels of F, O and E.
         layers: number of convolutions, 2 or more; the first ⌈layers / 2⌉ lead to O.
-        stride: image pixels a cell of the convolutions covers: 4 as in the paper, or 8 for a quarter of the
-            work (E is then interpolated back to stride 4).
+        stride: image pixels a cell of the convolutions covers: 4 as in the paper, or a multiple of it, such as 8 for a
+            quarter of the work (E is then interpolated back to stride 4).
         residual: let E start as F and the convolutions learn the difference, so that amodal masks begin as
-            the visible ones; it also gives E its fine detail back where `stride` is 8.
+            the visible ones; it also gives E its fine detail back where `stride` is above 4.
         position: add sine positions of x and y to what the first convolution reads, so that E knows where a cell
             is and a prototype can place what no pixel shows.
     """
@@ -108,8 +109,8 @@ class SAMH(nn.Module):
         vspm: attend within what is visible somewhere in the clip (short range).
         aspm: attend within the amodal mask known so far (long range). Without both priors attention is plain
             cross-attention (paper Table 4).
-        feature_stride: stride of Ω's convolutions, 4 or 8.
-        key_stride: stride of the attention's keys, `feature_stride` or a multiple of it.
+        feature_stride: stride of Ω's convolutions, 4 or a multiple of it.
+        key_stride: stride of the attention's keys, `feature_stride` or a multiple of it. Both divide the images' sides.
         residual, position: see `AmodalFeatureExtraction`.
     """
 
@@ -129,11 +130,10 @@ class SAMH(nn.Module):
         position: bool,
     ) -> None:
         super().__init__()
-        for name, stride in (("feature_stride", feature_stride), ("key_stride", key_stride)):
-            if stride not in (4, 8):
-                raise ValueError(f"{name}={stride}; choose 4 or 8")
-        if key_stride < feature_stride:
-            raise ValueError(f"key_stride={key_stride} is finer than feature_stride={feature_stride}")
+        if feature_stride < 4 or feature_stride % 4:
+            raise ValueError(f"feature_stride={feature_stride}; choose 4 or a multiple of it")
+        if key_stride < feature_stride or key_stride % feature_stride:
+            raise ValueError(f"key_stride={key_stride}; choose feature_stride={feature_stride} or a multiple of it")
         self.vspm, self.aspm = vspm, aspm
         self.key_stride = key_stride
         self.key_pool = key_stride // feature_stride
@@ -208,8 +208,9 @@ class SAMH(nn.Module):
         union = priors[0].detach().amax(dim=1)
         for prior in priors[1:]:
             union = torch.maximum(union, prior.detach().amax(dim=1))
-        if self.key_stride == 8:
+        pool = self.key_stride // 4
+        if pool > 1:
             # Many times as fast on a CPU as max_pool2d.
-            union = torch.maximum(union[..., ::2, :], union[..., 1::2, :])
-            union = torch.maximum(union[..., ::2], union[..., 1::2])
+            union = reduce(torch.maximum, [union[..., i::pool, :] for i in range(pool)])
+            union = reduce(torch.maximum, [union[..., i::pool] for i in range(pool)])
         return attention_bias((union > 0).flatten(2))

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import rle
-from .rle import Rle
+from ..masks import coco as rle
+from ..masks.coco import Rle
 
 MIN_VISIBLE_PIXELS = 100
 """An object is kept when more of its pixels than this are seen in the whole clip, as FISHBOWL does."""

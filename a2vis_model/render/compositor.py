@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from . import rle
+from ..masks import coco as rle
+from ..masks.coco import Rle
 from .clip import MIN_VISIBLE_PIXELS, RenderedObject
 from .raster import Patch
-from .rle import Rle
 
 STATIC = -1
 """The owner of scenery: it hides objects and is none."""

@@ -14,13 +14,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import A2VISError
+from ..extras import optional_packages
+from ..masks.coco import Rle
 from .clip import RenderedClip, RenderedObject
-from .rle import Rle
+
+with optional_packages():
+    import av
 
 _CRF = "18"
 # The default preset takes three times as long for files a tenth smaller.

@@ -1,6 +1,5 @@
 """Frames in, tracked instances out: the network driven as a stream, with all of its state in one place."""
 
-from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -11,7 +10,7 @@ from torch import nn
 
 from ..config import ModelConfig
 from ..masks.region import RegionMask
-from ..modeling import ClipState, FrameFeatures, StreamNetwork, concatenate
+from ..modeling import ClipWindow, StreamNetwork
 from ..preprocessing import FrameTransform, Placement
 from ..transfer import upload
 from .observations import FrameObservation, FrameReader
@@ -48,9 +47,9 @@ class _PendingFrame:
 class StreamingTracker:
     """Follows objects through a stream of images that may never end.
 
-    Each frame's features are computed once. A clip is the last N_c frames; every `stride` frames it is decoded
-    and decides as many new frames. Until N_c frames have come, the oldest stands in for the missing ones. The
-    offline variants (VITA, Mask2Former-VIS) take everything up to `flush()` as one clip.
+    Each frame's features are computed once. A clip is the last N_c frames (`ClipWindow`); every `stride` frames it is
+    decoded and decides as many new frames. The offline variants (VITA, Mask2Former-VIS) take everything up to `flush()`
+    as one clip.
 
     Args:
         model: the network, or what a backend has made of it; a module is put into evaluation mode.
@@ -74,15 +73,13 @@ class StreamingTracker:
         self._device = model.device
         if isinstance(model, nn.Module):
             model.eval()
-        self._offline = config.association in ("offline", "joint")
         self._transform = FrameTransform(
             input_height=config.input_height, input_width=config.input_width, device=self._device
         )
         self._reader = FrameReader.on(self._device)
         self._manager = TrackManager(settings or TrackSettings())
-        self._window: deque[FrameFeatures] = deque(maxlen=None if self._offline else config.clip_length)
+        self._window = ClipWindow(model, config)
         self._pending: list[_PendingFrame] = []
-        self._state: ClipState = self._initial_state()
         self._frames = 0
 
     @torch.inference_mode()
@@ -97,15 +94,15 @@ class StreamingTracker:
             results of the frames now decided, oldest first; often none, with a stride above 1.
         """
         pixels, place = self._transform(image)
-        if self._offline and len(self._pending) >= OFFLINE_FRAMES:
+        if self.config.offline and len(self._pending) >= OFFLINE_FRAMES:
             raise ValueError(
                 f"{self.config.name} takes a video as one clip and has {OFFLINE_FRAMES} frames already; flush() "
                 "and reset(), or choose an online variant for longer streams"
             )
-        self._window.append(self._model.extract(pixels[None, None]))
+        self._window.push(self._model.extract(pixels[None, None]))
         self._pending.append(_PendingFrame(self._frames, timestamp, place))
         self._frames += 1
-        if self._offline or len(self._pending) < self.stride:
+        if self.config.offline or len(self._pending) < self.stride:
             return []
         return self._decide()
 
@@ -127,25 +124,16 @@ class StreamingTracker:
     def reset(self) -> None:
         """Start a new epoch: forget everything seen. Open frames are dropped; call `flush()` first for them."""
         self.epoch += 1
-        self._window.clear()
+        self._window.reset()
         self._pending.clear()
         self._manager.reset()
-        self._state = self._initial_state()
-
-    @torch.inference_mode()
-    def _initial_state(self) -> ClipState:
-        return self._model.initial_state()
 
     def _decide(self) -> list[FrameResult]:
-        window = list(self._window)
-        if not self._offline:
-            window = [window[0]] * (self.config.clip_length - len(window)) + window
-        prediction, self._state = self._model.step(concatenate(window), self._state)
-        prototypes, least_part = self._state.prototypes[0], self._manager.settings.least_part
+        prediction, decided = self._window.decode()
+        prototypes, least_part = self._window.state.prototypes[0], self._manager.settings.least_part
         results = []
-        for i, frame in enumerate(self._pending):
+        for frame, number in zip(self._pending, decided, strict=True):
             place, least_scores = frame.place, self._manager.least_scores(self._model.slots)
-            number = i - len(self._pending)
             observation = self._reader.read(prediction, number, place, least_scores, least_part, prototypes)
             tracks = self._manager.update(observation.slots)
             instances = tuple(self._instance(track, observation) for track in tracks)
@@ -183,7 +171,7 @@ class StreamingTracker:
         if free:
             mask = torch.zeros(1, self._model.slots, dtype=torch.bool)
             mask[0, free] = True
-            self._state = self._model.recycle(self._state, upload(mask, self._device))
+            self._window.recycle(upload(mask, self._device))
 
 
 def track_video(tracker: StreamingTracker, frames: Iterable[tuple[float, NDArray[np.uint8]]]) -> Iterator[FrameResult]:

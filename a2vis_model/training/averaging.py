@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import PARAM_LIST, AveragedModel
 
+from ..compat import lerp_each
 from ..modeling import VideoNetwork
 
 
@@ -22,6 +23,6 @@ class AveragedNetwork(AveragedModel):
         @torch.no_grad()
         def update(average: PARAM_LIST, current: PARAM_LIST, count: Tensor | int) -> None:
             steps = float(count)
-            torch._foreach_lerp_(average, current, 1 - min(decay, (1 + steps) / (10 + steps)))
+            lerp_each(average, current, 1 - min(decay, (1 + steps) / (10 + steps)))
 
         super().__init__(model, multi_avg_fn=update)

@@ -50,7 +50,7 @@ class TrainingConfig:
 
     def clips_of(self, model: ModelConfig) -> int:
         """Clips of a sequence of this network."""
-        return 1 if model.association in ("offline", "joint") else self.clips
+        return 1 if model.offline else self.clips
 
     def frames_of(self, model: ModelConfig) -> int:
         """Frames of a sequence of this network."""

@@ -16,7 +16,7 @@ import torch
 from torch.nn.utils import clip_grad_norm_
 from tqdm import tqdm
 
-from ..config import ModelConfig, config_to_dict
+from ..config import ModelConfig, config_to_dict, current_fields
 from ..errors import A2VISError, CheckpointError
 from ..files.atomic import replacing
 from ..modeling import VideoNetwork
@@ -222,7 +222,7 @@ def check_same_run(
     """Raise CheckpointError where a checkpoint belongs to a run with other options; see `train`."""
     # Checkpoints of earlier versions know of no averaged weights.
     changed = differences(asdict(config), {"average": 0.0, **saved.training_config})
-    changed += differences(config_to_dict(model_config), saved.model_config)
+    changed += differences(config_to_dict(model_config), current_fields(saved.model_config))
     if saved.origin is not None:
         changed += differences(origin, saved.origin)
     elif distributed.rank() == 0:

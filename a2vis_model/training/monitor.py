@@ -12,6 +12,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from ..extras import remedy
 from . import distributed
 
 _LOG_EVERY = 10
@@ -96,7 +97,7 @@ class Monitor:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
-            tqdm.write("no curves: install tensorboard for them", file=sys.stderr)
+            tqdm.write(f"no curves without TensorBoard; for them: {remedy('tensorboard')}", file=sys.stderr)
             return None
         # What an interrupted run wrote after its last checkpoint is replaced.
         return SummaryWriter(str(folder), purge_step=start + 1)

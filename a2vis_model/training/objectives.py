@@ -12,13 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..modeling import A2VIS, GenVIS, InstancePrototypes, Mask2FormerVIS, Prototypes, VideoNetwork
+from ..modeling import InstancePrototypes, Prototypes, SetPrediction, TrackPrediction, Unrolled, VideoNetwork
 from ..modeling.layers import mask_product
 from .batch import Batch, MaskKind, Targets
 from .distributed import mean_over_processes
 from .losses import HiddenPixels, PointSampling, class_loss, mask_losses, similarity_loss
 from .matching import NONE, assign, class_cost, mask_costs, newcomers, own, to_host
-from .predictions import SetPrediction, TrackPrediction, Unrolled, predict_clips, predict_frames
 
 Losses = dict[str, Tensor]
 Autocast = Callable[[], AbstractContextManager[None]]
@@ -58,7 +57,7 @@ class FrameObjective:
         """Weighted losses of a batch by name; their sum is to be minimised."""
         with self.autocast():
             detector = self.model.detector
-            prediction = predict_frames(detector, detector(batch.normalised().flatten(0, 1)))
+            prediction = detector.supervised(detector(batch.normalised().flatten(0, 1)))
         targets = batch.targets(self.kind).split(1)
         (cost,) = to_host([set_cost(prediction, targets, self.settings)])
         assignment = assign(cost, _in_all_layers(targets.present[:, 0], cost))
@@ -122,9 +121,9 @@ class VideoObjective:
             losses |= track_losses(unrolled.tracks, clips, amodal, owned, self.clips, self.settings)
         # Prototypes that go on from the last clip's answer for the same objects. As in GenVIS the slot of a hidden
         # object says "no object"; unlike there, it stays the object's.
-        if isinstance(self.model, GenVIS):
+        if unrolled.owners == "clips":
             clip_slots = np.where(present, own(hosted[0], by_clip), NONE)
-        elif isinstance(self.model, A2VIS) and self.model.seeded:
+        elif unrolled.owners == "tracks":
             clip_slots = np.where(present, np.broadcast_to(owned, (len(hosted[0]), *present.shape)), NONE)
         else:
             clip_slots = assign(hosted[0], _in_all_layers(present, hosted[0]))
@@ -143,13 +142,13 @@ class VideoObjective:
     def _predict(self, batch: Batch) -> tuple[SetPrediction | None, Unrolled]:
         """What the detector says about single frames, None where nothing needs it, and what the clips say."""
         images = batch.normalised()
-        if isinstance(self.model, Mask2FormerVIS):
-            return None, predict_clips(self.model, self.model.extract(images), 1)
+        if not self.model.frame_queries:
+            return None, self.model.unroll(self.model.extract(images), self.clips)
         detector = self.model.detector
         with torch.set_grad_enabled(self.train_detector and torch.is_grad_enabled()):
             output = detector(images.flatten(0, 1))
-            frames = predict_frames(detector, output, last_only=not self.train_detector)
-        return frames, predict_clips(self.model, self.model.frame_features(output, len(images)), self.clips)
+            frames = detector.supervised(output, last_only=not self.train_detector)
+        return frames, self.model.unroll(self.model.frame_features(output, len(images)), self.clips)
 
     def _similarity(self, prototypes: Prototypes, by_frame: NDArray[np.int64], by_clip: NDArray[np.int64]) -> Tensor:
         """Hold an object's tokens [I, T, fQ, C] and its clip prototype together.

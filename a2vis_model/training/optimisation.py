@@ -10,11 +10,10 @@ from torch import nn
 from torch.optim import AdamW
 
 from ..errors import ConfigError
-from ..modeling import FrameQueryTracker, Mask2FormerVIS, VideoNetwork
+from ..modeling import Stage, VideoNetwork
 from .ranges import check_at_least
 
 Schedule = Literal["step", "cosine", "constant"]
-Stage = Literal["frame", "video", "joint"]
 
 
 @dataclass(frozen=True)
@@ -56,10 +55,10 @@ def select_trainable(model: VideoNetwork, stage: Stage) -> None:
     Raises:
         ConfigError: the variant has nothing to train in this stage.
     """
-    if stage == "video" and isinstance(model, Mask2FormerVIS):
-        raise ConfigError("stage=video: this variant is a detector that reads whole clips; use stage=joint")
-    if stage != "frame" and isinstance(model, FrameQueryTracker):
-        raise ConfigError(f"stage={stage}: this variant is trained on single frames; use stage=frame")
+    if stage not in model.stages:
+        raise ConfigError(
+            f"stage={stage}: {type(model).__name__} has nothing to train there; use stage={' or '.join(model.stages)}"
+        )
     model.requires_grad_(stage != "frame")
     model.detector.requires_grad_(stage != "video")
 

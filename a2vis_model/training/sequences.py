@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
-from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
+from ..compat import end_workers
 from ..data.problems import DataError
 from ..errors import A2VISError
 from .augmentation import Augmentation, TrainingSample, augment
@@ -163,9 +163,8 @@ def load_batches(
         yield map(_batch, loaded)
     finally:
         # The traceback of an error keeps the loader alive, and at its end Python would wait for ever for workers that
-        # ignore SIGTERM. The loader has no public way to end them.
-        if isinstance(loaded, _MultiProcessingDataLoaderIter):
-            loaded._shutdown_workers()
+        # ignore SIGTERM.
+        end_workers(loaded)
 
 
 @dataclass(frozen=True)

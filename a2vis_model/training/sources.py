@@ -19,8 +19,8 @@ from ..data.problems import DataError, DataProblem, ProblemLog
 from ..data.video import Sample, VideoRecord
 from ..errors import A2VISError
 from ..machine import cores
+from ..masks import coco
 from ..render import WORLD_CLASSES, RenderedClip, SyntheticClips, World, clip_seed
-from ..render import rle as rle_masks
 from ..render.composed_world import ComposedClip
 from ..render.cutouts import Pictures, load_pictures
 
@@ -223,8 +223,8 @@ class RenderedVideo:
         masks = np.zeros((2, len(objects), len(indices), *self.clip.frames.shape[1:3]), np.bool_)
         for n, rendered in enumerate(objects):
             for row, t in enumerate(indices):
-                masks[0, n, row] = rle_masks.decode(rendered.visible_rles[t])
-                masks[1, n, row] = rle_masks.decode(rendered.amodal_rles[t])
+                masks[0, n, row] = coco.decode(rendered.visible_rles[t])
+                masks[1, n, row] = coco.decode(rendered.amodal_rles[t])
         return Sample(
             name=f"{self.clip.world} {self.clip.seed}",
             indices=np.asarray(indices, np.int64),
@@ -239,7 +239,7 @@ class RenderedVideo:
     def hidden_area(self, t: int) -> int:
         """See `Video`."""
         known = (o for o in self.clip.objects if o.class_name in self.classes)
-        return sum(rle_masks.area(o.amodal_rles[t]) - rle_masks.area(o.visible_rles[t]) for o in known)
+        return sum(coco.area(o.amodal_rles[t]) - coco.area(o.visible_rles[t]) for o in known)
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,7 @@ def validate_videos(
     """
     model.eval()
     qualities: dict[str, PanopticQuality] = {}
-    at_once = config.association in ("offline", "joint")
+    at_once = config.offline
 
     def whole_clips(available: int) -> list[list[int]]:
         count = min(frames, available)

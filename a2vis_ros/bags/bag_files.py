@@ -13,15 +13,18 @@ from types import TracebackType
 from typing import Any, Literal, get_args
 
 from rclpy.serialization import deserialize_message, serialize_message
-from rosbags.interfaces import Connection, Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
-from rosbags.rosbag2 import Reader, ReaderError, StoragePlugin, Writer, WriterError
-from rosbags.rosbag2.storage_mcap import McapWriter
-from rosbags.typesys import Stores, get_types_from_msg, get_typestore
-from rosbags.typesys.store import Typestore
 
 from a2vis_model import A2VISError
+from a2vis_model.extras import optional_packages
 
 from .. import msg as _messages
+
+with optional_packages():
+    from rosbags.interfaces import Connection, Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
+    from rosbags.rosbag2 import Reader, ReaderError, StoragePlugin, Writer, WriterError
+    from rosbags.rosbag2.storage_mcap import McapWriter
+    from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+    from rosbags.typesys.store import Typestore
 
 Storage = Literal["mcap", "sqlite3"]
 STORAGES: tuple[str, ...] = get_args(Storage)

@@ -11,12 +11,12 @@ from a2vis_model.data import ProblemLog
 from a2vis_model.evaluation import ScoreSettings, open_comparison, results_of, score_videos
 from a2vis_model.evaluation.report import markdown
 from a2vis_model.files.atomic import write_text
+from a2vis_model.masks.coco import encode_runs
 from a2vis_model.tracking.results import track_score
 
 from ..msg import Mask, TrackedInstance, TrackedInstanceArray
 from ..planner.mask_codec import MaskError
 from ..planner.mask_messages import mask_from_message
-from .coco_masks import to_coco
 
 _Key = tuple[int, int, int, int]
 """Stamp of a frame in seconds and nanoseconds, how often time had run backwards before it, for a bag may loop, and how
@@ -133,7 +133,7 @@ def score(
 def _coco(mask: Mask, array: TrackedInstanceArray) -> dict[str, Any]:
     """The mask as COCO's run lengths; raises A2VISError where the message was damaged."""
     try:
-        return to_coco(mask_from_message(mask, array.height, array.width), array.height, array.width)
+        return encode_runs(mask_from_message(mask, array.height, array.width), array.height, array.width)
     except MaskError as error:
         stamp = array.header.stamp
         raise A2VISError(f"the message of {stamp.sec}.{stamp.nanosec:09d} s is damaged: {error}") from error

@@ -4,12 +4,10 @@ deactivate, closed by cleanup."""
 import math
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any, Literal
 
-from rclpy.duration import Duration
-from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
-from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
+from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSPolicyKind, QoSProfile
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
@@ -17,9 +15,8 @@ from std_srvs.srv import SetBool, Trigger
 
 from a2vis_model.errors import printable
 
-from ..msg import ClassNames, TrackedInstanceArray
+from ..msg import ClassNames
 from ..programs.reports import Report
-from ..stream import pictures
 from ..stream.degradation import Degradation
 from ..stream.diagnostics import NodeStatus, StreamStatistics, report
 from ..stream.frame_queue import FrameQueue, Ledger
@@ -30,7 +27,7 @@ from ..stream.parameters import ParameterError, Settings
 from ..stream.pipeline import FramePipeline, ProcessedFrame
 from ..stream.worker import Worker
 from . import messages, qos
-from .detections import DetectionMaker
+from .outputs import OUTPUTS, Publications
 from .status_publisher import StatusPublisher
 from .topics import transport_topic
 
@@ -82,25 +79,7 @@ class ImageStream:
         self._image_type = CompressedImage if compressed else Image
         self._topic = transport_topic(node, "image", "compressed") if compressed else node.resolve_topic_name("image")
         self._input_qos = self._choose_qos()
-        defaults = {
-            "~/tracks": qos.result_qos(),
-            "~/overlay": qos.picture_qos(),
-            "~/visible_ids": qos.picture_qos(),
-            "~/detections": qos.result_qos(),
-        }
-        # All of them before the first topic is made, for a value among them may be wrong.
-        profiles = {
-            topic: qos.overridden(node, "publisher", node.resolve_topic_name(topic), default)
-            for topic, default in defaults.items()
-        }
-        self._tracks = self._publisher(TrackedInstanceArray, "~/tracks", profiles)
-        self._overlay = self._publisher(Image, "~/overlay", profiles)
-        self._visible_ids = self._publisher(Image, "~/visible_ids", profiles)
-        self._maker: DetectionMaker | None = None
-        self._detections: LifecyclePublisher | None = None
-        if DetectionMaker.available():
-            self._maker = DetectionMaker()
-            self._detections = self._publisher(self._maker.message_type, "~/detections", profiles)
+        self._outputs = Publications(node, OUTPUTS, self._on_incompatible_reader)
         # Said while the node is still inactive, which a lifecycle publisher would not do.
         self._class_names = node.create_publisher(ClassNames, "~/class_names", qos.latched_qos())
         self._class_names.publish(messages.class_names_message(model.name, model.classes))
@@ -136,7 +115,7 @@ class ImageStream:
             self._worker.stop()
             self._worker = None
             # The program may end next, and with it what was not taken yet.
-            self._tracks.wait_for_all_acked(Duration(seconds=_ACKNOWLEDGED_S))
+            self._outputs.wait_until_taken(_ACKNOWLEDGED_S)
             self._log.info(f"stopped; {self._ledger.read()}")
         self._queue = None
 
@@ -148,9 +127,7 @@ class ImageStream:
         node.destroy_service(self._enable_service)
         node.destroy_service(self._reset_service)
         node.destroy_publisher(self._class_names)
-        for managed in (self._detections, self._visible_ids, self._overlay, self._tracks):
-            if managed is not None:
-                node.destroy_lifecycle_publisher(managed)
+        self._outputs.close()
 
     def change(self, changes: Mapping[str, Any]) -> None:
         """Use other values for some parameters from the next frame on; raises ParameterError and changes nothing."""
@@ -231,21 +208,13 @@ class ImageStream:
         message = messages.tracks_message(processed, self._model.backend, self._session)
         age = self._age(processed)
         message.timings.encode_ms, message.timings.age_ms = (time.monotonic() - start) * 1e3, age * 1e3
-        self._tracks.publish(message)
+        self._outputs.publish(processed, message, self._settings, expendable=False)
         self._statistics.publish(age, [instance.state.name.lower() for instance in processed.result.instances])
-        if self._maker is not None and self._detections is not None and self._detections.get_subscription_count():
-            self._detections.publish(self._maker.make(message, self._settings["detection_box"]))
         if self._degradation.observe(age):
             self._pipeline.tracker.set_stride(self._degradation.stride)
             self._log.info(f"degradation: {self._degradation}")
-        if not self._degradation.pictures:
-            return
-        if self._overlay.get_subscription_count():
-            drawn = pictures.overlay(processed.image, processed.result, self._settings["overlay_max_width"])
-            self._overlay.publish(messages.image_message(drawn, message.header, "rgb8"))
-        if self._visible_ids.get_subscription_count():
-            ids = pictures.visible_ids(processed.result)
-            self._visible_ids.publish(messages.image_message(ids, message.header, "mono16"))
+        if self._degradation.pictures:
+            self._outputs.publish(processed, message, self._settings, expendable=True)
 
     def _age_budget(self) -> float:
         """A replay shall give the same results on a slow computer as on a fast one."""
@@ -338,7 +307,7 @@ class ImageStream:
 
     def _is_foreign(self, topic: str) -> bool:
         """Whether it is neither the topic of the images nor of our own pictures."""
-        return topic not in (self._topic, self._overlay.topic_name, self._visible_ids.topic_name)
+        return topic not in (self._topic, *self._outputs.image_topics())
 
     def _mixed_sources(self) -> str:
         frame_ids = self._intake.guard.frame_ids_in_turn
@@ -365,15 +334,6 @@ class ImageStream:
             self.stop("disabled")
             response.message = "no images are taken until ~/enable is called with true"
         return response
-
-    def _publisher(self, message_type: Any, topic: str, profiles: Mapping[str, QoSProfile]) -> LifecyclePublisher:
-        resolved = self._node.resolve_topic_name(topic)
-        return self._node.create_lifecycle_publisher(
-            message_type,
-            topic,
-            profiles[topic],
-            event_callbacks=PublisherEventCallbacks(incompatible_qos=partial(self._on_incompatible_reader, resolved)),
-        )
 
     def _on_incompatible_publisher(self, event: Any) -> None:
         if event.last_policy_kind == QoSPolicyKind.RELIABILITY and self._adapts:

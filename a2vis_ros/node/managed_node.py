@@ -6,22 +6,18 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
-from rclpy.impl.implementation_singleton import rclpy_implementation
-from rclpy.lifecycle import LifecycleNode, LifecycleNodeMixin, LifecycleState, TransitionCallbackReturn
-from rclpy.node import Node
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter as RosParameter
 
 from ..programs.parameter_table import Parameter, ParameterError
 from . import qos
+from .compat import RCLError, ServingLifecycleNode
 
-RCLError = rclpy_implementation.RCLError
 
-
-class ManagedNode(LifecycleNode):
+class ManagedNode(ServingLifecycleNode):
     """A lifecycle node whose parameters are those of a table, `autostart` among them.
 
     A node that derives from it says what its transitions do: `_configure`, `_cleanup`, `_start` and `_stop`. Cleaning
@@ -40,13 +36,9 @@ class ManagedNode(LifecycleNode):
         expected: tuple[type[Exception], ...] = (),
         **node_arguments: Any,
     ) -> None:
-        # In place of LifecycleNode's own, which cannot say that a transition may run beside other services.
-        Node.__init__(self, name, **node_arguments)
-        LifecycleNodeMixin.__init__(self, callback_group=ReentrantCallbackGroup())
+        super().__init__(name, **node_arguments)
         self._table = tuple(parameters)
         self._expected: tuple[type[Exception], ...] = (ParameterError, OSError, *expected)
-        self._try_transition = self._service_change_state.callback
-        self._service_change_state.callback = self._serve_transition
         for parameter in parameters:
             self.declare_parameter(parameter.name, parameter.default, _descriptor(parameter))
         if self.get_parameter("autostart").value:
@@ -138,19 +130,10 @@ class ManagedNode(LifecycleNode):
         self._stop()
         super().on_deactivate(state)
 
-    def _serve_transition(self, request: ChangeState.Request, response: ChangeState.Response) -> ChangeState.Response:
-        """A transition that the state does not allow is refused; rclpy would let it end the program."""
-        try:
-            return self._try_transition(request, response)
-        except RCLError as error:
-            self.get_logger().warning(f"transition {request.transition.id} is refused in this state: {error}")
-            response.success = False
-            return response
-
     def _warn_of_misspelt_parameters(self) -> None:
         """ROS takes parameters that a node does not know without a word; those of other nodes may be among them."""
         known = self.list_parameters([], 0).names
-        for name in sorted(set(self._parameter_overrides) - set(known)):
+        for name in sorted(self.given_parameters() - set(known)):
             for near in difflib.get_close_matches(name, known, n=1, cutoff=0.8):
                 self.get_logger().warning(f"there is no parameter {name!r}, and it has no effect; is {near} meant?")
 

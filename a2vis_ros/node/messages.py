@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from a2vis_model import FrameResult, RegionMask, TrackedInstance
+from a2vis_model import FrameResult, TrackedInstance
 
 from ..msg import ClassNames
 from ..msg import TrackedInstance as InstanceMessage
@@ -110,16 +110,9 @@ def _instance_message(instance: TrackedInstance, motion: ImageMotion | None) -> 
         occlusion=instance.occlusion,
         age=instance.age,
         frames_since_visible=instance.frames_since_visible,
-        visible=mask_to_message(run_lengths(instance.visible)),
-        amodal=mask_to_message(run_lengths(instance.amodal)),
+        visible=mask_to_message(instance.visible or RunLengthMask.empty()),
+        amodal=mask_to_message(instance.amodal or RunLengthMask.empty()),
     )
-
-
-def run_lengths(mask: RegionMask | None) -> RunLengthMask:
-    """A tracker's mask in the messages' form; a mask that the network does not predict is an empty one."""
-    if mask is None:
-        return RunLengthMask.empty()
-    return RunLengthMask(mask.x, mask.y, mask.width, mask.height, mask.counts)
 
 
 def _set_timings(message: ArrayMessage, times: StageTimes) -> None:

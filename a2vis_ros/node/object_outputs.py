@@ -10,7 +10,6 @@ from sensor_msgs.msg import Image, PointCloud2, PointField
 from std_msgs.msg import Header
 
 from ..msg import ClassNames, TrackedInstance, TrackedInstanceArray, TrackedObject, TrackedObjectArray
-from ..planner.mask_codec import decode_box
 from ..planner.mask_messages import mask_from_message
 from ..space.footprints import FootprintSettings, hidden_footprints
 from ..space.localizer import Localized
@@ -55,7 +54,7 @@ def class_mask(tracks: TrackedInstanceArray) -> Image:
             continue
         mask = mask_from_message(instance.visible, tracks.height, tracks.width)
         box = pixels[mask.y : mask.y + mask.height, mask.x : mask.x + mask.width]
-        box[decode_box(mask)] = min(instance.class_id + 1, 65535)
+        box[mask.pixels] = min(instance.class_id + 1, 65535)
     message = Image(
         header=tracks.header, height=tracks.height, width=tracks.width, encoding="mono16", step=2 * tracks.width
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .mask_codec import RunLengthMask, decode_box
+from .mask_codec import RunLengthMask
 
 _LEAST_SPEED = 1.0
 """Pixels a second; a track that is slower goes nowhere."""
@@ -58,7 +58,7 @@ def image_emergence(
     covered = np.zeros(width, np.bool_)
     for mask in covers:
         if mask.y <= row < mask.y + mask.height:
-            covered[mask.x : mask.x + mask.width] |= decode_box(mask)[row - mask.y]
+            covered[mask.x : mask.x + mask.width] |= mask.pixels[row - mask.y]
     ends = [end for end in uncovered_sides(covered, round(middle)) if end is not None]
     if not ends:
         return ImageEmergence(math.nan, float(row), math.nan)

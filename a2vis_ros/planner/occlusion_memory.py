@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .mask_codec import RunLengthMask, decode_box
+from .mask_codec import RunLengthMask
 
 MAX_GROWTH = 500
 """Pixels; a footprint is grown by no more than this, however long the object has been hidden."""
@@ -112,7 +112,7 @@ def _reach(footprint: RunLengthMask, grow_px: float, region: Region) -> int:
         return 0
     # What is further from the region than it grows cannot reach it.
     row, column = max(y0 - grow - footprint.y, 0), max(x0 - grow - footprint.x, 0)
-    near = decode_box(footprint)[row : y1 + grow - footprint.y, column : x1 + grow - footprint.x]
+    near = footprint.pixels[row : y1 + grow - footprint.y, column : x1 + grow - footprint.x]
     pixels = np.pad(near.astype(np.uint8), grow)
     if grow:
         side = 2 * grow + 1

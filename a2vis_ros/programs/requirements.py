@@ -2,27 +2,32 @@
 
 import importlib.util
 
-_PIP = "pip install"
+
+def _pip(package: str) -> str:
+    """How a package of pip is had: in an environment of its own, since Ubuntu's pip refuses to change the system's."""
+    return f"pip install {package}, in the virtual environment of docs/install.md"
+
+
 REQUIRED = {
     "rclpy": "source ROS 2, e.g. . /opt/ros/jazzy/setup.bash",
     "a2vis_ros.msg": "colcon build --packages-select a2vis_ros, then . install/setup.bash",
-    "torch": f"{_PIP} torch",
-    "numpy": f"{_PIP} numpy",
-    "PIL": f"{_PIP} pillow",
-    "cv2": f"{_PIP} opencv-python-headless",
-    "safetensors": f"{_PIP} safetensors",
-    "scipy": f"{_PIP} scipy",
-    "tqdm": f"{_PIP} tqdm",
-    "yaml": f"{_PIP} pyyaml",
+    "torch": _pip("torch"),
+    "numpy": _pip("numpy"),
+    "PIL": _pip("pillow"),
+    "cv2": _pip("opencv-python-headless"),
+    "safetensors": _pip("safetensors"),
+    "scipy": _pip("scipy"),
+    "tqdm": _pip("tqdm"),
+    "yaml": _pip("pyyaml"),
 }
 """What the node needs, and how it is had."""
 OPTIONAL = {
-    "av": (f"{_PIP} av", "to_bag from videos"),
-    "rosbags": (f"{_PIP} rosbags", "to_bag and replay_evaluate"),
-    "pycocotools": (f"{_PIP} pycocotools", "replay_evaluate and a2vis evaluate"),
-    "filterpy": (f"{_PIP} filterpy", "object_localizer"),
-    "trackeval": (f"{_PIP} trackeval==1.3.0", "replay_evaluate and a2vis evaluate"),
-    "matplotlib": (f"{_PIP} matplotlib", "the plots of a2vis evaluate"),
+    "av": (_pip("av"), "to_bag from videos"),
+    "rosbags": (_pip("rosbags"), "to_bag and replay_evaluate"),
+    "pycocotools": (_pip("pycocotools"), "replay_evaluate and a2vis evaluate"),
+    "filterpy": (_pip("filterpy"), "object_localizer"),
+    "trackeval": (_pip("trackeval==1.3.0"), "replay_evaluate and a2vis evaluate"),
+    "matplotlib": (_pip("matplotlib"), "the plots of a2vis evaluate"),
     "launch_ros": ("install ROS 2's launch_ros", "the launch files"),
     "vision_msgs": ("install ROS 2's vision_msgs", "~/detections, and object_localizer's ~/detections_3d"),
     "tf2_ros": ("install ROS 2's tf2_ros_py", "object_localizer's fixed_frame and ground_frame"),

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..planner.mask_codec import RunLengthMask, decode_box
+from ..planner.mask_codec import RunLengthMask
 from .camera import CameraModel
 
 DepthMetres = NDArray[np.float32]
@@ -73,7 +73,7 @@ def surface_distance(
     """
     # Every `step`-th pixel in both directions, so that one step of erosion takes `step` pixels off the rim.
     step = max(1, round(math.sqrt(visible.area / _SAMPLES)))
-    inside = np.ascontiguousarray(decode_box(visible)[::step, ::step]).view(np.uint8)
+    inside = np.ascontiguousarray(visible.pixels[::step, ::step]).view(np.uint8)
     inner = cv2.erode(inside, _RIM, borderType=cv2.BORDER_CONSTANT, borderValue=0)
     pixels = int(cv2.countNonZero(inner))
     if pixels < _LEAST_SAMPLES:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..planner.emergence import uncovered_sides
-from ..planner.mask_codec import RunLengthMask, decode_box
+from ..planner.mask_codec import RunLengthMask
 from .camera import CameraModel
 from .depth_surface import DepthMetres
 
@@ -173,7 +173,7 @@ class View:
                     continue
                 # The cells' upper left pixels inside the box.
                 top, left = -mask.y % _CELL, -mask.x % _CELL
-                cells = decode_box(mask)[top::_CELL, left::_CELL]
+                cells = mask.pixels[top::_CELL, left::_CELL]
                 y, x = (mask.y + top) // _CELL, (mask.x + left) // _CELL
                 self._cells[y : y + cells.shape[0], x : x + cells.shape[1]] |= cells
         return self._cells

@@ -12,6 +12,7 @@ import torch
 
 from a2vis_model import A2VISError, StreamingTracker, TrackSettings, freeze, load_weights
 from a2vis_model.backends import Backend, default_cache, prepare_backend
+from a2vis_model.devices import choose_device
 
 from .pipeline import Tracker
 
@@ -91,7 +92,7 @@ def load_model(request: ModelRequest, progress: Progress) -> LoadedModel:
     if request.threads:
         # For all threads that have not computed yet: the one that will run the network is made later.
         torch.set_num_threads(request.threads)
-    device = _device(request.device)
+    device = choose_device(request.device, "device=")
     progress(f"reading {request.weights}")
     model, config = load_weights(request.weights)
     if request.stride > config.clip_length:
@@ -148,17 +149,3 @@ def gpu_memory(device: str) -> GpuMemory | None:
 def _backend_name(backend: Backend) -> str:
     precision = "" if backend.precision == "fp32" else f"-{backend.precision}"
     return f"{backend.name}{precision}/{backend.device}"
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise A2VISError(f"device={name!r} is none that torch knows; use auto, cpu or cuda") from error
-    if device.type not in ("cpu", "cuda"):
-        raise A2VISError(f"device={name!r} is not supported; use auto, cpu or cuda")
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise A2VISError(f"device={name!r}, but this torch finds no usable NVIDIA GPU; use cpu")
-    return device

@@ -43,7 +43,6 @@ from ..bags.to_bag import write_bag
 from ..bags.video_source import Footage
 from ..msg import HiddenObjectArray, Mask, TrackedInstance, TrackedInstanceArray
 from ..node.messages import image_of
-from ..planner.mask_codec import decode_box
 from ..planner.mask_messages import mask_from_message
 from ..programs.lifecycle_client import LifecycleClient, LifecycleError
 from ..programs.processes import running
@@ -253,9 +252,7 @@ def _result(array: TrackedInstanceArray) -> FrameResult:
     """A message as the drawing takes it."""
 
     def region(message: Mask) -> RegionMask:
-        mask = mask_from_message(message)
-        pixels = decode_box(mask)
-        return RegionMask.crop(pixels, x=mask.x, y=mask.y, image_height=array.height, image_width=array.width)
+        return RegionMask.of(mask_from_message(message, array.height, array.width), array.height, array.width)
 
     instances = tuple(
         ModelInstance(

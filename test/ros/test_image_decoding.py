@@ -228,7 +228,7 @@ def test_the_size_of_a_jpeg_is_the_one_that_is_decoded(marker: int) -> None:
 
 
 def test_a_decoded_size_that_was_not_announced_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    from a2vis_ros.node.image_stream import image_decoding
+    from a2vis_ros.stream import image_decoding
 
     image = EncodedImage("jpeg", memoryview(jpeg_with(b"")))
     monkeypatch.setattr(image_decoding, "_jpeg_size", lambda data: (16, 16))
@@ -239,7 +239,7 @@ def test_a_decoded_size_that_was_not_announced_is_refused(monkeypatch: pytest.Mo
 
 def test_filling_bytes_are_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """8 MiB of them took 2.9 s one by one."""
-    from a2vis_ros.node.image_stream import image_decoding
+    from a2vis_ros.stream import image_decoding
 
     searches = []
 

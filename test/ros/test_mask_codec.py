@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from pycocotools import mask as coco
 
-from a2vis_ros.bags.coco_masks import from_coco, to_coco
-from a2vis_ros.planner.mask_codec import MaskError, RunLengthMask, decode_box, decode_image, encode_box, encode_image
+from a2vis_model.masks import coco as coco_masks
+from a2vis_ros.planner.mask_codec import MaskError, RunLengthMask, decode_image, encode_box, encode_image
 
 EXAMPLES = Path(__file__).with_name("masks.txt")
 
@@ -60,10 +60,10 @@ def test_round_trip(index: int) -> None:
 def test_pycocotools_reads_and_writes_the_same_mask(index: int) -> None:
     image = some_masks()[index]
     theirs = coco.encode(np.asfortranarray(image, np.uint8))
-    ours = to_coco(encode_image(image), *image.shape)
+    ours = coco_masks.encode_runs(encode_image(image), *image.shape)
     assert ours["counts"].encode() == theirs["counts"]
     assert ours["size"] == list(theirs["size"])
-    back = from_coco(theirs)
+    back = encode_image(coco_masks.decode(theirs))
     np.testing.assert_array_equal(decode_image(back, *image.shape), image)
 
 
@@ -76,12 +76,12 @@ def test_a_box_that_is_not_contiguous_encodes_like_its_copy() -> None:
 @pytest.mark.parametrize("counts", [[], [0, 3], [0, 5], [1, 2, 3]])
 def test_runs_that_do_not_fill_the_box_are_refused(counts: list[int]) -> None:
     with pytest.raises(MaskError, match="cover"):
-        decode_box(RunLengthMask(0, 0, 2, 2, np.array(counts, np.uint32)))
+        _ = RunLengthMask(0, 0, 2, 2, np.array(counts, np.uint32)).pixels
 
 
 def test_runs_whose_sum_overflows_are_refused() -> None:
     with pytest.raises(MaskError, match="cover"):
-        decode_box(RunLengthMask(0, 0, 2, 2, np.array([2**32 - 1, 4, 1], np.uint32)))
+        _ = RunLengthMask(0, 0, 2, 2, np.array([2**32 - 1, 4, 1], np.uint32)).pixels
 
 
 def test_a_box_that_no_memory_holds_is_refused() -> None:

@@ -1,0 +1,73 @@
+"""Private interfaces of PyTorch, every one that this package uses; nothing else imports them.
+
+Read in PyTorch 2.13.0. `pyproject.toml` bounds the version from above for their sake: a newer PyTorch is admitted there
+when the tests pass with it, which the nightly workflow finds out in advance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.export import ExportedProgram
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
+
+Tensors = tuple[Tensor, ...] | list[Tensor]
+
+READ_IN = "2.13.0"
+"""The version of PyTorch whose source these functions were written after."""
+
+
+def compile_and_package(program: ExportedProgram, path: Path, options: dict[str, Any]) -> None:
+    """Compile an exported program ahead of time with Inductor (AOTInductor) into one file of native code and weights.
+
+    Args:
+        program: exported with example inputs.
+        path: the `.pt2` file to write.
+        options: Inductor's configuration, by the names in `torch._inductor.config`.
+    """
+    torch._inductor.aoti_compile_and_package(program, package_path=str(path), inductor_configs=options)
+
+
+def load_package(path: Path, device_index: int) -> Callable[..., Sequence[Tensor]]:
+    """Load what `compile_and_package` wrote, for one thread at a time.
+
+    Args:
+        path: the `.pt2` file.
+        device_index: number of the GPU; -1 for the current one, or for a CPU.
+    """
+    package: Callable[..., Sequence[Tensor]] = torch._inductor.aoti_load_package(
+        str(path), run_single_threaded=True, device_index=device_index
+    )
+    return package
+
+
+def clear_compiler_caches() -> None:
+    """Have Inductor forget in memory which cached files it has used.
+
+    The import reads the folder of the cache from the environment, so it comes at the first call.
+    """
+    from torch._inductor.utils import clear_caches
+
+    clear_caches()
+
+
+def fake_tensors() -> Any:
+    """A context in which tensors have shapes and types but no content: networks are built and counted at no cost."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    return FakeTensorMode()
+
+
+def lerp_each(tensors: Tensors, ends: Tensors, weight: float) -> None:
+    """Move each tensor in place towards its end by the share `weight`, all in one operation."""
+    torch._foreach_lerp_(tensors, ends, weight)
+
+
+def end_workers(batches: Iterator[Any]) -> None:
+    """End the processes that load data for an iterator of a `DataLoader`, which has no public way to end them."""
+    if isinstance(batches, _MultiProcessingDataLoaderIter):
+        batches._shutdown_workers()

@@ -1,0 +1,169 @@
+"""What a node publishes of every frame. A new output is one class here and its place in `OUTPUTS`."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, ClassVar
+
+from rclpy.duration import Duration
+from rclpy.event_handler import PublisherEventCallbacks
+from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import Image
+
+from ..msg import TrackedInstanceArray
+from ..stream import pictures
+from ..stream.parameters import Settings
+from ..stream.pipeline import ProcessedFrame
+from . import messages
+from .detections import DetectionMaker
+from .qos import overridden, picture_qos, result_qos
+
+
+class Output(ABC):
+    """One topic: what is on it, who it is made for, and when it may be left out."""
+
+    topic: ClassVar[str]
+    """Its name, such as ~/tracks."""
+    message_type: Any
+    """The type of its messages."""
+    qos: ClassVar[QoSProfile]
+    """Its quality of service, which the user may override."""
+    lazy: ClassVar[bool] = True
+    """Whether it is made only while somebody subscribes to it. What is not lazy is waited for at the end."""
+    expendable: ClassVar[bool] = False
+    """Whether it is given up while results are too old."""
+
+    @staticmethod
+    def available() -> bool:
+        """Whether what it needs is installed; otherwise there is no such topic."""
+        return True
+
+    @abstractmethod
+    def make(self, processed: ProcessedFrame, tracks: TrackedInstanceArray, settings: Settings) -> Any:
+        """The message of a frame.
+
+        Args:
+            processed: the frame and its result.
+            tracks: the message on ~/tracks.
+            settings: the node's parameters as they are now.
+        """
+
+
+class TracksOutput(Output):
+    """Every tracked instance, also the hidden ones."""
+
+    topic = "~/tracks"
+    message_type = TrackedInstanceArray
+    qos = result_qos()
+    lazy = False
+
+    def make(self, processed: ProcessedFrame, tracks: TrackedInstanceArray, settings: Settings) -> TrackedInstanceArray:
+        """The tracks themselves."""
+        return tracks
+
+
+class DetectionsOutput(Output):
+    """The believed tracks as vision_msgs/Detection2DArray."""
+
+    topic = "~/detections"
+    qos = result_qos()
+
+    def __init__(self) -> None:
+        self._maker = DetectionMaker()
+        self.message_type = self._maker.message_type
+
+    @staticmethod
+    def available() -> bool:
+        """Where vision_msgs is installed."""
+        return DetectionMaker.available()
+
+    def make(self, processed: ProcessedFrame, tracks: TrackedInstanceArray, settings: Settings) -> Any:
+        """Boxes of the mask that `detection_box` names."""
+        return self._maker.make(tracks, settings["detection_box"])
+
+
+class OverlayOutput(Output):
+    """The image with its tracks drawn in, rgb8."""
+
+    topic = "~/overlay"
+    message_type = Image
+    qos = picture_qos()
+    expendable = True
+
+    def make(self, processed: ProcessedFrame, tracks: TrackedInstanceArray, settings: Settings) -> Image:
+        """A picture no wider than `overlay_max_width`."""
+        drawn = pictures.overlay(processed.image, processed.result, settings["overlay_max_width"])
+        return messages.image_message(drawn, tracks.header, "rgb8")
+
+
+class VisibleIdsOutput(Output):
+    """The track ID at every pixel where a track is visible, mono16."""
+
+    topic = "~/visible_ids"
+    message_type = Image
+    qos = picture_qos()
+    expendable = True
+
+    def make(self, processed: ProcessedFrame, tracks: TrackedInstanceArray, settings: Settings) -> Image:
+        """A picture of the image's size."""
+        return messages.image_message(pictures.visible_ids(processed.result), tracks.header, "mono16")
+
+
+OUTPUTS: tuple[type[Output], ...] = (TracksOutput, DetectionsOutput, OverlayOutput, VisibleIdsOutput)
+"""Everything that is published of a frame, in this order."""
+
+
+class Publications:
+    """The outputs' publishers.
+
+    Args:
+        node: whose topics these are.
+        kinds: the outputs; those that are not available are left out.
+        on_incompatible: called with a topic and an event where a subscriber asks for more than is offered.
+
+    Raises:
+        ParameterError: a parameter that overrides a quality of service has a value that is none; no topic is made then.
+    """
+
+    def __init__(
+        self, node: LifecycleNode, kinds: Sequence[type[Output]], on_incompatible: Callable[[str, Any], None]
+    ) -> None:
+        self._node = node
+        outputs = [kind() for kind in kinds if kind.available()]
+        topics = [node.resolve_topic_name(output.topic) for output in outputs]
+        # All of them before the first topic is made, since a value among them may be wrong.
+        profiles = [
+            overridden(node, "publisher", topic, output.qos) for topic, output in zip(topics, outputs, strict=True)
+        ]
+        self._published: list[tuple[Output, LifecyclePublisher]] = []
+        for output, topic, profile in zip(outputs, topics, profiles, strict=True):
+            callbacks = PublisherEventCallbacks(incompatible_qos=partial(on_incompatible, topic))
+            publisher = node.create_lifecycle_publisher(
+                output.message_type, output.topic, profile, event_callbacks=callbacks
+            )
+            self._published.append((output, publisher))
+
+    def publish(
+        self, processed: ProcessedFrame, tracks: TrackedInstanceArray, settings: Settings, *, expendable: bool
+    ) -> None:
+        """Publish a frame's outputs: those that may be given up, or the others."""
+        for output, publisher in self._published:
+            if output.expendable == expendable and (not output.lazy or publisher.get_subscription_count()):
+                publisher.publish(output.make(processed, tracks, settings))
+
+    def wait_until_taken(self, longest_s: float) -> None:
+        """Wait until every subscriber has acknowledged what is not lazy, for as many seconds at most."""
+        for output, publisher in self._published:
+            if not output.lazy:
+                publisher.wait_for_all_acked(Duration(seconds=longest_s))
+
+    def image_topics(self) -> list[str]:
+        """Names of the topics that hold images."""
+        return [publisher.topic_name for output, publisher in self._published if output.message_type is Image]
+
+    def close(self) -> None:
+        """Take back all topics."""
+        for _, publisher in reversed(self._published):
+            self._node.destroy_lifecycle_publisher(publisher)
+        self._published.clear()
