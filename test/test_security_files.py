@@ -29,3 +29,10 @@ def test_the_policy_allows_what_the_programs_use(enclave: str, modules: tuple[st
     used = {name for module in modules for name in pattern.findall((ROOT / "a2vis_ros" / module).read_text("utf-8"))}
     assert used
     assert used <= allowed(enclave)
+
+
+def test_the_policy_allows_the_topics_of_the_localizer() -> None:
+    text = (ROOT / "a2vis_ros" / "node" / "localizer_stream.py").read_text("utf-8")
+    used = set(re.findall(r'"(~/[a-z_0-9]+|a2vis/[a-z_]+|camera_info|depth)"', text))
+    assert len(used) >= 10
+    assert used <= allowed("/a2vis/object_localizer")

@@ -50,7 +50,7 @@ class RunLengthMask:
         inside[1::2] = True
         return np.repeat(inside, self.counts).reshape(self.height, self.width)
 
-    @property
+    @cached_property
     def area(self) -> int:
         """Number of pixels inside the mask."""
         return int(self.counts[1::2].sum(dtype=np.int64))

@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.lifecycle import LifecycleNode
-from rclpy.node import Node
 from rclpy.qos import QoSPolicyKind, QoSProfile
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
@@ -19,8 +18,9 @@ from std_srvs.srv import SetBool, Trigger
 from a2vis_model.errors import printable
 
 from ..msg import ClassNames
+from ..programs.reports import Report
 from ..stream.degradation import Degradation
-from ..stream.diagnostics import NodeStatus, Report, StreamStatistics, report
+from ..stream.diagnostics import NodeStatus, StreamStatistics, report
 from ..stream.frame_queue import FrameQueue, Ledger
 from ..stream.image_decoding import ImageDecoder, ImageError
 from ..stream.intake import FrameIntake
@@ -31,6 +31,7 @@ from ..stream.worker import Worker
 from . import messages, qos
 from .outputs import OUTPUTS, Publications
 from .status_publisher import StatusPublisher
+from .topics import transport_topic
 
 _LOG_PERIOD_S = 2.0
 """Shortest interval in seconds at which a repeated warning is logged; its causes are counted every time."""
@@ -80,7 +81,7 @@ class ImageStream:
 
         compressed = settings["transport"] == "compressed"
         self._image_type = CompressedImage if compressed else Image
-        self._topic = _compressed_topic(node) if compressed else node.resolve_topic_name("image")
+        self._topic = transport_topic(node, "image", "compressed") if compressed else node.resolve_topic_name("image")
         self._input_qos = self._choose_qos()
         self._outputs = Publications(node, OUTPUTS, self._on_incompatible_reader)
         # Said while the node is still inactive, which a lifecycle publisher would not do.
@@ -372,11 +373,3 @@ class ImageStream:
             f"({qos.in_words(self._input_qos)})",
             throttle_duration_sec=_LOG_PERIOD_S,
         )
-
-
-def _compressed_topic(node: Node) -> str:
-    """Return the name of the compressed topic: remapped itself or, as image_transport does, with its base topic."""
-    own = str(node.resolve_topic_name("image/compressed"))
-    if own != node.resolve_topic_name("image/compressed", only_expand=True):
-        return own
-    return f"{node.resolve_topic_name('image')}/compressed"

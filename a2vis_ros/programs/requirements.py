@@ -26,10 +26,13 @@ OPTIONAL = {
     "av": (_pip("av"), "to_bag from videos"),
     "rosbags": (_pip("rosbags"), "to_bag and replay_evaluate"),
     "pycocotools": (_pip("pycocotools"), "replay_evaluate and a2vis evaluate"),
+    "filterpy": (_pip("filterpy"), "object_localizer"),
     "trackeval": (_pip("trackeval==1.3.0"), "replay_evaluate and a2vis evaluate"),
     "matplotlib": (_pip("matplotlib"), "the plots of a2vis evaluate"),
     "launch_ros": ("install ROS 2's launch_ros", "the launch files"),
-    "vision_msgs": ("install ROS 2's vision_msgs", "~/detections"),
+    "vision_msgs": ("install ROS 2's vision_msgs", "~/detections, and object_localizer's ~/detections_3d"),
+    "tf2_ros": ("install ROS 2's tf2_ros_py", "object_localizer's fixed_frame and ground_frame"),
+    "foxglove_msgs": ("install ROS 2's foxglove_msgs", "object_localizer's ~/image_annotations"),
 }
 """Packages that single programs need: how to install each, and for what."""
 

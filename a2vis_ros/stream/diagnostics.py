@@ -4,7 +4,6 @@ Keys shared with greenwave_monitor keep its names and units.
 """
 
 import math
-import resource
 import threading
 import time
 from collections import Counter, deque
@@ -13,72 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..programs.reports import ALARM_S, Level, RateMeter, RecentCount, Report, resident_mib
 from .frame_queue import LedgerEntry
 from .models import GpuMemory, LoadedModel
 
-WINDOW_S = 5.0
-"""Time window of rates in seconds."""
-EVENTS_KEPT = 1000
-"""Largest number of events from which a rate is computed, however many arrive at once or have the same time."""
 AGES_KEPT = 300
 """Number of results from which percentiles of ages are computed."""
-ALARM_S = 30.0
-"""Time in seconds for which an error or loss is reported as a warning."""
 MANY_EPOCHS = 3
 """Number of new epochs within `ALARM_S` at which IDs live too briefly to be useful."""
-
-
-class Level:
-    """Levels of diagnostic_msgs/DiagnosticStatus."""
-
-    OK, WARN, ERROR, STALE = range(4)
-
-
-class RateMeter:
-    """Events per second over the last seconds; safe to use from several threads."""
-
-    def __init__(self, window_s: float = WINDOW_S) -> None:
-        self._window_s = window_s
-        self._times: deque[float] = deque(maxlen=EVENTS_KEPT)
-        self._lock = threading.Lock()
-
-    def count(self, now: float) -> None:
-        """Count an event at `now`, in seconds of any clock."""
-        with self._lock:
-            self._times.append(now)
-            self._forget(now)
-
-    def rate(self, now: float | None = None) -> float:
-        """Return the events per second in the window that ends now, or with the last event; 0 with fewer than two."""
-        with self._lock:
-            if now is not None:
-                self._forget(now)
-            if len(self._times) < 2:
-                return 0.0
-            span = self._times[-1] - self._times[0]
-            return (len(self._times) - 1) / span if span > 0 else 0.0
-
-    def _forget(self, now: float) -> None:
-        while self._times and not now - self._window_s <= self._times[0] <= now:
-            self._times.popleft()
-
-
-class RecentCount:
-    """Number of events within the last `ALARM_S` seconds; safe to use from several threads."""
-
-    def __init__(self) -> None:
-        self._events: deque[tuple[float, int]] = deque(maxlen=EVENTS_KEPT)
-        self._lock = threading.Lock()
-
-    def add(self, now: float, count: int = 1) -> None:
-        """Count `count` events at `now`, in seconds of the monotonic clock."""
-        with self._lock:
-            self._events.append((now, count))
-
-    def count(self, now: float) -> int:
-        """Return the number of events within the seconds before `now`."""
-        with self._lock:
-            return sum(count for at, count in self._events if now - at <= ALARM_S)
 
 
 class StreamStatistics:
@@ -176,15 +117,6 @@ class NodeStatus:
     """Text that says what is given up because results are too old."""
 
 
-@dataclass(frozen=True)
-class Report:
-    """Values of a diagnostic status, ready to be put in a message."""
-
-    level: int
-    message: str
-    values: tuple[tuple[str, str], ...]
-
-
 def report(status: NodeStatus, statistics: StreamStatistics, now: float) -> Report:
     """Report the node's status at the monotonic time `now`, in seconds."""
     p50, p95, p99, count = statistics.ages()
@@ -269,13 +201,3 @@ def _gpu_values(memory: GpuMemory | None) -> list[tuple[str, str]]:
         ("gpu_memory_mib", f"{memory.process:.0f}"),
         ("gpu_memory_all_processes_mib", f"{memory.used:.0f} of {memory.total:.0f}"),
     ]
-
-
-def resident_mib() -> float:
-    """Return the memory of this process in MiB."""
-    try:
-        with open("/proc/self/statm", encoding="ascii") as file:
-            return int(file.read().split()[1]) * resource.getpagesize() / 2**20
-    except OSError:
-        # Outside of Linux this is the peak, in KiB.
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
