@@ -82,7 +82,7 @@ def draw(
     foot = camera.to_pixels(at)
     scale = camera.focal / depth * sprite.metres_per_pixel  # picture pixels a sprite pixel
     across, up = _axes(camera, pose.lean)
-    turn = float(np.copysign(max(abs(pose.turn), 0.3), pose.turn))
+    turn = float(np.copysign(shown_turn(pose.turn), pose.turn))
     height, width = sprite.levels[0].shape[:2]
     tall = sprite.foot[1] * scale
     # The corners of the sprite in the picture, with room for what bends.
@@ -123,6 +123,11 @@ def draw(
     if not mask.any():
         return None
     return depth, Patch(top, left, mask, np.ascontiguousarray(drawn[..., :3], np.uint8), alpha)
+
+
+def shown_turn(turn: float) -> float:
+    """The share of its width at which a thing with this ``turn`` is drawn: it is never seen quite from the side."""
+    return max(abs(turn), 0.3)
 
 
 def _axes(camera: Camera, lean: float) -> tuple[Array, Array]:

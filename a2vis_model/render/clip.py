@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.space_truth import SpaceTruth
 from . import rle
 from .rle import Rle
 
@@ -53,7 +54,8 @@ class RenderedObject:
 @dataclass(frozen=True)
 class RenderedClip:
     """``frames`` is uint8 RGB ``[T, H, W, 3]``; ``objects`` are those with more than 100 visible pixels in
-    all."""
+    all. ``space`` is what is true in space and ``depth`` uint16 ``[T, H, W]`` in millimetres (0 where unknown), both
+    only where they were asked for."""
 
     world: str
     seed: int
@@ -61,3 +63,5 @@ class RenderedClip:
     objects: tuple[RenderedObject, ...]
     fps: int = 30
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    space: SpaceTruth | None = None
+    depth: NDArray[np.uint16] | None = None

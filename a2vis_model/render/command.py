@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from ..cpu import cores
 from ..data.problems import ProblemLog, logger
+from ..data.space_truth import SPACE_FILE
 from ..errors import A2VISError
 from ..workers import worker_pool
 from . import composed_world
@@ -24,7 +25,7 @@ from .clip import RenderedClip
 from .composed_world import ComposedClip
 from .cutouts import Pictures, load_pictures
 from .fishbowl_writer import remove_partial_clips, write_clip
-from .worlds import World, check_arguments, check_size, clip_seed, render_clip
+from .worlds import World, check_arguments, check_size, check_space, clip_seed, render_clip
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class _Job:
     width: int
     folders: tuple[Path, Path] | None = None
     digest: str | None = None
+    space: bool = False
 
     def run(self) -> None:
         # OpenCV's own threads would only get in the way of the other processes.
@@ -49,8 +51,8 @@ class _Job:
     def _render(self) -> RenderedClip:
         size = {"seed": self.seed, "frames": self.frames, "height": self.height, "width": self.width}
         if self.folders is None:
-            return render_clip(world=cast(World, self.world), **size)
-        return ComposedClip.sample(_pictures(*self.folders), **size).render()
+            return render_clip(world=cast(World, self.world), space=self.space, **size)
+        return ComposedClip.sample(_pictures(*self.folders), **size).render(space=self.space)
 
     def is_done(self) -> bool:
         """Whether the clip is there; raises if its folder holds another one."""
@@ -75,6 +77,8 @@ class _Job:
                 f"{self.directory} holds a clip of another seed, world, length, size or of other pictures; choose "
                 "another --output"
             )
+        if self.space and not (self.directory / SPACE_FILE).exists():
+            raise A2VISError(f"{self.directory} holds a clip without {SPACE_FILE}; choose another --output")
         return True
 
 
@@ -105,6 +109,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backgrounds", type=Path, metavar="DIR", help="composed: photographs without such things")
     parser.add_argument("--frames", type=int, default=128, help="frames a clip (128)")
     parser.add_argument("--size", type=parse_size, default=(480, 320), metavar="WxH", help="pixels (480x320)")
+    parser.add_argument(
+        "--space", action="store_true", help="robot, composed: write depth, camera and poses beside each clip"
+    )
     parser.add_argument("--workers", type=int, default=cores(), help="processes (as many as there are cores)")
 
 
@@ -122,6 +129,7 @@ def run(args: argparse.Namespace) -> int:
     folders = _folders(args)
     if folders is None:
         check_arguments(world=args.world, seed=args.seed, frames=args.frames, height=height, width=width)
+        check_space(args.world, args.space)
     else:
         check_size(seed=args.seed, frames=args.frames, height=height, width=width)
     for name, value in (("clips", args.clips), ("workers", args.workers)):
@@ -131,7 +139,17 @@ def run(args: argparse.Namespace) -> int:
     args.output.mkdir(parents=True, exist_ok=True)
     remove_partial_clips(args.output)
     jobs = [
-        _Job(args.output / f"{i:05d}", args.world, clip_seed(args.seed, i), args.frames, height, width, folders, digest)
+        _Job(
+            directory=args.output / f"{i:05d}",
+            world=args.world,
+            seed=clip_seed(args.seed, i),
+            frames=args.frames,
+            height=height,
+            width=width,
+            folders=folders,
+            digest=digest,
+            space=args.space,
+        )
         for i in range(args.clips)
     ]
     missing = [job for job in jobs if not job.is_done()]

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import rle
+from .camera import Array
 from .clip import MIN_VISIBLE_PIXELS, RenderedObject
 from .raster import Patch
 from .rle import Rle
@@ -30,15 +31,23 @@ class Layer:
 @dataclass(frozen=True)
 class ComposedFrame:
     """``picture`` uint8 ``[H, W, 3]``; ``masks`` maps an object's id to its visible and amodal run
-    lengths."""
+    lengths; ``depth`` is metres along the optical axis, float32 ``[H, W]``, 0 where unknown, if it was asked for."""
 
     picture: NDArray[np.uint8]
     masks: dict[int, tuple[Rle, Rle]]
+    depth: Array | None = None
 
 
-def compose(background: NDArray[np.uint8], layers: Iterable[Layer]) -> ComposedFrame:
-    """Paints ``layers`` over a copy of ``background`` uint8 ``[H, W, 3]``: what is nearer hides the rest."""
+def compose(
+    background: NDArray[np.uint8], layers: Iterable[Layer], background_depth: Array | None = None
+) -> ComposedFrame:
+    """Paints ``layers`` over a copy of ``background`` uint8 ``[H, W, 3]``: what is nearer hides the rest.
+
+    With ``background_depth`` ``[H, W]`` in metres the frame has the depth of what is seen; a layer whose patch has no
+    depth of its own is flat and faces the camera.
+    """
     picture = background.copy()
+    depth = None if background_depth is None else background_depth.copy()
     height, width = picture.shape[:2]
     owners = np.full((height, width), STATIC, np.int16)
     ordered = sorted(layers, key=lambda layer: -layer.depth)
@@ -46,6 +55,8 @@ def compose(background: NDArray[np.uint8], layers: Iterable[Layer]) -> ComposedF
         patch = layer.patch
         _paint(patch, picture[patch.box])
         np.copyto(owners[patch.box], layer.owner, where=patch.mask)
+        if depth is not None:
+            np.copyto(depth[patch.box], layer.depth if patch.depth is None else patch.depth, where=patch.mask)
     masks = {}
     for layer in ordered:
         patch = layer.patch
@@ -55,7 +66,7 @@ def compose(background: NDArray[np.uint8], layers: Iterable[Layer]) -> ComposedF
         seen = patch.mask & (owners[patch.box] == layer.owner)
         partly = np.count_nonzero(seen) < np.count_nonzero(patch.mask)
         masks[layer.owner] = (_encode(seen, patch, height, width) if partly else amodal, amodal)
-    return ComposedFrame(picture, masks)
+    return ComposedFrame(picture, masks, depth)
 
 
 def _paint(patch: Patch, part: NDArray[np.uint8]) -> None:
