@@ -1,0 +1,370 @@
+"""From frame to frame: tracks, camera, depth and transforms to objects in space. No ROS."""
+
+import enum
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from ..mask_codec import RunLengthMask
+from .camera import CameraModel
+from .depth_surface import DepthMetres
+from .existence import ExpectedPlace, View, decayed
+from .ground import GroundError, GroundPlane
+from .motion import Measurement, MotionFilter, SizeFilter
+from .placement import MaskedObject, Placement, PlacementSettings, Source, Unplaced, place_objects
+from .profiles import DEFAULT_PROFILES, ClassProfile, profile_of
+from .transforms import RigidTransform, TransformSource
+
+_COVERED = 0.5
+"""An object over whose expected place so much of other objects is seen went behind these."""
+
+
+class FrameError(ValueError):
+    """A frame cannot be used, and is left out; nothing has changed. The message says why and what to do."""
+
+
+class State(enum.IntEnum):
+    """Of a track, with the values of msg/TrackedInstance."""
+
+    TENTATIVE, VISIBLE, OCCLUDED, LOST, ENDED = range(5)
+
+    @property
+    def hidden(self) -> bool:
+        """It cannot be seen now and may come out again."""
+        return self in (State.OCCLUDED, State.LOST)
+
+
+@dataclass(frozen=True)
+class Track:
+    """What is said of one track in one frame."""
+
+    track_id: int
+    state: State
+    class_id: int
+    class_name: str
+    score: float
+    existence: float
+    visible: RunLengthMask
+    amodal: RunLengthMask
+
+
+@dataclass(frozen=True)
+class TrackFrame:
+    """All tracks of one frame."""
+
+    stamp_ns: int
+    """Of the image, in nanoseconds."""
+    frame_id: str
+    """Of the camera's optical frame."""
+    height: int
+    """Of the image, in pixels."""
+    width: int
+    session: int
+    epoch: int
+    tracks: Sequence[Track]
+
+
+@dataclass(frozen=True)
+class Mounting:
+    """How the camera is mounted above the ground, where no transform says so. See `GroundPlane.from_mounting`."""
+
+    height: float
+    pitch_deg: float = 0.0
+    roll_deg: float = 0.0
+
+
+@dataclass(frozen=True)
+class LocalizerSettings:
+    """What the localizer is told beside its input."""
+
+    fixed_frame: str = ""
+    """In which objects are placed and filtered, z up, such as odom. Empty: the camera's optical frame."""
+    ground_frame: str = ""
+    """Whose plane z = 0 is the ground. Empty: `fixed_frame`."""
+    mounting: Mounting | None = None
+    """Says where the ground is, in place of a transform."""
+    placement: PlacementSettings = PlacementSettings()
+    profiles: Mapping[str, ClassProfile] = field(default_factory=lambda: DEFAULT_PROFILES)
+    forget_below: float = 0.05
+    """A hidden object whose existence is less probable than this is forgotten."""
+
+
+@dataclass(frozen=True)
+class LocatedObject:
+    """One object in one frame. Vectors are in the frame that `Localized.frame_id` names, lengths in metres."""
+
+    track_id: int
+    state: State
+    class_id: int
+    class_name: str
+    score: float
+    """Probability of the class."""
+    existence: float
+    """Probability that the object is there."""
+    hidden_s: float
+    """Since it was last seen, by the stamps of the images; 0 while it is seen."""
+    measured_s: float
+    """Since its position was last measured; 0 where it was in this frame."""
+    source: Source
+    """How the position was found in this frame."""
+    position: NDArray[np.float64]
+    """[3] of the centre of its box."""
+    velocity: NDArray[np.float64]
+    """[3] in m/s."""
+    covariance: NDArray[np.float64]
+    """[6, 6] of position and velocity."""
+    orientation: NDArray[np.float64]
+    """[4] quaternion x, y, z, w of the box: x horizontally away from the camera, z up. Not where the object heads for."""
+    size: NDArray[np.float64]
+    """[3] of the box along its axes: along the line of sight, across it, upwards."""
+    size_std: NDArray[np.float64]
+    """[3]"""
+    cut_off: bool
+    """When it was last seen, the image ended within it."""
+
+
+@dataclass(frozen=True)
+class Localized:
+    """The objects of one frame."""
+
+    frame_id: str
+    objects: list[LocatedObject]
+    """Those that have a position, in the order of the tracks."""
+    unplaced: Counter[Unplaced]
+    """Objects that were seen in this frame and could not be placed, by the cause; they may be predicted."""
+    outliers: int
+    """Positions that were left out, being far from where their objects could be."""
+    forgotten: int
+    """Hidden objects that are no longer believed to be there."""
+
+
+class Localizer:
+    """Keeps a motion filter, a size and a belief for every live track, and nothing else: its memory is bounded.
+
+    Args:
+        settings: what it is told beside its input.
+        transforms: knows where the camera is. Needed where `fixed_frame` or `ground_frame` is set.
+
+    Raises:
+        ValueError: a frame is named, and nothing knows where it is.
+    """
+
+    def __init__(self, settings: LocalizerSettings, transforms: TransformSource | None = None) -> None:
+        if transforms is None and (settings.fixed_frame or settings.ground_frame):
+            raise ValueError(
+                f"fixed_frame={settings.fixed_frame!r} and ground_frame={settings.ground_frame!r} need a source of "
+                "transforms; leave both empty for positions in the camera's frame"
+            )
+        self.settings = settings
+        self._transforms = transforms
+        self._objects: dict[int, _Object] = {}
+        self._stream: tuple[int, int] | None = None
+        self._stamp_ns = 0
+
+    def reset(self) -> None:
+        """Forget all objects."""
+        self._objects.clear()
+        self._stream = None
+
+    def update(self, frame: TrackFrame, camera: CameraModel, depth: DepthMetres | None = None) -> Localized:
+        """Take the next frame.
+
+        Args:
+            frame: the tracks. Another session or epoch than before has nothing to do with what is known.
+            camera: of the image.
+            depth: [H, W] in metres along the optical axis, registered to the image; NaN and 0 are holes.
+
+        Raises:
+            CameraError: the camera is of another image size.
+            FrameError: the frame is older than the last one, or the depth of another size.
+            GroundError: the camera is not above the ground.
+            TransformTooNewError: the transform of that time has not come yet.
+            TransformError: there is none.
+        """
+        camera.check_image(frame.height, frame.width)
+        if depth is not None and depth.shape != (frame.height, frame.width):
+            raise FrameError(
+                f"the depth image is of {depth.shape[1]}x{depth.shape[0]}, and the tracks are of {frame.width}x{frame.height}: "
+                "it is not registered to the image; give the depth that the driver aligns with it"
+            )
+        stream = (frame.session, frame.epoch)
+        same = stream == self._stream
+        if same and frame.stamp_ns < self._stamp_ns:
+            late = (self._stamp_ns - frame.stamp_ns) * 1e-9
+            raise FrameError(f"the frame is {late:.3f} s older than the last one of its epoch; let tracks come in order")
+        fixed_from_camera = self._pose(frame)
+        ground = self._ground(frame)
+        # From here on nothing fails.
+        if not same:
+            self._objects.clear()
+        self._stream, self._stamp_ns = stream, frame.stamp_ns
+        return self._take(frame, camera, ground, depth, fixed_from_camera)
+
+    def _pose(self, frame: TrackFrame) -> RigidTransform:
+        if not self.settings.fixed_frame or self._transforms is None:
+            return RigidTransform.identity()
+        return self._transforms.lookup(self.settings.fixed_frame, frame.frame_id, frame.stamp_ns)
+
+    def _ground(self, frame: TrackFrame) -> GroundPlane | None:
+        settings = self.settings
+        if settings.mounting is not None:
+            return GroundPlane.from_mounting(
+                settings.mounting.height, settings.mounting.pitch_deg, settings.mounting.roll_deg
+            )
+        name = settings.ground_frame or settings.fixed_frame
+        if not name or self._transforms is None:
+            return None
+        return GroundPlane.from_transform(self._transforms.lookup(name, frame.frame_id, frame.stamp_ns))
+
+    def _take(
+        self,
+        frame: TrackFrame,
+        camera: CameraModel,
+        ground: GroundPlane | None,
+        depth: DepthMetres | None,
+        fixed_from_camera: RigidTransform,
+    ) -> Localized:
+        settings, seconds = self.settings, frame.stamp_ns * 1e-9
+        seen = [track for track in frame.tracks if track.state in (State.TENTATIVE, State.VISIBLE)]
+        seen = [track for track in seen if track.visible.area or track.amodal.area]
+        profiles = {track.track_id: profile_of(settings.profiles, track.class_name) for track in frame.tracks}
+        masked = [MaskedObject(track.visible, track.amodal, profiles[track.track_id]) for track in seen]
+        places = dict(
+            zip(
+                (track.track_id for track in seen),
+                place_objects(masked, camera, ground, depth, settings.placement),
+                strict=True,
+            )
+        )
+        view = View(camera, depth, [track.visible for track in seen])
+        up = ground.up if ground is not None else np.array([0.0, -1.0, 0.0])
+        found, unplaced, outliers, forgotten = [], Counter[Unplaced](), 0, 0
+        kept: dict[int, _Object] = {}
+        for track in frame.tracks:
+            known = self._objects.get(track.track_id)
+            place = places.get(track.track_id)
+            if known is not None:
+                known.predict(seconds)
+            source = Source.PREDICTED
+            if isinstance(place, Placement):
+                measured = Measurement.of(place, fixed_from_camera)
+                if known is None:
+                    known = _Object(measured, place, profiles[track.track_id], seconds)
+                    taken = True
+                else:
+                    taken = known.motion.correct(measured)
+                outliers += not taken
+                if taken:
+                    source = place.source
+                    known.size.correct(place, seconds)
+                    known.turn(place, fixed_from_camera, up)
+                    known.measured = seconds
+                    known.cut_off = place.cut_off
+            elif place is not None:
+                unplaced[place] += 1
+            if known is None:
+                continue
+            if track.state.hidden:
+                known.hide(view, fixed_from_camera, seconds)
+                if known.existence < settings.forget_below:
+                    forgotten += 1
+                    continue
+            elif track.state is not State.ENDED:
+                known.see(track.existence, seconds)
+            found.append(known.located(track, source, seconds))
+            if track.state is not State.ENDED:
+                kept[track.track_id] = known
+        # Of a track that is not in the frame, the message in which it ended was lost.
+        self._objects = kept
+        return Localized(settings.fixed_frame or frame.frame_id, found, unplaced, outliers, forgotten)
+
+
+class _Object:
+    """What is remembered of one track."""
+
+    def __init__(self, measured: Measurement, place: Placement, profile: ClassProfile, seconds: float) -> None:
+        self.motion = MotionFilter(measured, profile, seconds)
+        self.size = SizeFilter(profile, seconds)
+        self.existence = 1.0
+        self.measured = seconds
+        self.cut_off = place.cut_off
+        self._profile = profile
+        self._seen = self._judged = seconds
+        self._known_occluder: bool | None = None
+        self._axes = np.eye(3)
+
+    def predict(self, seconds: float) -> None:
+        """Go on to the time of the next frame."""
+        self.motion.predict(seconds)
+
+    def turn(self, place: Placement, fixed_from_camera: RigidTransform, up: NDArray[np.float64]) -> None:
+        """Take the axes of the box as the camera sees it."""
+        axes = np.stack([place.forward, np.cross(up, place.forward), up], axis=1)
+        self._axes = fixed_from_camera.rotation @ axes
+
+    def see(self, existence: float, seconds: float) -> None:
+        """It is seen, and so probably there."""
+        self.existence = existence
+        self._seen = self._judged = seconds
+        self._known_occluder = None
+
+    def hide(self, view: View, fixed_from_camera: RigidTransform, seconds: float) -> None:
+        """It is not seen: believe less in it, the less the more of its place is seen to be empty."""
+        place = self._expected(fixed_from_camera.inverse())
+        if self._known_occluder is None:
+            self._known_occluder = view.covered(place) >= _COVERED
+        empty = view.empty(place, self._known_occluder)
+        self.existence = decayed(self.existence, seconds - self._judged, self._profile.half_life_s, empty)
+        self._judged = seconds
+
+    def located(self, track: Track, source: Source, seconds: float) -> LocatedObject:
+        """What is said of it."""
+        hidden = track.state.hidden or track.state is State.ENDED
+        return LocatedObject(
+            track_id=track.track_id,
+            state=track.state,
+            class_id=track.class_id,
+            class_name=track.class_name,
+            score=track.score,
+            existence=self.existence,
+            hidden_s=seconds - self._seen if hidden else 0.0,
+            measured_s=seconds - self.measured,
+            source=source,
+            position=self.motion.position.copy(),
+            velocity=self.motion.velocity.copy(),
+            covariance=self.motion.covariance,
+            orientation=Rotation.from_matrix(self._axes).as_quat(),
+            size=self.size.extent.copy(),
+            size_std=self.size.std,
+            cut_off=self.cut_off,
+        )
+
+    def _expected(self, camera_from_fixed: RigidTransform) -> ExpectedPlace:
+        axes = camera_from_fixed.rotation @ self._axes
+        spread = self._axes.T @ self.motion.covariance[:3, :3] @ self._axes
+        return ExpectedPlace(
+            centre=camera_from_fixed.apply(self.motion.position),
+            forward=axes[:, 0],
+            left=axes[:, 1],
+            up=axes[:, 2],
+            extent=self.size.extent,
+            std=np.sqrt(np.diag(spread)),
+        )
+
+
+__all__ = [
+    "FrameError",
+    "GroundError",
+    "Localized",
+    "Localizer",
+    "LocalizerSettings",
+    "LocatedObject",
+    "Mounting",
+    "State",
+    "Track",
+    "TrackFrame",
+]

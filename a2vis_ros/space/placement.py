@@ -1,0 +1,315 @@
+"""One frame's masks of an object to a position and an extent in space. No ROS.
+
+Everything is worked out in the object's own view frame: `forward`, horizontally from the camera to the object, `left`
+of it, and `up`. A ray with the components (a, b, c) meets what is at a forward distance D at D b / a to the left and
+D c / a above the camera. Depth and ground plane differ in how D is found, and in nothing else.
+"""
+
+import enum
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..mask_codec import RunLengthMask
+from .camera import CameraModel
+from .depth_surface import DepthMetres, DepthNoise, surface_distance
+from .ground import GroundPlane, distance_on_ground, distance_std
+from .mask_edges import MaskEdges, mask_edges
+from .profiles import ClassProfile
+
+_CAMERA_UP = np.array([0.0, -1.0, 0.0])
+"""In the optical frame of a camera that is mounted level."""
+_LEAST_SURE = 0.7
+"""A distance whose standard deviation is a larger share of it than this is not known."""
+_LEAST_EXTENT = 0.02
+"""Metres; no object is thinner."""
+
+
+class Source(enum.IntEnum):
+    """How a position was found. Values are those of msg/TrackedObject."""
+
+    DEPTH = 0
+    GROUND = 1
+    PREDICTED = 2
+
+
+class Unplaced(str, enum.Enum):
+    """Why an object has no position in a frame."""
+
+    NO_GROUND = "neither depth nor a ground plane"
+    DEPTH_HOLE = "no depth on the object, and no ground plane"
+    HORIZON = "the foot is at or above the horizon"
+    TOO_FAR = "further away than max_range_m"
+    UNSURE = "so near the horizon that the distance is not known"
+    NO_RAY = "outside what the lens model can tell"
+
+
+@dataclass(frozen=True)
+class PlacementSettings:
+    """How measurements are judged."""
+
+    pixel_std: float = 1.5
+    """Standard deviation of a mask's side that is seen, in pixels."""
+    hidden_std: float = 0.15
+    """That of a hidden side, as a share of its distance from the visible mask."""
+    depth_noise: DepthNoise = DepthNoise()
+    attitude_std_deg: float = 0.5
+    """Standard deviation of the camera's pitch over the ground, in degrees."""
+    ground_std: float = 0.03
+    """Standard deviation of the camera's height above the ground where the object stands, in metres."""
+    max_range: float = 50.0
+    """Objects further away are not placed, in metres."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where an object is in one frame; vectors are in the optical frame, lengths in metres."""
+
+    source: Source
+    centre: NDArray[np.float64]
+    """[3] of its box."""
+    noise: NDArray[np.float64]
+    """[3, 3] covariance of the centre's errors that differ from frame to frame."""
+    bias: NDArray[np.float64]
+    """[3, 3] covariance of those that stay: the camera's attitude, the class's size, guessed sides. No averaging over
+    frames lessens them."""
+    extent: NDArray[np.float64]
+    """[3] along forward, across it, and along up."""
+    extent_std: NDArray[np.float64]
+    """[3]"""
+    forward: NDArray[np.float64]
+    """[3] unit vector, horizontally away from the camera."""
+    cut_off: bool
+    """The image ends within the object."""
+
+
+@dataclass(frozen=True)
+class MaskedObject:
+    """What the masks of one object in one frame are, and what is known of its class."""
+
+    visible: RunLengthMask
+    amodal: RunLengthMask
+    profile: ClassProfile
+
+
+def place_objects(
+    objects: Sequence[MaskedObject],
+    camera: CameraModel,
+    ground: GroundPlane | None,
+    depth: DepthMetres | None,
+    settings: PlacementSettings,
+) -> list[Placement | Unplaced]:
+    """Place each object of a frame: by depth where there is depth on it, else on the ground.
+
+    Args:
+        objects: each with a visible mask or an amodal one.
+        camera: of the image.
+        ground: in the camera's optical frame, if it is known.
+        depth: [H, W] registered to the image, if there is one.
+        settings: how sure what is.
+    """
+    edges = [
+        mask_edges(
+            one.visible,
+            one.amodal,
+            camera.height,
+            camera.width,
+            pixel_std=settings.pixel_std,
+            hidden_std=settings.hidden_std,
+        )
+        for one in objects
+    ]
+    # All rays at once, for undistortion costs by the call.
+    rays = camera.rays([pixel for edge in edges for pixel in _pixels(edge)]).reshape(-1, _RAYS, 3)
+    return [
+        _Placing(one, edge, ray, camera, ground, settings).place(depth)
+        for one, edge, ray in zip(objects, edges, rays, strict=True)
+    ]
+
+
+_RAYS = 6
+
+
+def _pixels(edges: MaskEdges) -> list[tuple[float, float]]:
+    """Pixels whose rays are needed: foot, one pixel above it, top, left, right and centre."""
+    u = (edges.left.position + edges.right.position) / 2
+    v = (edges.top.position + edges.bottom.position) / 2
+    foot = edges.bottom.position
+    return [
+        (edges.foot_u, foot),
+        (edges.foot_u, foot - 1),
+        (u, edges.top.position),
+        (edges.left.position, v),
+        (edges.right.position, v),
+        (u, v),
+    ]
+
+
+class _Placing:
+    """The geometry of one object in one frame.
+
+    Args:
+        one: its masks and class.
+        edges: of its full shape.
+        rays: [6, 3] of `_pixels`.
+        camera, ground, settings: see `place_objects`.
+    """
+
+    def __init__(
+        self,
+        one: MaskedObject,
+        edges: MaskEdges,
+        rays: NDArray[np.float64],
+        camera: CameraModel,
+        ground: GroundPlane | None,
+        settings: PlacementSettings,
+    ) -> None:
+        self._one, self._edges, self._camera, self._ground, self._settings = one, edges, camera, ground, settings
+        self._up = _CAMERA_UP if ground is None else ground.up
+        centre = rays[5]
+        forward = centre - (centre @ self._up) * self._up
+        length = float(np.linalg.norm(forward))
+        # Straight down there is no forward. NaN, for a pixel that has no ray, fails here too.
+        self._usable = bool(np.isfinite(rays).all() and length > 1e-3)
+        if not self._usable:
+            return
+        self._forward = forward / length
+        self._left = np.cross(self._up, self._forward)
+        view = rays @ np.stack([self._forward, self._left, self._up]).T
+        self._usable = bool((view[:, 0] > 1e-6).all())
+        if not self._usable:
+            return
+        # Of each ray: metres to the left and upwards for one metre forward.
+        self._slope_left, self._slope_up = view[:, 1] / view[:, 0], view[:, 2] / view[:, 0]
+
+    def place(self, depth: DepthMetres | None) -> Placement | Unplaced:
+        if not self._usable:
+            return Unplaced.NO_RAY
+        profile = self._one.profile
+        if depth is not None and self._one.visible.area:
+            thickness = profile.length + profile.size_std
+            surface = surface_distance(
+                depth, self._one.visible, self._camera, self._forward, thickness, self._settings.depth_noise
+            )
+            if surface is not None:
+                return self._at(_Estimate(surface.distance, surface.std, surface.std), Source.DEPTH)
+            if self._ground is None:
+                return Unplaced.DEPTH_HOLE
+        if self._ground is None:
+            return Unplaced.NO_GROUND
+        found = self._cut_distance(self._ground) if self._edges.bottom.cut else self._foot_distance(self._ground)
+        return found if isinstance(found, Unplaced) else self._at(found, Source.GROUND)
+
+    def _foot_distance(self, ground: GroundPlane) -> "_Estimate | Unplaced":
+        """Forward distance of the foot, from where its ray meets the ground."""
+        settings, foot = self._settings, self._edges.bottom
+        depression = -math.atan(float(self._slope_up[0]))
+        pixel = abs(depression + math.atan(float(self._slope_up[1])))
+        distance = distance_on_ground(depression, ground.height)
+        if not math.isfinite(distance):
+            return Unplaced.HORIZON
+        attitude = math.hypot(math.radians(settings.attitude_std_deg), pixel * foot.bias)
+        noise = distance_std(distance, ground.height, pixel * foot.noise, 0.0)
+        bias = distance_std(distance, ground.height, attitude, settings.ground_std)
+        if math.hypot(noise, bias) > _LEAST_SURE * distance:
+            return Unplaced.UNSURE
+        return _Estimate(distance, noise, bias)
+
+    def _cut_distance(self, ground: GroundPlane) -> "_Estimate | Unplaced":
+        """The same where the image ends above the foot: from the height that objects of the class have, if the top is
+        seen, and at most as far as the ground at the image's lower side."""
+        profile = self._one.profile
+        furthest = distance_on_ground(-math.atan(float(self._slope_up[0])), ground.height)
+        above, slope = profile.height - ground.height, float(self._slope_up[2])
+        if not self._edges.top.cut and above * slope > 0:
+            distance = above / slope
+            std = distance * profile.size_std / abs(above)
+            if distance <= furthest and std <= _LEAST_SURE * distance:
+                return _Estimate(distance, std, std)
+        if not math.isfinite(furthest):
+            return Unplaced.HORIZON
+        # Anywhere between the camera and there.
+        std = furthest / math.sqrt(12)
+        return _Estimate(furthest / 2, std, std)
+
+    def _at(self, near: "_Estimate", source: Source) -> Placement | Unplaced:
+        """The object's box, from the forward distance of its near side."""
+        profile, edges = self._one.profile, self._edges
+        if near.value > self._settings.max_range:
+            return Unplaced.TOO_FAR
+        thickness = profile.thickness(self._across(near.value)[0])
+        distance = near.value + thickness / 2
+        across, left = self._across(distance)
+        height, above = self._upright(near.value, thickness, source)
+        along = np.array([1.0, left.value / distance, 0.0 if source is Source.GROUND else above.value / distance])
+        axes = np.stack([self._forward, self._left, self._up], axis=1)
+
+        def spread(distance_std: float, left_std: float, above_std: float) -> NDArray[np.float64]:
+            """[3, 3] in the optical frame. An error of the distance moves the object along its ray."""
+            covariance = distance_std**2 * np.outer(along, along) + np.diag([0.0, left_std**2, above_std**2])
+            found: NDArray[np.float64] = axes @ covariance @ axes.T
+            return found
+
+        return Placement(
+            source=source,
+            centre=axes @ np.array([distance, left.value, above.value]),
+            noise=spread(near.noise, left.noise, above.noise),
+            bias=spread(math.hypot(near.bias, profile.size_std / 2), left.bias, above.bias),
+            extent=np.maximum([thickness, across, height], _LEAST_EXTENT),
+            extent_std=np.array([profile.size_std, 2 * left.std, 2 * above.std]),
+            forward=self._forward,
+            cut_off=any(edge.cut for edge in (edges.left, edges.right, edges.top, edges.bottom)),
+        )
+
+    def _across(self, distance: float) -> tuple[float, "_Estimate"]:
+        """Extent across the line of sight, and how far to the left its middle is."""
+        edges = self._edges
+        left, right = (float(slope) * distance for slope in self._slope_left[3:5])
+        metres = (left - right) / (edges.right.position - edges.left.position)
+        seen = left - right
+        usual, usual_std = self._one.profile.lateral()
+        across = max(seen, usual)
+        if edges.left.cut and edges.right.cut:
+            return across, _Estimate((left + right) / 2, across / 2, across / 2)
+        missing = math.hypot(usual_std, (across - seen) / 2)
+        if edges.left.cut:
+            return across, _Estimate(right + across / 2, missing, missing)
+        if edges.right.cut:
+            return across, _Estimate(left - across / 2, missing, missing)
+        noise = math.hypot(edges.left.noise, edges.right.noise) * metres / 2
+        bias = math.hypot(edges.left.bias, edges.right.bias) * metres / 2
+        return seen, _Estimate((left + right) / 2, noise, bias)
+
+    def _upright(self, near: float, thickness: float, source: Source) -> tuple[float, "_Estimate"]:
+        """Height, and how far above the camera its middle is."""
+        edges, profile, slopes = self._edges, self._one.profile, self._slope_up
+        # The highest pixel is of the near side where one looks up to it, and of the far side where one looks down.
+        top_distance = near if slopes[2] > 0 else near + thickness
+        metres = near * abs(float(slopes[0] - slopes[1]))
+        top = _Estimate(float(slopes[2]) * top_distance, metres * edges.top.noise, metres * edges.top.bias)
+        bottom = _Estimate(float(slopes[0]) * near, metres * edges.bottom.noise, metres * edges.bottom.bias)
+        if self._ground is not None and (source is Source.GROUND or edges.bottom.cut):
+            bottom = _Estimate(-self._ground.height, 0.0, self._settings.ground_std)
+        elif edges.bottom.cut:
+            bottom = _Estimate(min(bottom.value, top.value - profile.height), profile.size_std, profile.size_std)
+        if edges.top.cut:
+            top = _Estimate(max(top.value, bottom.value + profile.height), profile.size_std, profile.size_std)
+        height = max(top.value - bottom.value, _LEAST_EXTENT)
+        noise, bias = math.hypot(top.noise, bottom.noise) / 2, math.hypot(top.bias, bottom.bias) / 2
+        return height, _Estimate(bottom.value + height / 2, noise, bias)
+
+
+@dataclass(frozen=True)
+class _Estimate:
+    """A length in metres, with the standard deviations of what differs from frame to frame and of what does not."""
+
+    value: float
+    noise: float
+    bias: float
+
+    @property
+    def std(self) -> float:
+        return math.hypot(self.noise, self.bias)
