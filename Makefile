@@ -49,7 +49,7 @@ setup-tensorrt: setup
 
 # On a rendered aquarium, with the weights that know its fish: onboard-fishbowl.
 demo: ros
-	$(ROS_ENV) $(BIN)/python -m a2vis_ros.demo --output demo $(DEMO)
+	$(ROS_ENV) $(BIN)/python -m a2vis_ros.tools.demo --output demo $(DEMO)
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -12,11 +12,11 @@ from . import openmp as openmp  # before torch
 # isort: split
 from .config import ModelConfig, load_config, preset_names, variant_names
 from .errors import A2VISError, CheckpointError, ConfigError, VideoError
-from .masks import RegionMask
+from .masks.region import RegionMask
 from .modeling import VideoNetwork, build_model, freeze
 from .shipped import shipped_weights
-from .streaming import FrameResult, StreamingTracker, track_video
-from .tracks import TrackedInstance, TrackSettings, TrackState
+from .tracking.streaming import FrameResult, StreamingTracker, track_video
+from .tracking.tracks import TrackedInstance, TrackSettings, TrackState
 from .weights import load_weights, save_weights
 
 __version__ = "0.1.0"

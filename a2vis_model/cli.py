@@ -1,4 +1,4 @@
-"""The `a2vis` command. Every subcommand is a module with `add_arguments(parser)` and `run(args) -> status`."""
+"""The `a2vis` command. Each subcommand is a module of `commands` with `add_arguments` and `run`."""
 
 import argparse
 import importlib
@@ -9,19 +9,19 @@ from collections.abc import Sequence
 from .errors import A2VISError
 
 COMMANDS = {
-    "predict": ("commands.predict", "track the objects of a video file or a folder of frames"),
-    "build-engine": ("commands.build_engine", "compile a network ahead of time, for a start in seconds"),
-    "weights": ("commands.weights", "list the weights that come with the package"),
-    "info": ("commands.info", "print a network's parameters, GFLOP per frame and feature sizes"),
-    "benchmark": ("commands.benchmark", "time a network here, and its parts, from image to masks"),
-    "evaluate": ("evaluation.evaluate_command", "run a network or a baseline over a data set and score it"),
-    "evaluate-images": ("evaluation.images_command", "score a network's frame detector on single images, as COCO does"),
-    "score": ("evaluation.score_command", "score anybody's tracks against the truth; no model, no GPU"),
-    "ablate": ("evaluation.ablate_command", "evaluate several systems into one table"),
-    "train": ("training.command", "train a network, in as many sittings as it takes"),
-    "render": ("render.command", "make occlusion video with exact visible and amodal masks"),
-    "check-data": ("data.command", "check a data set's records and print its statistics"),
-    "import-weights": ("commands.import_weights", "convert a foreign checkpoint into a weight file"),
+    "predict": ("predict", "track the objects of a video file or a folder of frames"),
+    "build-engine": ("build_engine", "compile a network ahead of time, for a start in seconds"),
+    "weights": ("weights", "list the weights that come with the package"),
+    "info": ("info", "print a network's parameters, GFLOP per frame and feature sizes"),
+    "benchmark": ("benchmark", "time a network here, and its parts, from image to masks"),
+    "evaluate": ("evaluate", "run a network or a baseline over a data set and score it"),
+    "evaluate-images": ("evaluate_images", "score a network's frame detector on single images, as COCO does"),
+    "score": ("score", "score anybody's tracks against the truth; no model, no GPU"),
+    "ablate": ("ablate", "evaluate several systems into one table"),
+    "train": ("train", "train a network, in as many sittings as it takes"),
+    "render": ("render", "make occlusion video with exact visible and amodal masks"),
+    "check-data": ("check_data", "check a data set's records and print its statistics"),
+    "import-weights": ("import_weights", "convert a foreign checkpoint into a weight file"),
 }
 
 
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         subparser = commands.add_parser(name, help=text, description=text)
         # Only the chosen command is imported, so that none waits for another's libraries.
         if arguments[:1] == [name]:
-            implementation = importlib.import_module(f".{module}", __package__)
+            implementation = importlib.import_module(f".commands.{module}", __package__)
             implementation.add_arguments(subparser)
             subparser.set_defaults(run=implementation.run)
     args = parser.parse_args(arguments)

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from .atomic import replacing
 from .config import ModelConfig
+from .files.atomic import replacing
 from .modeling import A2VIS, ClipState, FrameFeatures, VideoNetwork
 from .modeling.layers import spelt_attention
 

@@ -18,10 +18,10 @@ from torch import nn
 
 from .config import ModelConfig
 from .modeling import FrameFeatures, StreamNetwork, concatenate
-from .observations import FrameReader
 from .preprocessing import FrameTransform
-from .streaming import StreamingTracker
-from .tracks import TrackManager, TrackSettings
+from .tracking.observations import FrameReader
+from .tracking.streaming import StreamingTracker
+from .tracking.tracks import TrackManager, TrackSettings
 
 EVERY_SLOT = TrackSettings(start_score=0, keep_score=0, min_area=1, confirm_frames=1, duplicate_iou=1, duplicate_part=1)
 """Every slot with a mask is a track: the most that can happen."""

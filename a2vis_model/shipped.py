@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from .errors import CheckpointError
-from .identity import file_hash
+from .machine import file_hash
 
 DEFAULT_WEIGHTS = "onboard"
 """Name of the weights that every command and the node use unless told otherwise."""

@@ -9,9 +9,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from .atomic import replacing
 from .config import ModelConfig, config_from_dict, config_to_dict
 from .errors import CheckpointError
+from .files.atomic import replacing
 from .modeling import VideoNetwork, build_model
 from .shipped import check_intact, find_weights
 

@@ -36,13 +36,12 @@ from roofline import Ceilings, count_work, kind_of, measure_ceilings, synchronis
 from torch.profiler import ProfilerActivity, profile
 
 from a2vis_model import ModelConfig, StreamingTracker, TrackSettings, VideoNetwork, build_model, freeze, load_config
-from a2vis_model.atomic import write_text
 from a2vis_model.backends import prepare_backend
 from a2vis_model.backends.compiled import CudaGraph
 from a2vis_model.backends.precision import half_precision
+from a2vis_model.files.atomic import write_text
+from a2vis_model.masks.outlines import Limits
 from a2vis_model.modeling import ClipPrediction, ClipState, FrameFeatures, StreamNetwork, concatenate
-from a2vis_model.observations import FrameReader, pack
-from a2vis_model.outlines import Limits
 from a2vis_model.preprocessing import FrameTransform, Placement
 from a2vis_model.profiling import (
     EVERY_SLOT,
@@ -54,6 +53,7 @@ from a2vis_model.profiling import (
     time_stream,
     versions,
 )
+from a2vis_model.tracking.observations import FrameReader, pack
 from a2vis_model.transfer import fetch, upload
 
 PRESETS = ("onboard", "r50", "swin_l")

@@ -18,13 +18,13 @@ from functools import partial
 import numpy as np
 import torch
 
-from a2vis_model.masks import logits_to_mask
+from a2vis_model.masks.outlines import Limits, PixelGrid, trace
+from a2vis_model.masks.region import logits_to_mask
+from a2vis_model.masks.run_lengths import MaskRuns, Segments
 from a2vis_model.modeling import ClipPrediction
-from a2vis_model.observations import FrameReader
-from a2vis_model.outlines import Limits, PixelGrid, trace
 from a2vis_model.preprocessing import Placement
-from a2vis_model.runs import MaskRuns, Segments
-from a2vis_model.tracks import TrackSettings
+from a2vis_model.tracking.observations import FrameReader
+from a2vis_model.tracking.tracks import TrackSettings
 from a2vis_model.transfer import fetch
 
 OBJECTS = 20

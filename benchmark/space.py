@@ -25,14 +25,14 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from a2vis_model import StreamingTracker, TrackedInstance, freeze, load_weights
-from a2vis_model.atomic import write_text
+from a2vis_model.commands.render import parse_size
 from a2vis_model.data.problems import ProblemLog
-from a2vis_model.masks import RegionMask
+from a2vis_model.files.atomic import write_text
+from a2vis_model.masks.region import RegionMask
 from a2vis_model.render import RenderedClip, clip_seed, render_clip
-from a2vis_model.render.command import parse_size
 from a2vis_model.render.composed_world import ComposedClip
 from a2vis_model.render.cutouts import load_pictures
-from a2vis_ros.mask_codec import RunLengthMask, encode_image
+from a2vis_ros.planner.mask_codec import RunLengthMask, encode_image
 from a2vis_ros.space.camera import CameraModel
 from a2vis_ros.space.depth_surface import DepthNoise
 from a2vis_ros.space.evaluation import SpaceScorer, View, as_json, table

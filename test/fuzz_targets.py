@@ -28,16 +28,16 @@ from a2vis_model.backends.parity import GateResult
 from a2vis_model.data import ProblemLog, open_dataset
 from a2vis_model.errors import A2VISError
 from a2vis_model.evaluation import ScoreSettings, open_comparison
+from a2vis_model.files.video_io import VideoInput
 from a2vis_model.importers import read_checkpoint
 from a2vis_model.training.checkpoint import Checkpoint
-from a2vis_model.video_io import VideoInput
 from a2vis_model.weights import load_weights
-from a2vis_ros.frame_queue import FrameQueue, Ledger
-from a2vis_ros.frames import Stamp
-from a2vis_ros.image_decoding import ENCODINGS, EncodedImage, ImageError, RawImage
-from a2vis_ros.intake import FrameIntake
-from a2vis_ros.mask_codec import MaskError, RunLengthMask, decode_image
-from a2vis_ros.pipeline import FramePipeline
+from a2vis_ros.planner.mask_codec import MaskError, RunLengthMask, decode_image
+from a2vis_ros.stream.frame_queue import FrameQueue, Ledger
+from a2vis_ros.stream.frames import Stamp
+from a2vis_ros.stream.image_decoding import ENCODINGS, EncodedImage, ImageError, RawImage
+from a2vis_ros.stream.intake import FrameIntake
+from a2vis_ros.stream.pipeline import FramePipeline
 
 Strategy = st.SearchStrategy[Any]
 

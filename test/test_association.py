@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from a2vis_model.association import Motion, centre, duplicates, mask_iou, match, shifted, suppress
+from a2vis_model.tracking.association import Motion, centre, duplicates, mask_iou, match, shifted, suppress
 
 
 def box(top, left, height, width, size=(24, 36)):

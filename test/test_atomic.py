@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from a2vis_model import save_weights
-from a2vis_model.atomic import replacing, write_bytes, write_text
 from a2vis_model.evaluation.youtube_vis import write_json
+from a2vis_model.files.atomic import replacing, write_bytes, write_text
+from a2vis_model.files.video_io import VideoInput, VideoWriter
 from a2vis_model.training.checkpoint import Checkpoint
-from a2vis_model.video_io import VideoInput, VideoWriter
 
 
 def write_video(path: Path) -> None:
@@ -94,7 +94,7 @@ def test_a_video_that_fails_leaves_the_old_file_alone(tmp_path: Path) -> None:
 def test_what_a_killed_writer_left_goes_and_what_is_being_written_stays(tmp_path: Path) -> None:
     path = tmp_path / "result"
     code = (
-        "import sys; from pathlib import Path; from a2vis_model.atomic import replacing\n"
+        "import sys; from pathlib import Path; from a2vis_model.files.atomic import replacing\n"
         "with replacing(Path(sys.argv[1])) as file:\n"
         "    file.write_text('half'); print(file, flush=True); sys.stdin.read()\n"
     )

@@ -13,9 +13,9 @@ import pytest
 from pictures import cut_out, make_pictures, save, scenery
 
 from a2vis_model import cli
+from a2vis_model.commands import render as render_command
 from a2vis_model.data.problems import ProblemLog
 from a2vis_model.errors import A2VISError
-from a2vis_model.render import command as render_command
 from a2vis_model.render import occluders, rle
 from a2vis_model.render.backdrop import Backdrop
 from a2vis_model.render.billboard import Pose, draw, make_sprite

@@ -34,6 +34,7 @@ from dataset_files import (
 )
 from pycocotools import mask as coco_mask
 
+from a2vis_model.commands import check_data as check_data
 from a2vis_model.data import (
     DataError,
     Dataset,
@@ -46,7 +47,6 @@ from a2vis_model.data import (
     open_ytvis,
     survey,
 )
-from a2vis_model.data import command as check_data
 from a2vis_model.data import frames as frames_module
 from a2vis_model.data.fishbowl import found_classes
 from a2vis_model.data.frames import ImageFiles, VideoFile

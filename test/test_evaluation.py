@@ -24,10 +24,11 @@ from evaluation_data import (
 )
 from pycocotools import mask as coco_mask
 
+from a2vis_model.commands import score as score_command
 from a2vis_model.data.masks import RleMask
 from a2vis_model.data.problems import DataError, ProblemLog, RecordError
 from a2vis_model.errors import A2VISError
-from a2vis_model.evaluation import ScoreSettings, Track, open_comparison, score_command, score_videos
+from a2vis_model.evaluation import ScoreSettings, Track, open_comparison, score_videos
 from a2vis_model.evaluation.box_tracking import count_tracking, match_timeline, tracking_values
 from a2vis_model.evaluation.id_survival import Episode, episodes, survival
 from a2vis_model.evaluation.json_records import scan_records

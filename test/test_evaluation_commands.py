@@ -27,19 +27,22 @@ from dataset_files import (
 from evaluation_data import read_json, run_command
 from pycocotools import mask as mask_tools
 
-from a2vis_model import identity
+from a2vis_model import machine
+from a2vis_model.commands import ablate as ablate_command
+from a2vis_model.commands import evaluate as evaluate_command
+from a2vis_model.commands import score as score_command
 from a2vis_model.config import ModelConfig
 from a2vis_model.data import FISHBOWL_CLASSES, open_fishbowl
 from a2vis_model.errors import A2VISError
-from a2vis_model.evaluation import ablate_command, evaluate_command, runner, score_command
+from a2vis_model.evaluation import runner
 from a2vis_model.evaluation.baselines import predict_with, stand_still
 from a2vis_model.evaluation.prediction import PredictionSettings, RankedSlots, VideoPrediction, predict_video
 from a2vis_model.evaluation.youtube_vis import result_record
-from a2vis_model.masks import logits_to_mask
+from a2vis_model.masks.region import logits_to_mask
 from a2vis_model.modeling import concatenate
 from a2vis_model.preprocessing import FrameTransform
 from a2vis_model.render import render_clip, write_clip
-from a2vis_model.tracks import TrackSettings
+from a2vis_model.tracking.tracks import TrackSettings
 from a2vis_model.weights import save_weights
 
 FRAMES = 7
@@ -513,7 +516,7 @@ def test_a_run_begins_anew_when_the_code_or_a_frame_changed(
 
 def test_the_hash_of_the_code_covers_all_of_it(monkeypatch: Any) -> None:
     seen = []
-    original = identity.file_hash
-    monkeypatch.setattr(identity, "file_hash", lambda path: seen.append(Path(path).name) or original(path))
-    assert identity.code_hash() == identity.code_hash()
+    original = machine.file_hash
+    monkeypatch.setattr(machine, "file_hash", lambda path: seen.append(Path(path).name) or original(path))
+    assert machine.code_hash() == machine.code_hash()
     assert {"streaming.py", "tracks.py", "samh.py", "onboard.yaml", "variants.yaml"} <= set(seen)

@@ -15,8 +15,8 @@ from PIL import Image
 from a2vis_model import VideoError
 from a2vis_model.data import DataError
 from a2vis_model.data.frames import ImageFiles
-from a2vis_model.image_files import ImageFileError, frame_files, read_image, turn_upright
-from a2vis_model.video_io import DamageLog, VideoInput
+from a2vis_model.files.images import ImageFileError, frame_files, read_image, turn_upright
+from a2vis_model.files.video_io import DamageLog, VideoInput
 
 HEIGHT, WIDTH = 20, 32
 

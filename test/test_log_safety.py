@@ -47,8 +47,8 @@ def test_a_command_names_a_hostile_file_in_one_line(capsys: pytest.CaptureFixtur
 
 
 def test_what_ends_an_epoch_is_quoted_and_cut() -> None:
-    from a2vis_ros.epochs import EpochGuard, FrameKey
-    from a2vis_ros.frames import Stamp
+    from a2vis_ros.stream.epochs import EpochGuard, FrameKey
+    from a2vis_ros.stream.frames import Stamp
 
     guard = EpochGuard(1.0)
     guard.check(FrameKey(Stamp(1, 0), 4, 4, "rgb8", "camera"))

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from pycocotools import mask as coco_mask
 
-from a2vis_model.masks import RegionMask, logits_to_mask
+from a2vis_model.masks.region import RegionMask, logits_to_mask
 from a2vis_model.preprocessing import PIXEL_MEAN, PIXEL_STD, FrameTransform, Placement
 
 

@@ -26,7 +26,13 @@ PROGRAMS = (
         )
     ),
 )
-ROS_PROGRAMS = tuple(f"a2vis_ros.{name}" for name in ("benchmark", "demo", "doctor_checks", "node", "replay_evaluate"))
+ROS_PROGRAMS = (
+    "a2vis_ros.tools.benchmark",
+    "a2vis_ros.tools.demo",
+    "a2vis_ros.tools.doctor_checks",
+    "a2vis_ros.node.a2vis_node",
+    "a2vis_ros.bags.replay_evaluate",
+)
 
 # Ends each import where torch is asked for, so that nothing waits for torch itself.
 SCRIPT = """

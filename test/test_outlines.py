@@ -7,13 +7,14 @@ import pytest
 import torch
 from conftest import tiny_config, tiny_model
 
-from a2vis_model import StreamingTracker, TrackSettings, observations
-from a2vis_model.masks import RegionMask, logits_to_mask
+from a2vis_model import StreamingTracker, TrackSettings
+from a2vis_model.masks.outlines import Limits, PixelGrid, trace
+from a2vis_model.masks.region import RegionMask, logits_to_mask
+from a2vis_model.masks.run_lengths import MaskRuns, Segments
 from a2vis_model.modeling import ClipPrediction
-from a2vis_model.observations import FrameReader, pack
-from a2vis_model.outlines import Limits, PixelGrid, trace
 from a2vis_model.preprocessing import Placement
-from a2vis_model.runs import MaskRuns, Segments
+from a2vis_model.tracking import observations
+from a2vis_model.tracking.observations import FrameReader, pack
 
 PLENTY = Limits(2**10, 2**13, 2**16)
 OPEN = TrackSettings(start_score=0.0, keep_score=0.0, min_area=1, confirm_frames=1)

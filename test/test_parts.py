@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from a2vis_model.parts import large_parts
+from a2vis_model.masks.components import large_parts
+from a2vis_model.masks.run_lengths import MaskRuns, Segments
 from a2vis_model.preprocessing import Placement
-from a2vis_model.runs import MaskRuns, Segments
 
 HEIGHT, WIDTH = 24, 37
 PLACE = Placement.fit(image_height=HEIGHT, image_width=WIDTH, input_height=32, input_width=64)

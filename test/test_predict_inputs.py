@@ -11,7 +11,7 @@ from pycocotools import mask as coco_mask
 
 from a2vis_model import save_weights
 from a2vis_model.cli import main
-from a2vis_model.video_io import VideoInput, VideoWriter
+from a2vis_model.files.video_io import VideoInput, VideoWriter
 
 
 @pytest.fixture

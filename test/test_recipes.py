@@ -17,9 +17,9 @@ from safetensors import safe_open
 
 from a2vis_model import load_weights, shipped_weights
 from a2vis_model.cli import main
+from a2vis_model.commands import train as command
 from a2vis_model.config import config_to_dict
 from a2vis_model.render import render_clip, write_clip
-from a2vis_model.training import command
 from a2vis_model.training.recipe import load_recipe, recipe_names
 
 SMALL = ("--workers", "0", "--device", "cpu")

@@ -13,6 +13,7 @@ import pytest
 from clip_statistics import areas_of_clip, areas_of_folder, longest_hidden, measure
 from pycocotools import mask as coco
 
+from a2vis_model.commands import render as render_command
 from a2vis_model.errors import A2VISError
 from a2vis_model.render import (
     CLASS_NAMES,
@@ -25,7 +26,6 @@ from a2vis_model.render import (
     robot_world,
     write_clip,
 )
-from a2vis_model.render import command as render_command
 from a2vis_model.render.camera import Camera, vector
 from a2vis_model.render.compositor import Layer, compose
 from a2vis_model.render.fish import fish_mesh, sample_fish

@@ -9,9 +9,10 @@ import pytest
 from evaluation_data import HEIGHT, WIDTH, Box, read_json, run_command, score, track, videos, write_files
 from evaluation_data import write_json as write
 
+from a2vis_model.commands import score as score_command
 from a2vis_model.data import DataError, ProblemLog
 from a2vis_model.errors import A2VISError
-from a2vis_model.evaluation import ScoreSettings, open_comparison, score_command, score_videos
+from a2vis_model.evaluation import ScoreSettings, open_comparison, score_videos
 
 LENGTH = 8
 STILL: list[Box | None] = [(4.0, 4.0, 12.0, 12.0)] * LENGTH

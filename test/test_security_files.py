@@ -22,8 +22,8 @@ def allowed(enclave: str) -> set[str]:
 @pytest.mark.parametrize(
     ("enclave", "modules"),
     [
-        ("/a2vis/node", ("node.py", "stream.py", "status_publisher.py")),
-        ("/a2vis/occlusion_monitor", ("occlusion_monitor.py",)),
+        ("/a2vis/node", ("node/a2vis_node.py", "node/image_stream.py", "node/status_publisher.py")),
+        ("/a2vis/occlusion_monitor", ("planner/occlusion_monitor.py",)),
     ],
 )
 def test_the_policy_allows_what_the_programs_use(enclave: str, modules: tuple[str, ...]) -> None:

@@ -12,7 +12,7 @@ from conftest import tiny_config, tiny_model
 from a2vis_model import CheckpointError, load_config, load_weights, save_weights, shipped_weights
 from a2vis_model import shipped as module
 from a2vis_model.cli import main
-from a2vis_model.identity import file_hash
+from a2vis_model.machine import file_hash
 from a2vis_model.render.classes import FISH_NAMES
 from a2vis_model.shipped import DEFAULT_WEIGHTS, find_weights
 from a2vis_model.training import initialise
@@ -107,11 +107,11 @@ def test_a_broken_index_is_one_error(package: Path, content: str | None) -> None
 
 
 def test_the_node_runs_the_default_and_the_demo_what_knows_its_fish(monkeypatch: pytest.MonkeyPatch) -> None:
-    parameters = pytest.importorskip("a2vis_ros.parameters")
+    parameters = pytest.importorskip("a2vis_ros.stream.parameters")
     assert parameters.Settings.defaults().model.weights == DEFAULT_WEIGHTS
     pytest.importorskip("rclpy")
     pytest.importorskip("a2vis_ros.msg")
-    from a2vis_ros import demo
+    from a2vis_ros.tools import demo
 
     ran = []
     monkeypatch.setattr(demo, "run", lambda _output, weights, *, world, **_rest: ran.append((world, weights)))

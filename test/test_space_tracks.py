@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from a2vis_ros.mask_codec import RunLengthMask, encode_image
+from a2vis_ros.planner.mask_codec import RunLengthMask, encode_image
 from a2vis_ros.space.evaluation import View, view_of
 from a2vis_ros.space.localizer import LocatedObject, State, Track
 from a2vis_ros.space.placement import Source

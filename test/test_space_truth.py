@@ -11,12 +11,12 @@ import pytest
 from pictures import make_pictures
 from scipy.spatial.transform import Rotation
 
+from a2vis_model.commands import render as render_command
 from a2vis_model.data.fishbowl import found_classes, open_fishbowl
 from a2vis_model.data.problems import DataError, ProblemLog
 from a2vis_model.data.space_truth import SpaceTruth, ThingTrack, depth_file, read_depth, read_space
 from a2vis_model.errors import A2VISError
 from a2vis_model.render import RenderedClip, render_clip, write_clip
-from a2vis_model.render import command as render_command
 from a2vis_model.render.composed_world import ComposedClip
 from a2vis_model.render.cutouts import load_pictures
 from a2vis_model.render.space import driver_stamps, millimetres

@@ -15,7 +15,7 @@ from a2vis_model import (
     track_video,
 )
 from a2vis_model.modeling import ClipPrediction, ClipState, FrameFeatures
-from a2vis_model.results import TrackCollector
+from a2vis_model.tracking.results import TrackCollector
 
 OPEN = TrackSettings(start_score=0.0, keep_score=0.0, min_area=1, confirm_frames=1)
 
@@ -115,7 +115,7 @@ def test_the_stride_changes_while_a_stream_runs(model, config):
 
 
 def test_an_offline_variant_says_when_a_stream_is_too_long(monkeypatch):
-    monkeypatch.setattr("a2vis_model.streaming.OFFLINE_FRAMES", 3)
+    monkeypatch.setattr("a2vis_model.tracking.streaming.OFFLINE_FRAMES", 3)
     config = tiny_config("vita")
     tracker = StreamingTracker(tiny_model(config), config)
     for image in images(3):

@@ -12,7 +12,7 @@ import pytest
 from a2vis_model import VideoError
 from a2vis_model.data import DataError
 from a2vis_model.data.frames import VideoFile
-from a2vis_model.video_io import DamageLog, VideoInput, VideoWriter
+from a2vis_model.files.video_io import DamageLog, VideoInput, VideoWriter
 
 CASES = Path(__file__).resolve().parents[1].parent / "shared" / "cases"
 HEIGHT, WIDTH, RATE = 48, 64, 25

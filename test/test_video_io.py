@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from a2vis_model import VideoError
-from a2vis_model.video_io import VideoInput, VideoWriter
+from a2vis_model.files.video_io import VideoInput, VideoWriter
 
 
 def gradient(index, height=48, width=64):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from a2vis_model.tracks import SlotObservation
+from a2vis_model.tracking.tracks import SlotObservation
 
 GRID = (24, 36)
 CELL = 64

@@ -155,13 +155,13 @@ def kill_recorder(folder: Path, rounds: int, moments: random.Random, findings: F
     from a2vis_ros.msg import TrackedInstanceArray
     from ros_helpers import Peer
 
-    from a2vis_ros.bags import TRACKS, BagReader
+    from a2vis_ros.bags.bag_files import TRACKS, BagReader
 
     peer = Peer()
     publisher = peer.node.create_publisher(TrackedInstanceArray, TRACKS, 100)
     for number in range(rounds):
         bag = folder / str(number)
-        program = start("a2vis_ros.bag_recorder", bag, "--storage", ("mcap", "sqlite3")[number % 2])
+        program = start("a2vis_ros.bags.recorder", bag, "--storage", ("mcap", "sqlite3")[number % 2])
         peer.until(publisher.get_subscription_count, 300)
         sent: list[float] = []
         end = time.monotonic() + moments.uniform(0, 6)
@@ -197,7 +197,7 @@ def kill_node(folder: Path, rounds: int, moments: random.Random, findings: Findi
         nonlocal stamp
         tracks.clear()
         begin = time.monotonic()
-        program = start("a2vis_ros.node", *parameters)
+        program = start("a2vis_ros.node.a2vis_node", *parameters)
         try:
             node = peer.lifecycle("/a2vis")
             if seconds is None or moments.random() < 0.8:

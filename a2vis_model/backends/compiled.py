@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.export import ExportedProgram
 
-from ..identity import processor_features
+from ..machine import processor_features
 from ..modeling.deformable_attention import Sampling
 from .network import Graph
 

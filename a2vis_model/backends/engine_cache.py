@@ -25,7 +25,7 @@ import torch
 
 from ..config import ModelConfig, config_to_dict
 from ..errors import BackendError
-from ..identity import file_hash, processor_name
+from ..machine import file_hash, processor_name
 from ..modeling import VideoNetwork
 from .choice import EngineName, Precision
 from .parity import GateResult

@@ -22,8 +22,8 @@ from ..profiling import (
     time_stream,
     versions,
 )
-from ..streaming import StreamingTracker
-from ..tracks import TrackSettings
+from ..tracking.streaming import StreamingTracker
+from ..tracking.tracks import TrackSettings
 from ..weights import load_weights
 from .arguments import add_backend_arguments, backend_from, choose_device, parse_size
 

@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ..atomic import write_text
 from ..errors import A2VISError
+from ..files.atomic import write_text
+from ..files.video_io import DamageLog, VideoInput, VideoWriter
 from ..modeling import freeze
-from ..overlay import draw_overlay
-from ..results import TrackCollector
-from ..streaming import FrameResult, StreamingTracker
-from ..video_io import DamageLog, VideoInput, VideoWriter
+from ..tracking.overlay import draw_overlay
+from ..tracking.results import TrackCollector
+from ..tracking.streaming import FrameResult, StreamingTracker
 from ..weights import load_weights
 from .arguments import add_backend_arguments, add_weights_argument, backend_from, choose_device, resize
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..image_files import visible_files
+from ..files.images import visible_files
 from .dataset import Dataset
 from .frames import ImageFiles
 from .json_file import read_json, value_of

@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..image_files import frame_files, visible_files
-from ..regular_files import read_regular
+from ..files.images import frame_files, visible_files
+from ..files.regular import read_regular
 from .dataset import Dataset
 from .frames import FrameSource, ImageFiles, VideoFile
 from .json_file import read_json, value_of

@@ -20,8 +20,8 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from ..errors import VideoError
-from ..image_files import MAX_SIDE, ImageFileError, read_image
-from ..video_files import is_packet_damaged, open_video, upright_pixels
+from ..files.images import MAX_SIDE, ImageFileError, read_image
+from ..files.videos import is_packet_damaged, open_video, upright_pixels
 from .problems import DataError, DataProblem, RecordError
 
 Frames = NDArray[np.uint8]

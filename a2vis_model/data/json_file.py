@@ -7,8 +7,8 @@ import reprlib
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..image_files import MAX_SIDE
-from ..regular_files import read_regular
+from ..files.images import MAX_SIDE
+from ..files.regular import read_regular
 from .problems import DataError, DataProblem, RecordError
 
 T = TypeVar("T")

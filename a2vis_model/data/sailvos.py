@@ -19,8 +19,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..image_files import visible_files
-from ..regular_files import open_regular
+from ..files.images import visible_files
+from ..files.regular import open_regular
 from .annotation_file import Annotation, AnnotationFile, Entry, annotation_name, find_annotations
 from .dataset import Dataset
 from .frames import ImageFiles, load_image

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..regular_files import read_regular
+from ..files.regular import read_regular
 from .json_file import read_json, side, value_of
 from .problems import DataError, DataProblem, RecordError
 

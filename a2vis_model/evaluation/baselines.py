@@ -15,11 +15,11 @@ import torch
 from ..config import ModelConfig
 from ..data import VideoRecord
 from ..errors import A2VISError
-from ..masks import RegionMask
+from ..masks.region import RegionMask
 from ..modeling import ClipPrediction, StreamNetwork, VideoNetwork
-from ..observations import FrameReader
 from ..preprocessing import FrameTransform
-from ..results import track_score
+from ..tracking.observations import FrameReader
+from ..tracking.results import track_score
 from .prediction import PredictionSettings, Record, VideoPrediction, frames_of, predict_video
 
 System = Literal["network", "still", "sort", "bytetrack"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from ..data.problems import DataError, DataProblem, ProblemLog
-from ..regular_files import open_regular
+from ..files.regular import open_regular
 from .instances import KINDS, TrackSource, VideoInfo
 from .mot_text import Benchmark, TextTracks
 from .settings import ScoreSettings

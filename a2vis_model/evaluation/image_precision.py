@@ -19,8 +19,8 @@ from ..config import ModelConfig
 from ..data import Dataset
 from ..data.problems import DataError
 from ..modeling import ClipPrediction, VideoNetwork
-from ..observations import FrameReader
 from ..preprocessing import FrameTransform
+from ..tracking.observations import FrameReader
 from .run_lengths import areas, boxes, encode
 
 DETECTIONS = 100

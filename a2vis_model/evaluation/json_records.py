@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..data.problems import DataError, DataProblem, RecordError
-from ..regular_files import open_regular
+from ..files.regular import open_regular
 
 _CHUNK = 1 << 22  # bytes
 

@@ -15,11 +15,11 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from ..atomic import write_text
 from ..data.masks import RleMask
 from ..data.problems import DataError, DataProblem, ProblemLog, RecordError
-from ..image_files import MAX_SIDE, visible_files
-from ..regular_files import read_regular
+from ..files.atomic import write_text
+from ..files.images import MAX_SIDE, visible_files
+from ..files.regular import read_regular
 from . import run_lengths
 from .instances import Kind, Role, Track, VideoInfo, VideoTracks, mask_areas, track_boxes
 from .occlusion import occlusion_of

@@ -13,8 +13,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ..atomic import replacing, write_bytes
-from ..overlay import track_colour
+from ..files.atomic import replacing, write_bytes
+from ..tracking.overlay import track_colour
 from . import run_lengths
 from .files import Comparison
 from .instances import Track, VideoInfo, track_boxes

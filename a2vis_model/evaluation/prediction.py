@@ -16,11 +16,11 @@ from ..config import ModelConfig
 from ..data import VideoRecord
 from ..errors import A2VISError
 from ..modeling import ClipPrediction, ClipState, FrameFeatures, StreamNetwork, concatenate
-from ..observations import FrameReader
 from ..preprocessing import FrameTransform, Placement
-from ..results import TrackCollector
-from ..streaming import OFFLINE_FRAMES, StreamingTracker
-from ..tracks import TrackSettings
+from ..tracking.observations import FrameReader
+from ..tracking.results import TrackCollector
+from ..tracking.streaming import OFFLINE_FRAMES, StreamingTracker
+from ..tracking.tracks import TrackSettings
 from .instances import Kind
 
 OutputMode = Literal["both", "video", "stream"]

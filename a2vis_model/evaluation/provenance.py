@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from ..identity import file_hash, processor_name
+from ..machine import file_hash, processor_name
 
 _PACKAGES = ("numpy", "torch", "pycocotools", "trackeval", "opencv-python-headless", "trackers")
 

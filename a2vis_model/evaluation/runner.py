@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ..atomic import replacing
 from ..backends import Backend, BackendName, Precision, prepare_backend
 from ..config import ModelConfig, load_config
 from ..data import Dataset, VideoRecord, open_dataset
@@ -24,7 +23,8 @@ from ..data.masks import RleMask
 from ..data.problems import DataError, DataProblem, ProblemLog, RecordError
 from ..data.video import MaskTrack
 from ..errors import A2VISError
-from ..identity import code_hash, file_hash, processor_name
+from ..files.atomic import replacing
+from ..machine import code_hash, file_hash, processor_name
 from ..modeling import VideoNetwork, build_model, freeze
 from ..shipped import DEFAULT_WEIGHTS, find_weights
 from ..weights import load_weights, read_config

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from ..atomic import write_text
 from ..data.annotation_file import annotation_name
 from ..data.json_file import side, value_of
 from ..data.labels import Labels
 from ..data.masks import EmptyRingError, RleMask, parse_mask
 from ..data.problems import DataError, DataProblem, ProblemLog, RecordError
+from ..files.atomic import write_text
 from .instances import Kind, Masks, Track, VideoInfo, VideoTracks, mask_areas, mask_boxes
 from .json_records import Span, scan_records
 from .run_lengths import Rle, compress, encode, first_broken

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..masks import LOGIT_STRIDE
+from ..masks.region import LOGIT_STRIDE
 from ..preprocessing import PIXEL_MEAN, PIXEL_STD
 from .augmentation import TrainingSample
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from ..atomic import replacing
 from ..errors import CheckpointError
+from ..files.atomic import replacing
 from ..importers.torch_file import load_torch
 
 _FORMAT = "a2vis-training/1"

@@ -16,9 +16,9 @@ import torch
 from torch.nn.utils import clip_grad_norm_
 from tqdm import tqdm
 
-from ..atomic import replacing
 from ..config import ModelConfig, config_to_dict
 from ..errors import A2VISError, CheckpointError
+from ..files.atomic import replacing
 from ..modeling import VideoNetwork
 from ..weights import save_weights
 from . import distributed

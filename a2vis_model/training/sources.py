@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ..cpu import cores
 from ..data.dataset import Dataset
 from ..data.formats import open_dataset
 from ..data.frames import Frames, FrameSource
 from ..data.problems import DataError, DataProblem, ProblemLog
 from ..data.video import Sample, VideoRecord
 from ..errors import A2VISError
+from ..machine import cores
 from ..render import WORLD_CLASSES, RenderedClip, SyntheticClips, World, clip_seed
 from ..render import rle as rle_masks
 from ..render.composed_world import ComposedClip

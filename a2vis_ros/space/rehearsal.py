@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ..mask_codec import RunLengthMask
+from ..planner.mask_codec import RunLengthMask
 from .camera import CameraModel
 from .depth_surface import DepthMetres
 from .evaluation import EvaluatedFrame, SpaceScorer, View, standing_still

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from pycocotools import mask as _coco
 from scipy.optimize import linear_sum_assignment
 
-from ..coco_masks import to_coco
-from ..mask_codec import RunLengthMask, decode_box
+from ..bags.coco_masks import to_coco
+from ..planner.mask_codec import RunLengthMask, decode_box
 from .evaluation import EstimatedObject, EvaluatedFrame, TrueObject
 from .localizer import LocatedObject, Track
 

@@ -8,9 +8,9 @@ import torch
 from scripted_tracker import ScriptedTracker
 
 from a2vis_model import FrameResult
-from a2vis_ros.image_decoding import Pixels
-from a2vis_ros.models import LoadedModel, ModelRequest, Progress
-from a2vis_ros.node import run
+from a2vis_ros.node.a2vis_node import run
+from a2vis_ros.stream.image_decoding import Pixels
+from a2vis_ros.stream.models import LoadedModel, ModelRequest, Progress
 
 
 class CostlyTracker(ScriptedTracker):

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from a2vis_ros.programs import running
+from a2vis_ros.programs.processes import running
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -101,7 +101,7 @@ class Peer:
         return messages
 
     def lifecycle(self, target: str) -> Any:
-        from a2vis_ros.lifecycle_client import LifecycleClient
+        from a2vis_ros.programs.lifecycle_client import LifecycleClient
 
         return LifecycleClient(self.node, target, self.executor)
 

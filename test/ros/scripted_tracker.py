@@ -3,7 +3,7 @@
 import numpy as np
 
 from a2vis_model import FrameResult, RegionMask, TrackedInstance, TrackSettings, TrackState
-from a2vis_ros.image_decoding import Pixels
+from a2vis_ros.stream.image_decoding import Pixels
 
 
 def instance(track_id: int = 1, state: TrackState = TrackState.VISIBLE, **changes: object) -> TrackedInstance:

@@ -6,11 +6,11 @@ import pytest
 from test_frames_in import IMAGE, at, key
 from test_node_parts import status
 
-from a2vis_ros.diagnostics import ALARM_S, MANY_EPOCHS, Level, RecentCount, StreamStatistics, report
-from a2vis_ros.epochs import EpochGuard
-from a2vis_ros.frame_queue import Ledger
-from a2vis_ros.image_decoding import ImageError
-from a2vis_ros.intake import FrameIntake
+from a2vis_ros.stream.diagnostics import ALARM_S, MANY_EPOCHS, Level, RecentCount, StreamStatistics, report
+from a2vis_ros.stream.epochs import EpochGuard
+from a2vis_ros.stream.frame_queue import Ledger
+from a2vis_ros.stream.image_decoding import ImageError
+from a2vis_ros.stream.intake import FrameIntake
 
 
 def intake() -> tuple[FrameIntake, Ledger]:

@@ -13,7 +13,7 @@ pytestmark = needs_ros
 
 @pytest.mark.parametrize(("storage", "itself"), [("mcap", True), ("sqlite3", False)])
 def test_a_bag_without_metadata_says_how_it_is_mended(tmp_path: Path, storage: str, itself: bool) -> None:
-    from a2vis_ros.bags import BagError, BagReader, BagWriter
+    from a2vis_ros.bags.bag_files import BagError, BagReader, BagWriter
 
     folder = tmp_path / "bag"
     with BagWriter(folder, storage) as bag:  # type: ignore[arg-type]
@@ -25,15 +25,15 @@ def test_a_bag_without_metadata_says_how_it_is_mended(tmp_path: Path, storage: s
 
 
 def test_tracks_of_two_sessions_are_two(tmp_path: Path) -> None:
-    from a2vis_ros import bags
-    from a2vis_ros.bag_scoring import score
-    from a2vis_ros.footage import Footage
-    from a2vis_ros.replay_evaluate import tracks_in
-    from a2vis_ros.to_bag import write_bag
+    from a2vis_ros.bags import bag_files
+    from a2vis_ros.bags.replay_evaluate import tracks_in
+    from a2vis_ros.bags.scoring import score
+    from a2vis_ros.bags.to_bag import write_bag
+    from a2vis_ros.bags.video_source import Footage
 
     write_clip(render_clip(world="robot", seed=1, frames=6, height=64, width=96), tmp_path / "clip" / "00000")
     write_bag(Footage.open(tmp_path / "clip" / "00000"), tmp_path / "bag")
-    truth, tracks = (tracks_in(tmp_path / "bag", bags.GROUND_TRUTH) for _ in range(2))
+    truth, tracks = (tracks_in(tmp_path / "bag", bag_files.GROUND_TRUTH) for _ in range(2))
     counts = []
     for second in (0, 7):
         for message in tracks[3:]:

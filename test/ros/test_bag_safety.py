@@ -18,7 +18,7 @@ def write(path: Path, storage: Any, count: int, then: str) -> None:
     """A bag of `count` images, flushed, and one that is not; from a process of its own that ends at once there."""
     code = (
         "import os, sys; sys.path.insert(0, 'test/ros'); from ros_helpers import image;"
-        "from a2vis_ros.bags import BagWriter\n"
+        "from a2vis_ros.bags.bag_files import BagWriter\n"
         f"bag = BagWriter({str(path)!r}, {storage!r}).__enter__()\n"
         f"for i in range({count}): bag.write('/image', image(i, seed=i), 100 - i)\n"
         "bag.flush()\n"
@@ -32,7 +32,7 @@ def write(path: Path, storage: Any, count: int, then: str) -> None:
 def test_what_was_flushed_is_read_after_a_kill(tmp_path: Path, storage: Any) -> None:
     from sensor_msgs.msg import Image
 
-    from a2vis_ros.bags import BagReader
+    from a2vis_ros.bags.bag_files import BagReader
 
     write(tmp_path / "bag", storage, 3, "os.kill(os.getpid(), 9)")
     for _ in range(2):  # the second time as any other bag
@@ -49,7 +49,7 @@ def test_what_was_flushed_is_read_after_a_kill(tmp_path: Path, storage: Any) -> 
 
 
 def test_half_a_record_at_the_end_costs_no_other(tmp_path: Path) -> None:
-    from a2vis_ros.bags import BagReader, reindex
+    from a2vis_ros.bags.bag_files import BagReader, reindex
 
     write(tmp_path / "bag", "mcap", 3, "os.kill(os.getpid(), 9)")
     with open(tmp_path / "bag" / "bag.mcap", "ab") as file:
@@ -61,9 +61,10 @@ def test_half_a_record_at_the_end_costs_no_other(tmp_path: Path) -> None:
 
 @STORAGES
 def test_a_recorder_killed_before_the_first_message_leaves_an_empty_bag(tmp_path: Path, storage: Any) -> None:
-    from a2vis_ros.bags import BagReader
+    from a2vis_ros.bags.bag_files import BagReader
 
-    code = f"import os; from a2vis_ros.bags import BagWriter; BagWriter({str(tmp_path / 'bag')!r}, {storage!r})"
+    bag = str(tmp_path / "bag")
+    code = f"import os; from a2vis_ros.bags.bag_files import BagWriter; BagWriter({bag!r}, {storage!r})"
     subprocess.run([sys.executable, "-c", f"{code}.__enter__(); os.kill(os.getpid(), 9)"], cwd=ROOT, check=False)
     with BagReader(tmp_path / "bag") as bag:
         assert bag.topics == {}
@@ -71,7 +72,7 @@ def test_a_recorder_killed_before_the_first_message_leaves_an_empty_bag(tmp_path
 
 @STORAGES
 def test_a_bag_that_is_being_recorded_is_left_alone(tmp_path: Path, storage: Any) -> None:
-    from a2vis_ros.bags import BagError, BagReader, BagWriter
+    from a2vis_ros.bags.bag_files import BagError, BagReader, BagWriter
 
     with BagWriter(tmp_path / "bag", storage) as writer:
         writer.write("/image", image(0), 0)
@@ -87,11 +88,11 @@ def test_a_bag_that_is_being_recorded_is_left_alone(tmp_path: Path, storage: Any
 def test_the_recorder_flushes_by_itself(tmp_path: Path, storage: str) -> None:
     from a2vis_ros.msg import TrackedInstanceArray
 
-    from a2vis_ros.bags import TRACKS, BagReader
+    from a2vis_ros.bags.bag_files import TRACKS, BagReader
 
     peer = Peer()
     recorder = subprocess.Popen(
-        [sys.executable, "-m", "a2vis_ros.bag_recorder", str(tmp_path / "bag"), "--storage", storage],
+        [sys.executable, "-m", "a2vis_ros.bags.recorder", str(tmp_path / "bag"), "--storage", storage],
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
     )
@@ -114,7 +115,7 @@ def test_damaged_masks_in_a_bag_are_said(tmp_path: Path) -> None:
     from a2vis_ros.msg import TrackedInstance, TrackedInstanceArray
 
     from a2vis_model import A2VISError
-    from a2vis_ros.bag_scoring import score
+    from a2vis_ros.bags.scoring import score
 
     track = TrackedInstance(track_id=1, state=TrackedInstance.VISIBLE, class_name="thing")
     track.visible.area = 1
@@ -140,8 +141,8 @@ def test_damaged_masks_in_a_bag_are_said(tmp_path: Path) -> None:
 def test_the_type_of_a_topic_runs_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, said: str
 ) -> None:
-    from a2vis_ros.bag_player import _type
-    from a2vis_ros.bags import BagError
+    from a2vis_ros.bags.bag_files import BagError
+    from a2vis_ros.bags.player import _type
 
     (tmp_path / "payload.py").write_text("raise SystemExit('ran')")
     monkeypatch.chdir(tmp_path)
@@ -155,8 +156,8 @@ def test_a_module_of_the_current_folder_does_not_pass_for_an_installed_package(
 ) -> None:
     from std_msgs.msg import Header
 
-    from a2vis_ros.bag_player import _type
-    from a2vis_ros.bags import BagError
+    from a2vis_ros.bags.bag_files import BagError
+    from a2vis_ros.bags.player import _type
 
     assert _type("std_msgs/msg/Header") is Header
     (tmp_path / "nav_msgs.py").write_text("raise SystemExit('ran')")

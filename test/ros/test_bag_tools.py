@@ -54,22 +54,22 @@ def test_to_bag_keeps_pictures_stamps_and_truth(tmp_path: Path, clip: Path, stor
     from a2vis_ros.msg import ClassNames, TrackedInstanceArray
     from sensor_msgs.msg import CompressedImage, Image
 
-    from a2vis_ros import bags
-    from a2vis_ros.bags import BagReader
-    from a2vis_ros.footage import Footage
-    from a2vis_ros.image_decoding import decode_rgb, image_size
-    from a2vis_ros.messages import image_of
+    from a2vis_ros.bags import bag_files
+    from a2vis_ros.bags.bag_files import BagReader
+    from a2vis_ros.bags.video_source import Footage
+    from a2vis_ros.node.messages import image_of
+    from a2vis_ros.stream.image_decoding import decode_rgb, image_size
 
     done = run(
-        "to_bag", clip, tmp_path / "bag", "--storage", storage, "--encoding", encoding, "--start", 5, "--rate", 20
+        "bags.to_bag", clip, tmp_path / "bag", "--storage", storage, "--encoding", encoding, "--start", 5, "--rate", 20
     )
     assert done.returncode == 0, done.stderr
     pictures = list(Footage.open(clip).pictures())
     topic, kind = ("/image/compressed", CompressedImage) if encoding == "png" else ("/image", Image)
     with BagReader(tmp_path / "bag") as bag:
         images = list(bag.messages(kind, topic))
-        truth = [message for _, message in bag.messages(TrackedInstanceArray, bags.GROUND_TRUTH)]
-        names = [message for _, message in bag.messages(ClassNames, bags.GROUND_TRUTH_CLASSES)]
+        truth = [message for _, message in bag.messages(TrackedInstanceArray, bag_files.GROUND_TRUTH)]
+        names = [message for _, message in bag.messages(ClassNames, bag_files.GROUND_TRUTH_CLASSES)]
     assert len(images) == len(truth) == 12
     assert len(names) == 1
     for index, (picture, (bag_time, message), known) in enumerate(zip(pictures, images, truth, strict=True)):
@@ -90,14 +90,14 @@ def test_what_cannot_be_made_into_a_bag_or_read_is_said(tmp_path: Path, clip: Pa
     broken.mkdir()
     (broken / "metadata.yaml").write_text("nonsense: [")
     for module, args, words in (
-        ("to_bag", ("/nowhere", tmp_path / "b"), "/nowhere: no such file"),
-        ("to_bag", (clip, tmp_path / "there"), "exists already"),
-        ("to_bag", (clip, tmp_path / "b", "--rate", "0"), "--rate 0"),
-        ("replay_evaluate", ("/nowhere", tmp_path / "o"), "not a readable bag"),
-        ("replay_evaluate", (broken, tmp_path / "o"), "not a readable bag"),
-        ("replay_evaluate", (broken, tmp_path / "o", "--stride", "0"), "stride=0"),
-        ("bag_player", (broken,), "not a readable bag"),
-        ("bag_recorder", (tmp_path / "there",), "exists already"),
+        ("bags.to_bag", ("/nowhere", tmp_path / "b"), "/nowhere: no such file"),
+        ("bags.to_bag", (clip, tmp_path / "there"), "exists already"),
+        ("bags.to_bag", (clip, tmp_path / "b", "--rate", "0"), "--rate 0"),
+        ("bags.replay_evaluate", ("/nowhere", tmp_path / "o"), "not a readable bag"),
+        ("bags.replay_evaluate", (broken, tmp_path / "o"), "not a readable bag"),
+        ("bags.replay_evaluate", (broken, tmp_path / "o", "--stride", "0"), "stride=0"),
+        ("bags.player", (broken,), "not a readable bag"),
+        ("bags.recorder", (tmp_path / "there",), "exists already"),
     ):
         done = run(module, *args)
         assert done.returncode == 2, (module, args, done.stderr)
@@ -110,7 +110,7 @@ def test_a_bag_that_is_damaged_inside_is_said(tmp_path: Path, storage: Any) -> N
     """Its beginning and its end are whole, so that it opens."""
     from sensor_msgs.msg import Image
 
-    from a2vis_ros.bags import BagError, BagReader, BagWriter
+    from a2vis_ros.bags.bag_files import BagError, BagReader, BagWriter
 
     with BagWriter(tmp_path / "bag", storage) as bag:
         for i in range(40):
@@ -128,41 +128,41 @@ def test_live_and_offline_give_the_same_messages(tmp_path: Path, clip: Path, wei
     """A bag played twice over DDS into the node, recorded by the recorder; and the same bag offline."""
     from a2vis_ros.msg import TrackedInstanceArray
 
-    from a2vis_ros import bags
-    from a2vis_ros.footage import Footage
-    from a2vis_ros.replay_evaluate import tracks_in
-    from a2vis_ros.to_bag import write_bag
+    from a2vis_ros.bags import bag_files
+    from a2vis_ros.bags.replay_evaluate import tracks_in
+    from a2vis_ros.bags.to_bag import write_bag
+    from a2vis_ros.bags.video_source import Footage
 
     write_bag(Footage.open(clip), tmp_path / "bag", loops=2)
     thresholds = {"start_score": 0.0, "keep_score": 0.0, "stride": stride}
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in thresholds.items()]
-    offline = run("replay_evaluate", tmp_path / "bag", tmp_path / "offline", "--weights", weights, *flags)
+    offline = run("bags.replay_evaluate", tmp_path / "bag", tmp_path / "offline", "--weights", weights, *flags)
     assert offline.returncode == 0, offline.stderr
     assert "24 received = 24 processed + 0 dropped + 0 in flight" in offline.stdout
     assert "new epoch: time ran backwards" in offline.stdout
     assert "amodal.AP" in json.loads((tmp_path / "offline" / "metrics.json").read_text())
 
     peer = Peer()
-    heard = peer.listen(TrackedInstanceArray, bags.TRACKS)
+    heard = peer.listen(TrackedInstanceArray, bag_files.TRACKS)
     parameters = arguments(weights=weights, policy="every_frame", queue_size=100, **thresholds)
     log = tmp_path / "log"
     with (
-        process("a2vis_ros.node", *parameters, log=log),
-        process("a2vis_ros.bag_recorder", str(tmp_path / "live"), log=log),
+        process("a2vis_ros.node.a2vis_node", *parameters, log=log),
+        process("a2vis_ros.bags.recorder", str(tmp_path / "live"), log=log),
     ):
         node = peer.lifecycle("/a2vis")
         node.change("configure")
         # This process and the recorder.
-        peer.until(lambda: peer.node.count_subscribers(bags.TRACKS) == 2)
+        peer.until(lambda: peer.node.count_subscribers(bag_files.TRACKS) == 2)
         node.change("activate")
-        played = run("bag_player", tmp_path / "bag", "--topics", "/image", "--speed", 2)
+        played = run("bags.player", tmp_path / "bag", "--topics", "/image", "--speed", 2)
         assert played.returncode == 0, played.stderr
         peer.until(lambda: len(heard) == 24, 60)
         node.change("deactivate")
         peer.spin(0.5)
     peer.close()
-    live = tracks_in(tmp_path / "live", bags.TRACKS)
-    replayed = tracks_in(tmp_path / "offline" / "results", bags.TRACKS)
+    live = tracks_in(tmp_path / "live", bag_files.TRACKS)
+    replayed = tracks_in(tmp_path / "offline" / "results", bag_files.TRACKS)
     assert len(live) == len(replayed) == 24
     assert [m.epoch for m in live] == [0] * 12 + [1] * 12
     sessions = [{m.session for m in messages} for messages in (live, replayed)]
@@ -170,7 +170,7 @@ def test_live_and_offline_give_the_same_messages(tmp_path: Path, clip: Path, wei
     assert len(sessions[0] | sessions[1] | {0}) == 3
     assert any(m.instances for m in live)
     assert [without_timings(m) for m in live] == [without_timings(m) for m in replayed]
-    scored = run("replay_evaluate", tmp_path / "bag", tmp_path / "scored", "--results", tmp_path / "live")
+    scored = run("bags.replay_evaluate", tmp_path / "bag", tmp_path / "scored", "--results", tmp_path / "live")
     assert "0 of 24 frames have no result" in scored.stdout, scored.stderr
     assert metrics(tmp_path / "scored") == metrics(tmp_path / "offline")
 
@@ -190,8 +190,8 @@ def test_a_clip_scores_the_same_directly_and_through_a_bag(tmp_path: Path) -> No
     direct = ("--data", tmp_path / "clips", "--output", tmp_path / "direct")
     for done in (
         run("cli", "evaluate", *direct, *common, *quietly, package="a2vis_model"),
-        run("to_bag", folder, tmp_path / "bag"),
-        run("replay_evaluate", tmp_path / "bag", tmp_path / "out", *common, "--backend", "eager"),
+        run("bags.to_bag", folder, tmp_path / "bag"),
+        run("bags.replay_evaluate", tmp_path / "bag", tmp_path / "out", *common, "--backend", "eager"),
     ):
         assert done.returncode == 0, done.stderr
     expected = json.loads((tmp_path / "direct" / "results.json").read_text())
@@ -209,23 +209,23 @@ def test_a_clip_scores_the_same_directly_and_through_a_bag(tmp_path: Path) -> No
 
 
 def test_frames_that_a_live_run_dropped_are_frames_without_a_find(tmp_path: Path, clip: Path) -> None:
-    from a2vis_ros import bags
-    from a2vis_ros.bags import BagWriter
-    from a2vis_ros.footage import Footage
-    from a2vis_ros.replay_evaluate import tracks_in
-    from a2vis_ros.to_bag import write_bag
+    from a2vis_ros.bags import bag_files
+    from a2vis_ros.bags.bag_files import BagWriter
+    from a2vis_ros.bags.replay_evaluate import tracks_in
+    from a2vis_ros.bags.to_bag import write_bag
+    from a2vis_ros.bags.video_source import Footage
 
     write_bag(Footage.open(clip), tmp_path / "bag", loops=2)
     dropped = {0, 1, 2, 3, 4, 19, 20}
     for name, left_out in (("whole", set()), ("live", dropped)):
         with BagWriter(tmp_path / name, "mcap") as bag:
-            for index, message in enumerate(tracks_in(tmp_path / "bag", bags.GROUND_TRUTH)):
+            for index, message in enumerate(tracks_in(tmp_path / "bag", bag_files.GROUND_TRUTH)):
                 # A node begins an epoch with every loop.
                 message.epoch = index // 12
                 if index not in left_out:
                     bag.write("/left/a2vis/tracks", message, index)
         done = run(
-            "replay_evaluate",
+            "bags.replay_evaluate",
             tmp_path / "bag",
             tmp_path / f"{name}-scores",
             "--results",
@@ -250,14 +250,14 @@ def test_frames_that_a_live_run_dropped_are_frames_without_a_find(tmp_path: Path
 
 def test_a_track_is_ranked_and_classed_as_a2vis_evaluate_does(tmp_path: Path, clip: Path) -> None:
     """The class by the scores, not by how often each was said; the score summed over the frames of the video."""
-    from a2vis_ros import bags
-    from a2vis_ros.bag_scoring import score
-    from a2vis_ros.footage import Footage
-    from a2vis_ros.replay_evaluate import tracks_in
-    from a2vis_ros.to_bag import write_bag
+    from a2vis_ros.bags import bag_files
+    from a2vis_ros.bags.replay_evaluate import tracks_in
+    from a2vis_ros.bags.scoring import score
+    from a2vis_ros.bags.to_bag import write_bag
+    from a2vis_ros.bags.video_source import Footage
 
     write_bag(Footage.open(clip), tmp_path / "bag")
-    truth, tracks = (tracks_in(tmp_path / "bag", bags.GROUND_TRUTH) for _ in range(2))
+    truth, tracks = (tracks_in(tmp_path / "bag", bag_files.GROUND_TRUTH) for _ in range(2))
     for message in tracks:
         for instance in message.instances:
             instance.score, instance.class_name = (0.9, "seldom") if message.frame_index < 2 else (0.1, "often")
@@ -271,12 +271,12 @@ def test_a_track_is_ranked_and_classed_as_a2vis_evaluate_does(tmp_path: Path, cl
 
 
 def test_results_that_are_not_of_the_ground_truth_are_refused(tmp_path: Path, clip: Path) -> None:
-    from a2vis_ros.footage import Footage
-    from a2vis_ros.to_bag import write_bag
+    from a2vis_ros.bags.to_bag import write_bag
+    from a2vis_ros.bags.video_source import Footage
 
     write_bag(Footage.open(clip), tmp_path / "bag")
     write_bag(Footage.open(clip), tmp_path / "later", start_s=100.0)
-    given = ("replay_evaluate", tmp_path / "bag", tmp_path / "out", "--results", tmp_path / "later")
+    given = ("bags.replay_evaluate", tmp_path / "bag", tmp_path / "out", "--results", tmp_path / "later")
     for topic, words in (("/ground_truth", "none of 12 results has the stamp"), ("/a2vis/tracks", "nothing on")):
         done = run(*given, "--topic", topic)
         assert done.returncode == 2
@@ -285,14 +285,14 @@ def test_results_that_are_not_of_the_ground_truth_are_refused(tmp_path: Path, cl
 
 
 def test_loops_offline_have_no_memory_of_each_other(tmp_path: Path, clip: Path, weights: str) -> None:
-    from a2vis_ros import bags
-    from a2vis_ros.footage import Footage
-    from a2vis_ros.replay_evaluate import tracks_in
-    from a2vis_ros.to_bag import write_bag
+    from a2vis_ros.bags import bag_files
+    from a2vis_ros.bags.replay_evaluate import tracks_in
+    from a2vis_ros.bags.to_bag import write_bag
+    from a2vis_ros.bags.video_source import Footage
 
     write_bag(Footage.open(clip), tmp_path / "bag", loops=3)
     done = run(
-        "replay_evaluate",
+        "bags.replay_evaluate",
         tmp_path / "bag",
         tmp_path / "out",
         f"--weights={weights}",
@@ -300,7 +300,7 @@ def test_loops_offline_have_no_memory_of_each_other(tmp_path: Path, clip: Path, 
         "--keep-score=0",
     )
     assert done.returncode == 0, done.stderr
-    messages = tracks_in(tmp_path / "out" / "results", bags.TRACKS)
+    messages = tracks_in(tmp_path / "out" / "results", bag_files.TRACKS)
     loops = [messages[i : i + 12] for i in (0, 12, 24)]
     assert [{m.epoch for m in loop} for loop in loops] == [{0}, {1}, {2}]
     for loop in loops:
@@ -317,21 +317,21 @@ def test_loops_offline_have_no_memory_of_each_other(tmp_path: Path, clip: Path, 
 
 
 def test_the_truth_scores_perfectly_against_itself(tmp_path: Path, clip: Path) -> None:
-    from a2vis_ros import bags
-    from a2vis_ros.bag_scoring import score
-    from a2vis_ros.footage import Footage
-    from a2vis_ros.replay_evaluate import tracks_in
-    from a2vis_ros.to_bag import write_bag
+    from a2vis_ros.bags import bag_files
+    from a2vis_ros.bags.replay_evaluate import tracks_in
+    from a2vis_ros.bags.scoring import score
+    from a2vis_ros.bags.to_bag import write_bag
+    from a2vis_ros.bags.video_source import Footage
 
     write_bag(Footage.open(clip), tmp_path / "bag")
-    truth = tracks_in(tmp_path / "bag", bags.GROUND_TRUTH)
+    truth = tracks_in(tmp_path / "bag", bag_files.GROUND_TRUTH)
     results, table = score(truth, truth, (), tmp_path / "scores")
     assert results["amodal.AP"] == results["visible.AP"] == pytest.approx(1.0)
     assert results["frames"] == 12
     assert "Amodal" in table
     for message in truth[6:]:
         message.instances = []
-    worse, _ = score(truth, tracks_in(tmp_path / "bag", bags.GROUND_TRUTH), (), tmp_path / "worse")
+    worse, _ = score(truth, tracks_in(tmp_path / "bag", bag_files.GROUND_TRUTH), (), tmp_path / "worse")
     assert worse["amodal.AP"] < 0.9
 
 
@@ -341,8 +341,8 @@ def test_a_full_disk_is_said_once_and_what_is_lost_is_counted(
     from a2vis_ros.msg import TrackedInstanceArray
     from rosbags.rosbag2 import Writer
 
-    from a2vis_ros.bag_recorder import BagRecorder
-    from a2vis_ros.bags import TRACKS, BagError, BagWriter
+    from a2vis_ros.bags.bag_files import TRACKS, BagError, BagWriter
+    from a2vis_ros.bags.recorder import BagRecorder
 
     written = []
 
@@ -378,7 +378,7 @@ def test_a_recorder_that_may_write_no_more_ends_in_words(tmp_path: Path, storage
     code = (
         "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000));"
-        "from a2vis_ros.bag_recorder import main; sys.exit(main(sys.argv[1:]))"
+        "from a2vis_ros.bags.recorder import main; sys.exit(main(sys.argv[1:]))"
     )
     recorder = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path / "bag"), "--storage", storage],
@@ -408,8 +408,8 @@ def test_a_recorder_that_may_write_no_more_ends_in_words(tmp_path: Path, storage
 def test_the_monitor_tells_what_is_hidden(tmp_path: Path) -> None:
     from a2vis_ros.msg import HiddenObjectArray, TrackedInstance, TrackedInstanceArray
 
-    from a2vis_ros.mask_codec import decode_image, encode_image
-    from a2vis_ros.mask_messages import mask_from_message, mask_to_message
+    from a2vis_ros.planner.mask_codec import decode_image, encode_image
+    from a2vis_ros.planner.mask_messages import mask_from_message, mask_to_message
 
     picture = np.zeros((48, 64), np.bool_)
     picture[10:20, 30:40] = True
@@ -428,7 +428,7 @@ def test_the_monitor_tells_what_is_hidden(tmp_path: Path) -> None:
     box.counts = [2**32 - 1, 0] * full + [rest]
 
     peer = Peer()
-    with process("a2vis_ros.occlusion_monitor", *arguments(region=[40, 0, 10, 48], margin_px=2.0)):
+    with process("a2vis_ros.planner.occlusion_monitor", *arguments(region=[40, 0, 10, 48], margin_px=2.0)):
         hidden = peer.listen(HiddenObjectArray, "/occlusion_monitor/hidden")
         publisher = peer.node.create_publisher(TrackedInstanceArray, "/a2vis/tracks", 10)
         peer.until(publisher.get_subscription_count)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from a2vis_ros.degradation import MAX_PATIENCE, PATIENCE, SETTLING, WINDOW, Degradation
+from a2vis_ros.stream.degradation import MAX_PATIENCE, PATIENCE, SETTLING, WINDOW, Degradation
 
 STEP = SETTLING + WINDOW
 

@@ -45,7 +45,7 @@ def test_boxes_for_vision_msgs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Against stand-ins with the fields of vision_msgs 4, where the package itself is not installed."""
     from a2vis_ros.msg import TrackedInstance, TrackedInstanceArray
 
-    from a2vis_ros.detections import DetectionMaker
+    from a2vis_ros.node.detections import DetectionMaker
 
     if not DetectionMaker.available():
 
@@ -86,14 +86,14 @@ def test_boxes_for_vision_msgs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def arrivals(count: int, *, made: float, arrive: float, **changes: Any) -> list[Any]:
-    from a2vis_ros.doctor_checks import Arrival
+    from a2vis_ros.tools.doctor_checks import Arrival
 
     return [Arrival(i / arrive, 0.01, image(5 + i / made, **changes)) for i in range(count)]
 
 
 @needs_ros
 def test_the_doctor_judges_a_stream() -> None:
-    from a2vis_ros.doctor_checks import check_stream
+    from a2vis_ros.tools.doctor_checks import check_stream
 
     good = check_stream(arrivals(30, made=30, arrive=30), 1)
     assert {finding.verdict for finding in good} == {"ok"}
@@ -114,7 +114,7 @@ def test_the_doctor_judges_a_stream() -> None:
 
 @needs_ros
 def test_the_doctor_knows_the_transport(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from a2vis_ros.doctor_checks import check_transport
+    from a2vis_ros.tools.doctor_checks import check_transport
 
     for name in ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE", "RMW_IMPLEMENTATION"):
         monkeypatch.delenv(name, raising=False)
@@ -133,8 +133,8 @@ def test_the_doctor_looks_into_the_engine_cache(tmp_path: Path, model: VideoNetw
     from a2vis_model.backends import GateResult
     from a2vis_model.backends.engine_cache import EngineCache, engine_key
     from a2vis_model.backends.engines import ENGINES
-    from a2vis_ros.doctor_checks import check_backends
-    from a2vis_ros.findings import Finding
+    from a2vis_ros.tools.doctor_checks import check_backends
+    from a2vis_ros.tools.findings import Finding
 
     weights, cache = tmp_path / "w.safetensors", tmp_path / "engines"
     save_weights(weights, model, config)
@@ -169,7 +169,7 @@ def test_the_doctor_visits_a_topic(tmp_path: Path, model: VideoNetwork, config: 
     from sensor_msgs.msg import Image
 
     save_weights(tmp_path / "w.safetensors", model, config)
-    command = [sys.executable, "-m", "a2vis_ros.doctor", "--weights", str(tmp_path / "w.safetensors")]
+    command = [sys.executable, "-m", "a2vis_ros.tools.doctor", "--weights", str(tmp_path / "w.safetensors")]
     visits = [
         subprocess.Popen([*command, "--topic", t], cwd=ROOT, stdout=subprocess.PIPE, text=True)
         for t in ("/image", "/no")
@@ -200,7 +200,7 @@ def test_the_doctor_visits_a_topic(tmp_path: Path, model: VideoNetwork, config: 
 def test_the_demo(tmp_path: Path, model: VideoNetwork, config: ModelConfig) -> None:
     save_weights(tmp_path / "w.safetensors", model, config)
     output = tmp_path / "demo"
-    command = [sys.executable, "-m", "a2vis_ros.demo", "--output", str(output), "--frames", "20"]
+    command = [sys.executable, "-m", "a2vis_ros.tools.demo", "--output", str(output), "--frames", "20"]
     done = subprocess.run(
         [*command, "--weights", str(tmp_path / "w.safetensors")],
         cwd=ROOT,
@@ -231,7 +231,7 @@ def test_the_demo(tmp_path: Path, model: VideoNetwork, config: ModelConfig) -> N
 def test_the_demo_counts_frames_by_track() -> None:
     from a2vis_ros.msg import TrackedInstance, TrackedInstanceArray
 
-    from a2vis_ros.demo import track_table
+    from a2vis_ros.tools.demo import track_table
 
     states = {3: (0, 1, 1, 2, 2, 2, 3), 4: (0, 4), 9: (1,)}
     arrays = []

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from ros_helpers import ROOT, needs_ros
 
-from a2vis_ros.requirements import OPTIONAL, REQUIRED, installed, remedy
+from a2vis_ros.programs.requirements import OPTIONAL, REQUIRED, installed, remedy
 
 BLOCKER = """
 import sys
@@ -33,19 +33,26 @@ def without(package: str, tmp_path: Path, code: str, *args: str) -> subprocess.C
 
 @needs_ros
 def test_programs_say_what_is_missing(tmp_path: Path) -> None:
-    code = "import sys; from a2vis_ros.entry import run; print([run(m.split('.')[1], m) for m in sys.argv[1:]])"
-    modules = ("a2vis_ros.node", "a2vis_ros.to_bag", "a2vis_ros.replay_evaluate", "a2vis_model.cli")
+    code = (
+        "import sys; from a2vis_ros.programs.entry import run; print([run(m.split('.')[-1], m) for m in sys.argv[1:]])"
+    )
+    modules = (
+        "a2vis_ros.node.a2vis_node",
+        "a2vis_ros.bags.to_bag",
+        "a2vis_ros.bags.replay_evaluate",
+        "a2vis_model.cli",
+    )
     done = without("torch", tmp_path, code, *modules)
     assert done.stdout == "[2, 2, 2, 2]\n", done.stderr
     assert "Traceback" not in done.stderr
-    for program in ("node", "to_bag", "replay_evaluate", "cli"):
+    for program in ("a2vis_node", "to_bag", "replay_evaluate", "cli"):
         assert f"{program}: the Python package torch is not installed: pip install torch\n" in done.stderr
 
 
 @needs_ros
 @pytest.mark.parametrize(("package", "fix"), [("torch", "pip install torch"), ("rclpy", "source ROS 2")])
 def test_the_doctor_runs_without(tmp_path: Path, package: str, fix: str) -> None:
-    code = "import sys; from a2vis_ros.doctor import main; sys.exit(main(['--topic', '/image']))"
+    code = "import sys; from a2vis_ros.tools.doctor import main; sys.exit(main(['--topic', '/image']))"
     done = without(package, tmp_path, code)
     assert done.returncode == 1, done.stderr
     assert re.search(rf"error  {package}: not installed, and the node needs it\n +-> {fix}", done.stdout)
@@ -54,7 +61,7 @@ def test_the_doctor_runs_without(tmp_path: Path, package: str, fix: str) -> None
 
 
 def test_errors_of_our_own_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    from a2vis_ros.entry import run
+    from a2vis_ros.programs.entry import run
 
     with pytest.raises(ModuleNotFoundError):
         run("nothing", "a2vis_ros.no_such_module")
@@ -76,5 +83,7 @@ def test_every_program_of_the_build_is_there() -> None:
     modules, programs = (found.group(1).split() for found in lists if found is not None)
     assert len(modules) == len(programs)
     for module in modules:
-        assert "\ndef main(" in (ROOT / "a2vis_ros" / f"{module}.py").read_text(encoding="utf-8")
+        assert "\ndef main(" in (ROOT / "a2vis_ros" / f"{module.replace(chr(46), chr(47))}.py").read_text(
+            encoding="utf-8"
+        )
     assert "install_program(a2vis a2vis_model.cli bin)" in cmake

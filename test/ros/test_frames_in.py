@@ -5,11 +5,11 @@ import time
 
 import pytest
 
-from a2vis_ros.epochs import EpochGuard, FrameKey
-from a2vis_ros.frame_queue import QUEUE_FULL, STOPPED, SUPERSEDED, FrameQueue, Ledger
-from a2vis_ros.frames import Frame, Stamp
-from a2vis_ros.image_decoding import ImageError, RawImage
-from a2vis_ros.intake import FrameIntake
+from a2vis_ros.stream.epochs import EpochGuard, FrameKey
+from a2vis_ros.stream.frame_queue import QUEUE_FULL, STOPPED, SUPERSEDED, FrameQueue, Ledger
+from a2vis_ros.stream.frames import Frame, Stamp
+from a2vis_ros.stream.image_decoding import ImageError, RawImage
+from a2vis_ros.stream.intake import FrameIntake
 
 IMAGE = RawImage(2, 2, "mono8", False, 2, memoryview(bytes(4)))
 

@@ -16,7 +16,7 @@ def as_message(seconds: int, nanoseconds: int, frame_id: str, content: Any) -> A
     """The ROS message of an image that `fuzz_targets` makes."""
     from sensor_msgs.msg import CompressedImage, Image
 
-    from a2vis_ros.image_decoding import RawImage
+    from a2vis_ros.stream.image_decoding import RawImage
 
     if isinstance(content, RawImage):
         message = Image(height=content.height, width=content.width, encoding=content.encoding, step=content.step)
@@ -36,8 +36,8 @@ def test_hostile_messages_do_not_end_the_node(tmp_path: Path, monkeypatch: pytes
     from hypothesis import HealthCheck, given, settings
     from scripted_tracker import ScriptedTracker
 
-    from a2vis_ros.models import LoadedModel
-    from a2vis_ros.node import A2visNode
+    from a2vis_ros.node.a2vis_node import A2visNode
+    from a2vis_ros.stream.models import LoadedModel
 
     def load(*_: Any) -> LoadedModel:
         return LoadedModel(ScriptedTracker(), 4, "fake", "nothing", "fake/cpu", ("thing",), engine="")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from a2vis_ros.image_decoding import ENCODINGS, EncodedImage, ImageError, RawImage, decode_rgb, image_size
+from a2vis_ros.stream.image_decoding import ENCODINGS, EncodedImage, ImageError, RawImage, decode_rgb, image_size
 
 RGB = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)
 MAX = 8192
@@ -228,7 +228,7 @@ def test_the_size_of_a_jpeg_is_the_one_that_is_decoded(marker: int) -> None:
 
 
 def test_a_decoded_size_that_was_not_announced_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    from a2vis_ros import image_decoding
+    from a2vis_ros.node.image_stream import image_decoding
 
     image = EncodedImage("jpeg", memoryview(jpeg_with(b"")))
     monkeypatch.setattr(image_decoding, "_jpeg_size", lambda data: (16, 16))
@@ -239,7 +239,7 @@ def test_a_decoded_size_that_was_not_announced_is_refused(monkeypatch: pytest.Mo
 
 def test_filling_bytes_are_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """8 MiB of them took 2.9 s one by one."""
-    from a2vis_ros import image_decoding
+    from a2vis_ros.node.image_stream import image_decoding
 
     searches = []
 

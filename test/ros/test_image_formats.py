@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from a2vis_ros.image_decoding import EncodedImage, ImageDecoder, ImageError, RawImage, decode_rgb
+from a2vis_ros.stream.image_decoding import EncodedImage, ImageDecoder, ImageError, RawImage, decode_rgb
 
 SMOOTH = cv2.resize(
     np.random.default_rng(0).integers(0, 256, (4, 6, 3), np.uint8), (64, 48), interpolation=cv2.INTER_CUBIC

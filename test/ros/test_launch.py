@@ -321,14 +321,14 @@ def test_a_replay_ends_by_itself_with_the_last_answer(
     tmp_path: Path, model: VideoNetwork, config: ModelConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With our own player in place of ros2 bag, which is on no package index."""
-    from a2vis_ros.bags import BagWriter
+    from a2vis_ros.bags.bag_files import BagWriter
 
     save_weights(tmp_path / "w.safetensors", model, config)
     with BagWriter(tmp_path / "bag", "mcap") as bag:
         for i in range(40):
             bag.write("/camera/image_raw", image(1 + i / 30, seed=i), round((1 + i / 30) * 1e9))
     player = tmp_path / "ros2"
-    command = f'exec {sys.executable} -m a2vis_ros.bag_player "$3" --topics /camera/image_raw --clock --speed 20'
+    command = f'exec {sys.executable} -m a2vis_ros.bags.player "$3" --topics /camera/image_raw --clock --speed 20'
     player.write_text(f"#!/bin/sh\n{command}\n", encoding="utf-8")
     player.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)

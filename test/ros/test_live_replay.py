@@ -11,7 +11,7 @@ from ros_helpers import Peer, arguments, image, needs_ros, process
 pytestmark = [needs_ros, pytest.mark.usefixtures("no_process_is_left_over")]
 
 IMAGES = 25
-PLAYER = [sys.executable, "-m", "a2vis_ros.bag_player"]
+PLAYER = [sys.executable, "-m", "a2vis_ros.bags.player"]
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def peer() -> Iterator[Peer]:
 @pytest.fixture
 def bag(tmp_path: Path) -> Path:
     """Images that cost the `fake_node` 50 ms each."""
-    from a2vis_ros.bags import BagWriter
+    from a2vis_ros.bags.bag_files import BagWriter
 
     with BagWriter(tmp_path / "bag", "mcap") as bag:
         for i in range(IMAGES):
@@ -44,7 +44,7 @@ def test_it_ends_when_the_last_image_is_answered(peer: Peer, tmp_path: Path, bag
     namespace = ("-r", "__ns:=/robot1", "-r", "image:=/image")
     with process("fake_node", *given, *namespace, log=log):
         play = ["--node", "a2vis", "--", *PLAYER, str(bag), "--topics", "/image", "--speed", "20"]
-        with process("a2vis_ros.live_replay", *play, "--ros-args", *namespace, log=said) as replay:
+        with process("a2vis_ros.bags.live_replay", *play, "--ros-args", *namespace, log=said) as replay:
             peer.until(lambda: replay.poll() is not None, 120)
             assert replay.returncode == 0, said.read_text() + log.read_text()
         peer.until(lambda: len(heard) == IMAGES)
@@ -58,7 +58,7 @@ def test_a_player_that_fails_is_said(tmp_path: Path) -> None:
             ([*PLAYER, "/nowhere"], "the player has failed with status 2"),
             (["/no/such"], "/no/such"),
         ):
-            with process("a2vis_ros.live_replay", "--", *command, log=said) as replay:
+            with process("a2vis_ros.bags.live_replay", "--", *command, log=said) as replay:
                 assert replay.wait(60) == 1
             assert words in said.read_text()
     assert "Traceback" not in said.read_text()

@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from pycocotools import mask as coco
 
-from a2vis_ros.coco_masks import from_coco, to_coco
-from a2vis_ros.mask_codec import MaskError, RunLengthMask, decode_box, decode_image, encode_box, encode_image
+from a2vis_ros.bags.coco_masks import from_coco, to_coco
+from a2vis_ros.planner.mask_codec import MaskError, RunLengthMask, decode_box, decode_image, encode_box, encode_image
 
 EXAMPLES = Path(__file__).with_name("masks.txt")
 

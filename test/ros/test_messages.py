@@ -19,8 +19,8 @@ def test_masks_come_back_from_their_messages() -> None:
     from a2vis_ros.msg import Mask
     from rclpy.serialization import deserialize_message, serialize_message
 
-    from a2vis_ros.mask_codec import decode_image, encode_image
-    from a2vis_ros.mask_messages import mask_from_message, mask_to_message
+    from a2vis_ros.planner.mask_codec import decode_image, encode_image
+    from a2vis_ros.planner.mask_messages import mask_from_message, mask_to_message
 
     rng = np.random.default_rng(1)
     for share in (0.0, 0.01, 0.5, 1.0):
@@ -34,8 +34,8 @@ def test_masks_come_back_from_their_messages() -> None:
 def test_a_broken_mask_message_is_refused() -> None:
     from a2vis_ros.msg import Mask
 
-    from a2vis_ros.mask_codec import MaskError
-    from a2vis_ros.mask_messages import mask_from_message
+    from a2vis_ros.planner.mask_codec import MaskError
+    from a2vis_ros.planner.mask_messages import mask_from_message
 
     message = Mask(counts=[0, 5])
     message.roi.width = message.roi.height = 2
@@ -53,7 +53,7 @@ def test_states_mean_the_same_on_both_sides() -> None:
 def test_a_result_goes_into_its_message_whole() -> None:
     from std_msgs.msg import Header
 
-    from a2vis_ros.messages import result_message
+    from a2vis_ros.node.messages import result_message
 
     tracks = (
         instance(5, TrackState.OCCLUDED, visible=RegionMask.empty(10, 10), frames_since_visible=4),
@@ -76,8 +76,8 @@ def test_a_result_goes_into_its_message_whole() -> None:
 def test_images_go_out_without_padding_in_little_endian(dtype: type) -> None:
     from std_msgs.msg import Header
 
-    from a2vis_ros.image_decoding import decode_rgb, image_size
-    from a2vis_ros.messages import image_message, image_of
+    from a2vis_ros.node.messages import image_message, image_of
+    from a2vis_ros.stream.image_decoding import decode_rgb, image_size
 
     pixels = (np.arange(24).reshape(4, 6) * (1 if dtype == np.uint8 else 256)).astype(dtype)
     encoding = "mono8" if dtype == np.uint8 else "mono16"
@@ -89,7 +89,7 @@ def test_images_go_out_without_padding_in_little_endian(dtype: type) -> None:
 
 
 def test_a_planner_gets_messages_and_monitor_without_torch() -> None:
-    code = "import sys, a2vis_ros.occlusion_monitor, a2vis_ros.msg; sys.exit('torch' in sys.modules)"
+    code = "import sys, a2vis_ros.planner.occlusion_monitor, a2vis_ros.msg; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 

@@ -41,7 +41,7 @@ def test_hostile_messages_are_left_out(tmp_path: Path) -> None:
     from a2vis_ros.msg import HiddenObjectArray, TrackedInstanceArray
 
     peer = Peer()
-    with process("a2vis_ros.occlusion_monitor", log=tmp_path / "log") as monitor:
+    with process("a2vis_ros.planner.occlusion_monitor", log=tmp_path / "log") as monitor:
         hidden = peer.listen(HiddenObjectArray, "/occlusion_monitor/hidden")
         publisher = peer.node.create_publisher(TrackedInstanceArray, "/a2vis/tracks", 20)
         peer.until(publisher.get_subscription_count)

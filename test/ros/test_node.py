@@ -101,7 +101,12 @@ class Running:
 
 @contextmanager
 def running(
-    peer: Peer, tmp_path: Path, *args: str, name: str = NODE, module: str = "a2vis_ros.node", **parameters: object
+    peer: Peer,
+    tmp_path: Path,
+    *args: str,
+    name: str = NODE,
+    module: str = "a2vis_ros.node.a2vis_node",
+    **parameters: object,
 ) -> Iterator[Running]:
     log = tmp_path / f"{name.replace('/', '_')}.log"
     values = {"policy": "every_frame", "queue_size": 1000, "diagnostics_period_s": 0.1, **EAGER_TRACKS, **parameters}
@@ -121,8 +126,8 @@ def test_a_life_of_images(peer: Peer, tmp_path: Path, weights: str, config: Mode
     from sensor_msgs.msg import Image
     from std_srvs.srv import Trigger
 
-    from a2vis_ros.image_decoding import decode_rgb
-    from a2vis_ros.messages import image_of
+    from a2vis_ros.node.messages import image_of
+    from a2vis_ros.stream.image_decoding import decode_rgb
 
     with running(peer, tmp_path, weights=weights) as node:
         assert node.lifecycle.state() == "unconfigured"
@@ -209,7 +214,7 @@ def test_a_life_of_images(peer: Peer, tmp_path: Path, weights: str, config: Mode
 def test_a_model_that_is_missing_or_broken_fails_in_words_and_can_be_mended(
     peer: Peer, tmp_path: Path, weights: str
 ) -> None:
-    from a2vis_ros.lifecycle_client import LifecycleError
+    from a2vis_ros.programs.lifecycle_client import LifecycleError
 
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(Path(weights).read_bytes()[:5000])
@@ -296,7 +301,7 @@ def test_services_answer_while_an_engine_is_built(peer: Peer, tmp_path: Path) ->
     from lifecycle_msgs.srv import ChangeState
     from rcl_interfaces.srv import GetParameters
 
-    from a2vis_ros.lifecycle_client import LifecycleError
+    from a2vis_ros.programs.lifecycle_client import LifecycleError
 
     built = tmp_path / "built"
     with running(peer, tmp_path, module="fake_node", engine_cache=str(built)) as node:
@@ -351,7 +356,7 @@ def test_the_program_ends_at_once_while_an_engine_is_built(peer: Peer, tmp_path:
 
 def test_transitions_that_cannot_be_now_are_refused(peer: Peer, tmp_path: Path) -> None:
     """Of its own rclpy would end the program."""
-    from a2vis_ros.lifecycle_client import LifecycleError
+    from a2vis_ros.programs.lifecycle_client import LifecycleError
 
     with running(peer, tmp_path, module="fake_node") as node:
         for transition in ("activate", "deactivate", "cleanup"):
@@ -405,8 +410,8 @@ def test_cleanup_lets_go_of_the_model(peer: Peer) -> None:
     """In this process, and without help by a collection that happens to come."""
     import fake_node
 
-    from a2vis_ros.models import LoadedModel, ModelRequest, Progress
-    from a2vis_ros.node import A2visNode
+    from a2vis_ros.node.a2vis_node import A2visNode
+    from a2vis_ros.stream.models import LoadedModel, ModelRequest, Progress
 
     trackers: list[weakref.ref[Any]] = []
 
@@ -534,7 +539,7 @@ def test_steps_are_taken_by_the_ages_and_taken_back(peer: Peer, tmp_path: Path) 
     """By a clock that stands still and images that are as old as the test wants them, one at a time."""
     from sensor_msgs.msg import Image
 
-    from a2vis_ros.degradation import PATIENCE, SETTLING, WINDOW
+    from a2vis_ros.stream.degradation import PATIENCE, SETTLING, WINDOW
 
     # Images that become older run back in time, which is no lateness here.
     values = {"policy": "latest", "age_budget_s": 0.1, "use_sim_time": True, "max_gap_s": 0.001}
@@ -603,7 +608,7 @@ def test_a_replay_gives_nothing_up(peer: Peer, tmp_path: Path) -> None:
 
 def test_a_wrong_parameter_ends_the_program_in_words() -> None:
     for parameter, words in (({"stride": 0}, "stride"), ({"policy": 5}, "policy")):
-        command = [sys.executable, "-m", "a2vis_ros.node", *arguments(**parameter)]
+        command = [sys.executable, "-m", "a2vis_ros.node.a2vis_node", *arguments(**parameter)]
         ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
         assert ended.returncode == 2, ended.stderr
         assert words in ended.stderr

@@ -49,7 +49,7 @@ def test_the_policy_of_each_configuration_brings_its_quality(peer: Peer, tmp_pat
 
 
 def test_a_misspelt_override_fails_the_configuration_in_words(peer: Peer, tmp_path: Path) -> None:
-    from a2vis_ros.lifecycle_client import LifecycleError
+    from a2vis_ros.programs.lifecycle_client import LifecycleError
 
     wrong = {"qos_overrides./image.subscription.reliability": "best_efort", "strid": 2}
     with running(peer, tmp_path, **FAKE, **wrong) as node:
@@ -191,7 +191,7 @@ def test_the_monitor_forgets_with_the_session(peer: Peer) -> None:
         message.instances.append(track)
         return message
 
-    with process("a2vis_ros.occlusion_monitor"):
+    with process("a2vis_ros.planner.occlusion_monitor"):
         tracks = peer.node.create_publisher(TrackedInstanceArray, "/a2vis/tracks", 30)
         hidden = peer.listen(HiddenObjectArray, "/occlusion_monitor/hidden")
         peer.until(lambda: tracks.get_subscription_count() and peer.node.count_publishers("/occlusion_monitor/hidden"))

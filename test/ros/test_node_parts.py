@@ -16,14 +16,14 @@ from scripted_tracker import ScriptedTracker, instance
 
 from a2vis_model import FrameResult, RegionMask, TrackSettings, TrackState
 from a2vis_model.render import render_clip, write_clip
-from a2vis_ros import pictures
-from a2vis_ros.diagnostics import EVENTS_KEPT, Level, NodeStatus, RateMeter, StreamStatistics, report
-from a2vis_ros.footage import Footage
-from a2vis_ros.frame_queue import LedgerEntry
-from a2vis_ros.mask_codec import RunLengthMask, encode_image
-from a2vis_ros.models import GpuMemory, LoadedModel
-from a2vis_ros.occlusion_memory import OcclusionMemory, Region, Sighting
-from a2vis_ros.parameters import PARAMETERS, ParameterError, Settings
+from a2vis_ros.bags.video_source import Footage
+from a2vis_ros.node.image_stream import pictures
+from a2vis_ros.planner.mask_codec import RunLengthMask, encode_image
+from a2vis_ros.planner.occlusion_memory import OcclusionMemory, Region, Sighting
+from a2vis_ros.stream.diagnostics import EVENTS_KEPT, Level, NodeStatus, RateMeter, StreamStatistics, report
+from a2vis_ros.stream.frame_queue import LedgerEntry
+from a2vis_ros.stream.models import GpuMemory, LoadedModel
+from a2vis_ros.stream.parameters import PARAMETERS, ParameterError, Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -308,7 +308,7 @@ def test_the_node_s_threads_wait_without_spinning() -> None:
         "    def find_spec(self, name, path=None, target=None):\n"
         "        assert name != 'torch' or os.environ['OMP_WAIT_POLICY'] == 'PASSIVE'\n"
         "sys.meta_path.insert(0, Watch())\n"
-        "import a2vis_ros.node\n"
+        "import a2vis_ros.node.a2vis_node\n"
         "assert 'torch' in sys.modules"
     )
     environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
@@ -316,5 +316,7 @@ def test_the_node_s_threads_wait_without_spinning() -> None:
 
 
 def test_planners_need_no_torch() -> None:
-    code = "import sys, a2vis_ros.mask_codec, a2vis_ros.occlusion_memory; sys.exit('torch' in sys.modules)"
+    code = (
+        "import sys, a2vis_ros.planner.mask_codec, a2vis_ros.planner.occlusion_memory; sys.exit('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

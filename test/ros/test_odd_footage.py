@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from ros_helpers import arguments, needs_ros, process
 
-from a2vis_model.video_io import VideoWriter
+from a2vis_model.files.video_io import VideoWriter
 
 pytestmark = needs_ros
 
@@ -15,8 +15,8 @@ def written(path: Path, *options: str) -> list[tuple[tuple[int, int], float]]:
     """Sizes and stamps of the images that `to_bag` makes of something."""
     from sensor_msgs.msg import Image
 
-    from a2vis_ros.bags import BagReader
-    from a2vis_ros.to_bag import main
+    from a2vis_ros.bags.bag_files import BagReader
+    from a2vis_ros.bags.to_bag import main
 
     bag = path.parent / "bag"
     assert main([str(path), str(bag), *options]) == 0
@@ -43,7 +43,7 @@ def test_damage_is_said_and_stops_where_asked(tmp_path: Path, capsys: pytest.Cap
     (folder / "2.jpg").write_bytes(content[:-20])
     assert len(written(folder)) == 2
     assert "1 of 2 frames are damaged (frame 0 2.jpg is cut short" in capsys.readouterr().err
-    from a2vis_ros.to_bag import main
+    from a2vis_ros.bags.to_bag import main
 
     assert main([str(folder), str(tmp_path / "strict"), "--strict"]) == 2
     assert "2.jpg is cut short" in capsys.readouterr().err
@@ -55,7 +55,7 @@ def test_the_monitor_takes_a_whole_number_for_a_fraction(tmp_path: Path, value: 
     from ros_helpers import Peer
 
     peer = Peer()
-    with process("a2vis_ros.occlusion_monitor", *arguments(margin_px=value), log=tmp_path / "log"):
+    with process("a2vis_ros.planner.occlusion_monitor", *arguments(margin_px=value), log=tmp_path / "log"):
         peer.call(GetParameters, "/occlusion_monitor/get_parameters", GetParameters.Request())
     peer.close()
     assert "Traceback" not in (tmp_path / "log").read_text()
@@ -63,7 +63,7 @@ def test_the_monitor_takes_a_whole_number_for_a_fraction(tmp_path: Path, value: 
 
 def test_the_monitor_refuses_a_number_out_of_range(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    with process("a2vis_ros.occlusion_monitor", *arguments(margin_px=-4), log=log) as started:
+    with process("a2vis_ros.planner.occlusion_monitor", *arguments(margin_px=-4), log=log) as started:
         assert started.wait(30) == 2
     assert "margin_px" in log.read_text()
     assert "Traceback" not in log.read_text()

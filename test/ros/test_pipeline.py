@@ -9,13 +9,13 @@ from scripted_tracker import ScriptedTracker
 
 from a2vis_model import ModelConfig, StreamingTracker, TrackSettings, VideoNetwork, save_weights
 from a2vis_model.errors import A2VISError
-from a2vis_ros.frame_queue import FAILED, RESET, FrameQueue, Ledger
-from a2vis_ros.frames import Frame, Stamp
-from a2vis_ros.image_decoding import EncodedImage, Image, ImageError, RawImage
-from a2vis_ros.intake import FrameIntake
-from a2vis_ros.models import ModelRequest, load_model
-from a2vis_ros.pipeline import FramePipeline, ProcessedFrame
-from a2vis_ros.worker import Worker
+from a2vis_ros.stream.frame_queue import FAILED, RESET, FrameQueue, Ledger
+from a2vis_ros.stream.frames import Frame, Stamp
+from a2vis_ros.stream.image_decoding import EncodedImage, Image, ImageError, RawImage
+from a2vis_ros.stream.intake import FrameIntake
+from a2vis_ros.stream.models import ModelRequest, load_model
+from a2vis_ros.stream.pipeline import FramePipeline, ProcessedFrame
+from a2vis_ros.stream.worker import Worker
 
 
 def grey(value: int = 0, side: int = 2) -> RawImage:

@@ -13,7 +13,7 @@ from ros_helpers import HERE, Peer, arguments, needs_ros, process
 
 pytestmark = [needs_ros, pytest.mark.usefixtures("no_process_is_left_over")]
 
-PROGRAMS = ("fake_node", "a2vis_ros.occlusion_monitor")
+PROGRAMS = ("fake_node", "a2vis_ros.planner.occlusion_monitor")
 
 
 @pytest.fixture

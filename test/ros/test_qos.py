@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from ros_helpers import Peer, needs_ros
 
-from a2vis_ros.parameters import ParameterError
+from a2vis_ros.stream.parameters import ParameterError
 
 pytestmark = needs_ros
 
@@ -23,7 +23,7 @@ def peer() -> Iterator[Peer]:
 def test_latest_takes_what_is_offered_and_every_frame_asks_for_all() -> None:
     from rclpy.qos import HistoryPolicy, ReliabilityPolicy
 
-    from a2vis_ros.qos import image_qos, in_words
+    from a2vis_ros.node.qos import image_qos, in_words
 
     reliable, best_effort = ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT
     offers = {(): best_effort, (reliable, reliable): reliable, (reliable, best_effort): best_effort}
@@ -38,7 +38,7 @@ def test_latest_takes_what_is_offered_and_every_frame_asks_for_all() -> None:
 def test_an_override_counts_and_a_default_is_that_of_now(peer: Peer) -> None:
     from rclpy.parameter import Parameter
 
-    from a2vis_ros.qos import image_qos, in_words, overridden
+    from a2vis_ros.node.qos import image_qos, in_words, overridden
 
     def now(policy: str) -> str:
         return in_words(overridden(peer.node, "subscription", "/image", image_qos(policy, ())))
@@ -81,7 +81,7 @@ def test_an_override_counts_and_a_default_is_that_of_now(peer: Peer) -> None:
     ],
 )
 def test_overrides_that_mean_nothing_are_refused_in_words(policy: str, value: Any, words: str) -> None:
-    from a2vis_ros.qos import override
+    from a2vis_ros.node.qos import override
 
     with pytest.raises(ParameterError, match=words) as refused:
         override(f"{NAME}.{policy}", value)
@@ -91,7 +91,7 @@ def test_overrides_that_mean_nothing_are_refused_in_words(policy: str, value: An
 def test_mismatches_name_only_parameters_that_there_are() -> None:
     from rclpy.qos import QoSPolicyKind
 
-    from a2vis_ros.qos import mismatch_of_publisher, mismatch_of_subscription
+    from a2vis_ros.node.qos import mismatch_of_publisher, mismatch_of_subscription
 
     for kind, there in ((QoSPolicyKind.DURABILITY, True), (QoSPolicyKind.DEADLINE, False)):
         for said in (mismatch_of_subscription("/image", kind), mismatch_of_publisher("/image", kind)):
@@ -99,7 +99,7 @@ def test_mismatches_name_only_parameters_that_there_are() -> None:
 
 
 def test_silence_says_what_is_wrong() -> None:
-    from a2vis_ros.qos import silence
+    from a2vis_ros.node.qos import silence
 
     image, compressed = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
     nobody = silence("/image", image, [], ["/camera/image_raw"], 5.4)
@@ -125,7 +125,7 @@ def test_silence_says_what_is_wrong() -> None:
     ],
 )
 def test_ages_that_cannot_be_are_explained(age: float, sim_time: bool, clock: int, clocks: int, words: str) -> None:
-    from a2vis_ros.qos import clock_advice
+    from a2vis_ros.node.qos import clock_advice
 
     said = clock_advice(age, sim_time, clock, clocks)
     assert words in said
@@ -134,7 +134,7 @@ def test_ages_that_cannot_be_are_explained(age: float, sim_time: bool, clock: in
 
 
 def test_two_cameras_on_one_topic_are_named() -> None:
-    from a2vis_ros.qos import mixed_sources
+    from a2vis_ros.node.qos import mixed_sources
 
     said = mixed_sources("/image", 2, ("left", "right"))
     assert said.startswith("2 publishers on /image send images with different frame_ids, 'left' and 'right'; give each")

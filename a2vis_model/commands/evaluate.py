@@ -1,0 +1,172 @@
+"""`a2vis evaluate`: run a network, or a baseline made of it, over a data set, and score it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ..data import FORMATS
+from ..data.labels import LABELS_HELP
+from ..data.problems import ProblemLog
+from ..errors import A2VISError
+from ..evaluation.baselines import BOX_TRACKERS, SYSTEMS, System
+from ..evaluation.files import Comparison, open_comparison
+from ..evaluation.instances import Kind
+from ..evaluation.mot_text import write_mot, write_mots
+from ..evaluation.occlusion import start_when_seen
+from ..evaluation.prediction import CLASS_SCORES, OUTPUT_MODES, PredictionSettings
+from ..evaluation.provenance import provenance
+from ..evaluation.report import markdown
+from ..evaluation.runner import RANKED, TRACKED, TRUTH, Evaluation, ModelSource, frame_reader, open_data, run_evaluation
+from ..evaluation.scoring import Results, quiet_loaders, results_of, score_videos
+from ..evaluation.settings import ScoreSettings, add_settings, settings_from
+from ..machine import file_hash
+from ..tracking.tracks import TrackSettings
+from .arguments import add_backend_arguments, add_weights_argument, choose_device, engine_cache
+from .score import add_job_arguments, check_jobs, cores, named_at_an_error, print_problems, write_results
+
+EXPORTS = ("mot", "mots")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    add_run_arguments(parser)
+    add_weights_argument(parser)
+    parser.add_argument("--untrained", action="store_true", help="a network of random weights, to try the command out")
+    parser.add_argument("--preset", help="of the network without training (onboard)")
+    parser.add_argument("--variant", help="of the network without training; otherwise what the weights must hold")
+    parser.add_argument("--system", choices=SYSTEMS, default="network", help="the network or a baseline (%(default)s)")
+    parser.add_argument("--name", help="of the system, in tables (default: of the configuration)")
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """What does not belong to a single system."""
+    parser.add_argument("--data", required=True, metavar="DIR", help="folder of the data set, or its JSON file")
+    parser.add_argument("--format", choices=FORMATS, default="auto", help="default: found out by looking")
+    parser.add_argument("--images", metavar="DIR", help="folder of the images of a JSON file, if not where usual")
+    parser.add_argument(
+        "--labels",
+        metavar="FILE",
+        help=f"{LABELS_HELP}, that says which classes are labelled in a JSON file; default: labels.yaml beside it",
+    )
+    parser.add_argument("--output", required=True, metavar="DIR", help="folder for predictions, results and plots")
+    parser.add_argument("--export", choices=EXPORTS, action="append", default=[], help="also write this text format")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="(%(default)s)")
+    # Scores are to be the same wherever they are taken, whatever engines are there.
+    add_backend_arguments(parser, "eager")
+    add_job_arguments(parser)
+    group = parser.add_argument_group("prediction (see docs/evaluation.md)")
+    default, life = PredictionSettings(), TrackSettings()
+    group.add_argument("--output-mode", choices=OUTPUT_MODES, default=default.output_mode, help="(%(default)s)")
+    group.add_argument("--class-score", choices=CLASS_SCORES, default=default.class_score, help="(%(default)s)")
+    group.add_argument("--top", type=int, default=default.top, metavar="N", help="ranked in a video (%(default)s)")
+    group.add_argument("--stride", type=int, default=0, help="frames between the stream's clips (the clip length)")
+    group.add_argument("--start-score", type=float, default=life.start_score, help="of a track (%(default)s)")
+    group.add_argument("--keep-score", type=float, default=life.keep_score, help="of a track (%(default)s)")
+    group.add_argument(
+        "--least-part",
+        type=float,
+        default=life.least_part,
+        metavar="SHARE",
+        help="of a mask's largest part; smaller parts are left out (%(default)s)",
+    )
+    add_settings(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Predict, score, print and write; 1 when anything was broken, which is named."""
+    if args.preset is not None and not args.untrained:
+        raise A2VISError(f"--preset {args.preset}: weights know their own; add --untrained for a network without any")
+    source = ModelSource(None if args.untrained else args.weights, args.preset or "onboard", args.variant)
+    settings = settings_from(args)
+    check_run_arguments(args)
+    results, status = evaluate(args, source, args.system, Path(args.output), settings, args.name)
+    print(markdown([results]))
+    return status
+
+
+def check_run_arguments(args: argparse.Namespace) -> None:
+    """Raises A2VISError for a value out of range."""
+    check_jobs(args.jobs)
+    for name, least in (("top", 1), ("stride", 0)):
+        if getattr(args, name) < least:
+            raise A2VISError(f"--{name} {getattr(args, name)}: choose {least} or more")
+    choose_device(args.device)
+
+
+def evaluate(
+    args: argparse.Namespace,
+    source: ModelSource,
+    system: System,
+    output: Path,
+    settings: ScoreSettings,
+    name: str | None,
+) -> tuple[Results, int]:
+    """Evaluate one system into its folder: its results and the exit status."""
+    if system in BOX_TRACKERS and (args.backend, args.precision) != ("eager", "fp32"):
+        raise A2VISError(f"--system {system} takes the detector alone; leave --backend and --precision out")
+    try:
+        life = TrackSettings(start_score=args.start_score, keep_score=args.keep_score, least_part=args.least_part)
+    except ValueError as error:
+        raise A2VISError(str(error)) from error
+    evaluation = Evaluation(
+        data=args.data,
+        format=args.format,
+        images=args.images,
+        source=source,
+        system=system,
+        prediction=PredictionSettings(args.output_mode, args.class_score, args.top, args.stride, life),
+        device=choose_device(args.device).type,
+        output=str(output),
+        jobs=args.jobs,
+        threads=max(cores() // args.jobs, 1),
+        backend=args.backend,
+        precision=args.precision,
+        engine_cache=str(engine_cache(args)),
+        labels=args.labels,
+    )
+    config = source.config()
+    if args.stride > config.clip_length:
+        raise A2VISError(f"--stride {args.stride}: choose 1 to {config.clip_length}, the clip length of {config.name}")
+    output.mkdir(parents=True, exist_ok=True)
+    problems = ProblemLog()
+    with named_at_an_error(problems):
+        summary = run_evaluation(evaluation, problems, quiet=args.quiet)
+    with quiet_loaders(), named_at_an_error(problems):
+        truth, ranked, tracked = (output / file for file in (TRUTH, RANKED, TRACKED))
+        same = args.output_mode != "both" or system in BOX_TRACKERS
+        comparison = open_comparison(truth, ranked, None if same else tracked, settings, problems, format="ytvis")
+        scores = score_videos(comparison, settings, problems, jobs=args.jobs, quiet=args.quiet)
+        results: Results = {
+            "name": name or (summary.name if system == "network" else f"{summary.name} {system}"),
+            **results_of(scores, comparison.scope, settings, comparison.categories),
+            "fps": summary.fps,
+            "parameters": summary.parameters,
+        }
+        weights = source.file
+        results["provenance"] = {
+            **provenance(weights=None if weights is None else file_hash(weights), data=summary.data),
+            "configuration": summary.name,
+            "system": system,
+            "backend": summary.backend,
+            "prediction": vars(evaluation.prediction) | {"tracks": vars(life)},
+        }
+        reader = frame_reader(open_data(evaluation, config))
+        write_results(output, results, scores, comparison, settings, plots=not args.no_plots, frames=reader)
+        for kind in args.export:
+            _export(output / kind, comparison, kind)
+    return results, print_problems(problems, scores)
+
+
+def _export(folder: Path, comparison: Comparison, kind: str) -> None:
+    """Write truth and tracks as text: amodal boxes where there are such, or visible masks."""
+    for video in comparison.videos:
+        truth = [start_when_seen(track) for track in comparison.truth.read(video).tracks]
+        found = comparison.tracked.read(video).tracks
+        if kind == "mots":
+            write_mots(folder / "gt", video, truth, ground_truth=True)
+            write_mots(folder / "predictions", video, found, ground_truth=False)
+            continue
+        which: Kind = "amodal" if "amodal" in comparison.scope.kinds else "visible"
+        write_mot(folder / "gt", video, truth, which, ground_truth=True)
+        write_mot(folder / "predictions", video, found, which, ground_truth=False)

@@ -1,0 +1,186 @@
+"""``a2vis render``: a folder of rendered clips, by several processes, resuming where it was interrupted."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from concurrent.futures import as_completed
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import cast, get_args
+
+import cv2
+from tqdm import tqdm
+
+from ..data.problems import ProblemLog, logger
+from ..data.space_truth import SPACE_FILE
+from ..errors import A2VISError
+from ..machine import cores
+from ..render import composed_world
+from ..render.clip import RenderedClip
+from ..render.composed_world import ComposedClip
+from ..render.cutouts import Pictures, load_pictures
+from ..render.fishbowl_writer import remove_partial_clips, write_clip
+from ..render.worlds import World, check_arguments, check_size, check_space, clip_seed, render_clip
+from ..workers import worker_pool
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One clip to render, of the procedural ``world`` or, where ``folders`` of cut-outs and backgrounds are given, of
+    the pictures there, whose ``digest`` this is."""
+
+    directory: Path
+    world: str
+    seed: int
+    frames: int
+    height: int
+    width: int
+    folders: tuple[Path, Path] | None = None
+    digest: str | None = None
+    space: bool = False
+
+    def run(self) -> None:
+        # OpenCV's own threads would only get in the way of the other processes.
+        cv2.setNumThreads(1)
+        write_clip(self._render(), self.directory)
+
+    def _render(self) -> RenderedClip:
+        size = {"seed": self.seed, "frames": self.frames, "height": self.height, "width": self.width}
+        if self.folders is None:
+            return render_clip(world=cast(World, self.world), space=self.space, **size)
+        return ComposedClip.sample(_pictures(*self.folders), **size).render(space=self.space)
+
+    def is_done(self) -> bool:
+        """Whether the clip is there; raises if its folder holds another one."""
+        if not self.directory.exists():
+            return False
+        recording = self.directory / "recording.json"
+        try:
+            found = json.loads(recording.read_text(encoding="utf-8"))
+            same = (found["seed"], len(found["frameTimes"]), found["ch"], found["cw"]) == (
+                self.seed,
+                self.frames,
+                self.height,
+                self.width,
+            ) and self.world in ("mixed", found["world"])
+            same = same and found.get("pictures") == self.digest
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise A2VISError(
+                f"{recording} is no recording of this program ({error}); choose another --output"
+            ) from error
+        if not same:
+            raise A2VISError(
+                f"{self.directory} holds a clip of another seed, world, length, size or of other pictures; choose "
+                "another --output"
+            )
+        if self.space and not (self.directory / SPACE_FILE).exists():
+            raise A2VISError(f"{self.directory} holds a clip without {SPACE_FILE}; choose another --output")
+        return True
+
+
+@lru_cache(maxsize=1)
+def _pictures(cutouts: Path, backgrounds: Path) -> Pictures:
+    """The pictures of a process; what is wrong with them the command has said."""
+    level = logger.level
+    logger.setLevel("ERROR")
+    try:
+        return load_pictures(cutouts, backgrounds, ProblemLog())
+    finally:
+        logger.setLevel(level)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``a2vis render``."""
+    parser.add_argument(
+        "--output", type=Path, required=True, metavar="DIR", help="folder that receives one folder a clip"
+    )
+    parser.add_argument("--clips", type=int, required=True, metavar="N", help="number of clips")
+    parser.add_argument("--seed", type=int, default=0, help="the series; clip i of a series is always the same (0)")
+    parser.add_argument(
+        "--world", choices=(*get_args(World), composed_world.WORLD), default="mixed", help="what to render (mixed)"
+    )
+    parser.add_argument(
+        "--cutouts", type=Path, metavar="DIR", help="composed: pictures with an alpha channel, CLASS/*.{png,webp}"
+    )
+    parser.add_argument("--backgrounds", type=Path, metavar="DIR", help="composed: photographs without such things")
+    parser.add_argument("--frames", type=int, default=128, help="frames a clip (128)")
+    parser.add_argument("--size", type=parse_size, default=(480, 320), metavar="WxH", help="pixels (480x320)")
+    parser.add_argument(
+        "--space", action="store_true", help="robot, composed: write depth, camera and poses beside each clip"
+    )
+    parser.add_argument("--workers", type=int, default=cores(), help="processes (as many as there are cores)")
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """``480x320`` as (width, height)."""
+    width, cross, height = text.lower().partition("x")
+    if not (cross and width.isdigit() and height.isdigit()):
+        raise argparse.ArgumentTypeError(f"size is {text!r}; give it as WIDTHxHEIGHT, such as 480x320")
+    return int(width), int(height)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Renders the clips that ``args.output`` does not hold yet; returns the exit status."""
+    width, height = args.size
+    folders = _folders(args)
+    if folders is None:
+        check_arguments(world=args.world, seed=args.seed, frames=args.frames, height=height, width=width)
+        check_space(args.world, args.space)
+    else:
+        check_size(seed=args.seed, frames=args.frames, height=height, width=width)
+    for name, value in (("clips", args.clips), ("workers", args.workers)):
+        if value < 1:
+            raise A2VISError(f"{name} is {value}; use at least 1")
+    digest = None if folders is None else load_pictures(*folders, ProblemLog()).digest
+    args.output.mkdir(parents=True, exist_ok=True)
+    remove_partial_clips(args.output)
+    jobs = [
+        _Job(
+            directory=args.output / f"{i:05d}",
+            world=args.world,
+            seed=clip_seed(args.seed, i),
+            frames=args.frames,
+            height=height,
+            width=width,
+            folders=folders,
+            digest=digest,
+            space=args.space,
+        )
+        for i in range(args.clips)
+    ]
+    missing = [job for job in jobs if not job.is_done()]
+    start = time.perf_counter()
+    with tqdm(total=len(jobs), initial=len(jobs) - len(missing), unit="clip") as bar:
+        for done, _ in enumerate(_work(missing, min(args.workers, len(missing))), 1):
+            bar.update()
+            bar.set_postfix_str(f"{done * args.frames / (time.perf_counter() - start):.0f} frames/s")
+    return 0
+
+
+def _folders(args: argparse.Namespace) -> tuple[Path, Path] | None:
+    """The folders of cut-outs and backgrounds, which the composed world alone has."""
+    given = {"--cutouts": args.cutouts, "--backgrounds": args.backgrounds}
+    composed = args.world == composed_world.WORLD
+    for name, folder in given.items():
+        if composed and folder is None:
+            raise A2VISError(f"--world composed needs pictures; give {name} DIR")
+        if not composed and folder is not None:
+            raise A2VISError(f"{name} {folder} is for --world composed alone; --world is {args.world}")
+    return (args.cutouts, args.backgrounds) if composed else None
+
+
+def _work(jobs: list[_Job], workers: int) -> Iterator[None]:
+    """Runs ``jobs``, yielding as each is done."""
+    if workers <= 1:
+        for job in jobs:
+            job.run()
+            yield
+        return
+    with worker_pool(workers, preload=__name__) as pool:
+        for future in as_completed([pool.submit(job.run) for job in jobs]):
+            future.result()
+            yield

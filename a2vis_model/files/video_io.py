@@ -1,0 +1,261 @@
+"""Reading videos and folders of frames, and writing videos."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import VideoError
+from .atomic import replacing
+from .images import IMAGE_SUFFIXES, ImageFileError, frame_files, read_image
+from .videos import decode_packets, is_packet_damaged, open_video, upright_pixels
+
+DEFAULT_RATE = 30.0
+"""Frames per second assumed for a folder of images."""
+_TICKS = 90_000
+"""Ticks a second of the videos written: MPEG's, in which the times of all usual rates are whole."""
+_NAMED = 8
+"""Damaged frames that a summary names; the others are counted."""
+
+
+@dataclass
+class DamageLog:
+    """Which frames of an input are damaged: broken in the file, or made up by the decoder in part.
+
+    Args:
+        source: the file or folder, for messages.
+        strict: raise at the first one.
+    """
+
+    source: str
+    strict: bool = False
+    frames: dict[int, str] = field(default_factory=dict)
+    """What is wrong, by the number of the frame."""
+    lost: list[str] = field(default_factory=list)
+    """What could not be decoded at all and is left out."""
+
+    def __bool__(self) -> bool:
+        return bool(self.frames or self.lost)
+
+    def add(self, frame: int, what: str) -> None:
+        """Note a damaged frame; raises VideoError where the log is strict."""
+        self.frames[frame] = what
+        if self.strict:
+            raise VideoError(f"{self.source}: frame {frame} {what}: it is damaged; leave --strict out to go on")
+
+    def lose(self, what: str) -> None:
+        """Note something that is left out; raises VideoError where the log is strict."""
+        self.lost.append(what)
+        if self.strict:
+            raise VideoError(f"{self.source}: {what}; leave --strict out to go on without it")
+
+    def summary(self, total: int) -> str:
+        """One line: how many frames of which file, and which."""
+        parts = []
+        if self.frames:
+            named = ", ".join(f"{frame} {what}" for frame, what in list(self.frames.items())[:_NAMED])
+            more = f", and {len(self.frames) - _NAMED} more" if len(self.frames) > _NAMED else ""
+            parts.append(f"{len(self.frames)} of {total} frames are damaged (frame {named}{more})")
+        if self.lost:
+            more = f", and {len(self.lost) - _NAMED} more" if len(self.lost) > _NAMED else ""
+            parts.append(f"left out: {', '.join(self.lost[:_NAMED])}{more}")
+        return f"{self.source}: {'; '.join(parts)}; what is tracked there may be wrong, --strict stops at the first"
+
+
+@dataclass(frozen=True)
+class VideoInput:
+    """A video file or a folder of images, opened far enough to know what it is."""
+
+    path: Path
+    height: int
+    """Of the first frame, upright, in pixels, as is the width; later frames may have other sizes."""
+    width: int
+    rate: float
+    """Frames per second, on average."""
+    length: int | None
+    """Number of frames; None where the file does not say."""
+
+    @classmethod
+    def open(cls, path: str | Path) -> "VideoInput":
+        """Look at a video file or a folder of images.
+
+        Raises:
+            VideoError: if there is nothing to read.
+        """
+        path = Path(os.path.expanduser(path))
+        if path.is_dir():
+            images = _images(path)
+            first = _first_image(images)
+            return cls(path, first.shape[0], first.shape[1], DEFAULT_RATE, len(images))
+        if not path.exists():
+            raise VideoError(f"{path}: no such file or folder; give a video file or a folder of images")
+        with open_video(path) as (container, stream):
+            rate, length = float(stream.average_rate or DEFAULT_RATE), stream.frames or None
+            for decoded in decode_packets(container, stream):
+                if decoded.frames:
+                    first = upright_pixels(decoded.frames[0])
+                    return cls(path, first.shape[0], first.shape[1], rate, length)
+        raise VideoError(f"{path}: holds no frame that can be decoded")
+
+    def frames(self, damage: DamageLog | None = None) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+        """Decode frame after frame, upright: (seconds since the first frame, RGB uint8 [H, W, 3]).
+
+        Times are the file's own and always rise: where the file's clock jumps back, they go on one frame later.
+
+        Args:
+            damage: where damaged frames are noted; without it the first one raises.
+
+        Raises:
+            VideoError: for a damaged frame where the log is strict, and if there is no frame.
+        """
+        damage = DamageLog(str(self.path), strict=True) if damage is None else damage
+        if self.path.is_dir():
+            yield from self._image_frames(damage)
+            return
+        index, clock = 0, _Clock(1 / self.rate)
+        broken: set[int | None] = set()
+        with open_video(self.path) as (container, stream):
+            context = stream.codec_context
+            context.thread_type = "AUTO"
+            try:
+                for packet, frames, failed in decode_packets(container, stream):
+                    if failed:
+                        damage.lose(f"a frame behind frame {index - 1}, which cannot be decoded")
+                    elif is_packet_damaged(packet, context.name, context.extradata):
+                        broken.add(packet.pts)
+                    for frame in frames:
+                        seconds = clock.step(frame.time)
+                        if frame.is_corrupt or (frame.pts is not None and frame.pts in broken):
+                            damage.add(index, f"at {seconds:.2f} s")
+                        yield seconds, upright_pixels(frame)
+                        index += 1
+            except av.FFmpegError as error:
+                if not index:
+                    raise
+                damage.lose(f"everything after frame {index - 1} ({error.strerror})")
+        if not index:
+            raise VideoError(f"{self.path}: holds no frame that can be decoded")
+
+    def _image_frames(self, damage: DamageLog) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+        index = 0
+        for file in _images(self.path):
+            try:
+                image = read_image(file)
+            except ImageFileError as error:
+                damage.lose(f"{file.name}, {error}")
+                continue
+            if image.damage:
+                damage.add(index, f"{file.name} {image.damage}")
+            yield index / self.rate, _rgb(image.pixels)
+            index += 1
+
+
+class VideoWriter:
+    """Writes RGB frames as H.264 in an MP4; use it in a `with` statement.
+
+    Args:
+        path: the file to write; it appears when the writer is closed without an error.
+        height, width: of the frames in pixels; an odd last row or column is left out, as H.264 asks, and a single one
+            is written twice.
+        rate: frames per second, of frames that are written without a time.
+    """
+
+    def __init__(self, path: str | Path, *, height: int, width: int, rate: float) -> None:
+        self._path = Path(path)
+        self._open = ExitStack()
+        self._size = (height, width)
+        self._height, self._width = max(height // 2 * 2, 2), max(width // 2 * 2, 2)
+        self._ticks_a_frame = max(round(_TICKS / rate), 1)
+        self._last, self._next = -1, 0
+        self._container = av.open(str(self._open.enter_context(replacing(self._path))), "w", format="mp4")
+        self._open.callback(self._container.close)
+        self._stream = self._container.add_stream("libx264", rate=Fraction(rate).limit_denominator(1001))
+        self._stream.height, self._stream.width = self._height, self._width
+        self._stream.pix_fmt = "yuv420p"
+        self._stream.options = {"crf": "20", "preset": "veryfast"}
+        self._stream.codec_context.time_base = Fraction(1, _TICKS)
+
+    def __enter__(self) -> "VideoWriter":
+        return self
+
+    def write(self, image: NDArray[np.uint8], seconds: float | None = None) -> None:
+        """Append one RGB frame, uint8 [height, width, 3], shown from this time on; None for the rate's next."""
+        if image.shape[:2] != self._size:
+            raise VideoError(
+                f"{self._path}: a frame of {image.shape[1]}x{image.shape[0]} in a video of "
+                f"{self._size[1]}x{self._size[0]}; all frames of a video have one size"
+            )
+        rows, columns = max(self._height - image.shape[0], 0), max(self._width - image.shape[1], 0)
+        padded = np.pad(image, ((0, rows), (0, columns), (0, 0)), mode="edge") if rows or columns else image
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(padded[: self._height, : self._width]), format="rgb24")
+        # Two frames at one tick would be an error, and so would one that is earlier than the frame before it.
+        frame.pts = self._next if seconds is None else max(round(seconds * _TICKS), self._last + 1)
+        frame.time_base, frame.duration = Fraction(1, _TICKS), self._ticks_a_frame
+        self._last, self._next = frame.pts, frame.pts + self._ticks_a_frame
+        self._container.mux(self._stream.encode(frame))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self._container.mux(self._stream.encode(None))
+        except BaseException:
+            self._open.__exit__(*sys.exc_info())
+            raise
+        self._open.__exit__(kind, error, trace)
+
+
+class _Clock:
+    """Turns the times of a file into seconds since its first frame, which always rise.
+
+    Args:
+        gap_s: seconds between two frames where the file does not say.
+    """
+
+    def __init__(self, gap_s: float) -> None:
+        self._gap = gap_s
+        self._start: float | None = None
+        self._last = -gap_s
+
+    def step(self, time: float | None) -> float:
+        """The time of the next frame."""
+        if self._start is None:
+            self._start = time or 0.0
+        seconds = self._last + self._gap if time is None else time - self._start
+        if seconds <= self._last:
+            seconds = self._last + self._gap
+            self._start = self._start if time is None else time - seconds
+        self._last = seconds
+        return seconds
+
+
+def _images(folder: Path) -> list[Path]:
+    images = frame_files(folder)
+    if not images:
+        raise VideoError(f"{folder}: no images in it; looked for {', '.join(IMAGE_SUFFIXES)}")
+    return images
+
+
+def _first_image(files: list[Path]) -> NDArray[np.uint8]:
+    """The first one that can be read."""
+    for file in files:
+        with suppress(ImageFileError):
+            return _rgb(read_image(file).pixels)
+    try:
+        return _rgb(read_image(files[0]).pixels)
+    except ImageFileError as error:
+        raise VideoError(f"{files[0]}: not a readable image ({error})") from error
+
+
+def _rgb(bgr: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)

@@ -1,0 +1,51 @@
+"""The machine and the code that run here: processor, cores, and hashes that identify files and code."""
+
+import hashlib
+import os
+import platform
+from pathlib import Path
+
+
+def file_hash(path: str | Path) -> str:
+    """SHA-256 of a file's content."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def code_hash() -> str:
+    """SHA-256 of this package's code and presets: it changes with anything that may change what is computed."""
+    package = Path(__file__).parent
+    presets = next((p for p in (package / "presets", package.parent / "config" / "presets") if p.is_dir()), package)
+    digest = hashlib.sha256()
+    for root, pattern in ((package, "*.py"), (presets, "*.yaml")):
+        for path in sorted(root.rglob(pattern)):
+            digest.update(f"{path.relative_to(root)} {file_hash(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def processor_name() -> str:
+    """Name of the CPU, such as "AMD EPYC"."""
+    return _processor("model name") or platform.processor() or platform.machine()
+
+
+def processor_features() -> str:
+    """16 hexadecimal digits that stand for the CPU's instruction sets: processors of one name may differ in them."""
+    features = _processor("flags") or _processor("Features") or platform.machine()
+    return hashlib.sha256(" ".join(sorted(features.split())).encode()).hexdigest()[:16]
+
+
+def _processor(field: str) -> str:
+    """Of the first processor, as Linux tells; empty where it does not."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.partition(":")[0].strip() == field), "")

@@ -1,0 +1,75 @@
+"""Connected parts of masks: a mask of specks has no useful box, and networks leave specks."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from ..preprocessing import Placement
+from .run_lengths import Segments
+
+
+def large_parts(segments: Segments, place: Placement, slots: int | None, least: float) -> NDArray[np.bool_]:
+    """Which segments belong to large parts of their masks; pixels that touch, also by a corner, are one part.
+
+    A part is large if it has at least the share `least` of the pixels of its mask's largest. Where masks come in pairs,
+    the amodal part that holds the largest visible part is kept too, and visible parts outside the amodal parts that are
+    kept are left out: the amodal mask still contains the visible one, and what can be seen of an object is still seen.
+
+    Args:
+        segments: of all masks of a frame.
+        place: where the image lies in the input.
+        slots: visible masks, numbered below this, come with amodal ones, which are numbered this much higher and
+            contain them; None where masks do not come in pairs.
+        least: share in (0, 1].
+
+    Returns:
+        bool [N].
+    """
+    if not len(segments.mask):
+        return np.zeros(0, np.bool_)
+    part = _parts(segments, place)
+    pixels = np.bincount(part, weights=segments.right - segments.left)
+    _, first = np.unique(part, return_index=True)
+    mask = segments.mask[first]
+    largest = np.zeros(mask.max() + 1)
+    np.maximum.at(largest, mask, pixels)
+    kept = pixels >= least * largest[mask]
+    if slots is not None:
+        # Any segment tells in which amodal part a visible part lies: parts are connected.
+        visible = np.flatnonzero(mask < slots)
+        around = part[_containing(segments, place, first[visible], slots)]
+        kept[around[pixels[visible] == largest[mask[visible]]]] = True
+        kept[visible] &= kept[around]
+    return kept[part]
+
+
+def _parts(segments: Segments, place: Placement) -> NDArray[np.int32]:
+    """[N] the number of each segment's part, counted over all masks."""
+    start, stop = _positions(segments, place)
+    stride = place.image_width + 1
+    # In the next row, all segments from the first that ends not before this one's left corner to the last that
+    # begins not after its right corner.
+    low = np.searchsorted(stop, start + stride)
+    count = (np.searchsorted(start, stop + stride, side="right") - low).clip(min=0)
+    upper = np.repeat(np.arange(len(start)), count)
+    lower = np.arange(len(upper)) + np.repeat(low - (np.cumsum(count) - count), count)
+    touching = coo_array((np.ones(len(upper), np.bool_), (upper, lower)), shape=(len(start), len(start)))
+    return connected_components(touching, directed=False)[1]
+
+
+def _containing(segments: Segments, place: Placement, index: NDArray[np.int64], slots: int) -> NDArray[np.int64]:
+    """The segments of amodal masks in which segments of visible masks lie."""
+    start, _ = _positions(segments, place)
+    moved = start[index] + slots * _plane(place)
+    return np.searchsorted(start, moved, side="right") - 1
+
+
+def _positions(segments: Segments, place: Placement) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where segments start and stop if all masks lie one below the other, an empty row between them."""
+    line = segments.mask * _plane(place) + segments.row * (place.image_width + 1)
+    return line + segments.left, line + segments.right
+
+
+def _plane(place: Placement) -> int:
+    return (place.image_height + 1) * (place.image_width + 1)

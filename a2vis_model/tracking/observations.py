@@ -1,0 +1,166 @@
+"""What a prediction says of a frame, brought from the device to the host in one copy."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..masks.components import large_parts
+from ..masks.outlines import Limits, PixelGrid, trace
+from ..masks.region import LOGIT_STRIDE, RegionMask
+from ..masks.run_lengths import MaskRuns, Segments
+from ..modeling import ClipPrediction
+from ..preprocessing import Placement
+from ..transfer import fetch, upload
+from .tracks import SlotObservation
+
+
+class FrameObservation(NamedTuple):
+    """One frame on the host."""
+
+    slots: SlotObservation
+    runs: MaskRuns
+    """Masks of one kind after those of the other, each kind in the order of the slots."""
+
+    def masks(self, slot: int) -> tuple[RegionMask | None, RegionMask | None]:
+        """Visible and amodal mask of a slot in image pixels; empty where the slot's score was below the least."""
+        number, masks = slot, []
+        for area in (self.slots.visible_area, self.slots.amodal_area):
+            masks.append(None if area is None else self.runs.mask(number))
+            number += 0 if area is None else len(area)
+        return masks[0], masks[1]
+
+
+class FrameReader:
+    """Reads frames of predictions, each with one synchronisation.
+
+    A frame whose masks have more outline than there is room for on a GPU is read again with more room, which stays.
+
+    Args:
+        limits: the room at first; None, for a CPU, is as much as it takes.
+    """
+
+    def __init__(self, limits: Limits | None) -> None:
+        self._limits = limits
+
+    @classmethod
+    def on(cls, device: torch.device) -> "FrameReader":
+        """For predictions on a device."""
+        return cls(None if device.type == "cpu" else Limits())
+
+    def read(
+        self,
+        prediction: ClipPrediction,
+        frame: int,
+        place: Placement,
+        least_scores: NDArray[np.float32],
+        least_part: float = 0.0,
+        prototypes: Tensor | None = None,
+    ) -> FrameObservation:
+        """Bring frame `frame` of a clip to the host.
+
+        Args:
+            prediction: of batch size 1.
+            frame: index along T.
+            place: where the frame's image lies in the input.
+            least_scores: [Q], slots with a lower score get no masks.
+            least_part: parts of a mask smaller than this share of its largest are left out, see `large_parts`.
+            prototypes: [Q, C] of the clip, for tracks to know their objects by; None where there are no tracks.
+        """
+        least = upload(torch.from_numpy(least_scores), prediction.classes.device)
+        while True:
+            packed = fetch(pack(prediction, frame, place, least, self._limits, prototypes)).numpy()
+            if self._limits is None or (packed[:3] <= self._limits).all():
+                return _unpack(packed, prediction, place, least_part, 0 if prototypes is None else prototypes.shape[-1])
+            needed = (1 << (found - 1).bit_length() for found in packed[:3].tolist())
+            self._limits = Limits(*map(max, self._limits, needed))
+
+
+def pack(
+    prediction: ClipPrediction,
+    frame: int,
+    place: Placement,
+    least_scores: Tensor,
+    limits: Limits | None,
+    prototypes: Tensor | None = None,
+) -> Tensor:
+    """Everything the host needs of a frame as one tensor int32 [N]; floats keep their bits.
+
+    Waits for nothing where `limits` are given, see `outlines.trace`.
+    """
+    probability = prediction.classes[0].float().softmax(dim=-1)
+    scores, classes = probability[:, :-1].max(dim=-1)
+    kinds = [masks[0, frame] for masks in (prediction.visible, prediction.amodal) if masks is not None]
+    if not kinds:
+        raise ValueError("the prediction holds no masks")
+    # By definition an amodal mask contains the visible one.
+    masks = torch.stack([kinds[0], *(torch.maximum(kinds[0], other) for other in kinds[1:])])
+    positive = masks > 0
+    area = positive.sum(dim=-1, dtype=torch.int32).sum(dim=-1) * LOGIT_STRIDE**2
+    grid = PixelGrid.of(masks.shape[-2], masks.shape[-1], place, masks.device)
+    wanted = (scores >= least_scores).repeat(len(kinds))
+    edges = trace(masks.flatten(0, 1), wanted, grid, limits)
+    existence = 1 - probability[:, -1]
+    if prototypes is None:
+        prototypes = scores.new_zeros(len(scores), 0)
+    prototypes = F.normalize(prototypes.float(), dim=-1)
+    cells = _pack_bits(_coarse(positive.flatten(0, 1)))
+    parts = (edges.found, classes, scores, existence, area, cells, prototypes, edges.mask, edges.position)
+    return torch.cat([_as_int32(part).flatten() for part in parts])
+
+
+def _unpack(
+    packed: NDArray[np.int32], prediction: ClipPrediction, place: Placement, least_part: float, dim: int
+) -> FrameObservation:
+    q = prediction.classes.shape[1]
+    kinds = [masks is not None for masks in (prediction.visible, prediction.amodal)]
+    logits = next(masks for masks in (prediction.visible, prediction.amodal) if masks is not None)
+    height, width = (-(-side // 2) for side in logits.shape[-2:])
+    words = -(-height * width // 32)
+    sizes = (3, q, q, q, q * sum(kinds), q * sum(kinds) * words, q * dim)
+    found, classes, scores, existence, area, cells, prototypes, edges = np.split(packed, np.cumsum(sizes))
+    areas = iter(area.reshape(-1, q).astype(np.int64))
+    mask, position = edges.reshape(2, -1)[:, : found[2]]
+    masks = iter(_unpack_bits(cells.reshape(-1, words), height, width).reshape(-1, q, height, width))
+    slots = SlotObservation(
+        classes=classes.astype(np.int64),
+        scores=scores.view(np.float32),
+        existence=existence.view(np.float32),
+        visible_area=next(areas) if kinds[0] else None,
+        amodal_area=next(areas) if kinds[1] else None,
+        visible=next(masks) if kinds[0] else None,
+        amodal=next(masks) if kinds[1] else None,
+        prototypes=prototypes.view(np.float32).reshape(q, dim),
+    )
+    segments = Segments.between(mask, position, place)
+    if least_part:
+        segments = segments.choose(large_parts(segments, place, q if all(kinds) else None, least_part))
+    return FrameObservation(slots, MaskRuns(segments, place))
+
+
+def _as_int32(values: Tensor) -> Tensor:
+    return values.contiguous().view(torch.int32) if values.is_floating_point() else values.to(torch.int32)
+
+
+def _coarse(positive: Tensor) -> Tensor:
+    """bool [M, h, w] → [M, ceil(h / 2), ceil(w / 2)]: a coarse cell is inside where any of its four cells is."""
+    return F.max_pool2d(positive.float(), 2, ceil_mode=True) > 0
+
+
+def _pack_bits(masks: Tensor) -> Tensor:
+    """bool [M, h, w] → int32 [M, ceil(h w / 32)]: a bit a cell, lowest first, and zeros at the end."""
+    flat = masks.flatten(1)
+    words = F.pad(flat, (0, -flat.shape[1] % 32)).unflatten(1, (-1, 32)).to(torch.int32)
+    shift = torch.arange(32, dtype=torch.int32, device=masks.device)
+    return (words << shift).sum(dim=-1, dtype=torch.int32)
+
+
+def _unpack_bits(words: NDArray[np.int32], height: int, width: int) -> NDArray[np.bool_]:
+    """The inverse of `_pack_bits`: int32 [M, N] → bool [M, height, width]."""
+    count = height * width
+    little = words.astype("<i4", copy=False).view(np.uint8)
+    bits = np.unpackbits(little, axis=-1, count=count, bitorder="little")
+    return bits.view(np.bool_).reshape(-1, height, width)

@@ -1,0 +1,1 @@
+"""Recorded bags: reading, writing, playing, scoring, and the programs for them."""

@@ -1,0 +1,150 @@
+"""`live_replay`: plays a bag to a node that runs, and ends when the node has answered the last image.
+
+ros2 run a2vis_ros live_replay --node a2vis -- ros2 bag play BAG --clock --wait-for-all-acked 0
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.utilities import remove_ros_args
+
+from ..programs.lifecycle_client import LifecycleClient, LifecycleError
+from ..programs.processes import running
+from ..programs.spinning import begin, end, told_to_stop
+
+_POLL_S = 0.3
+"""Between two questions about the node's state."""
+_PATIENCE_S = 10.0
+"""What is waited for longer than this is said."""
+
+
+class LiveReplay(Node):
+    """Hears how the node does by what it says on /diagnostics.
+
+    A player ends when the node's middleware has the last image, which may be long before the node has answered it.
+    """
+
+    def __init__(self, target: str, command: Sequence[str]) -> None:
+        super().__init__("live_replay")
+        self._target = target if target.startswith("/") else f"{self.get_namespace().rstrip('/')}/{target}"
+        self._command = command
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self)
+        self._life = LifecycleClient(self, self._target, self._executor)
+        self._statuses: list[dict[str, str]] = []
+        self.create_subscription(DiagnosticArray, "/diagnostics", self._hear, 100)
+
+    def run(self) -> int:
+        """Wait for the node, play, wait for its answers; returns the exit status."""
+        self._wait_until_active()
+        print(f"live_replay: {' '.join(self._command)}", flush=True)
+        with running(self._command) as player:
+            while player.poll() is None:
+                self._spin()
+        if player.returncode:
+            raise LifecycleError(f"the player has failed with status {player.returncode}; see what it says above")
+        self._wait_until_at_rest()
+        # Frames that wait for their clip to fill are answered now.
+        self._life.change("deactivate", 600.0)
+        books = self._next_status()
+        print(
+            f"live_replay: {books['received']} images received = {books['processed']} processed + "
+            f"{books['total_dropped_frames']} dropped + {books['in_flight']} in flight; {books['lost_in_transport']} "
+            "lost in transport",
+            flush=True,
+        )
+        if books["received"] == "0":
+            raise LifecycleError(f"{self._target} has received no image; is it subscribed to a topic of the bag?")
+        return 0
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self.destroy_node()
+        self._executor.shutdown()
+
+    def _wait_until_active(self) -> None:
+        said = time.monotonic()
+        while (state := self._state()) != "active":
+            if time.monotonic() - said > _PATIENCE_S:
+                said = time.monotonic()
+                print(f"live_replay: waiting for {self._target}, which is {state}", flush=True)
+            # The answer comes at once, and the node has better things to do than to give it again and again.
+            asked = time.monotonic()
+            while time.monotonic() - asked < _POLL_S:
+                self._spin()
+
+    def _state(self) -> str:
+        try:
+            return self._life.state(2.0)
+        except LifecycleError:
+            return "not there"
+
+    def _wait_until_at_rest(self) -> None:
+        """Until nothing has come in between two looks and nothing waits. Between two looks the node takes at least one
+        image where its subscription holds one, as all its callbacks take turns in one thread."""
+        said = time.monotonic()
+        # It may have been on its way when the player ended.
+        before = self._next_status()
+        while True:
+            status = self._next_status()
+            if status["received"] == before["received"] and status["waiting"] == "0":
+                return
+            before = status
+            if time.monotonic() - said > _PATIENCE_S:
+                said = time.monotonic()
+                waiting = f"{status['processed']} of {status['received']} images are processed"
+                print(f"live_replay: the bag has ended, {waiting}", flush=True)
+
+    def _next_status(self) -> dict[str, str]:
+        """The next that comes; raises LifecycleError if the node has fallen silent."""
+        self._statuses.clear()
+        deadline = time.monotonic() + 60.0 + _PATIENCE_S
+        while not self._statuses:
+            if time.monotonic() > deadline:
+                raise LifecycleError(f"{self._target} says nothing on /diagnostics any more; has it ended?")
+            self._spin()
+        return self._statuses[-1]
+
+    def _spin(self) -> None:
+        if told_to_stop():
+            raise KeyboardInterrupt
+        self._executor.spin_once(timeout_sec=0.1)
+
+    def _hear(self, array: DiagnosticArray) -> None:
+        for status in array.status:
+            values = {pair.key: pair.value for pair in status.values}
+            if status.name == f"{self._target[1:]}: tracking" and "received" in values:
+                self._statuses.append(values)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The program; returns the exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parser = argparse.ArgumentParser(
+        prog="live_replay", description=(__doc__ or "").partition(": ")[2].partition("\n")[0]
+    )
+    parser.add_argument("--node", default="a2vis", help="name of the node, in this one's namespace (%(default)s)")
+    parser.add_argument("command", nargs="+", help="what plays the bag, behind --")
+    args = parser.parse_args(remove_ros_args(["live_replay", *given])[1:])
+    replay = begin("live_replay", lambda: LiveReplay(args.node, args.command), given, "see docs/ros.md")
+    if replay is None:
+        return 2
+    try:
+        return replay.run()
+    except (LifecycleError, OSError) as error:
+        print(f"live_replay: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        replay.close()
+        end()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,176 @@
+"""`replay_evaluate`: a bag through the node's own pipeline in lock step, no frame lost; scored where it holds truth.
+
+Or nothing is run, and what a live node said is scored (`--results`).
+"""
+
+import argparse
+import math
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sensor_msgs.msg import CompressedImage, Image
+
+from a2vis_model import A2VISError
+
+from ..msg import ClassNames, TrackedInstanceArray
+from ..node.messages import class_names_message, image_of, new_session, stamp_of, tracks_message
+from ..stream.frame_queue import Ledger, LedgerEntry
+from ..stream.image_decoding import ImageDecoder, ImageError
+from ..stream.intake import FrameIntake
+from ..stream.models import LoadedModel, load_model
+from ..stream.parameters import PARAMETERS, ParameterError, Settings
+from ..stream.pipeline import FramePipeline, ProcessedFrame
+from . import bag_files
+from .bag_files import STORAGES, BagError, BagReader, BagWriter, type_name
+from .scoring import score
+
+_ONLINE_ONLY = (
+    "autostart",
+    "transport",
+    "policy",
+    "queue_size",
+    "queue_patience_s",
+    "overlay_max_width",
+    "detection_box",
+)
+
+
+def replay(source: BagReader, topic: str, target: BagWriter, settings: Settings, model: LoadedModel) -> LedgerEntry:
+    """Run the images of a bag through the pipeline one by one, and write what the node would have published.
+
+    The messages are those of the node under the policy every_frame, bit for bit, but for their timings and session.
+
+    Args:
+        source: an open bag.
+        topic: of its images, raw or compressed.
+        target: an open bag for the results; class names and ground truth are copied to it too.
+        settings: the node's parameters.
+        model: what runs.
+
+    Returns:
+        the books.
+    """
+    ledger = Ledger()
+    intake = FrameIntake(ledger, max_gap_s=settings["max_gap_s"], max_image_side=settings["max_image_side"])
+    decoder = ImageDecoder(bits_per_sample=settings["bits_per_sample"], say=print)
+    pipeline = FramePipeline(
+        model.tracker, ledger, on_epoch=lambda reason: print(f"new epoch: {reason}"), decode=decoder.decode
+    )
+    compressed = source.topics.get(topic) == type_name(CompressedImage)
+    session = new_session()
+    bag_time = 0
+
+    def write(frames: list[ProcessedFrame]) -> None:
+        for processed in frames:
+            start = time.monotonic()
+            message = tracks_message(processed, model.backend, session)
+            message.timings.encode_ms, message.timings.age_ms = (time.monotonic() - start) * 1e3, math.nan
+            target.write(bag_files.TRACKS, message, bag_time)
+
+    for count, (bag_time, message) in enumerate(source.messages(CompressedImage if compressed else Image, topic)):
+        if not count:
+            target.write(bag_files.CLASS_NAMES, class_names_message(model.name, model.classes), bag_time)
+        try:
+            frame = intake.accept(stamp_of(message.header), message.header.frame_id, image_of(message))
+            write(pipeline.enter(frame))
+            write(pipeline.process(frame))
+        except ImageError as error:
+            print(f"image {count}: dropped: {error}", file=sys.stderr)
+    write(pipeline.flush())
+    for copied in (bag_files.GROUND_TRUTH_CLASSES, bag_files.GROUND_TRUTH):
+        for _, copy_time, data in source.raw(copied):
+            target.write_raw(copied, source.topics[copied], data, copy_time)
+    return ledger.read()
+
+
+def tracks_in(path: str | Path, topic: str) -> list[TrackedInstanceArray]:
+    """All messages of tracks or ground truth in a bag."""
+    with BagReader(path) as bag:
+        return [message for _, message in bag.messages(TrackedInstanceArray, topic)]
+
+
+def score_bags(results: str | Path, topic: str, truth: str | Path, folder: Path) -> tuple[dict[str, Any], str]:
+    """Score the results on a topic of one bag against the ground truth in another, or the same; see `score`.
+
+    The model's classes are those said beside the results, on `class_names`.
+    """
+    with BagReader(results) as bag:
+        names = [message for _, message in bag.messages(ClassNames, f"{topic.rpartition('/')[0]}/class_names")]
+    classes = names[-1].names if names else ()
+    return score(tracks_in(results, topic), tracks_in(truth, bag_files.GROUND_TRUTH), classes, folder)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The program; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="replay_evaluate", description=(__doc__ or "").partition(": ")[2])
+    parser.add_argument("bag", help="bag with images, with ground truth, or both")
+    parser.add_argument("output", help="folder for the bag `results` and, with ground truth, the metrics")
+    parser.add_argument(
+        "--topic", help=f"of the images (the only one there is); with --results, of these ({bag_files.TRACKS})"
+    )
+    parser.add_argument(
+        "--results",
+        metavar="BAG",
+        help="run nothing: score the results that were recorded here against the ground truth in the first bag",
+    )
+    parser.add_argument("--storage", choices=STORAGES, default="mcap", help="format of the result bag (%(default)s)")
+    group = parser.add_argument_group("parameters of the node")
+    for parameter in PARAMETERS:
+        if parameter.name not in _ONLINE_ONLY and not parameter.name.startswith(("age_", "diagnostics_", "no_image")):
+            group.add_argument(
+                f"--{parameter.name.replace('_', '-')}",
+                type=type(parameter.default),
+                default=parameter.default,
+                help=f"{parameter.description} (%(default)s)",
+            )
+    args = parser.parse_args(arguments)
+    try:
+        return _run(args) if args.results is None else _score_recorded(args)
+    except (A2VISError, ParameterError, OSError) as error:
+        print(f"replay_evaluate: {error}", file=sys.stderr)
+        return 2
+
+
+def _run(args: argparse.Namespace) -> int:
+    given: dict[str, Any] = {p.name: getattr(args, p.name) for p in PARAMETERS if hasattr(args, p.name)}
+    settings = Settings.defaults(**given)
+    output = Path(args.output)
+    with BagReader(args.bag) as source:
+        topic = args.topic or source.topic_of(Image, CompressedImage)
+        if topic not in source.topics:
+            raise A2VISError(f"--topic {topic}: the bag has {', '.join(sorted(source.topics))}")
+        model = load_model(settings.model, print)
+        print(f"running {model.name} from {model.source} on {model.backend}")
+        start = time.monotonic()
+        with BagWriter(output / "results", args.storage) as target:
+            entry = replay(source, topic, target, settings, model)
+        has_truth = source.count(bag_files.GROUND_TRUTH) > 0
+    seconds = time.monotonic() - start
+    print(f"{entry}; {seconds:.1f} s, {entry.processed / seconds:.1f} frames a second; wrote {output / 'results'}")
+    if has_truth:
+        results = output / "results"
+        _print_scores(*score_bags(results, bag_files.TRACKS, results, output))
+    return 0
+
+
+def _score_recorded(args: argparse.Namespace) -> int:
+    topic = args.topic or bag_files.TRACKS
+    for path, needed in ((args.bag, bag_files.GROUND_TRUTH), (args.results, topic)):
+        with BagReader(path) as bag:
+            if not bag.count(needed):
+                there = ", ".join(sorted(bag.topics)) or "nothing"
+                raise BagError(f"{path}: nothing on {needed}; the bag has {there}")
+    _print_scores(*score_bags(args.results, topic, args.bag, Path(args.output)))
+    return 0
+
+
+def _print_scores(results: dict[str, Any], table: str) -> None:
+    print(f"{results['frames_without_result']} of {results['frames']} frames have no result; nothing was found in them")
+    print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,153 @@
+"""Scores tracks against ground truth when both are in bags: our messages as YouTube-VIS files, and `a2vis score`."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from a2vis_model import A2VISError
+from a2vis_model.data import ProblemLog
+from a2vis_model.evaluation import ScoreSettings, open_comparison, results_of, score_videos
+from a2vis_model.evaluation.report import markdown
+from a2vis_model.files.atomic import write_text
+from a2vis_model.tracking.results import track_score
+
+from ..msg import Mask, TrackedInstance, TrackedInstanceArray
+from ..planner.mask_codec import MaskError
+from ..planner.mask_messages import mask_from_message
+from .coco_masks import to_coco
+
+_Key = tuple[int, int, int, int]
+"""Stamp of a frame in seconds and nanoseconds, how often time had run backwards before it, for a bag may loop, and how
+often the stamp had come since."""
+_GONE = (TrackedInstance.LOST, TrackedInstance.ENDED)
+
+
+class _TrackTable:
+    """The tracks of a sequence of messages, masks by frame."""
+
+    def __init__(self, arrays: Iterable[TrackedInstanceArray], frames: dict[_Key, int]) -> None:
+        self.entries: dict[tuple[int, int, int], dict[str, Any]] = {}
+        self.messages = 0
+        self.frames: set[int] = set()
+        """Those that a message speaks of, if only to say that nothing is there."""
+        for frame, array in _keyed(arrays):
+            self.messages += 1
+            time = frames.get(frame)
+            if time is None:
+                continue
+            self.frames.add(time)
+            for instance in array.instances:
+                # IDs of different sessions or epochs are different tracks.
+                key = (array.session, array.epoch, instance.track_id)
+                blank: list[Any] = [None] * len(frames)
+                entry = self.entries.setdefault(
+                    key, {"votes": {}, "scores": [], "visible": list(blank), "amodal": list(blank), "believed": False}
+                )
+                votes = entry["votes"]
+                votes[instance.class_name] = votes.get(instance.class_name, 0.0) + instance.score
+                entry["believed"] |= instance.state == TrackedInstance.VISIBLE
+                if instance.state in _GONE:
+                    continue
+                entry["scores"].append(instance.score)
+                for kind in ("visible", "amodal"):
+                    mask = getattr(instance, kind)
+                    if mask.area:
+                        entry[kind][time] = _coco(mask, array)
+
+    def records(self, categories: dict[str, int]) -> list[dict[str, Any]]:
+        """One a track that was believed at least once, in the YouTube-VIS layout; made as `a2vis evaluate` makes it."""
+        records = []
+        for number, entry in enumerate((e for e in self.entries.values() if e["believed"]), 1):
+            votes = entry["votes"]
+            records.append(
+                {
+                    "id": number,
+                    "track_id": number,
+                    "video_id": 1,
+                    "category_id": categories[max(votes, key=votes.__getitem__)],
+                    "score": track_score(entry["scores"], len(entry["visible"])),
+                    "iscrowd": 0,
+                    "segmentations": entry["visible"],
+                    "amodal_segmentations": entry["amodal"],
+                }
+            )
+        return records
+
+    @property
+    def class_names(self) -> set[str]:
+        """All that were said."""
+        return {name for entry in self.entries.values() for name in entry["votes"]}
+
+
+def score(
+    tracks: Iterable[TrackedInstanceArray],
+    truth: Iterable[TrackedInstanceArray],
+    classes: Sequence[str],
+    folder: Path,
+) -> tuple[dict[str, Any], str]:
+    """Compare tracks with ground truth by the stamps of their images.
+
+    Args:
+        tracks: what the node said. In a frame of which it said nothing, it found nothing.
+        truth: what is so; its frames are the video.
+        classes: that the model knows, in its order; others that are named follow them.
+        folder: receives ground_truth.json and results.json, which `a2vis score` takes too, and metrics.json.
+
+    Returns:
+        the metrics of `a2vis evaluate` by their keys and `frames_without_result`, and tables of them in Markdown.
+
+    Raises:
+        A2VISError: if no track is of an image that the ground truth knows.
+    """
+    truth = list(truth)
+    frames = {frame: index for index, (frame, _) in enumerate(_keyed(truth))}
+    expected, found = _TrackTable(truth, frames), _TrackTable(tracks, frames)
+    if found.messages and not found.frames:
+        raise A2VISError(
+            f"none of {found.messages} results has the stamp of an image in the ground truth; they are of another run, "
+            "or the images were stamped anew"
+        )
+    names = [*classes, *sorted((expected.class_names | found.class_names) - set(classes))]
+    categories = {name: number for number, name in enumerate(names, 1)}
+    video = {"id": 1, "length": len(frames), "height": truth[0].height, "width": truth[0].width}
+    document = {
+        "videos": [video],
+        "categories": [{"id": number, "name": name} for name, number in categories.items()],
+        "annotations": expected.records(categories),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = folder / "ground_truth.json", folder / "results.json"
+    for path, content in zip(paths, (document, found.records(categories)), strict=True):
+        write_text(path, json.dumps(content))
+    settings, problems = ScoreSettings(), ProblemLog(strict=True)
+    comparison = open_comparison(*paths, None, settings, problems)
+    scores = score_videos(comparison, settings, problems, quiet=True)
+    results: dict[str, Any] = {"name": "bag", "frames_without_result": len(frames) - len(found.frames)}
+    results |= results_of(scores, comparison.scope, settings, comparison.categories)
+    write_text(folder / "metrics.json", json.dumps(results, indent=1) + "\n")
+    return results, markdown([results])
+
+
+def _coco(mask: Mask, array: TrackedInstanceArray) -> dict[str, Any]:
+    """The mask as COCO's run lengths; raises A2VISError where the message was damaged."""
+    try:
+        return to_coco(mask_from_message(mask, array.height, array.width), array.height, array.width)
+    except MaskError as error:
+        stamp = array.header.stamp
+        raise A2VISError(f"the message of {stamp.sec}.{stamp.nanosec:09d} s is damaged: {error}") from error
+
+
+def _keyed(arrays: Iterable[TrackedInstanceArray]) -> Iterator[tuple[_Key, TrackedInstanceArray]]:
+    seen: Counter[tuple[int, int]] = Counter()
+    jumps, last = 0, (0, 0)
+    for array in arrays:
+        stamp = array.header.stamp.sec, array.header.stamp.nanosec
+        if stamp < last:
+            # Only the frames since are counted: a frame that has no result must not take one of another loop.
+            jumps += 1
+            seen.clear()
+        yield (*stamp, jumps, seen[stamp]), array
+        seen[stamp] += 1
+        last = stamp

@@ -1,0 +1,1 @@
+"""The lifecycle node and what it is wired from: messages, quality of service, preparation."""

@@ -1,0 +1,406 @@
+"""What a configured node holds: subscription, queue, worker, publishers. Made by configure, run between activate and
+deactivate, closed by cleanup."""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Literal
+
+from rclpy.duration import Duration
+from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
+from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
+from rclpy.node import Node
+from rclpy.qos import QoSPolicyKind, QoSProfile
+from rclpy.subscription import Subscription
+from sensor_msgs.msg import CompressedImage, Image
+from std_srvs.srv import SetBool, Trigger
+
+from a2vis_model.errors import printable
+
+from ..msg import ClassNames, TrackedInstanceArray
+from ..stream import pictures
+from ..stream.degradation import Degradation
+from ..stream.diagnostics import NodeStatus, Report, StreamStatistics, report
+from ..stream.frame_queue import FrameQueue, Ledger
+from ..stream.image_decoding import ImageDecoder, ImageError
+from ..stream.intake import FrameIntake
+from ..stream.models import LoadedModel, gpu_memory
+from ..stream.parameters import ParameterError, Settings
+from ..stream.pipeline import FramePipeline, ProcessedFrame
+from ..stream.worker import Worker
+from . import messages, qos
+from .detections import DetectionMaker
+from .status_publisher import StatusPublisher
+
+_LOG_PERIOD_S = 2.0
+"""A warning that repeats is logged no more often; what it is about is counted every time."""
+_LONGEST_ERROR = 500
+"""Characters of an error in /diagnostics."""
+_ACKNOWLEDGED_S = 1.0
+"""Longest wait until the last results are taken."""
+_PLAUSIBLE_AGE_S = 3600.0
+"""An image older than this, or from the future by more, was stamped by another clock."""
+
+
+class ImageStream:
+    """Takes images, publishes tracks.
+
+    Args:
+        node: whose topics these are.
+        settings: the parameters.
+        model: what runs.
+    """
+
+    def __init__(self, node: LifecycleNode, settings: Settings, model: LoadedModel) -> None:
+        self._node = node
+        self._log = node.get_logger()
+        self._settings = settings
+        self._model = model
+        self._session = messages.new_session()
+        self._ledger = Ledger()
+        self._statistics = StreamStatistics()
+        self._intake = FrameIntake(
+            self._ledger, max_gap_s=settings["max_gap_s"], max_image_side=settings["max_image_side"]
+        )
+        decoder = ImageDecoder(bits_per_sample=settings["bits_per_sample"], say=self._log.warning)
+        self._pipeline = FramePipeline(model.tracker, self._ledger, on_epoch=self._begin_epoch, decode=decoder.decode)
+        self._degradation = Degradation(
+            budget_s=self._age_budget(), stride=settings["stride"], max_stride=model.clip_length
+        )
+        self._queue: FrameQueue | None = None
+        self._worker: Worker | None = None
+        self._subscription: Subscription | None = None
+        self._state: Literal["inactive", "active", "disabled"] = "inactive"
+        self._starts = 0
+        self._active_since = 0.0
+        self._last_error = ""
+        self._clock_problem = ""
+
+        compressed = settings["transport"] == "compressed"
+        self._image_type = CompressedImage if compressed else Image
+        self._topic = _compressed_topic(node) if compressed else node.resolve_topic_name("image")
+        self._input_qos = self._choose_qos()
+        defaults = {
+            "~/tracks": qos.result_qos(),
+            "~/overlay": qos.picture_qos(),
+            "~/visible_ids": qos.picture_qos(),
+            "~/detections": qos.result_qos(),
+        }
+        # All of them before the first topic is made, for a value among them may be wrong.
+        profiles = {
+            topic: qos.overridden(node, "publisher", node.resolve_topic_name(topic), default)
+            for topic, default in defaults.items()
+        }
+        self._tracks = self._publisher(TrackedInstanceArray, "~/tracks", profiles)
+        self._overlay = self._publisher(Image, "~/overlay", profiles)
+        self._visible_ids = self._publisher(Image, "~/visible_ids", profiles)
+        self._maker: DetectionMaker | None = None
+        self._detections: LifecyclePublisher | None = None
+        if DetectionMaker.available():
+            self._maker = DetectionMaker()
+            self._detections = self._publisher(self._maker.message_type, "~/detections", profiles)
+        # Said while the node is still inactive, which a lifecycle publisher would not do.
+        self._class_names = node.create_publisher(ClassNames, "~/class_names", qos.latched_qos())
+        self._class_names.publish(messages.class_names_message(model.name, model.classes))
+        self._reset_service = node.create_service(Trigger, "~/reset", self._serve_reset)
+        self._enable_service = node.create_service(SetBool, "~/enable", self._serve_enable)
+        self._status = StatusPublisher(node, self._topic, settings["diagnostics_period_s"], self._report_status)
+
+    def start(self, reason: str = "the node was activated again") -> None:
+        """Start the worker, then subscribe. From the second time on an epoch begins, for this reason."""
+        settings = self._settings
+        self._queue = FrameQueue(
+            policy=settings["policy"],
+            capacity=settings["queue_size"],
+            patience_s=settings["queue_patience_s"],
+            ledger=self._ledger,
+        )
+        self._worker = Worker(self._queue, self._pipeline, self._publish, self._report)
+        self._begin_budget()
+        if self._starts:
+            self._intake.guard.forget()
+            self._worker.request(lambda pipeline: pipeline.restart(reason))
+        self._starts += 1
+        self._active_since = time.monotonic()
+        self._worker.start()
+        self._subscribe(self._choose_qos())
+        self._state = "active"
+
+    def stop(self, state: Literal["inactive", "disabled"] = "inactive") -> None:
+        """Unsubscribe, finish the open clip and end the worker."""
+        self._state = state
+        self._unsubscribe()
+        if self._worker is not None:
+            self._worker.stop()
+            self._worker = None
+            # The program may end next, and with it what was not taken yet.
+            self._tracks.wait_for_all_acked(Duration(seconds=_ACKNOWLEDGED_S))
+            self._log.info(f"stopped; {self._ledger.read()}")
+        self._queue = None
+
+    def close(self) -> None:
+        """Take back all topics and services."""
+        self.stop()
+        node = self._node
+        self._status.close()
+        node.destroy_service(self._enable_service)
+        node.destroy_service(self._reset_service)
+        node.destroy_publisher(self._class_names)
+        for managed in (self._detections, self._visible_ids, self._overlay, self._tracks):
+            if managed is not None:
+                node.destroy_lifecycle_publisher(managed)
+
+    def change(self, changes: Mapping[str, Any]) -> None:
+        """Use other values for some parameters from the next frame on; raises ParameterError and changes nothing."""
+        self._settings = settings = self._settings.change(changes)
+        self._intake.guard.max_gap_s = settings["max_gap_s"]
+        tracks = settings.tracks
+        self._between_frames(lambda: self._pipeline.tracker.set_track_settings(tracks))
+        if "age_budget_s" in changes:
+            self._between_frames(self._begin_budget)
+
+    def _subscribe(self, profile: QoSProfile) -> None:
+        self._input_qos = profile
+        self._subscription = self._node.create_subscription(
+            self._image_type,
+            self._topic,
+            self._take,
+            profile,
+            event_callbacks=SubscriptionEventCallbacks(
+                incompatible_qos=self._on_incompatible_publisher, message_lost=self._on_lost, matched=self._on_matched
+            ),
+        )
+        self._log.info(f"subscribed to {self._topic}, policy {self._settings['policy']}, {qos.in_words(profile)}")
+
+    def _unsubscribe(self) -> None:
+        if self._subscription is not None:
+            self._node.destroy_subscription(self._subscription)
+            self._subscription = None
+
+    def _choose_qos(self) -> QoSProfile:
+        """By the policy, the publishers that are known now, and the user's overrides."""
+        publishers = self._node.get_publishers_info_by_topic(self._topic)
+        default = qos.image_qos(self._settings["policy"], [info.qos_profile.reliability for info in publishers])
+        return qos.overridden(self._node, "subscription", self._topic, default)
+
+    @property
+    def _adapts(self) -> bool:
+        """Whether the subscription's reliability follows the publishers'."""
+        override = self._node.get_parameter(f"qos_overrides.{self._topic}.subscription.reliability").value
+        return self._settings["policy"] == "latest" and override is None
+
+    def _adapt(self) -> None:
+        """Subscribe anew where the publishers that have come or gone call for another reliability."""
+        if self._subscription is None or not self._adapts or not self._node.count_publishers(self._topic):
+            return
+        try:
+            profile = self._choose_qos()
+        except ParameterError as error:
+            # Set since the node was activated; it goes on with what it has.
+            self._report(str(error))
+            return
+        if profile.reliability != self._input_qos.reliability:
+            self._unsubscribe()
+            self._subscribe(profile)
+
+    def _adapt_soon(self) -> None:
+        # Not within a callback of the subscription that may have to go.
+        if self._node.executor is not None:
+            self._node.executor.create_task(self._adapt)
+
+    def _take(self, message: Image | CompressedImage) -> None:
+        """The subscription's callback: looks the image over and queues it, and never does more."""
+        stamp = messages.stamp_of(message.header)
+        now, breaks = time.monotonic(), self._intake.breaks
+        self._statistics.arrive(now, stamp.seconds)
+        try:
+            frame = self._intake.accept(stamp, message.header.frame_id, messages.image_of(message))
+        except ImageError as error:
+            self._report(f"image dropped: {error}")
+            return
+        if self._intake.breaks > breaks:
+            self._statistics.breaks.add(now)
+        if self._queue is not None:
+            self._queue.put(frame)
+
+    def _publish(self, processed: ProcessedFrame) -> None:
+        """In the worker's thread."""
+        start = time.monotonic()
+        message = messages.tracks_message(processed, self._model.backend, self._session)
+        age = self._age(processed)
+        message.timings.encode_ms, message.timings.age_ms = (time.monotonic() - start) * 1e3, age * 1e3
+        self._tracks.publish(message)
+        self._statistics.publish(age, [instance.state.name.lower() for instance in processed.result.instances])
+        if self._maker is not None and self._detections is not None and self._detections.get_subscription_count():
+            self._detections.publish(self._maker.make(message, self._settings["detection_box"]))
+        if self._degradation.observe(age):
+            self._pipeline.tracker.set_stride(self._degradation.stride)
+            self._log.info(f"degradation: {self._degradation}")
+        if not self._degradation.pictures:
+            return
+        if self._overlay.get_subscription_count():
+            drawn = pictures.overlay(processed.image, processed.result, self._settings["overlay_max_width"])
+            self._overlay.publish(messages.image_message(drawn, message.header, "rgb8"))
+        if self._visible_ids.get_subscription_count():
+            ids = pictures.visible_ids(processed.result)
+            self._visible_ids.publish(messages.image_message(ids, message.header, "mono16"))
+
+    def _age_budget(self) -> float:
+        """A replay shall give the same results on a slow computer as on a fast one."""
+        return float(self._settings["age_budget_s"]) if self._settings["policy"] == "latest" else 0.0
+
+    def _begin_budget(self) -> None:
+        """Give nothing up yet."""
+        self._degradation.set_budget(self._age_budget())
+        self._pipeline.tracker.set_stride(self._degradation.stride)
+
+    def _between_frames(self, action: Callable[[], None]) -> None:
+        """Do something that the worker must not be in the middle of."""
+        if self._worker is None:
+            action()
+        else:
+            self._worker.request(lambda pipeline: action())
+
+    def _age(self, processed: ProcessedFrame) -> float:
+        """Seconds from the image's stamp until now; NaN where its stamp is not of this node's clock."""
+        now = self._node.get_clock().now().nanoseconds
+        stamp = processed.frame.stamp
+        if not stamp.is_set:
+            return math.nan
+        age = (now - stamp.nanoseconds) * 1e-9
+        sim_time = bool(self._node.get_parameter("use_sim_time").value)
+        if abs(age) <= _PLAUSIBLE_AGE_S and (now or not sim_time):
+            self._clock_problem = ""
+            return age
+        if not self._clock_problem:
+            clocks = self._node.count_publishers("/clock")
+            self._clock_problem = qos.clock_advice(age, sim_time, now, clocks)
+            self._log.warning(self._clock_problem)
+        return math.nan
+
+    def _begin_epoch(self, reason: str) -> None:
+        epoch = self._model.tracker.epoch
+        self._statistics.epoch, self._statistics.epoch_reason = epoch, reason
+        self._log.info(f"epoch {epoch} begins: {reason}")
+
+    def _report(self, text: str) -> None:
+        if not self._node.context.ok():
+            # Interrupted: what the worker still has can no longer be published, and that is no news.
+            return
+        self._note(text)
+        self._log.warning(text, throttle_duration_sec=_LOG_PERIOD_S)
+
+    def _note(self, error: str) -> None:
+        """For the diagnostics."""
+        self._last_error = printable(error.splitlines()[0], _LONGEST_ERROR)
+        self._statistics.errors.add(time.monotonic())
+
+    def _report_status(self) -> Report:
+        """How it goes."""
+        now = time.monotonic()
+        silence = self._silence(now)
+        if silence:
+            self._log.warning(silence, throttle_duration_sec=30.0)
+        settings = self._settings
+        status = NodeStatus(
+            state=self._state,
+            model=self._model,
+            gpu_memory=gpu_memory(self._model.device),
+            policy=settings["policy"],
+            ledger=self._ledger.read(),
+            waiting=0 if self._queue is None else len(self._queue),
+            unstamped=self._intake.unstamped,
+            non_increasing_stamps=self._intake.guard.non_increasing_stamps,
+            silence=silence,
+            input_qos=qos.in_words(self._input_qos) if self._subscription is not None else "",
+            mixed_sources=self._mixed_sources(),
+            clock=self._clock_problem,
+            age_warn_s=settings["age_warn_s"],
+            age_error_s=settings["age_error_s"],
+            last_error=self._last_error,
+            degraded=self._degradation.degraded,
+            degradation=str(self._degradation),
+        )
+        return report(status, self._statistics, now)
+
+    def _silence(self, now: float) -> str:
+        """Why there may be no images; empty where there are some, or where none are asked for."""
+        last = max(self._statistics.last_arrival or 0.0, self._active_since)
+        seconds = now - last
+        if self._worker is None or seconds < self._settings["no_image_s"]:
+            return ""
+        kinds = [info.topic_type for info in self._node.get_publishers_info_by_topic(self._topic)]
+        wanted = f"sensor_msgs/msg/{self._image_type.__name__}"
+        others = [] if kinds else [name for name, types in self._node.get_topic_names_and_types() if wanted in types]
+        return qos.silence(self._topic, wanted, kinds, [name for name in others if self._is_foreign(name)], seconds)
+
+    def _is_foreign(self, topic: str) -> bool:
+        """Whether it is neither the topic of the images nor of our own pictures."""
+        return topic not in (self._topic, self._overlay.topic_name, self._visible_ids.topic_name)
+
+    def _mixed_sources(self) -> str:
+        frame_ids = self._intake.guard.frame_ids_in_turn
+        return qos.mixed_sources(self._topic, self._node.count_publishers(self._topic), frame_ids) if frame_ids else ""
+
+    def _serve_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.success = self._worker is not None
+        response.message = "a new epoch begins" if response.success else "no images are taken; nothing to reset"
+        if self._worker is not None:
+            self._worker.request(lambda pipeline: pipeline.restart("requested by ~/reset"))
+        return response
+
+    def _serve_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        """Stop and start without a transition. Whoever activates the node enables it."""
+        response.success = self._state != "inactive"
+        if not response.success:
+            response.message = "the node is not active; activate it, which enables it too"
+        elif request.data == (self._state == "active"):
+            response.message = f"it is {self._state} already"
+        elif request.data:
+            self.start("enabled again by ~/enable")
+            response.message = "images are taken again, and a new epoch begins"
+        else:
+            self.stop("disabled")
+            response.message = "no images are taken until ~/enable is called with true"
+        return response
+
+    def _publisher(self, message_type: Any, topic: str, profiles: Mapping[str, QoSProfile]) -> LifecyclePublisher:
+        resolved = self._node.resolve_topic_name(topic)
+        return self._node.create_lifecycle_publisher(
+            message_type,
+            topic,
+            profiles[topic],
+            event_callbacks=PublisherEventCallbacks(incompatible_qos=partial(self._on_incompatible_reader, resolved)),
+        )
+
+    def _on_incompatible_publisher(self, event: Any) -> None:
+        if event.last_policy_kind == QoSPolicyKind.RELIABILITY and self._adapts:
+            self._adapt_soon()
+            return
+        mismatch = qos.mismatch_of_subscription(self._topic, event.last_policy_kind)
+        self._note(mismatch)
+        self._log.error(mismatch)
+
+    def _on_matched(self, event: Any) -> None:
+        self._adapt_soon()
+
+    def _on_incompatible_reader(self, topic: str, event: Any) -> None:
+        self._log.error(qos.mismatch_of_publisher(topic, event.last_policy_kind))
+
+    def _on_lost(self, event: Any) -> None:
+        statistics, lost = self._statistics, event.total_count_change
+        statistics.lose(time.monotonic(), lost)
+        self._log.warning(
+            f"{lost} images lost in transport, {statistics.transport_lost} since the node was configured "
+            f"({qos.in_words(self._input_qos)})",
+            throttle_duration_sec=_LOG_PERIOD_S,
+        )
+
+
+def _compressed_topic(node: Node) -> str:
+    """Remapped itself or, as image_transport does it, with the topic that it belongs to."""
+    own = str(node.resolve_topic_name("image/compressed"))
+    if own != node.resolve_topic_name("image/compressed", only_expand=True):
+        return own
+    return f"{node.resolve_topic_name('image')}/compressed"

@@ -1,0 +1,114 @@
+"""Between ROS messages and the package's own types: images in, tracks out."""
+
+import math
+import secrets
+
+import numpy as np
+from numpy.typing import NDArray
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+
+from a2vis_model import FrameResult, RegionMask, TrackedInstance
+
+from ..msg import ClassNames
+from ..msg import TrackedInstance as InstanceMessage
+from ..msg import TrackedInstanceArray as ArrayMessage
+from ..planner.mask_codec import RunLengthMask
+from ..planner.mask_messages import mask_to_message
+from ..stream.frames import Stamp
+from ..stream.image_decoding import EncodedImage, Pixels, RawImage
+from ..stream.pipeline import ProcessedFrame, StageTimes
+
+
+def stamp_of(header: Header) -> Stamp:
+    """The header's time."""
+    return Stamp(header.stamp.sec, header.stamp.nanosec)
+
+
+def image_of(message: Image | CompressedImage) -> RawImage | EncodedImage:
+    """The content of an image message, without copying its pixels."""
+    data = memoryview(message.data).cast("B")
+    if isinstance(message, CompressedImage):
+        return EncodedImage(message.format, data)
+    return RawImage(message.height, message.width, message.encoding, bool(message.is_bigendian), message.step, data)
+
+
+def header_of(stamp: Stamp, frame_id: str) -> Header:
+    """The header that a frame came with."""
+    header = Header(frame_id=frame_id)
+    header.stamp.sec, header.stamp.nanosec = stamp.sec, stamp.nanosec
+    return header
+
+
+def new_session() -> int:
+    """A number for one life of a tracker, 1 to 2^64 - 1, which no other has: IDs and epochs of another begin anew."""
+    return secrets.randbits(64) or 1
+
+
+def tracks_message(processed: ProcessedFrame, backend: str, session: int) -> ArrayMessage:
+    """The result of a frame; the caller sets `timings.encode_ms` and `timings.age_ms` when it publishes."""
+    frame, result = processed.frame, processed.result
+    message = result_message(result, header_of(frame.stamp, frame.frame_id), backend)
+    message.session = session
+    message.dropped_since_last = processed.dropped_since_last
+    _set_timings(message, processed.times)
+    return message
+
+
+def result_message(result: FrameResult, header: Header, backend: str) -> ArrayMessage:
+    """The tracks of a frame, without what only a live stream knows."""
+    return ArrayMessage(
+        header=header,
+        height=result.height,
+        width=result.width,
+        epoch=result.epoch,
+        frame_index=result.index,
+        backend=backend,
+        instances=[_instance_message(instance) for instance in result.instances],
+    )
+
+
+def class_names_message(model: str, names: tuple[str, ...]) -> ClassNames:
+    """What the model knows."""
+    return ClassNames(model=model, names=list(names))
+
+
+def image_message(pixels: Pixels | NDArray[np.uint16], header: Header, encoding: str) -> Image:
+    """An image of one byte (uint8) or two (uint16) a channel: [H, W] or [H, W, C]."""
+    height, width = pixels.shape[:2]
+    message = Image(header=header, height=height, width=width, encoding=encoding, step=pixels[0].nbytes)
+    message.is_bigendian = 0
+    # Assigning an array to the field would convert it byte by byte.
+    little = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("<"))
+    message.data.frombytes(little.view(np.uint8).data)
+    return message
+
+
+def _instance_message(instance: TrackedInstance) -> InstanceMessage:
+    return InstanceMessage(
+        track_id=instance.track_id,
+        state=int(instance.state),
+        class_id=instance.class_id,
+        class_name=instance.class_name,
+        score=instance.score,
+        existence=instance.existence,
+        occlusion=instance.occlusion,
+        age=instance.age,
+        frames_since_visible=instance.frames_since_visible,
+        visible=mask_to_message(run_lengths(instance.visible)),
+        amodal=mask_to_message(run_lengths(instance.amodal)),
+    )
+
+
+def run_lengths(mask: RegionMask | None) -> RunLengthMask:
+    """A tracker's mask in the messages' form; a mask that the network does not predict is an empty one."""
+    if mask is None:
+        return RunLengthMask.empty()
+    return RunLengthMask(mask.x, mask.y, mask.width, mask.height, mask.counts)
+
+
+def _set_timings(message: ArrayMessage, times: StageTimes) -> None:
+    timings = message.timings
+    timings.queue_ms, timings.decode_ms = times.queue * 1e3, times.decode * 1e3
+    timings.clip_ms, timings.track_ms = times.clip * 1e3, times.track * 1e3
+    timings.age_ms = math.nan

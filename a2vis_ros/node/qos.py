@@ -1,0 +1,190 @@
+"""Qualities of service: the defaults of every topic, the user's changes to them, and mismatches in words.
+
+Each default may be overridden by parameters, `qos_overrides.<topic>.<publisher|subscription>.<policy>`. They are named
+as rclpy names them, but not declared by its QoSOverridingOptions: that keeps the default which was in force when it
+first declared them, and ends in an exception where a value is misspelt.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.node import Node
+from rclpy.qos import (
+    DurabilityPolicy,
+    HistoryPolicy,
+    QoSPolicyKind,
+    QoSProfile,
+    ReliabilityPolicy,
+)
+
+from ..stream.parameters import ParameterError
+
+_OVERRIDES: dict[str, dict[str, Any]] = {
+    "reliability": {"reliable": ReliabilityPolicy.RELIABLE, "best_effort": ReliabilityPolicy.BEST_EFFORT},
+    "durability": {"volatile": DurabilityPolicy.VOLATILE, "transient_local": DurabilityPolicy.TRANSIENT_LOCAL},
+    "history": {"keep_last": HistoryPolicy.KEEP_LAST, "keep_all": HistoryPolicy.KEEP_ALL},
+    "depth": {},
+}
+"""What may be overridden, and its values by name; a depth is a number."""
+_DEEPEST = 100_000
+
+# What a subscription has to ask for, at most, to get what every publisher offers.
+_REMEDIES = {
+    QoSPolicyKind.RELIABILITY: ("reliability", "best_effort"),
+    QoSPolicyKind.DURABILITY: ("durability", "volatile"),
+}
+
+
+def image_qos(policy: str, offered: Sequence[ReliabilityPolicy]) -> QoSProfile:
+    """Of the image subscription.
+
+    Args:
+        policy: latest takes whatever is offered; every_frame is for replay, and asks that nothing is lost.
+        offered: by the publishers that are known.
+    """
+    if policy == "latest":
+        # Best effort takes from any publisher, but what the transport loses stays lost. More than one, because images
+        # arrive in bursts.
+        reliable = bool(offered) and all(one == ReliabilityPolicy.RELIABLE for one in offered)
+        return _profile(ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT, 3)
+    # With KEEP_LAST of any depth a reader overwrites what the node has not taken yet, and tells nobody.
+    return QoSProfile(history=HistoryPolicy.KEEP_ALL, reliability=ReliabilityPolicy.RELIABLE)
+
+
+def result_qos() -> QoSProfile:
+    """Of the tracked instances: small, and not to be lost."""
+    return _profile(ReliabilityPolicy.RELIABLE, 30)
+
+
+def picture_qos() -> QoSProfile:
+    """Of images to look at."""
+    return _profile(ReliabilityPolicy.RELIABLE, 1)
+
+
+def latched_qos() -> QoSProfile:
+    """Of what is said once to everybody, also to those who come later."""
+    return _profile(ReliabilityPolicy.RELIABLE, 1, DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+def overridden(node: Node, kind: Literal["publisher", "subscription"], topic: str, default: QoSProfile) -> QoSProfile:
+    """A default with what the user has set of it, declared as parameters if they are not yet.
+
+    Raises:
+        ParameterError: a parameter has a value that is none.
+    """
+    given: dict[str, Any] = {}
+    for policy in _OVERRIDES:
+        name = f"qos_overrides.{topic}.{kind}.{policy}"
+        if not node.has_parameter(name):
+            # Without a value of its own, so that one that is there is always the user's.
+            descriptor = ParameterDescriptor(
+                description=f"{policy} of this {kind}, in place of the node's choice; read when it is made",
+                dynamic_typing=True,
+            )
+            node.declare_parameter(name, None, descriptor)
+        value = override(name, node.get_parameter(name).value)
+        if value is not None:
+            given[policy] = value
+    bounded = given.get("history") == HistoryPolicy.KEEP_LAST and default.history != HistoryPolicy.KEEP_LAST
+    if bounded and "depth" not in given:
+        raise ParameterError(f"qos_overrides.{topic}.{kind}.history=keep_last needs {kind}.depth too, 1 or more")
+    return QoSProfile(**{policy: getattr(default, policy) for policy in _OVERRIDES} | given)
+
+
+def override(name: str, value: Any) -> Any:
+    """What the value of such a parameter means, None for none; raises ParameterError if it means nothing."""
+    policy = name.rpartition(".")[2]
+    values = _OVERRIDES.get(policy)
+    if values is None:
+        raise ParameterError(f"{name}: {policy!r} cannot be set; there are {', '.join(_OVERRIDES)}")
+    if policy == "depth":
+        if value is not None and (type(value) is not int or not 1 <= value <= _DEEPEST):
+            raise ParameterError(f"{name}={value!r} is no whole number from 1 to {_DEEPEST}")
+        return value
+    if value is not None and value not in values:
+        raise ParameterError(f"{name}={value!r} is none of {', '.join(values)}")
+    return values.get(value)
+
+
+def in_words(profile: QoSProfile) -> str:
+    """Such as "reliable, keep last 3"."""
+    reliability = profile.reliability.name.lower().replace("_", " ")
+    history = "keep all" if profile.history == HistoryPolicy.KEEP_ALL else f"keep last {profile.depth}"
+    return f"{reliability}, {history}"
+
+
+def mismatch_of_subscription(topic: str, kind: QoSPolicyKind) -> str:
+    """Why a publisher's messages do not come, and what to do."""
+    policy, weaker = _REMEDIES.get(kind, (kind.name.lower(), ""))
+    here = f"set the parameter qos_overrides.{topic}.subscription.{policy} to {weaker}, or " if weaker else ""
+    return (
+        f"a publisher on {topic} offers less {policy} than this node asks for, so nothing of it arrives; {here}raise "
+        "the publisher's"
+    )
+
+
+def mismatch_of_publisher(topic: str, kind: QoSPolicyKind) -> str:
+    """Why a subscriber gets nothing, and what to do."""
+    policy = kind.name.lower()
+    here = f", or set the parameter qos_overrides.{topic}.publisher.{policy}" if policy in _OVERRIDES else ""
+    asked = f"a subscriber to {topic} asks for more {policy} than this node offers, so it gets nothing"
+    return f"{asked}; lower it there{here}"
+
+
+def silence(topic: str, wanted: str, publishers: Sequence[str], others: Sequence[str], seconds: float) -> str:
+    """Why no image may have come for so long.
+
+    Args:
+        topic: subscribed to.
+        wanted: its type, such as sensor_msgs/msg/Image.
+        publishers: the types that publishers on it have.
+        others: topics on which there are images.
+        seconds: since the last image.
+    """
+    if not publishers:
+        listed = f"there are images on {', '.join(sorted(others))}" if others else "start the camera"
+        return f"no publisher on {topic} for {seconds:.0f} s; {listed}, and see that names and ROS_DOMAIN_ID agree"
+    if wanted not in publishers:
+        remedies = {"sensor_msgs/msg/Image": "raw", "sensor_msgs/msg/CompressedImage": "compressed"}
+        fitting = [remedies[kind] for kind in publishers if kind in remedies]
+        remedy = f"set the parameter transport to {fitting[0]}" if fitting else "remap image to a topic of images"
+        return f"{topic} is of type {publishers[0]}, and {wanted} is what this node takes; {remedy}"
+    return (
+        f"{len(publishers)} publisher(s) on {topic}, but no image for {seconds:.0f} s; is the camera running, and do "
+        "large images get through (config/fastdds_large_image.xml)?"
+    )
+
+
+def clock_advice(age_s: float, sim_time: bool, clock_ns: int, clocks: int) -> str:
+    """Why images seem to be of another time than it is.
+
+    Args:
+        age_s: since the image's stamp, by the node's clock.
+        sim_time: whether that clock is /clock.
+        clock_ns: what it says.
+        clocks: publishers on /clock.
+    """
+    if sim_time and not clock_ns:
+        what = "nothing has come on it" if clocks else "nobody publishes it"
+        return f"use_sim_time is set, but /clock stands at 0: {what}; play the bag with --clock, or unset use_sim_time"
+    when = f"{abs(age_s):.0f} s {'before' if age_s > 0 else 'after'}"
+    if sim_time:
+        return f"images are stamped {when} the time on /clock, so their age is not known; is /clock of the same run?"
+    return (
+        f"images are stamped {when} this node's clock, so their age is not known; replaying a bag? Play it with "
+        "--clock and set use_sim_time"
+    )
+
+
+def mixed_sources(topic: str, publishers: int, frame_ids: Sequence[str]) -> str:
+    """That images of different frame_ids take turns, each time with a new epoch."""
+    names = " and ".join(repr(name) for name in frame_ids)
+    who = f"{publishers} publishers on {topic} send" if publishers > 1 else f"on {topic} there are"
+    return f"{who} images with different frame_ids, {names}; give each camera a topic and a node of its own"
+
+
+def _profile(
+    reliability: ReliabilityPolicy, depth: int, durability: DurabilityPolicy = DurabilityPolicy.VOLATILE
+) -> QoSProfile:
+    return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=reliability, durability=durability)

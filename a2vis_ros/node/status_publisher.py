@@ -1,0 +1,45 @@
+"""Says a report on /diagnostics again and again."""
+
+from collections.abc import Callable
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+
+from ..stream.diagnostics import Report
+
+
+class StatusPublisher:
+    """Publishes until it is closed.
+
+    Args:
+        node: whose status it is.
+        hardware_id: the topic of the images.
+        period_s: seconds between messages, by a clock that a simulated one cannot stop.
+        report: called for each message.
+    """
+
+    def __init__(self, node: Node, hardware_id: str, period_s: float, report: Callable[[], Report]) -> None:
+        self._node = node
+        self._hardware_id = hardware_id
+        self._report = report
+        self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._timer = node.create_timer(period_s, self._publish, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def close(self) -> None:
+        """Fall silent."""
+        self._node.destroy_timer(self._timer)
+        self._node.destroy_publisher(self._publisher)
+
+    def _publish(self) -> None:
+        report = self._report()
+        status = DiagnosticStatus(
+            level=bytes([report.level]),
+            name=f"{self._node.get_fully_qualified_name()[1:]}: tracking",
+            message=report.message,
+            hardware_id=self._hardware_id,
+            values=[KeyValue(key=key, value=value) for key, value in report.values],
+        )
+        message = DiagnosticArray(status=[status])
+        message.header.stamp = self._node.get_clock().now().to_msg()
+        self._publisher.publish(message)

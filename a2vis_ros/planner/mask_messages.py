@@ -1,0 +1,37 @@
+"""Masks to and from a2vis_ros/msg/Mask. Imports no torch: planners use it."""
+
+import numpy as np
+
+from ..msg import Mask
+from .mask_codec import RunLengthMask
+
+
+def mask_to_message(mask: RunLengthMask) -> Mask:
+    """The message of a mask."""
+    message = Mask()
+    message.roi.x_offset, message.roi.y_offset = mask.x, mask.y
+    message.roi.width, message.roi.height = mask.width, mask.height
+    message.area = mask.area
+    # Assigning a NumPy array to an array field converts it element by element, a thousand times slower.
+    message.counts.frombytes(mask.counts.astype(np.uint32, copy=False).tobytes())
+    return message
+
+
+def mask_from_message(message: Mask, height: int | None = None, width: int | None = None) -> RunLengthMask:
+    """The mask of a message.
+
+    Args:
+        message: part of a TrackedInstanceArray or a HiddenObjectArray.
+        height, width: of the image, as the TrackedInstanceArray says; without them only the box itself is checked.
+
+    Raises:
+        MaskError: where its runs, its box and the image do not fit, or more pixels are named than MAX_PIXELS.
+    """
+    roi = message.roi
+    counts = np.array(message.counts, np.uint32)
+    mask = RunLengthMask(roi.x_offset, roi.y_offset, roi.width, roi.height, counts)
+    if height is None or width is None:
+        mask.check()
+    else:
+        mask.check_inside(height, width)
+    return mask

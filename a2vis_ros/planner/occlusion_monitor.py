@@ -1,0 +1,127 @@
+"""`occlusion_monitor`: which tracked objects are hidden and could come out in a region of interest.
+
+A planner's side of the messages: needs NumPy, OpenCV and `a2vis_ros.msg`, no torch and no model.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import RegionOfInterest
+
+from ..msg import HiddenObject, HiddenObjectArray, TrackedInstance, TrackedInstanceArray
+from ..programs.spinning import begin, spin
+from .mask_codec import MAX_INSTANCES, MaskError, RunLengthMask, check_image
+from .mask_messages import mask_from_message, mask_to_message
+from .occlusion_memory import OcclusionMemory, Region, Sighting
+
+_SEEN = (TrackedInstance.TENTATIVE, TrackedInstance.VISIBLE)
+
+
+class OcclusionMonitor(Node):
+    """Subscribes to a2vis/tracks, publishes ~/hidden for every message of it."""
+
+    def __init__(self) -> None:
+        super().__init__("occlusion_monitor")
+        region = self.declare_parameter(
+            "region",
+            [0, 0, 0, 0],
+            ParameterDescriptor(description="x, y, width, height in image pixels; all 0 for the whole image"),
+        ).value
+        if len(region) != 4 or min(region) < 0 or (any(region) and not (region[2] and region[3])):
+            raise ValueError(f"region={list(region)} is not x, y, width, height in pixels; e.g. [0, 240, 640, 240]")
+        self._region = Region(*region)
+        self._memory = OcclusionMemory(
+            margin_px=self._number("margin_px", 10.0, "pixels by which a footprint is grown in every direction"),
+            growth_px_s=self._number("growth_px_s", 0.0, "pixels that are added to the margin for every second hidden"),
+        )
+        self._publisher = self.create_publisher(HiddenObjectArray, "~/hidden", QoSProfile(depth=30))
+        self.create_subscription(TrackedInstanceArray, "a2vis/tracks", self._take, QoSProfile(depth=30))
+
+    def _number(self, name: str, default: float, description: str) -> float:
+        span = FloatingPointRange(from_value=0.0, to_value=10000.0)
+        # A whole number may be given for a fraction.
+        descriptor = ParameterDescriptor(description=description, floating_point_range=[span], dynamic_typing=True)
+        value = self.declare_parameter(name, default, descriptor).value
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not span.from_value <= value <= span.to_value
+        ):
+            raise ValueError(f"{name}={value!r} is not a number from {span.from_value:g} to {span.to_value:g}")
+        return float(value)
+
+    def _take(self, tracks: TrackedInstanceArray) -> None:
+        # Whatever is wrong with a message is that message's: the next may be good.
+        try:
+            message = self._hidden(tracks)
+        except MaskError as error:
+            self._leave_out(str(error))
+        except Exception as error:
+            self._leave_out(f"{type(error).__name__}: {error!s:.200}")
+        else:
+            self._publisher.publish(message)
+
+    def _leave_out(self, why: str) -> None:
+        self.get_logger().warning(f"message left out: {why}", throttle_duration_sec=2.0)
+
+    def _hidden(self, tracks: TrackedInstanceArray) -> HiddenObjectArray:
+        """What to say of a message. Raises MaskError where it is damaged."""
+        if len(tracks.instances) > MAX_INSTANCES:
+            raise MaskError(f"it holds {len(tracks.instances)} instances, more than {MAX_INSTANCES}; it was damaged")
+        check_image(tracks.height, tracks.width)
+        stamp = tracks.header.stamp
+        region = self._region if self._region.width else Region(0, 0, tracks.width, tracks.height)
+        sightings = [
+            Sighting(
+                track_id=instance.track_id,
+                visible=instance.state in _SEEN,
+                ended=instance.state == TrackedInstance.ENDED,
+                amodal=_placed(instance, tracks.height, tracks.width),
+            )
+            for instance in tracks.instances
+        ]
+        # Epochs begin again with every session, so both together tell whether IDs may be compared.
+        epoch = tracks.session << 32 | tracks.epoch
+        hidden = self._memory.update(epoch, stamp.sec + stamp.nanosec * 1e-9, sightings, region)
+        instances = {instance.track_id: instance for instance in tracks.instances}
+        message = HiddenObjectArray(header=tracks.header, session=tracks.session, epoch=tracks.epoch)
+        message.region = RegionOfInterest(
+            x_offset=region.x, y_offset=region.y, width=region.width, height=region.height
+        )
+        for track in hidden:
+            instance = instances[track.track_id]
+            message.objects.append(
+                HiddenObject(
+                    track_id=track.track_id,
+                    state=instance.state,
+                    class_id=instance.class_id,
+                    class_name=instance.class_name,
+                    frames_since_visible=instance.frames_since_visible,
+                    seconds_since_visible=track.seconds,
+                    footprint=mask_to_message(track.footprint),
+                    reachable=track.reachable,
+                )
+            )
+        return message
+
+
+def _placed(instance: TrackedInstance, height: int, width: int) -> RunLengthMask:
+    """The amodal mask; empty for a lost track, whose slot may draw something else by now."""
+    lost = instance.state == TrackedInstance.LOST
+    return RunLengthMask.empty() if lost else mask_from_message(instance.amodal, height, width)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The program; returns the exit status."""
+    node = begin("occlusion_monitor", OcclusionMonitor, arguments, "see docs/ros.md")
+    if node is None:
+        return 2
+    spin(node, node.destroy_node)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

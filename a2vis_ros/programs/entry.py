@@ -1,0 +1,26 @@
+"""How an installed program starts: says which Python package is missing, where one is, instead of a traceback.
+
+A build by colcon brings the programs, but not torch and a few others. Needs nothing but Python itself.
+"""
+
+import importlib
+import sys
+
+from .requirements import remedy
+
+
+def run(program: str, module: str) -> int:
+    """Run the `main()` of a module, such as "a2vis_ros.node.a2vis_node"; returns the exit status."""
+    try:
+        return int(importlib.import_module(module).main())
+    except ImportError as error:
+        name = error.name or ""
+        if name.startswith(("a2vis_ros", "a2vis_model")) and name != "a2vis_ros.msg":
+            raise
+        what = "is not installed" if isinstance(error, ModuleNotFoundError) else f"cannot be loaded ({error})"
+        print(f"{program}: the Python package {name or 'that it needs'} {what}: {remedy(name)}", file=sys.stderr)
+        print(f"{program}: `ros2 run a2vis_ros doctor` says what else is missing", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        # While it was still loading.
+        return 130

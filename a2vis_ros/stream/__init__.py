@@ -1,0 +1,1 @@
+"""The path of a frame through the node, from the bytes of an image to results and statistics; imports no ROS."""

@@ -1,0 +1,1 @@
+"""Programs beside the node: the doctor, the demonstration and the benchmark."""
