@@ -30,6 +30,8 @@ TRACKS = "/a2vis/tracks"
 CLASS_NAMES = "/a2vis/class_names"
 GROUND_TRUTH = "/ground_truth"
 GROUND_TRUTH_CLASSES = "/ground_truth/class_names"
+GROUND_TRUTH_OBJECTS = "/ground_truth/objects"
+TF = "/tf"
 LATCHED = (CLASS_NAMES, GROUND_TRUTH_CLASSES)
 
 _UNFINISHED = "a2vis_recording"

@@ -13,6 +13,7 @@ from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header
 
 from a2vis_model import A2VISError
+from a2vis_model.data.space_truth import read_depth
 from a2vis_model.files.video_io import DamageLog
 
 from ..node.messages import class_names_message, header_of, image_message, result_message
@@ -20,6 +21,7 @@ from ..stream.frames import Stamp
 from ..stream.image_decoding import Pixels
 from . import bag_files
 from .bag_files import STORAGES, BagWriter, Storage
+from .space_messages import write_space
 from .video_source import Footage
 
 _FORMATS = ("rgb8", "bgr8", "mono8", "jpeg", "png")
@@ -37,7 +39,8 @@ def write_bag(
     loops: int = 1,
     damage: DamageLog | None = None,
 ) -> int:
-    """Write footage to a new bag.
+    """Write footage to a new bag. That of a clip with `space.json` gets camera_info, depth, transforms and the true
+    objects beside the images.
 
     Args:
         footage: what to write.
@@ -67,6 +70,10 @@ def write_bag(
                 # Times of the bag go on through all loops, at the same pace.
                 bag_time = max(bag_time + 1, stamp_ns)
                 header = header_of(Stamp(*divmod(stamp_ns, 10**9)), frame_id)
+                if footage.space is not None and footage.directory is not None:
+                    beside = topic.removesuffix("/compressed").rpartition("/")[0]
+                    depth = read_depth(footage.directory, picture.index, footage.space)
+                    write_space(bag, footage.space, depth, picture.index, header, beside, bag_time)
                 bag.write(topic, _image(picture.image, header, encoding), bag_time)
                 if picture.truth is not None:
                     bag.write(bag_files.GROUND_TRUTH, result_message(picture.truth, header, "ground truth"), bag_time)
@@ -123,6 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if damage:
         print(f"to_bag: {damage.summary(count)}", file=sys.stderr)
     truth = f", ground truth of {len(footage.classes)} classes" if footage.classes else ""
+    truth += ", camera_info, depth, transforms and true objects in space" if footage.space else ""
     print(f"wrote {count} images{truth} to {args.output}")
     return 0
 
