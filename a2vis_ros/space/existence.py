@@ -1,45 +1,60 @@
 """Whether an object that cannot be seen is still there. No ROS."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..planner.mask_codec import RunLengthMask, decode_box
+from ..mask_codec import RunLengthMask, decode_box
 from .camera import CameraModel
 from .depth_surface import DepthMetres
 
 EMPTY_RATE = 3.0
 """1/s. A place that is seen empty makes it e^-3 times as likely within a second that the object is there."""
-_OFFSETS = np.array([-1.5, -0.75, 0.0, 0.75, 1.5])
-"""Standard deviations to the side of the expected place at which is looked, too,"""
-_WEIGHTS = np.exp(-(_OFFSETS**2) / 2) / np.exp(-(_OFFSETS**2) / 2).sum()
-"""and how likely each is."""
+OFFSETS = np.array([-1.5, -0.75, 0.0, 0.75, 1.5])
+"""Standard deviations to the side of the expected place at which is looked for a hidden object, too."""
+_PRIOR = np.exp(-(OFFSETS**2) / 2) / np.exp(-(OFFSETS**2) / 2).sum()
 _INSIDE = np.array([-0.3, 0.0, 0.3])
 """Where in an object's width and height is looked, as shares of these from the middle."""
 _CELL = 4
 """Pixels of a side of the cells in which masks are drawn."""
 
 
-def decayed(existence: float, seconds: float, half_life_s: float, empty: float) -> float:
-    """The belief in a hidden object after some time.
+class HiddenBelief:
+    """The belief that a hidden object is still there.
 
-    Objects leave without being seen to: belief halves with each half-life. And where the place is seen, and is empty,
-    the odds fall by `EMPTY_RATE`, in proportion to how much of the place is seen.
+    It may be at its expected place or somewhat to either side: each of these is a hypothesis, which moves on at a
+    constant velocity of its own. Objects leave without being seen to, so belief halves with every half-life. And where
+    a hypothesis' place is seen, and is empty, that hypothesis fades, and those that are still behind something stay.
 
     Args:
-        existence: probability before.
-        seconds: since then.
-        half_life_s: of the class.
-        empty: probability that the object, were it there, would have been seen; in [0, 1].
+        existence: probability when the object was last seen.
+        half_life_s: of its class, in seconds.
     """
-    existence *= 0.5 ** (seconds / half_life_s)
-    if not 0 < existence < 1:
-        return existence
-    odds = existence / (1 - existence) * math.exp(-EMPTY_RATE * empty * seconds)
-    return odds / (1 + odds)
+
+    def __init__(self, existence: float, half_life_s: float) -> None:
+        self._masses = existence * _PRIOR
+        self._absent = 1.0 - existence
+        self._half_life_s = half_life_s
+
+    @property
+    def existence(self) -> float:
+        """Probability that the object is there."""
+        present = float(self._masses.sum())
+        total = present + self._absent
+        return present / total if total > 0 else 0.0
+
+    def watch(self, seconds: float, empty: NDArray[np.float64]) -> None:
+        """Go on by some time.
+
+        Args:
+            seconds: since the last time.
+            empty: [5] for each of `OFFSETS` the probability, in [0, 1], that the object would be seen if it were there.
+        """
+        stay = 0.5 ** (seconds / self._half_life_s)
+        self._absent += float(self._masses.sum()) * (1 - stay)
+        self._masses = self._masses * stay * np.exp(-EMPTY_RATE * empty * seconds)
 
 
 @dataclass(frozen=True)
@@ -75,47 +90,47 @@ class View:
 
     def covered(self, place: ExpectedPlace) -> float:
         """Share of the expected place over which other objects are seen, in [0, 1]; 0 where it is outside the image."""
-        u, v, weights, _ = self._samples(place)
-        return float(weights @ self._drawn[v // _CELL, u // _CELL]) if len(u) else 0.0
+        u, v, inside, _ = self._samples(place)
+        middle = len(OFFSETS) // 2
+        return float((self._drawn[v // _CELL, u // _CELL] & inside)[middle].mean())
 
-    def empty(self, place: ExpectedPlace, known_occluder: bool) -> float:
-        """Probability that the object would be seen if it were there, in [0, 1]. What is outside the image, behind
-        something, or without a depth is not seen.
+    def empty(self, place: ExpectedPlace, known_occluder: bool) -> NDArray[np.float64]:
+        """For each of `OFFSETS` the probability that the object would be seen if it were there: [5], in [0, 1]. What is
+        outside the image, behind something, or without a depth is not seen.
 
         Args:
             place: where it is expected.
             known_occluder: it went behind an object that is tracked. Without depth nothing else tells whether the
                 background that is seen there is behind the place or before it.
         """
-        u, v, weights, distances = self._samples(place)
-        if not len(u):
-            return 0.0
+        u, v, inside, distances = self._samples(place)
         if self._depth is not None:
             z = self._depth[v, u].astype(np.float64)
             margin = place.extent[0] / 2 + 2 * place.std[0]
-            seen = z * (self._camera.coarse_rays(u, v) @ place.forward)
+            rays = self._camera.coarse_rays(u.ravel(), v.ravel()) @ place.forward
             # NaN, a hole, is not greater.
-            return float(weights @ (seen > distances + margin))
-        return float(weights @ ~self._drawn[v // _CELL, u // _CELL]) if known_occluder else 0.0
+            seen = z * rays.reshape(z.shape) > distances + margin
+        elif known_occluder:
+            seen = ~self._drawn[v // _CELL, u // _CELL]
+        else:
+            return np.zeros(len(OFFSETS))
+        return np.asarray((seen & inside).mean(axis=1), np.float64)
 
     def _samples(
         self, place: ExpectedPlace
-    ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]:
-        """Pixels of the place inside the image, their weights, and the place's forward distance at each: [N] each. The
-        weights of all pixels, inside the image or not, add up to 1."""
-        aside = (_OFFSETS[:, None] * place.std[1] + _INSIDE * place.extent[1]).ravel()
-        share = np.repeat(_WEIGHTS, len(_INSIDE)) / len(_INSIDE)
-        upwards = _INSIDE * place.extent[2]
-        points = place.centre + (aside[:, None, None] * place.left + upwards[:, None] * place.up)
-        weights = np.repeat(share, len(upwards)) / len(upwards)
-        flat = points.reshape(-1, 3)
-        pixels = self._camera.project(flat)
-        height, width = self._camera.height, self._camera.width
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.bool_], NDArray[np.float64]]:
+        """Pixels u and v of nine points of the place at each of `OFFSETS`, whether they are inside the image, and their
+        forward distances in metres: [5, 9] each."""
+        aside = OFFSETS[:, None, None] * place.std[1] + _INSIDE[:, None] * place.extent[1]
+        upwards = np.broadcast_to(_INSIDE * place.extent[2], (1, 1, len(_INSIDE)))
+        points = place.centre + aside[..., None] * place.left + upwards[..., None] * place.up
+        points = points.reshape(len(OFFSETS), -1, 3)
+        pixels = self._camera.project(points.reshape(-1, 3)).reshape(*points.shape[:2], 2)
+        last = (self._camera.width - 1, self._camera.height - 1)
         with np.errstate(invalid="ignore"):
-            inside = ((pixels >= -0.5) & (pixels < (width - 0.5, height - 0.5))).all(axis=1)
-        u, v = np.rint(pixels[inside]).astype(np.intp).T
-        u, v = np.clip(u, 0, width - 1), np.clip(v, 0, height - 1)
-        return u, v, weights[inside], flat[inside] @ place.forward
+            inside = ((pixels >= -0.5) & (pixels < np.add(last, 0.5))).all(axis=2)
+        nearest = np.clip(np.rint(np.where(inside[..., None], pixels, 0.0)), 0, last).astype(np.intp)
+        return nearest[..., 0], nearest[..., 1], inside, points @ place.forward
 
     @property
     def _drawn(self) -> NDArray[np.bool_]:

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from ..planner.mask_codec import RunLengthMask
+from ..mask_codec import RunLengthMask
 from .camera import CameraModel
 from .depth_surface import DepthMetres
-from .existence import ExpectedPlace, View, decayed
+from .existence import ExpectedPlace, HiddenBelief, View
 from .ground import GroundError, GroundPlane
 from .motion import Measurement, MotionFilter, SizeFilter
 from .placement import MaskedObject, Placement, PlacementSettings, Source, Unplaced, place_objects
@@ -241,8 +241,8 @@ class Localizer:
             )
         )
         view = View(camera, depth, [track.visible for track in seen])
-        up = ground.up if ground is not None else np.array([0.0, -1.0, 0.0])
-        found, unplaced, outliers, forgotten = [], Counter[Unplaced](), 0, 0
+        unplaced, outliers, forgotten = Counter[Unplaced](), 0, 0
+        found: list[tuple[Track, _Object, Source]] = []
         kept: dict[int, _Object] = {}
         for track in frame.tracks:
             known = self._objects.get(track.track_id)
@@ -261,7 +261,7 @@ class Localizer:
                 if taken:
                     source = place.source
                     known.size.correct(place, seconds)
-                    known.turn(place, fixed_from_camera, up)
+                    known.axes = fixed_from_camera.rotation @ place.axes
                     known.measured = seconds
                     known.cut_off = place.cut_off
             elif place is not None:
@@ -275,12 +275,18 @@ class Localizer:
                     continue
             elif track.state is not State.ENDED:
                 known.see(track.existence, seconds)
-            found.append(known.located(track, source, seconds))
+            found.append((track, known, source))
             if track.state is not State.ENDED:
                 kept[track.track_id] = known
         # Of a track that is not in the frame, the message in which it ended was lost.
         self._objects = kept
-        return Localized(settings.fixed_frame or frame.frame_id, found, unplaced, outliers, forgotten)
+        axes = np.array([known.axes for _, known, _ in found]).reshape(-1, 3, 3)
+        orientations = Rotation.from_matrix(axes).as_quat() if found else ()
+        objects = [
+            known.located(track, source, seconds, orientation)
+            for (track, known, source), orientation in zip(found, orientations, strict=True)
+        ]
+        return Localized(settings.fixed_frame or frame.frame_id, objects, unplaced, outliers, forgotten)
 
 
 class _Object:
@@ -294,34 +300,34 @@ class _Object:
         self.cut_off = place.cut_off
         self._profile = profile
         self._seen = self._judged = seconds
-        self._known_occluder: bool | None = None
-        self._axes = np.eye(3)
+        self._known_occluder = False
+        self._belief: HiddenBelief | None = None
+        self.axes = np.eye(3)
+        """[3, 3] of the box in the fixed frame: along the line of sight, across it, up."""
 
     def predict(self, seconds: float) -> None:
         """Go on to the time of the next frame."""
         self.motion.predict(seconds)
 
-    def turn(self, place: Placement, fixed_from_camera: RigidTransform, up: NDArray[np.float64]) -> None:
-        """Take the axes of the box as the camera sees it."""
-        axes = np.stack([place.forward, np.cross(up, place.forward), up], axis=1)
-        self._axes = fixed_from_camera.rotation @ axes
-
     def see(self, existence: float, seconds: float) -> None:
         """It is seen, and so probably there."""
         self.existence = existence
         self._seen = self._judged = seconds
-        self._known_occluder = None
+        self._belief = None
 
     def hide(self, view: View, fixed_from_camera: RigidTransform, seconds: float) -> None:
         """It is not seen: believe less in it, the less the more of its place is seen to be empty."""
         place = self._expected(fixed_from_camera.inverse())
-        if self._known_occluder is None:
+        if self._belief is None:
+            self._belief = HiddenBelief(self.existence, self._profile.half_life_s)
             self._known_occluder = view.covered(place) >= _COVERED
-        empty = view.empty(place, self._known_occluder)
-        self.existence = decayed(self.existence, seconds - self._judged, self._profile.half_life_s, empty)
+        self._belief.watch(seconds - self._judged, view.empty(place, self._known_occluder))
+        self.existence = self._belief.existence
         self._judged = seconds
 
-    def located(self, track: Track, source: Source, seconds: float) -> LocatedObject:
+    def located(
+        self, track: Track, source: Source, seconds: float, orientation: NDArray[np.float64]
+    ) -> LocatedObject:
         """What is said of it."""
         hidden = track.state.hidden or track.state is State.ENDED
         return LocatedObject(
@@ -337,15 +343,15 @@ class _Object:
             position=self.motion.position.copy(),
             velocity=self.motion.velocity.copy(),
             covariance=self.motion.covariance,
-            orientation=Rotation.from_matrix(self._axes).as_quat(),
+            orientation=orientation,
             size=self.size.extent.copy(),
             size_std=self.size.std,
             cut_off=self.cut_off,
         )
 
     def _expected(self, camera_from_fixed: RigidTransform) -> ExpectedPlace:
-        axes = camera_from_fixed.rotation @ self._axes
-        spread = self._axes.T @ self.motion.covariance[:3, :3] @ self._axes
+        axes = camera_from_fixed.rotation @ self.axes
+        spread = self.axes.T @ self.motion.covariance[:3, :3] @ self.axes
         return ExpectedPlace(
             centre=camera_from_fixed.apply(self.motion.position),
             forward=axes[:, 0],

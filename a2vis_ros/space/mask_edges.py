@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..planner.mask_codec import RunLengthMask, decode_box
+from ..mask_codec import RunLengthMask
 
 _FOOT_ROWS = 0.03
 """Share of a mask's height whose lowest rows are its foot."""
@@ -78,6 +78,12 @@ def mask_edges(
 
 
 def _foot_column(mask: RunLengthMask) -> float:
+    """Middle column of the lowest rows. Only these are decoded."""
     rows = max(1, round(mask.height * _FOOT_ROWS))
-    columns: NDArray[np.intp] = np.flatnonzero(decode_box(mask)[-rows:].any(axis=0))
+    ends = np.cumsum(mask.counts, dtype=np.int64)
+    start = (mask.height - rows) * mask.width
+    first = int(np.searchsorted(ends, start, side="right"))
+    inside = (np.arange(first, len(ends)) % 2).astype(np.bool_)
+    pixels = np.repeat(inside, np.diff(ends[first:], prepend=start))
+    columns: NDArray[np.intp] = np.flatnonzero(pixels.reshape(rows, mask.width).any(axis=0))
     return mask.x + float(columns[0] + columns[-1]) / 2

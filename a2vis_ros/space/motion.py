@@ -1,6 +1,7 @@
 """A constant velocity Kalman filter of one object's position, and running estimates of its size. No ROS."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from filterpy.common import Q_continuous_white_noise
@@ -18,6 +19,14 @@ _OUTLIERS = 3
 _SIZE_DRIFT = 0.05
 """By which an object's extent, as it is seen, may change within one second, in metres."""
 _MEASURE = np.hstack([np.eye(3), np.zeros((3, 3))])
+
+
+@lru_cache(maxsize=4)
+def _step(seconds: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """[6, 6] transition over a step in time, and [6, 6] process noise of an acceleration of 1; equal for all tracks."""
+    transition = np.eye(6)
+    transition[:3, 3:] = np.eye(3) * seconds
+    return transition, Q_continuous_white_noise(dim=2, dt=seconds, block_size=3, order_by_dim=False)
 
 
 class MotionFilter:
@@ -68,11 +77,8 @@ class MotionFilter:
         self._seconds = seconds
         if step <= 0:
             return
-        transition = np.eye(6)
-        transition[:3, 3:] = np.eye(3) * step
-        density = self._profile.acceleration**2
-        noise = Q_continuous_white_noise(dim=2, dt=step, spectral_density=density, block_size=3, order_by_dim=False)
-        self._filter.predict(F=transition, Q=noise)
+        transition, noise = _step(step)
+        self._filter.predict(F=transition, Q=noise * self._profile.acceleration**2)
 
     def correct(self, measured: "Measurement") -> bool:
         """Take a measurement of the time predicted to.

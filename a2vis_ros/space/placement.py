@@ -7,13 +7,13 @@ D c / a above the camera. Depth and ground plane differ in how D is found, and i
 
 import enum
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..planner.mask_codec import RunLengthMask
+from ..mask_codec import RunLengthMask
 from .camera import CameraModel
 from .depth_surface import DepthMetres, DepthNoise, surface_distance
 from .ground import GroundPlane, distance_on_ground, distance_std
@@ -80,8 +80,8 @@ class Placement:
     """[3] along forward, across it, and along up."""
     extent_std: NDArray[np.float64]
     """[3]"""
-    forward: NDArray[np.float64]
-    """[3] unit vector, horizontally away from the camera."""
+    axes: NDArray[np.float64]
+    """[3, 3] whose columns are the unit vectors forward, left and up of the object's view frame."""
     cut_off: bool
     """The image ends within the object."""
 
@@ -122,12 +122,22 @@ def place_objects(
         )
         for one in objects
     ]
-    # All rays at once, for undistortion costs by the call.
+    # All rays, and all vectors, at once: small arrays cost by the call.
     rays = camera.rays([pixel for edge in edges for pixel in _pixels(edge)]).reshape(-1, _RAYS, 3)
-    return [
-        _Placing(one, edge, ray, camera, ground, settings).place(depth)
-        for one, edge, ray in zip(objects, edges, rays, strict=True)
+    axes, left, up = _view_frames(rays, _CAMERA_UP if ground is None else ground.up)
+    boxes = [
+        _Placing(one, edge, frame[:, 0], lefts, ups, camera, ground, settings).place(depth)
+        for one, edge, frame, lefts, ups in zip(objects, edges, axes, left.tolist(), up.tolist(), strict=True)
     ]
+    placed = [index for index, box in enumerate(boxes) if isinstance(box, _Box)]
+    vectors = _in_space([box for box in boxes if isinstance(box, _Box)], axes[placed])
+    found: list[Placement | Unplaced] = [box for box in boxes if isinstance(box, Unplaced)]
+    for index, (box, centre, noise, bias) in zip(placed, vectors, strict=True):
+        placement = Placement(
+            box.source, centre, noise, bias, np.array(box.extent), np.array(box.extent_std), axes[index], box.cut_off
+        )
+        found.insert(index, placement)
+    return found
 
 
 _RAYS = 6
@@ -148,13 +158,76 @@ def _pixels(edges: MaskEdges) -> list[tuple[float, float]]:
     ]
 
 
+def _view_frames(
+    rays: NDArray[np.float64], up: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Each object's view frame, and its rays in it.
+
+    Args:
+        rays: [N, 6, 3] of `_pixels`.
+        up: [3] unit vector.
+
+    Returns:
+        [N, 3, 3] whose columns are forward, left and up; [N, 6] metres to the left, and [N, 6] metres upwards, for one
+        metre forward along each ray. NaN for objects that have none: pixels without a ray, and straight below, where
+        there is no forward.
+    """
+    forward = rays[:, 5] - (rays[:, 5] @ up)[:, None] * up
+    with np.errstate(invalid="ignore", divide="ignore"):
+        length = np.linalg.norm(forward, axis=1, keepdims=True)
+        forward = np.where(length > 1e-3, forward / length, np.nan)
+        axes = np.stack([forward, np.cross(up, forward), np.broadcast_to(up, forward.shape)], axis=2)
+        view = rays @ axes
+        ahead = np.where((view[..., 0] > 1e-6) & np.isfinite(view).all(axis=(1, 2))[:, None], view[..., 0], np.nan)
+        return axes, view[..., 1] / ahead, view[..., 2] / ahead
+
+
+def _in_space(
+    boxes: Sequence["_Box"], axes: NDArray[np.float64]
+) -> Iterator[tuple["_Box", NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]]:
+    """Each box with its centre [3] and the covariances [3, 3] of noise and bias, in the optical frame.
+
+    Args:
+        boxes: N of them.
+        axes: [N, 3, 3] of their view frames.
+    """
+    if not boxes:
+        return
+    centres = np.array([box.centre for box in boxes])
+    # An error of the distance moves an object along its ray; one that stands on the ground stays on the ground.
+    along = centres / centres[:, :1]
+    along[[box.source is Source.GROUND for box in boxes], 2] = 0.0
+    outer = along[:, :, None] * along[:, None, :]
+    covariances = []
+    for std in (np.array([box.noise for box in boxes]), np.array([box.bias for box in boxes])):
+        covariance = outer * std[:, 0, None, None] ** 2
+        covariance[:, [1, 2], [1, 2]] += std[:, 1:] ** 2
+        covariances.append(axes @ covariance @ axes.transpose(0, 2, 1))
+    yield from zip(boxes, np.einsum("nij,nj->ni", axes, centres), *covariances, strict=True)
+
+
+@dataclass(frozen=True)
+class _Box:
+    """A placement in the object's own view frame: forward, left, up, in metres."""
+
+    source: Source
+    centre: tuple[float, float, float]
+    noise: tuple[float, float, float]
+    """Standard deviations: of the distance, and of the other two beside what follows from it."""
+    bias: tuple[float, float, float]
+    extent: tuple[float, float, float]
+    extent_std: tuple[float, float, float]
+    cut_off: bool
+
+
 class _Placing:
-    """The geometry of one object in one frame.
+    """The geometry of one object in one frame, in plain numbers.
 
     Args:
         one: its masks and class.
         edges: of its full shape.
-        rays: [6, 3] of `_pixels`.
+        forward: [3] of its view frame.
+        left, up: [6] slopes of its rays, see `_view_frames`.
         camera, ground, settings: see `place_objects`.
     """
 
@@ -162,31 +235,18 @@ class _Placing:
         self,
         one: MaskedObject,
         edges: MaskEdges,
-        rays: NDArray[np.float64],
+        forward: NDArray[np.float64],
+        left: Sequence[float],
+        up: Sequence[float],
         camera: CameraModel,
         ground: GroundPlane | None,
         settings: PlacementSettings,
     ) -> None:
         self._one, self._edges, self._camera, self._ground, self._settings = one, edges, camera, ground, settings
-        self._up = _CAMERA_UP if ground is None else ground.up
-        centre = rays[5]
-        forward = centre - (centre @ self._up) * self._up
-        length = float(np.linalg.norm(forward))
-        # Straight down there is no forward. NaN, for a pixel that has no ray, fails here too.
-        self._usable = bool(np.isfinite(rays).all() and length > 1e-3)
-        if not self._usable:
-            return
-        self._forward = forward / length
-        self._left = np.cross(self._up, self._forward)
-        view = rays @ np.stack([self._forward, self._left, self._up]).T
-        self._usable = bool((view[:, 0] > 1e-6).all())
-        if not self._usable:
-            return
-        # Of each ray: metres to the left and upwards for one metre forward.
-        self._slope_left, self._slope_up = view[:, 1] / view[:, 0], view[:, 2] / view[:, 0]
+        self._forward, self._slope_left, self._slope_up = forward, left, up
 
-    def place(self, depth: DepthMetres | None) -> Placement | Unplaced:
-        if not self._usable:
+    def place(self, depth: DepthMetres | None) -> "_Box | Unplaced":
+        if math.isnan(sum(self._slope_left) + sum(self._slope_up)):
             return Unplaced.NO_RAY
         profile = self._one.profile
         if depth is not None and self._one.visible.area:
@@ -206,8 +266,8 @@ class _Placing:
     def _foot_distance(self, ground: GroundPlane) -> "_Estimate | Unplaced":
         """Forward distance of the foot, from where its ray meets the ground."""
         settings, foot = self._settings, self._edges.bottom
-        depression = -math.atan(float(self._slope_up[0]))
-        pixel = abs(depression + math.atan(float(self._slope_up[1])))
+        depression = -math.atan(self._slope_up[0])
+        pixel = abs(depression + math.atan(self._slope_up[1]))
         distance = distance_on_ground(depression, ground.height)
         if not math.isfinite(distance):
             return Unplaced.HORIZON
@@ -222,8 +282,8 @@ class _Placing:
         """The same where the image ends above the foot: from the height that objects of the class have, if the top is
         seen, and at most as far as the ground at the image's lower side."""
         profile = self._one.profile
-        furthest = distance_on_ground(-math.atan(float(self._slope_up[0])), ground.height)
-        above, slope = profile.height - ground.height, float(self._slope_up[2])
+        furthest = distance_on_ground(-math.atan(self._slope_up[0]), ground.height)
+        above, slope = profile.height - ground.height, self._slope_up[2]
         if not self._edges.top.cut and above * slope > 0:
             distance = above / slope
             std = distance * profile.size_std / abs(above)
@@ -235,39 +295,29 @@ class _Placing:
         std = furthest / math.sqrt(12)
         return _Estimate(furthest / 2, std, std)
 
-    def _at(self, near: "_Estimate", source: Source) -> Placement | Unplaced:
+    def _at(self, near: "_Estimate", source: Source) -> "_Box | Unplaced":
         """The object's box, from the forward distance of its near side."""
         profile, edges = self._one.profile, self._edges
         if near.value > self._settings.max_range:
             return Unplaced.TOO_FAR
-        thickness = profile.thickness(self._across(near.value)[0])
+        thickness, thickness_std = profile.thickness(self._across(near.value)[0])
         distance = near.value + thickness / 2
         across, left = self._across(distance)
         height, above = self._upright(near.value, thickness, source)
-        along = np.array([1.0, left.value / distance, 0.0 if source is Source.GROUND else above.value / distance])
-        axes = np.stack([self._forward, self._left, self._up], axis=1)
-
-        def spread(distance_std: float, left_std: float, above_std: float) -> NDArray[np.float64]:
-            """[3, 3] in the optical frame. An error of the distance moves the object along its ray."""
-            covariance = distance_std**2 * np.outer(along, along) + np.diag([0.0, left_std**2, above_std**2])
-            found: NDArray[np.float64] = axes @ covariance @ axes.T
-            return found
-
-        return Placement(
+        return _Box(
             source=source,
-            centre=axes @ np.array([distance, left.value, above.value]),
-            noise=spread(near.noise, left.noise, above.noise),
-            bias=spread(math.hypot(near.bias, profile.size_std / 2), left.bias, above.bias),
-            extent=np.maximum([thickness, across, height], _LEAST_EXTENT),
-            extent_std=np.array([profile.size_std, 2 * left.std, 2 * above.std]),
-            forward=self._forward,
-            cut_off=any(edge.cut for edge in (edges.left, edges.right, edges.top, edges.bottom)),
+            centre=(distance, left.value, above.value),
+            noise=(near.noise, left.noise, above.noise),
+            bias=(math.hypot(near.bias, thickness_std / 2), left.bias, above.bias),
+            extent=(thickness, max(across, _LEAST_EXTENT), height),
+            extent_std=(thickness_std, 2 * left.std, 2 * above.std),
+            cut_off=edges.left.cut or edges.right.cut or edges.top.cut or edges.bottom.cut,
         )
 
     def _across(self, distance: float) -> tuple[float, "_Estimate"]:
         """Extent across the line of sight, and how far to the left its middle is."""
         edges = self._edges
-        left, right = (float(slope) * distance for slope in self._slope_left[3:5])
+        left, right = (slope * distance for slope in self._slope_left[3:5])
         metres = (left - right) / (edges.right.position - edges.left.position)
         seen = left - right
         usual, usual_std = self._one.profile.lateral()
@@ -288,9 +338,9 @@ class _Placing:
         edges, profile, slopes = self._edges, self._one.profile, self._slope_up
         # The highest pixel is of the near side where one looks up to it, and of the far side where one looks down.
         top_distance = near if slopes[2] > 0 else near + thickness
-        metres = near * abs(float(slopes[0] - slopes[1]))
-        top = _Estimate(float(slopes[2]) * top_distance, metres * edges.top.noise, metres * edges.top.bias)
-        bottom = _Estimate(float(slopes[0]) * near, metres * edges.bottom.noise, metres * edges.bottom.bias)
+        metres = near * abs(slopes[0] - slopes[1])
+        top = _Estimate(slopes[2] * top_distance, metres * edges.top.noise, metres * edges.top.bias)
+        bottom = _Estimate(slopes[0] * near, metres * edges.bottom.noise, metres * edges.bottom.bias)
         if self._ground is not None and (source is Source.GROUND or edges.bottom.cut):
             bottom = _Estimate(-self._ground.height, 0.0, self._settings.ground_std)
         elif edges.bottom.cut:

@@ -44,15 +44,22 @@ class ClassProfile:
         if self.width > self.length:
             raise ProfileError(f"width={self.width:g} of a class profile is more than length={self.length:g}; swap them")
 
-    def thickness(self, lateral: float) -> float:
-        """Horizontal extent along the line of sight of an object that is so wide across it, in metres.
+    def thickness(self, lateral: float) -> tuple[float, float]:
+        """Horizontal extent along the line of sight of an object that is so wide across it: mean and standard deviation.
 
-        A rectangle of length L and width W, turned by ψ, is L sin ψ + W cos ψ wide and L cos ψ + W sin ψ thick.
+        A rectangle of length L and width W, turned by ψ, is L sin ψ + W cos ψ wide and L cos ψ + W sin ψ thick. As wide
+        as L it is from the side, and from one oblique direction too. From the side is what it is taken for, since along
+        roads and walls that is what there is more of.
         """
-        diagonal = math.hypot(self.length, self.width)
-        turn = math.asin(min(max(lateral / diagonal, 0.0), 1.0)) - math.atan2(self.width, self.length)
-        turn = min(max(turn, 0.0), math.pi / 2)
-        return self.length * math.cos(turn) + self.width * math.sin(turn)
+        diagonal, corner = math.hypot(self.length, self.width), math.atan2(self.width, self.length)
+        oblique = max(math.asin(min(max(lateral / diagonal, 0.0), 1.0)) - corner, 0.0)
+        thick, thin = (
+            self.length * math.cos(turn) + self.width * math.sin(turn)
+            for turn in (oblique, min(math.pi - 2 * corner - oblique, math.pi / 2))
+        )
+        from_side = (1 + math.erf(((lateral - self.length) / self.size_std + 1) / math.sqrt(2))) / 2
+        mean = from_side * thin + (1 - from_side) * thick
+        return mean, math.hypot(self.size_std, math.sqrt(from_side * (1 - from_side)) * (thick - thin))
 
     def lateral(self) -> tuple[float, float]:
         """Mean and standard deviation of the extent across the line of sight of an object that is turned anyhow."""
@@ -64,7 +71,7 @@ OTHER = "other"
 """The profile of classes that have none of their own."""
 
 DEFAULT_PROFILES: Mapping[str, ClassProfile] = {
-    "person": ClassProfile(0.5, 0.5, 1.7, 0.15, speed_std=1.0, max_speed=3.0, acceleration=1.0, half_life_s=10.0),
+    "person": ClassProfile(0.5, 0.5, 1.7, 0.15, speed_std=1.0, max_speed=3.0, acceleration=0.6, half_life_s=10.0),
     "bicycle": ClassProfile(1.8, 0.6, 1.5, 0.3, speed_std=3.0, max_speed=8.0, acceleration=1.5, half_life_s=8.0),
     "motorcycle": ClassProfile(2.1, 0.8, 1.4, 0.3, speed_std=6.0, max_speed=20.0, acceleration=3.0, half_life_s=8.0),
     "car": ClassProfile(4.4, 1.8, 1.5, 0.3, speed_std=6.0, max_speed=20.0, acceleration=2.5, half_life_s=20.0),

@@ -83,7 +83,6 @@ def test_every_program_of_the_build_is_there() -> None:
     modules, programs = (found.group(1).split() for found in lists if found is not None)
     assert len(modules) == len(programs)
     for module in modules:
-        assert "\ndef main(" in (ROOT / "a2vis_ros" / f"{module.replace(chr(46), chr(47))}.py").read_text(
-            encoding="utf-8"
-        )
+        path = ROOT.joinpath("a2vis_ros", *module.split(".")).with_suffix(".py")
+        assert "\ndef main(" in path.read_text(encoding="utf-8")
     assert "install_program(a2vis a2vis_model.cli bin)" in cmake
