@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..mask_codec import RunLengthMask, decode_box
+from ..planner.mask_codec import RunLengthMask, decode_box
 from .camera import CameraModel
 
 DepthMetres = NDArray[np.float32]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..mask_codec import RunLengthMask, decode_box
+from ..planner.mask_codec import RunLengthMask, decode_box
 from .camera import CameraModel
 from .depth_surface import DepthMetres
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..mask_codec import RunLengthMask
+from ..planner.mask_codec import RunLengthMask
 
 _FOOT_ROWS = 0.03
 """Share of a mask's height whose lowest rows are its foot."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..mask_codec import RunLengthMask
+from ..planner.mask_codec import RunLengthMask
 from .camera import CameraModel
 from .depth_surface import DepthMetres, DepthNoise, surface_distance
 from .ground import GroundPlane, distance_on_ground, distance_std
