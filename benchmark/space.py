@@ -93,7 +93,7 @@ def space_frames(clip: RenderedClip) -> list[SpaceFrame]:
             TrueThing(
                 thing_id=thing.id + 1,
                 class_name=thing.class_name,
-                position=thing.position[t],
+                position=thing.middle[t],
                 velocity=thing.velocity[t],
                 size=thing.size[t],
                 visible=encode_image(visible[t]),

@@ -74,11 +74,9 @@ def lowest_point(thing: ThingTrack, t: int) -> np.ndarray:
 
 def corners(thing: ThingTrack, t: int) -> np.ndarray:
     """Of the box ``[8, 3]`` that the file says holds the thing."""
-    length, width, height = thing.size[t]
-    signs = np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (0, 1)])
+    signs = np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)])
     turn = Rotation.from_euler("z", thing.yaw[t]).as_matrix()
-    box = signs * (length / 2, width / 2, height) @ turn.T
-    return lowest_point(thing, t) + box
+    return thing.middle[t] + signs * thing.size[t] / 2 @ turn.T
 
 
 def bounds(mask: np.ndarray) -> np.ndarray:
@@ -123,6 +121,9 @@ def test_the_height_of_a_cut_out_spans_its_amodal_mask(composed_clips):
             continue
         scale = truth.camera.focal[t] / thing.distance[t]
         left, top, right, bottom = bounds(amodal)
+        ((x, y, _),) = project(truth, t, thing.middle[t][None])
+        assert abs(x - (left + right) / 2) < 2 + 0.08 * (right - left)
+        assert abs(y - (top + bottom) / 2) < 2 + 0.08 * (bottom - top)
         assert bottom - top + 1 == pytest.approx(thing.size[t, 2] * scale, rel=0.08, abs=3)
         assert right - left + 1 == pytest.approx(thing.size[t, 1] * scale, rel=0.3, abs=3)
 
@@ -134,10 +135,8 @@ def test_the_box_of_a_body_holds_its_amodal_mask_and_that_of_a_crate_fits(robot_
             continue
         projected = project(truth, t, corners(thing, t))
         box = np.concatenate([projected[:, :2].min(axis=0), projected[:, :2].max(axis=0)])
-        # Persons and machines swing their arms unevenly about the point on which they stand.
-        slack = 2 if thing.class_name in ("Box", "Ball", "Vehicle") else 2 + 0.15 * (box[3] - box[1])
         inside = (bounds(amodal) - box) * (1, 1, -1, -1)
-        assert inside.min() > -slack, thing.class_name
+        assert inside.min() > -2
         if thing.class_name == "Box":
             assert inside.max() < 2
         checked[thing.class_name] = checked.get(thing.class_name, 0) + 1
@@ -157,9 +156,8 @@ def test_depth_inside_a_visible_mask_is_that_of_the_body(robot_clips):
         if not visible.any():
             continue
         near, far = (f(project(truth, t, corners(thing, t))[:, 2]) for f in (np.min, np.max))
-        slack = 0.02 if thing.class_name in ("Box", "Ball", "Vehicle") else 0.35
-        assert near - slack < depth[visible].min()
-        assert depth[visible].max() < far + slack
+        assert near - 0.02 < depth[visible].min()
+        assert depth[visible].max() < far + 0.02
         if thing.class_name == "Box" and visible.sum() > 200:
             # It shows its near side, and not one flat distance.
             assert np.median(depth[visible]) < thing.distance[t]

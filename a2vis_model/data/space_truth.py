@@ -54,6 +54,8 @@ class ThingTrack:
     class_name: str
     position: Numbers
     """Where on the ground it stands, ``[T, 3]``."""
+    middle: Numbers
+    """The middle of the box of `size` that holds it at that moment, ``[T, 3]``; of a walker, with arms and legs."""
     elevation: Numbers
     """How far its lowest point is above the ground, ``[T]``."""
     yaw: Numbers
@@ -161,6 +163,7 @@ def _thing(entry: object, count: int) -> ThingTrack:
         id=value_of(entry, "id", int),
         class_name=value_of(entry, "class_name", str),
         position=_array(entry, "position", (count, 3)),
+        middle=_array(entry, "middle", (count, 3)),
         elevation=_array(entry, "elevation", (count,)),
         yaw=_array(entry, "yaw", (count,), unknown=True),
         velocity=_array(entry, "velocity", (count, 3)),
@@ -204,6 +207,7 @@ def _document(truth: SpaceTruth) -> dict[str, Any]:
                 "id": thing.id,
                 "class_name": thing.class_name,
                 "position": thing.position.tolist(),
+                "middle": thing.middle.tolist(),
                 "elevation": thing.elevation.tolist(),
                 "yaw": _or_null(thing.yaw),
                 "velocity": thing.velocity.tolist(),

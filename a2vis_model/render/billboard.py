@@ -37,6 +37,11 @@ class Sprite:
         """Metres across."""
         return (self.levels[0].shape[1] - 2 * _MARGIN) * self.metres_per_pixel
 
+    @property
+    def off_foot(self) -> float:
+        """Metres that its middle is to the right of the foot."""
+        return ((self.levels[0].shape[1] - 1) / 2 - self.foot[0]) * self.metres_per_pixel
+
 
 @dataclass(frozen=True)
 class Pose:

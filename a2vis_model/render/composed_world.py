@@ -61,19 +61,21 @@ class ComposedClip:
         """All frames or those of ``indices``, and the objects of which they show more than ``least`` pixels; ``space``
         adds depth and poses."""
         chosen = range(len(self.times)) if indices is None else indices
-        camera = self.scene.backdrop.camera
-        recorder, in_space = ClipRecorder(camera.height, camera.width), SpaceRecorder(FPS)
+        size = self.scene.backdrop.camera
+        recorder, in_space = ClipRecorder(size.height, size.width), SpaceRecorder(FPS)
         for place, index in enumerate(chosen):
             if place and self.times[index] == self.times[chosen[place - 1]]:
                 recorder.repeat()
                 if space:
                     in_space.repeat()
             else:
-                frame, time = self.frame(index, with_depth=space), self.times[index]
+                frame = self.frame(index, with_depth=space)
                 recorder.add(frame.picture, frame.masks)
                 if frame.depth is not None:
-                    poses = {thing.id: pose_of(thing, time) for thing in self.scene.things}
-                    in_space.add(time, self.scene.view.camera(time), frame.depth, poses)
+                    time = self.times[index]
+                    camera = self.scene.view.camera(time)
+                    poses = {thing.id: pose_of(thing, time, camera) for thing in self.scene.things}
+                    in_space.add(time, camera, frame.depth, poses)
         class_ids = {name: number for number, name in enumerate(self.pictures.classes)}
         identities = (
             Identity(thing.id, class_ids[thing.class_name], thing.class_name, thing.speed, thing.sprite.height)
@@ -92,8 +94,8 @@ class ComposedClip:
         )
 
 
-def pose_of(thing: Thing, time: float) -> ThingPose:
-    """A thing's place, motion and size at ``time`` seconds. It is flat and faces the camera."""
+def pose_of(thing: Thing, time: float, camera: Camera) -> ThingPose:
+    """A thing's place, motion and size at ``time`` seconds. It is flat and faces ``camera``."""
 
     def foot(moment: float) -> Array:
         step = thing.journey.at(moment)
@@ -101,11 +103,14 @@ def pose_of(thing: Thing, time: float) -> ThingPose:
 
     step, sprite = thing.journey.at(time), thing.sprite
     pose = thing.gait.pose(step, time)
+    elevation = thing.lift + pose.rise * sprite.height
+    aside = float(np.copysign(shown_turn(pose.turn), pose.turn)) * sprite.off_foot
     return ThingPose(
         foot=foot(time),
+        middle=foot(time) + camera.rotation[0] * np.float32(aside) + vector(0, elevation + sprite.height / 2, 0),
         velocity=velocity_of(foot, time),
         size=(0.0, sprite.width * shown_turn(pose.turn), sprite.height),
-        elevation=thing.lift + pose.rise * sprite.height,
+        elevation=elevation,
         yaw=float("nan"),
     )
 

@@ -57,6 +57,7 @@ class _Actor:
         across, up, along = (float(v) for v in high - low)
         return ThingPose(
             foot=foot,
+            middle=foot + about_y(heading) @ ((low + high) / 2).astype(np.float32),
             velocity=velocity_of(lambda moment: self.at(moment)[0], time),
             size=(along, across, up),
             elevation=float(low[1]),

@@ -25,10 +25,11 @@ _MOMENT = 1 / 60
 @dataclass(frozen=True)
 class ThingPose:
     """A thing at a moment in the generator's axes: ``foot`` ``[3]`` on the ground, ``velocity`` ``[3]`` in m/s,
-    ``size`` (length, width, height) and ``elevation`` of its lowest point in metres, ``yaw`` from z towards x in
-    radians, NaN for what faces the camera."""
+    ``size`` (length, width, height) of the box that holds it and has its ``middle`` ``[3]`` there, ``elevation`` of its
+    lowest point in metres, ``yaw`` from z towards x in radians, NaN for what faces the camera."""
 
     foot: Array
+    middle: Array
     velocity: Array
     size: tuple[float, float, float]
     elevation: float
@@ -90,6 +91,7 @@ class SpaceRecorder:
             id=rendered.id,
             class_name=rendered.class_name,
             position=_in_world([pose.foot for pose in poses]),
+            middle=_in_world([pose.middle for pose in poses]),
             elevation=np.array([pose.elevation for pose in poses], np.float64),
             yaw=np.array([pose.yaw for pose in poses], np.float64),
             velocity=_in_world([pose.velocity for pose in poses]),

@@ -53,7 +53,7 @@ class TrueObject:
 
     thing_id: int
     position: Numbers
-    """The middle of its footprint, ``[3]``."""
+    """The middle of the box that holds it, ``[3]``."""
     velocity: Numbers
     """``[3]`` in m/s."""
     height: float

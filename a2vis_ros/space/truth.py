@@ -34,7 +34,7 @@ class TrueThing:
     thing_id: int
     class_name: str
     position: Numbers
-    """The middle of its footprint, ``[3]``."""
+    """The middle of the box that holds it, ``[3]``."""
     velocity: Numbers
     """``[3]`` in m/s."""
     size: Numbers
