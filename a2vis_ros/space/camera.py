@@ -51,7 +51,7 @@ class CameraModel:
     def __post_init__(self) -> None:
         if self.width < 1 or self.height < 1:
             raise CameraError(
-                f"camera_info says {self.width}x{self.height}, which is no image; have the driver fill in width and height"
+                f"camera_info says {self.width}x{self.height}, which is no image; have the driver fill in its size"
             )
         values = (self.fx, self.fy, self.cx, self.cy, *self.distortion)
         if not np.isfinite(values).all():

@@ -45,11 +45,15 @@ def raw_depth(
     _check_size(height, width, expected)
     kind = _ALIASES.get(encoding, encoding)
     if kind not in _BYTES:
-        raise DepthError(f"the depth image is of encoding {encoding!r:.40}, which is neither 16UC1 nor 32FC1; convert it")
+        raise DepthError(
+            f"the depth image is of encoding {encoding!r:.40}, which is neither 16UC1 nor 32FC1; convert it"
+        )
     size = _BYTES[kind]
     row = width * size
     if step < row:
-        raise DepthError(f"the depth image has a step of {step} bytes, and a row of {width} pixels of {kind} takes {row}")
+        raise DepthError(
+            f"the depth image has a step of {step} bytes, and a row of {width} pixels of {kind} takes {row}"
+        )
     needed = step * (height - 1) + row
     if len(data) < needed:
         raise DepthError(f"the depth image holds {len(data)} bytes, and {height} rows take {needed}; it was cut short")
@@ -73,8 +77,8 @@ def compressed_depth(format: str, data: memoryview, expected: tuple[int, int]) -
     kind = _ALIASES.get(encoding.strip(), encoding.strip())
     if kind not in _BYTES or "compressedDepth" not in rest:
         raise DepthError(
-            f"the depth image is of format {format!r:.60}, not such as '16UC1; compressedDepth png'; subscribe to a topic "
-            "that ends in /compressedDepth, for others lose depth"
+            f"the depth image is of format {format!r:.60}, not such as '16UC1; compressedDepth png'; subscribe to a "
+            "topic that ends in /compressedDepth, for others lose depth"
         )
     if len(data) < _HEADER.size:
         raise DepthError(f"the compressed depth image has {len(data)} bytes, less than its header; it was cut short")
@@ -84,7 +88,9 @@ def compressed_depth(format: str, data: memoryview, expected: tuple[int, int]) -
     if kind == _MILLIMETRES:
         return _metres(samples)
     if not (np.isfinite((scale, offset)).all() and scale > 0):
-        raise DepthError(f"the compressed depth image is quantised by {scale:g} and {offset:g}, which is no quantisation")
+        raise DepthError(
+            f"the compressed depth image is quantised by {scale:g} and {offset:g}, so its publisher is broken"
+        )
     with np.errstate(divide="ignore"):
         depth = np.float32(scale) / (samples.astype(np.float32) - np.float32(offset))
     return np.where(samples > 0, depth, np.float32(np.nan))
@@ -97,20 +103,24 @@ def _metres(samples: NDArray[np.uint16]) -> DepthMetres:
 def _check_size(height: int, width: int, expected: tuple[int, int]) -> None:
     if (height, width) != expected:
         raise DepthError(
-            f"the depth image is {width}x{height}, and the image that is tracked {expected[1]}x{expected[0]}: it is not "
-            "registered to it; subscribe to the depth that the driver aligns with it"
+            f"the depth image is {width}x{height}, and the image that is tracked {expected[1]}x{expected[0]}: it is "
+            "not registered to it; subscribe to the depth that the driver aligns with it"
         )
 
 
 def _decode_png(body: memoryview, expected: tuple[int, int]) -> NDArray[np.uint16]:
     head = bytes(body[:26])
     if len(head) < 26 or not head.startswith(_PNG_START):
-        raise DepthError("the compressed depth image holds no PNG behind its header; it is broken, or of another format")
+        raise DepthError(
+            "the compressed depth image holds no PNG behind its header; it is broken, or of another format"
+        )
     # A few bytes can announce a picture that no memory holds.
     width, height, bits, colour = struct.unpack(">IIBB", head[16:])
     _check_size(height, width, expected)
     if (bits, colour) != (16, 0):
-        raise DepthError(f"the compressed depth image is a PNG of {bits} bits and colour type {colour}, not of 16 bits, grey")
+        raise DepthError(
+            f"the compressed depth image is a PNG of {bits} bits and colour type {colour}, not of 16 bits, grey"
+        )
     samples = cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_UNCHANGED)
     if samples is None or samples.shape != expected or samples.dtype != np.uint16:
         raise DepthError("the PNG of the compressed depth image is broken")

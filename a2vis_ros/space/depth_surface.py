@@ -25,7 +25,7 @@ _NEAR_SHARE, _NEAR_SIGMA = 0.1, 1.2816
 
 @dataclass(frozen=True)
 class DepthNoise:
-    """Standard deviation of a depth z: constant + quadratic z², in metres; the second term is that of stereo cameras."""
+    """Standard deviation of a depth z: constant + quadratic z², in metres; the latter is that of stereo cameras."""
 
     constant: float = 0.02
     quadratic: float = 0.004

@@ -87,7 +87,7 @@ class LocalizerSettings:
     """Whose plane z = 0 is the ground. Empty: `fixed_frame`."""
     mounting: Mounting | None = None
     """Says where the ground is, in place of a transform."""
-    placement: PlacementSettings = PlacementSettings()
+    placement: PlacementSettings = field(default_factory=PlacementSettings)
     profiles: Mapping[str, ClassProfile] = field(default_factory=lambda: DEFAULT_PROFILES)
     forget_below: float = 0.05
     """A hidden object whose existence is less probable than this is forgotten."""
@@ -118,7 +118,7 @@ class LocatedObject:
     covariance: NDArray[np.float64]
     """[6, 6] of position and velocity."""
     orientation: NDArray[np.float64]
-    """[4] quaternion x, y, z, w of the box: x horizontally away from the camera, z up. Not where the object heads for."""
+    """[4] quaternion x, y, z, w of the box: x horizontally away from the camera, z up. Not where it heads for."""
     size: NDArray[np.float64]
     """[3] of the box along its axes: along the line of sight, across it, upwards."""
     size_std: NDArray[np.float64]
@@ -188,14 +188,16 @@ class Localizer:
         camera.check_image(frame.height, frame.width)
         if depth is not None and depth.shape != (frame.height, frame.width):
             raise FrameError(
-                f"the depth image is of {depth.shape[1]}x{depth.shape[0]}, and the tracks are of {frame.width}x{frame.height}: "
-                "it is not registered to the image; give the depth that the driver aligns with it"
+                f"the depth image is of {depth.shape[1]}x{depth.shape[0]}, and the tracks are of "
+                f"{frame.width}x{frame.height}: it is not registered to the image; give the depth that the driver aligns with it"
             )
         stream = (frame.session, frame.epoch)
         same = stream == self._stream
         if same and frame.stamp_ns < self._stamp_ns:
             late = (self._stamp_ns - frame.stamp_ns) * 1e-9
-            raise FrameError(f"the frame is {late:.3f} s older than the last one of its epoch; let tracks come in order")
+            raise FrameError(
+                f"the frame is {late:.3f} s older than the last one of its epoch; let tracks come in order"
+            )
         fixed_from_camera = self._pose(frame)
         ground = self._ground(frame)
         # From here on nothing fails.
@@ -325,9 +327,7 @@ class _Object:
         self.existence = self._belief.existence
         self._judged = seconds
 
-    def located(
-        self, track: Track, source: Source, seconds: float, orientation: NDArray[np.float64]
-    ) -> LocatedObject:
+    def located(self, track: Track, source: Source, seconds: float, orientation: NDArray[np.float64]) -> LocatedObject:
         """What is said of it."""
         hidden = track.state.hidden or track.state is State.ENDED
         return LocatedObject(

@@ -8,7 +8,7 @@ D c / a above the camera. Depth and ground plane differ in how D is found, and i
 import enum
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +55,7 @@ class PlacementSettings:
     """Standard deviation of a mask's side that is seen, in pixels."""
     hidden_std: float = 0.15
     """That of a hidden side, as a share of its distance from the visible mask."""
-    depth_noise: DepthNoise = DepthNoise()
+    depth_noise: DepthNoise = field(default_factory=DepthNoise)
     attitude_std_deg: float = 0.5
     """Standard deviation of the camera's pitch over the ground, in degrees."""
     ground_std: float = 0.03

@@ -42,10 +42,12 @@ class ClassProfile:
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
                 raise ProfileError(f"{item.name}={value!r} of a class profile is no number greater than 0")
         if self.width > self.length:
-            raise ProfileError(f"width={self.width:g} of a class profile is more than length={self.length:g}; swap them")
+            raise ProfileError(
+                f"width={self.width:g} of a class profile is more than length={self.length:g}; swap them"
+            )
 
     def thickness(self, lateral: float) -> tuple[float, float]:
-        """Horizontal extent along the line of sight of an object that is so wide across it: mean and standard deviation.
+        """Horizontal extent along the line of sight of an object that is so wide across it: mean and deviation.
 
         A rectangle of length L and width W, turned by ψ, is L sin ψ + W cos ψ wide and L cos ψ + W sin ψ thick. As wide
         as L it is from the side, and from one oblique direction too. From the side is what it is taken for, since along
@@ -117,7 +119,9 @@ def read_profiles(path: str | Path) -> dict[str, ClassProfile]:
 def _changed(profile: ClassProfile, name: str, values: Any, path: str | Path) -> ClassProfile:
     known = {item.name for item in fields(ClassProfile)}
     if not isinstance(values, dict):
-        raise ProfileError(f"{path}: the profile of {name!r:.60} is no mapping; its fields are {', '.join(sorted(known))}")
+        raise ProfileError(
+            f"{path}: the profile of {name!r:.60} is no mapping; its fields are {', '.join(sorted(known))}"
+        )
     for key in values:
         if key not in known:
             raise ProfileError(f"{path}: {name!r:.60} has no field {key!r:.60}; there are {', '.join(sorted(known))}")

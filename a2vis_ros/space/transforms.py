@@ -51,7 +51,9 @@ class RigidTransform:
         norm = float(np.linalg.norm(values[3:]))
         # Written so that NaN fails too.
         if not (np.isfinite(values).all() and abs(norm - 1) < 0.01):
-            raise TransformError(f"a transform has the quaternion {quaternion}, of length {norm:g}; its publisher is broken")
+            raise TransformError(
+                f"a transform has the quaternion {quaternion}, of length {norm:g}; its publisher is broken"
+            )
         return cls(Rotation.from_quat(values[3:]).as_matrix(), values[:3])
 
     def apply(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -172,13 +174,13 @@ class _History:
         first, last = self.stamps[0], self.stamps[-1]
         if stamp_ns > last:
             raise TransformTooNewError(
-                f"the newest transform of {child!r:.60} in {self.parent!r:.60} is {(stamp_ns - last) * 1e-9:.3f} s older than "
-                "the image; is its publisher running, and are its clock and the camera's the same?"
+                f"the newest transform of {child!r:.60} in {self.parent!r:.60} is {(stamp_ns - last) * 1e-9:.3f} s older "
+                "than the image; is its publisher running, and are its clock and the camera's the same?"
             )
         if stamp_ns < first:
             raise TransformError(
-                f"the oldest transform of {child!r:.60} in {self.parent!r:.60} is {(first - stamp_ns) * 1e-9:.3f} s younger "
-                "than the image; are the clocks of its publisher and of the camera the same?"
+                f"the oldest transform of {child!r:.60} in {self.parent!r:.60} is {(first - stamp_ns) * 1e-9:.3f} s "
+                "younger than the image; are the clocks of its publisher and of the camera the same?"
             )
         right = bisect.bisect_left(self.stamps, stamp_ns)
         if self.stamps[right] == stamp_ns:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from a2vis_ros.space.depth_image import DepthError, compressed_depth, raw_depth
 
 MILLIMETRES = np.array([[0, 1000, 65535], [1500, 2, 0]], np.uint16)
+_KIND = "compressedDepth"
 METRES = MILLIMETRES.astype(np.float32) / 1000
 
 
@@ -60,7 +61,9 @@ def png(samples: NDArray[np.uint16], scale: float = 0.0, offset: float = 0.0) ->
     return struct.pack("<iff", 0, scale, offset) + cv2.imencode(".png", samples)[1].tobytes()
 
 
-@pytest.mark.parametrize("name", ["16UC1; compressedDepth png", "16UC1; compressedDepth", "mono16; compressedDepth png"])
+@pytest.mark.parametrize(
+    "name", ["16UC1; compressedDepth png", "16UC1; compressedDepth", "mono16; compressedDepth png"]
+)
 def test_compressed_millimetres(name: str) -> None:
     assert np.allclose(compressed_depth(name, memoryview(png(MILLIMETRES)), (2, 3)), METRES)
 
@@ -130,7 +133,7 @@ def test_rvl(kind: str) -> None:
         ("16UC1; compressedDepth png", png(np.zeros((3, 3), np.uint16)), "not registered"),
         ("16UC1; compressedDepth png", png(np.zeros((2, 3), np.uint8)), "PNG of 8 bits"),
         ("16UC1; compressedDepth png", png(MILLIMETRES)[:60], "broken"),
-        ("32FC1; compressedDepth png", png(MILLIMETRES, float("nan")), "no quantisation"),
+        ("32FC1; compressedDepth png", png(MILLIMETRES, float("nan")), "quantised by nan"),
         ("16UC1; compressedDepth rvl", rvl(MILLIMETRES)[:16], "no size"),
         ("16UC1; compressedDepth rvl", rvl(MILLIMETRES)[:-4], "cut short|broken"),
         ("16UC1; compressedDepth rvl", rvl(MILLIMETRES)[:20] + b"\xff" * 40, "more than 32 bits|cut short"),

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from worlds import CAMERA, HEIGHT, LEVEL, Box, look, pitched
 
-from a2vis_ros.mask_codec import RunLengthMask, encode_image
+from a2vis_ros.planner.mask_codec import RunLengthMask, encode_image
 from a2vis_ros.space.camera import CameraModel
 from a2vis_ros.space.ground import GroundError, GroundPlane
 from a2vis_ros.space.placement import MaskedObject, Placement, PlacementSettings, Source, Unplaced, place_objects

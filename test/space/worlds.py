@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from a2vis_ros.mask_codec import RunLengthMask, encode_image
+from a2vis_ros.planner.mask_codec import RunLengthMask, encode_image
 from a2vis_ros.space.camera import CameraModel
 from a2vis_ros.space.localizer import State, Track, TrackFrame
 from a2vis_ros.space.transforms import RigidTransform
