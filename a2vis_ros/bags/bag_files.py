@@ -213,10 +213,12 @@ class BagReader:
         except Exception as error:
             raise BagError(f"{self.path}: a message on {topic} cannot be read ({error})") from error
 
-    def topic_of(self, *message_types: type) -> str:
-        """The one topic of these types; raises BagError if there are none or several."""
+    def topic_of(self, *message_types: type, other_than: str = "") -> str:
+        """The one topic of these types whose last name is not `other_than`; raises BagError if there are none or
+        several."""
         kinds = [type_name(message_type) for message_type in message_types]
-        found = sorted(topic for topic, kind in self.topics.items() if kind in kinds)
+        topics = {topic: kind for topic, kind in self.topics.items() if topic.rpartition("/")[2] != other_than}
+        found = sorted(topic for topic, kind in topics.items() if kind in kinds)
         if len(found) != 1:
             listed = ", ".join(found) or "none"
             raise BagError(f"{self.path}: topics of {' or '.join(kinds)}: {listed}; name one with --topic")

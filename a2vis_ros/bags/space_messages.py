@@ -1,5 +1,6 @@
 """Truth in space of a rendered clip as messages: camera_info, depth, transforms and the true objects."""
 
+import math
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -12,6 +13,7 @@ from std_msgs.msg import Header
 
 from a2vis_model.data.space_truth import SpaceTruth
 
+from ..msg import TrackedInstance, TrackedObject, TrackedObjectArray
 from ..node.messages import image_message
 from ..space.transforms import RigidTransform
 from . import bag_files
@@ -48,6 +50,7 @@ def write_space(
     bag.write(f"{beside}/{DEPTH}", image_message(depth, header, "16UC1"), bag_time)
     position, orientation = truth.camera.position[index].tolist(), truth.camera.orientation[index].tolist()
     bag.write_raw(bag_files.TF, TRANSFORMS, transform_bytes(WORLD, header, position, orientation), bag_time)
+    bag.write(bag_files.GROUND_TRUTH_OBJECTS, objects_message(truth, index, header), bag_time)
 
 
 def camera_info_message(truth: SpaceTruth, index: int, header: Header) -> CameraInfo:
@@ -58,6 +61,43 @@ def camera_info_message(truth: SpaceTruth, index: int, header: Header) -> Camera
     message.k = [focal, 0.0, x, 0.0, focal, y, 0.0, 0.0, 1.0]
     message.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
     message.p = [focal, 0.0, x, 0.0, 0.0, focal, y, 0.0, 0.0, 0.0, 1.0, 0.0]
+    return message
+
+
+def objects_message(truth: SpaceTruth, index: int, header: Header) -> TrackedObjectArray:
+    """All things of a frame, also those out of view, with the track IDs of the ground truth.
+
+    The x axis of an orientation points where the thing faces; a flat cut-out has none, and faces away from the camera.
+    """
+    message = TrackedObjectArray(header=Header(stamp=header.stamp, frame_id=WORLD), camera_frame_id=header.frame_id)
+    message.frame_index = index
+    for thing in truth.things:
+        seen = np.flatnonzero(thing.visible_fraction[: index + 1] > 0)
+        yaw = float(thing.yaw[index])
+        if math.isnan(yaw):
+            ahead = thing.position[index] - truth.camera.position[index]
+            yaw = math.atan2(ahead[1], ahead[0])
+        visible = bool(len(seen)) and int(seen[-1]) == index
+        one = TrackedObject(
+            track_id=thing.id + 1,
+            state=TrackedInstance.VISIBLE
+            if visible
+            else TrackedInstance.OCCLUDED
+            if len(seen)
+            else TrackedInstance.LOST,
+            class_name=thing.class_name,
+            score=1.0,
+            existence=1.0,
+            hidden_s=float(truth.stamps[index] - truth.stamps[seen[-1]]) if len(seen) else math.nan,
+            source=TrackedObject.DEPTH,
+            cut_off=bool(thing.cut_off[index]),
+        )
+        pose = one.pose.pose
+        pose.position.x, pose.position.y, pose.position.z = thing.middle[index].tolist()
+        pose.orientation.z, pose.orientation.w = math.sin(yaw / 2), math.cos(yaw / 2)
+        one.size.x, one.size.y, one.size.z = thing.size[index].tolist()
+        one.velocity.x, one.velocity.y, one.velocity.z = thing.velocity[index].tolist()
+        message.objects.append(one)
     return message
 
 

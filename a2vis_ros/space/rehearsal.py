@@ -51,14 +51,21 @@ class SpaceFrame:
     world_from_camera: RigidTransform
     depth: DepthMetres | None
     """``[H, W]`` registered to the image; NaN and 0 are holes."""
-    tracks: Sequence[Track]
+    tracks: Sequence[Track] | None
+    """None where the tracker said nothing of the image: then a localizer says nothing, either."""
     things: Sequence[TrueThing]
 
 
 def compare(
-    frames: Sequence[SpaceFrame], scorers: Mapping[Method, SpaceScorer], profiles: Mapping[str, ClassProfile]
+    frames: Iterable[SpaceFrame], scorers: Mapping[Method, SpaceScorer], profiles: Mapping[str, ClassProfile]
 ) -> None:
-    """Let the scorer of each method take the frames of one clip; see `rehearse`."""
+    """Let the scorer of each method take the frames of one clip; see `rehearse`.
+
+    Args:
+        frames: gone through several times.
+        scorers: of each method.
+        profiles: of the classes.
+    """
     predicted: dict[Method, list[EvaluatedFrame]] = {}
     for method, scorer in scorers.items():
         moving = replace(method, name="", still=False)
@@ -90,12 +97,15 @@ def rehearse(
                 f"{method.name}: the frame of {frame.stamp_ns * 1e-9:.3f} s has no depth; leave the method out"
             )
         height, width = frame.camera.height, frame.camera.width
+        seconds = frame.stamp_ns * 1e-9
+        if frame.tracks is None:
+            evaluated.append(EvaluatedFrame(seconds, tuple(t.as_seen(height, width) for t in frame.things), ()))
+            continue
         tracks = frame.tracks if method.amodal else [_visible_only(track) for track in frame.tracks]
         transforms.add(WORLD, CAMERA, frame.world_from_camera, frame.stamp_ns)
         given = TrackFrame(frame.stamp_ns, CAMERA, height, width, session=1, epoch=0, tracks=tracks)
         found = localizer.update(given, frame.camera, frame.depth if method.depth else None)
         thing_of = assignment.update(frame.things, tracks, height, width)
-        seconds = frame.stamp_ns * 1e-9
         evaluated.append(
             evaluated_frame(seconds, frame.things, tracks, found.objects, thing_of, height=height, width=width)
         )
