@@ -1,4 +1,4 @@
-"""One camera: the node, and if asked for the occlusion monitor and RViz.
+"""One camera: the node, and if asked for the object localizer, the occlusion monitor and RViz.
 
 ros2 launch a2vis_ros a2vis.launch.py image:=/camera/image_raw
 """
@@ -19,6 +19,8 @@ PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES
 """Either of them names the profile of Fast DDS."""
 NODE_PARAMETERS = ("transport", "policy", "weights", "device", "backend", "precision")
 """Arguments that are parameters of the node by the same name."""
+LOCALIZER_PARAMETERS = ("depth", "fixed_frame")
+"""Arguments that are parameters of the localizer by the same name."""
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -51,6 +53,12 @@ def generate_launch_description() -> LaunchDescription:
             parameter("use_sim_time", "take the time from /clock", both),
             argument("monitor", "false", "start the occlusion monitor too", both),
             parameter("region", "the monitor's region: [x, y, width, height] in pixels; all 0 for the whole image"),
+            argument("localize", "false", "start the object localizer too: objects in space", both),
+            argument("localizer_params_file", str(SHARE / "config" / "object_localizer.yaml"), "its parameters"),
+            argument("camera_info", "camera_info", "topic of the image's camera_info"),
+            parameter("depth", "none, raw or compressed depth images", ["none", "raw", "compressed"]),
+            argument("depth_topic", "depth", "topic of the depth registered to the image, without /compressedDepth"),
+            parameter("fixed_frame", "frame in which objects are placed, such as odom"),
             argument("rviz", "false", "start RViz too", both),
             argument("large_images", "true", "use the Fast DDS profile that lets large images through", both),
             argument("log_level", "info", "of the node", ["debug", "info", "warn", "error"]),
@@ -60,7 +68,7 @@ def generate_launch_description() -> LaunchDescription:
 
 
 def _nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
-    """Node, monitor and RViz."""
+    """Node, localizer, monitor and RViz."""
 
     def value(name: str) -> str:
         return LaunchConfiguration(name).perform(context)
@@ -90,6 +98,25 @@ def _nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         respawn_delay=float(value("respawn_delay")),
         output="screen",
     )
+    localizer = LifecycleNode(
+        package="a2vis_ros",
+        executable="object_localizer",
+        name="object_localizer",
+        namespace=LaunchConfiguration("namespace"),
+        parameters=[LaunchConfiguration("localizer_params_file"), sim_time | autostart | given(*LOCALIZER_PARAMETERS)],
+        remappings=[
+            ("a2vis/tracks", [LaunchConfiguration("name"), "/tracks"]),
+            ("a2vis/class_names", [LaunchConfiguration("name"), "/class_names"]),
+            ("camera_info", LaunchConfiguration("camera_info")),
+            ("depth", LaunchConfiguration("depth_topic")),
+        ],
+        arguments=["--ros-args", "--log-level", LaunchConfiguration("log_level")],
+        additional_env=environment,
+        respawn=LaunchConfiguration("respawn"),
+        respawn_delay=float(value("respawn_delay")),
+        condition=IfCondition(LaunchConfiguration("localize")),
+        output="screen",
+    )
     monitor = Node(
         package="a2vis_ros",
         executable="occlusion_monitor",
@@ -102,11 +129,12 @@ def _nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         condition=IfCondition(LaunchConfiguration("monitor")),
         output="screen",
     )
+    view = "a2vis_space.rviz" if value("localize") == "true" else "a2vis.rviz"
     rviz = Node(
         package="rviz2",
         executable="rviz2",
         namespace=LaunchConfiguration("namespace"),
-        arguments=["-d", str(SHARE / "rviz" / "a2vis.rviz")],
+        arguments=["-d", str(SHARE / "rviz" / view)],
         remappings=[
             ("image", LaunchConfiguration("image")),
             ("overlay", [LaunchConfiguration("name"), "/overlay"]),
@@ -115,4 +143,4 @@ def _nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         additional_env=environment,
         condition=IfCondition(LaunchConfiguration("rviz")),
     )
-    return [*said, node, monitor, rviz]
+    return [*said, node, localizer, monitor, rviz]

@@ -10,7 +10,6 @@ from typing import Any, Literal
 from rclpy.duration import Duration
 from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
-from rclpy.node import Node
 from rclpy.qos import QoSPolicyKind, QoSProfile
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
@@ -19,9 +18,10 @@ from std_srvs.srv import SetBool, Trigger
 from a2vis_model.errors import printable
 
 from ..msg import ClassNames, TrackedInstanceArray
+from ..programs.reports import Report
 from ..stream import pictures
 from ..stream.degradation import Degradation
-from ..stream.diagnostics import NodeStatus, Report, StreamStatistics, report
+from ..stream.diagnostics import NodeStatus, StreamStatistics, report
 from ..stream.frame_queue import FrameQueue, Ledger
 from ..stream.image_decoding import ImageDecoder, ImageError
 from ..stream.intake import FrameIntake
@@ -32,6 +32,7 @@ from ..stream.worker import Worker
 from . import messages, qos
 from .detections import DetectionMaker
 from .status_publisher import StatusPublisher
+from .topics import transport_topic
 
 _LOG_PERIOD_S = 2.0
 """A warning that repeats is logged no more often; what it is about is counted every time."""
@@ -79,7 +80,7 @@ class ImageStream:
 
         compressed = settings["transport"] == "compressed"
         self._image_type = CompressedImage if compressed else Image
-        self._topic = _compressed_topic(node) if compressed else node.resolve_topic_name("image")
+        self._topic = transport_topic(node, "image", "compressed") if compressed else node.resolve_topic_name("image")
         self._input_qos = self._choose_qos()
         defaults = {
             "~/tracks": qos.result_qos(),
@@ -396,11 +397,3 @@ class ImageStream:
             f"({qos.in_words(self._input_qos)})",
             throttle_duration_sec=_LOG_PERIOD_S,
         )
-
-
-def _compressed_topic(node: Node) -> str:
-    """Remapped itself or, as image_transport does it, with the topic that it belongs to."""
-    own = str(node.resolve_topic_name("image/compressed"))
-    if own != node.resolve_topic_name("image/compressed", only_expand=True):
-        return own
-    return f"{node.resolve_topic_name('image')}/compressed"

@@ -2,6 +2,7 @@
 
 import math
 import secrets
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from ..planner.mask_codec import RunLengthMask
 from ..planner.mask_messages import mask_to_message
 from ..stream.frames import Stamp
 from ..stream.image_decoding import EncodedImage, Pixels, RawImage
+from ..stream.image_motion import AT_REST, ImageMotion
 from ..stream.pipeline import ProcessedFrame, StageTimes
 
 
@@ -48,15 +50,25 @@ def new_session() -> int:
 def tracks_message(processed: ProcessedFrame, backend: str, session: int) -> ArrayMessage:
     """The result of a frame; the caller sets `timings.encode_ms` and `timings.age_ms` when it publishes."""
     frame, result = processed.frame, processed.result
-    message = result_message(result, header_of(frame.stamp, frame.frame_id), backend)
+    message = result_message(result, header_of(frame.stamp, frame.frame_id), backend, processed.motions)
     message.session = session
     message.dropped_since_last = processed.dropped_since_last
     _set_timings(message, processed.times)
     return message
 
 
-def result_message(result: FrameResult, header: Header, backend: str) -> ArrayMessage:
-    """The tracks of a frame, without what only a live stream knows."""
+def result_message(
+    result: FrameResult, header: Header, backend: str, motions: Mapping[int, ImageMotion] | None = None
+) -> ArrayMessage:
+    """The tracks of a frame, without what only a live stream knows.
+
+    Args:
+        result: the tracks.
+        header: of the image.
+        backend: what computed them.
+        motions: of the instances, by track ID; None for a picture that is no part of a stream.
+    """
+    motions = motions or {}
     return ArrayMessage(
         header=header,
         height=result.height,
@@ -64,7 +76,7 @@ def result_message(result: FrameResult, header: Header, backend: str) -> ArrayMe
         epoch=result.epoch,
         frame_index=result.index,
         backend=backend,
-        instances=[_instance_message(instance) for instance in result.instances],
+        instances=[_instance_message(instance, motions.get(instance.track_id)) for instance in result.instances],
     )
 
 
@@ -84,14 +96,17 @@ def image_message(pixels: Pixels | NDArray[np.uint16], header: Header, encoding:
     return message
 
 
-def _instance_message(instance: TrackedInstance) -> InstanceMessage:
+def _instance_message(instance: TrackedInstance, motion: ImageMotion | None) -> InstanceMessage:
+    velocity = AT_REST if motion is None else motion.velocity
     return InstanceMessage(
         track_id=instance.track_id,
         state=int(instance.state),
         class_id=instance.class_id,
         class_name=instance.class_name,
         score=instance.score,
-        existence=instance.existence,
+        existence=instance.existence if motion is None else motion.existence,
+        velocity_x=velocity[0],
+        velocity_y=velocity[1],
         occlusion=instance.occlusion,
         age=instance.age,
         frames_since_visible=instance.frames_since_visible,

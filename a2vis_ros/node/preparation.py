@@ -12,8 +12,8 @@ from concurrent.futures import Future
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
+from ..programs.reports import Level, Report
 from ..programs.spinning import told_to_stop
-from ..stream.diagnostics import Level, Report
 from ..stream.models import LoadedModel, Loader
 from ..stream.parameters import Settings
 from .status_publisher import StatusPublisher

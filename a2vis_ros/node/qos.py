@@ -18,7 +18,7 @@ from rclpy.qos import (
     ReliabilityPolicy,
 )
 
-from ..stream.parameters import ParameterError
+from ..programs.parameter_table import ParameterError
 
 _OVERRIDES: dict[str, dict[str, Any]] = {
     "reliability": {"reliable": ReliabilityPolicy.RELIABLE, "best_effort": ReliabilityPolicy.BEST_EFFORT},

@@ -6,7 +6,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
-from ..stream.diagnostics import Report
+from ..programs.reports import Report
 
 
 class StatusPublisher:
@@ -17,9 +17,13 @@ class StatusPublisher:
         hardware_id: the topic of the images.
         period_s: seconds between messages, by a clock that a simulated one cannot stop.
         report: called for each message.
+        part: what of the node it is about.
     """
 
-    def __init__(self, node: Node, hardware_id: str, period_s: float, report: Callable[[], Report]) -> None:
+    def __init__(
+        self, node: Node, hardware_id: str, period_s: float, report: Callable[[], Report], part: str = "tracking"
+    ) -> None:
+        self._part = part
         self._node = node
         self._hardware_id = hardware_id
         self._report = report
@@ -35,7 +39,7 @@ class StatusPublisher:
         report = self._report()
         status = DiagnosticStatus(
             level=bytes([report.level]),
-            name=f"{self._node.get_fully_qualified_name()[1:]}: tracking",
+            name=f"{self._node.get_fully_qualified_name()[1:]}: {self._part}",
             message=report.message,
             hardware_id=self._hardware_id,
             values=[KeyValue(key=key, value=value) for key, value in report.values],

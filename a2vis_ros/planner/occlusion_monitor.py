@@ -3,20 +3,33 @@
 A planner's side of the messages: needs NumPy, OpenCV and `a2vis_ros.msg`, no torch and no model.
 """
 
+import math
 import sys
 from collections.abc import Sequence
 
+from geometry_msgs.msg import Point
 from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import RegionOfInterest
+from std_msgs.msg import Header
 
-from ..msg import HiddenObject, HiddenObjectArray, TrackedInstance, TrackedInstanceArray
+from ..msg import (
+    HiddenObject,
+    HiddenObjectArray,
+    TrackedInstance,
+    TrackedInstanceArray,
+    TrackedObject,
+    TrackedObjectArray,
+)
 from ..programs.spinning import begin, spin
+from .emergence import image_emergence
 from .mask_codec import MAX_INSTANCES, MaskError, RunLengthMask, check_image
 from .mask_messages import mask_from_message, mask_to_message
 from .occlusion_memory import OcclusionMemory, Region, Sighting
 
+_FRESH_S = 1.0
+"""Objects in space are of use for so long, by the stamps of their images; they come after the tracks of each frame."""
 _SEEN = (TrackedInstance.TENTATIVE, TrackedInstance.VISIBLE)
 
 
@@ -39,6 +52,10 @@ class OcclusionMonitor(Node):
         )
         self._publisher = self.create_publisher(HiddenObjectArray, "~/hidden", QoSProfile(depth=30))
         self.create_subscription(TrackedInstanceArray, "a2vis/tracks", self._take, QoSProfile(depth=30))
+        self._objects: TrackedObjectArray | None = None
+        self.create_subscription(
+            TrackedObjectArray, "object_localizer/objects", self._take_objects, QoSProfile(depth=30)
+        )
 
     def _number(self, name: str, default: float, description: str) -> float:
         span = FloatingPointRange(from_value=0.0, to_value=10000.0)
@@ -64,15 +81,26 @@ class OcclusionMonitor(Node):
         else:
             self._publisher.publish(message)
 
+    def _take_objects(self, objects: TrackedObjectArray) -> None:
+        self._objects = objects
+
     def _leave_out(self, why: str) -> None:
         self.get_logger().warning(f"message left out: {why}", throttle_duration_sec=2.0)
+
+    def _in_space(self, tracks: TrackedInstanceArray) -> dict[int, tuple[TrackedObject, str]]:
+        """The localizer's last objects, with their frame, by track ID; none where these are of other tracks, or old."""
+        objects = self._objects
+        if objects is None or (objects.session, objects.epoch) != (tracks.session, tracks.epoch):
+            return {}
+        if abs(_seconds(tracks.header) - _seconds(objects.header)) > _FRESH_S:
+            return {}
+        return {found.track_id: (found, objects.header.frame_id) for found in objects.objects}
 
     def _hidden(self, tracks: TrackedInstanceArray) -> HiddenObjectArray:
         """What to say of a message. Raises MaskError where it is damaged."""
         if len(tracks.instances) > MAX_INSTANCES:
             raise MaskError(f"it holds {len(tracks.instances)} instances, more than {MAX_INSTANCES}; it was damaged")
         check_image(tracks.height, tracks.width)
-        stamp = tracks.header.stamp
         region = self._region if self._region.width else Region(0, 0, tracks.width, tracks.height)
         sightings = [
             Sighting(
@@ -85,14 +113,23 @@ class OcclusionMonitor(Node):
         ]
         # Epochs begin again with every session, so both together tell whether IDs may be compared.
         epoch = tracks.session << 32 | tracks.epoch
-        hidden = self._memory.update(epoch, stamp.sec + stamp.nanosec * 1e-9, sightings, region)
+        hidden = self._memory.update(epoch, _seconds(tracks.header), sightings, region)
         instances = {instance.track_id: instance for instance in tracks.instances}
+        objects = self._in_space(tracks)
+        covers: list[RunLengthMask] = []
+        if hidden:
+            covers = [
+                mask_from_message(instance.visible, tracks.height, tracks.width)
+                for instance in tracks.instances
+                if instance.state in _SEEN
+            ]
         message = HiddenObjectArray(header=tracks.header, session=tracks.session, epoch=tracks.epoch)
         message.region = RegionOfInterest(
             x_offset=region.x, y_offset=region.y, width=region.width, height=region.height
         )
         for track in hidden:
             instance = instances[track.track_id]
+            way = image_emergence(track.footprint, instance.velocity_x, covers, tracks.width)
             message.objects.append(
                 HiddenObject(
                     track_id=track.track_id,
@@ -103,15 +140,35 @@ class OcclusionMonitor(Node):
                     seconds_since_visible=track.seconds,
                     footprint=mask_to_message(track.footprint),
                     reachable=track.reachable,
+                    emergence_x=way.x,
+                    emergence_y=way.y,
+                    expected_s=way.expected_s,
+                    earliest_s=math.nan,
+                    existence=instance.existence,
                 )
             )
+            if track.track_id in objects:
+                _add_space(message.objects[-1], *objects[track.track_id])
         return message
+
+
+def _add_space(message: HiddenObject, found: TrackedObject, frame_id: str) -> None:
+    """Say what the localizer says of the object."""
+    message.in_space, message.frame_id = True, frame_id
+    message.position, message.existence = found.pose.pose.position, found.existence
+    message.expected_s, message.earliest_s = found.expected_s, found.earliest_s
+    nowhere = Point(x=math.nan, y=math.nan, z=math.nan)
+    message.emergence = found.emergence if found.may_emerge else nowhere
 
 
 def _placed(instance: TrackedInstance, height: int, width: int) -> RunLengthMask:
     """The amodal mask; empty for a lost track, whose slot may draw something else by now."""
     lost = instance.state == TrackedInstance.LOST
     return RunLengthMask.empty() if lost else mask_from_message(instance.amodal, height, width)
+
+
+def _seconds(header: Header) -> float:
+    return float(header.stamp.sec + header.stamp.nanosec * 1e-9)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..planner.emergence import uncovered_sides
 from ..planner.mask_codec import RunLengthMask, decode_box
 from .camera import CameraModel
 from .depth_surface import DepthMetres
@@ -115,6 +116,35 @@ class View:
         else:
             return np.zeros(len(OFFSETS))
         return np.asarray((seen & inside).mean(axis=1), np.float64)
+
+    def sides(self, place: ExpectedPlace) -> tuple[float | None, float | None] | None:
+        """How far to the left and to the right what hides the place ends, at its distance.
+
+        Returns:
+            metres to the left of the place's centre: one above 0 and one below, None for a side on which the end is
+            not in view, 0 twice where nothing hides the place. None where the place is outside the image.
+        """
+        pixel = self._camera.project(place.centre[None])[0]
+        width, height = self._camera.width, self._camera.height
+        if not (-0.5 <= pixel[0] < width - 0.5 and -0.5 <= pixel[1] < height - 0.5):
+            return None
+        row = round(float(pixel[1]))
+        u = np.arange(0, width, _CELL)
+        v = np.full(len(u), row)
+        rays = self._camera.coarse_rays(u, v)
+        ahead = rays @ place.forward
+        distance = float(place.centre @ place.forward)
+        if self._depth is None:
+            covered = self._drawn[row // _CELL]
+        else:
+            seen = self._depth[row, ::_CELL] * ahead
+            # What is behind a hole in the depth image is not seen.
+            covered = ~(seen > distance - place.extent[0] / 2)
+        ends = uncovered_sides(covered, round(float(pixel[0])) // _CELL)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            aside = distance * (rays @ place.left) / ahead - float(place.centre @ place.left)
+        left, right = (None if end is None or not np.isfinite(aside[end]) else float(aside[end]) for end in ends)
+        return (0.0, 0.0) if ends[0] is not None and ends[0] == ends[1] else (left, right)
 
     def _samples(
         self, place: ExpectedPlace

@@ -25,8 +25,8 @@ class GroundPlane:
     def __post_init__(self) -> None:
         if not (np.isfinite(self.up).all() and math.isfinite(self.height) and self.height > 0):
             raise GroundError(
-                f"the camera is {self.height:.3g} m above the ground plane, and must be above it; check ground_frame and "
-                "its transform, or camera_height_m"
+                f"the camera is {self.height:.3g} m above the ground plane, and must be above it; check ground_frame "
+                "and its transform, or camera_height_m"
             )
 
     @classmethod

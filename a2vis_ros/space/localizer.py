@@ -12,6 +12,7 @@ from scipy.spatial.transform import Rotation
 from ..planner.mask_codec import RunLengthMask
 from .camera import CameraModel
 from .depth_surface import DepthMetres
+from .emergence import Emergence, emergence
 from .existence import ExpectedPlace, HiddenBelief, View
 from .ground import GroundError, GroundPlane
 from .motion import Measurement, MotionFilter, SizeFilter
@@ -124,7 +125,11 @@ class LocatedObject:
     size_std: NDArray[np.float64]
     """[3]"""
     cut_off: bool
-    """When it was last seen, the image ended within it."""
+    """When its position was last measured, the image ended within it."""
+    emergence: Emergence | None
+    """Of a hidden object: where and when it may come out; None where that is not in view."""
+    emergence_point: NDArray[np.float64] | None
+    """[3] that place."""
 
 
 @dataclass(frozen=True)
@@ -189,7 +194,8 @@ class Localizer:
         if depth is not None and depth.shape != (frame.height, frame.width):
             raise FrameError(
                 f"the depth image is of {depth.shape[1]}x{depth.shape[0]}, and the tracks are of "
-                f"{frame.width}x{frame.height}: it is not registered to the image; give the depth that the driver aligns with it"
+                f"{frame.width}x{frame.height}: it is not registered to the image; give the depth that the driver "
+                "aligns with it"
             )
         stream = (frame.session, frame.epoch)
         same = stream == self._stream
@@ -304,6 +310,7 @@ class _Object:
         self._seen = self._judged = seconds
         self._known_occluder = False
         self._belief: HiddenBelief | None = None
+        self._emergence: Emergence | None = None
         self.axes = np.eye(3)
         """[3, 3] of the box in the fixed frame: along the line of sight, across it, up."""
 
@@ -316,6 +323,7 @@ class _Object:
         self.existence = existence
         self._seen = self._judged = seconds
         self._belief = None
+        self._emergence = None
 
     def hide(self, view: View, fixed_from_camera: RigidTransform, seconds: float) -> None:
         """It is not seen: believe less in it, the less the more of its place is seen to be empty."""
@@ -325,6 +333,8 @@ class _Object:
             self._known_occluder = view.covered(place) >= _COVERED
         self._belief.watch(seconds - self._judged, view.empty(place, self._known_occluder))
         self.existence = self._belief.existence
+        velocity = fixed_from_camera.rotation.T @ self.motion.velocity
+        self._emergence = emergence(view, place, velocity, self._profile.max_speed)
         self._judged = seconds
 
     def located(self, track: Track, source: Source, seconds: float, orientation: NDArray[np.float64]) -> LocatedObject:
@@ -347,6 +357,10 @@ class _Object:
             size=self.size.extent.copy(),
             size_std=self.size.std,
             cut_off=self.cut_off,
+            emergence=self._emergence,
+            emergence_point=None
+            if self._emergence is None
+            else self.motion.position + self._emergence.aside * self.axes[:, 1],
         )
 
     def _expected(self, camera_from_fixed: RigidTransform) -> ExpectedPlace:

@@ -174,8 +174,8 @@ class _History:
         first, last = self.stamps[0], self.stamps[-1]
         if stamp_ns > last:
             raise TransformTooNewError(
-                f"the newest transform of {child!r:.60} in {self.parent!r:.60} is {(stamp_ns - last) * 1e-9:.3f} s older "
-                "than the image; is its publisher running, and are its clock and the camera's the same?"
+                f"the newest transform of {child!r:.60} in {self.parent!r:.60} is {(stamp_ns - last) * 1e-9:.3f} s "
+                "older than the image; is its publisher running, and are its clock and the camera's the same?"
             )
         if stamp_ns < first:
             raise TransformError(

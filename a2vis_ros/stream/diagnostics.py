@@ -4,7 +4,6 @@ Keys shared with greenwave_monitor keep its names and units.
 """
 
 import math
-import resource
 import threading
 import time
 from collections import Counter, deque
@@ -13,72 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..programs.reports import ALARM_S, Level, RateMeter, RecentCount, Report, resident_mib
 from .frame_queue import LedgerEntry
 from .models import GpuMemory, LoadedModel
 
-WINDOW_S = 5.0
-"""Rates are of this many seconds."""
-EVENTS_KEPT = 1000
-"""Rates are of no more events than these, however many come at once or bear the same time."""
 AGES_KEPT = 300
 """Age percentiles are of this many results."""
-ALARM_S = 30.0
-"""What has gone wrong is a warning for this many seconds."""
 MANY_EPOCHS = 3
 """So many new epochs within `ALARM_S` leave no ID time to be of use."""
-
-
-class Level:
-    """Levels of diagnostic_msgs/DiagnosticStatus."""
-
-    OK, WARN, ERROR, STALE = range(4)
-
-
-class RateMeter:
-    """Events a second over the last seconds. Safe to use from several threads."""
-
-    def __init__(self, window_s: float = WINDOW_S) -> None:
-        self._window_s = window_s
-        self._times: deque[float] = deque(maxlen=EVENTS_KEPT)
-        self._lock = threading.Lock()
-
-    def count(self, now: float) -> None:
-        """An event; `now` is of any clock, in seconds."""
-        with self._lock:
-            self._times.append(now)
-            self._forget(now)
-
-    def rate(self, now: float | None = None) -> float:
-        """Events a second in the window that ends now, or with the last event; 0 with fewer than two."""
-        with self._lock:
-            if now is not None:
-                self._forget(now)
-            if len(self._times) < 2:
-                return 0.0
-            span = self._times[-1] - self._times[0]
-            return (len(self._times) - 1) / span if span > 0 else 0.0
-
-    def _forget(self, now: float) -> None:
-        while self._times and not now - self._window_s <= self._times[0] <= now:
-            self._times.popleft()
-
-
-class RecentCount:
-    """How often something happened within the last `ALARM_S` seconds. Safe to use from several threads."""
-
-    def __init__(self) -> None:
-        self._events: deque[tuple[float, int]] = deque(maxlen=EVENTS_KEPT)
-        self._lock = threading.Lock()
-
-    def add(self, now: float, count: int = 1) -> None:
-        """It happened, so often at once; `now` by the monotonic clock, in seconds."""
-        with self._lock:
-            self._events.append((now, count))
-
-    def count(self, now: float) -> int:
-        """How often within the seconds before `now`."""
-        with self._lock:
-            return sum(count for at, count in self._events if now - at <= ALARM_S)
 
 
 class StreamStatistics:
@@ -171,15 +112,6 @@ class NodeStatus:
     """What is given up for the age of the results."""
 
 
-@dataclass(frozen=True)
-class Report:
-    """A diagnostic status, ready to be put in a message."""
-
-    level: int
-    message: str
-    values: tuple[tuple[str, str], ...]
-
-
 def report(status: NodeStatus, statistics: StreamStatistics, now: float) -> Report:
     """The node's status at the monotonic time `now`, in seconds."""
     p50, p95, p99, count = statistics.ages()
@@ -263,13 +195,3 @@ def _gpu_values(memory: GpuMemory | None) -> list[tuple[str, str]]:
         ("gpu_memory_mib", f"{memory.process:.0f}"),
         ("gpu_memory_all_processes_mib", f"{memory.used:.0f} of {memory.total:.0f}"),
     ]
-
-
-def resident_mib() -> float:
-    """Memory of this process in MiB."""
-    try:
-        with open("/proc/self/statm", encoding="ascii") as file:
-            return int(file.read().split()[1]) * resource.getpagesize() / 2**20
-    except OSError:
-        # Not Linux: the most it ever was, in KiB.
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10

@@ -7,7 +7,7 @@ All but the first and the last step are the tracker's (`a2vis_model.StreamingTra
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,6 +16,7 @@ from a2vis_model import FrameResult, TrackSettings
 from .frame_queue import FAILED, RESET, Ledger
 from .frames import Frame
 from .image_decoding import Image, ImageError, Pixels, decode_rgb
+from .image_motion import ImageMotion, ImageMotionTracker
 
 
 class Tracker(Protocol):
@@ -52,6 +53,8 @@ class ProcessedFrame:
     image: Pixels
     """RGB, uint8 [H, W, 3]."""
     result: FrameResult
+    motions: Mapping[int, ImageMotion]
+    """Of the result's instances, by track ID."""
     dropped_since_last: int
     times: StageTimes
 
@@ -87,6 +90,7 @@ class FramePipeline:
         self._ledger = ledger
         self._on_epoch = on_epoch
         self._decode = decode
+        self._motion = ImageMotionTracker()
         self._open: deque[_OpenFrame] = deque()
         self._clip: int | None = None
         self._last_sequence = 0
@@ -159,7 +163,8 @@ class FramePipeline:
             times = StageTimes(waiting.queue, waiting.decode, max(start - waiting.pushed, 0.0), track)
             dropped = waiting.frame.sequence - self._last_sequence - 1
             self._last_sequence = waiting.frame.sequence
-            done.append(ProcessedFrame(waiting.frame, waiting.image, result, dropped, times))
+            motions = self._motion.update(result)
+            done.append(ProcessedFrame(waiting.frame, waiting.image, result, motions, dropped, times))
             self._ledger.process()
         return done
 

@@ -6,7 +6,8 @@ import pytest
 from test_frames_in import IMAGE, at, key
 from test_node_parts import status
 
-from a2vis_ros.stream.diagnostics import ALARM_S, MANY_EPOCHS, Level, RecentCount, StreamStatistics, report
+from a2vis_ros.programs.reports import ALARM_S, Level, RecentCount
+from a2vis_ros.stream.diagnostics import MANY_EPOCHS, StreamStatistics, report
 from a2vis_ros.stream.epochs import EpochGuard
 from a2vis_ros.stream.frame_queue import Ledger
 from a2vis_ros.stream.image_decoding import ImageError

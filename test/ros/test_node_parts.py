@@ -20,7 +20,8 @@ from a2vis_ros.bags.video_source import Footage
 from a2vis_ros.node.image_stream import pictures
 from a2vis_ros.planner.mask_codec import RunLengthMask, encode_image
 from a2vis_ros.planner.occlusion_memory import OcclusionMemory, Region, Sighting
-from a2vis_ros.stream.diagnostics import EVENTS_KEPT, Level, NodeStatus, RateMeter, StreamStatistics, report
+from a2vis_ros.programs.reports import EVENTS_KEPT, Level, RateMeter
+from a2vis_ros.stream.diagnostics import NodeStatus, StreamStatistics, report
 from a2vis_ros.stream.frame_queue import LedgerEntry
 from a2vis_ros.stream.models import GpuMemory, LoadedModel
 from a2vis_ros.stream.parameters import PARAMETERS, ParameterError, Settings

@@ -242,3 +242,28 @@ def test_a_camera_below_the_ground_frame_is_refused() -> None:
 def test_a_frame_needs_a_source_of_transforms() -> None:
     with pytest.raises(ValueError, match="fixed_frame='odom'"):
         Localizer(LocalizerSettings(fixed_frame="odom"))
+
+
+@pytest.mark.parametrize("depth", [True, False])
+def test_where_and_when_a_hidden_object_may_come_out(depth: bool) -> None:
+    """A person who walks to the left at 0.5 m/s is behind a crate, whose shadow at 6 m ends 1.45 m to the left."""
+    localizer = Localizer(MOUNTED)
+    crate = Box(3.0, 0.0, (0.2, 1.4, 2.0))
+    for i in range(46):
+        found = show(localizer, 0.1 * i, [Box(6.0, -2.0 + 0.05 * i), crate], depth=depth).objects[0]
+    assert found.state is State.LOST
+    assert found.emergence is not None
+    end = 0.7 * 6.0 / 2.9
+    aside = end - (-2.0 + 0.05 * 45)
+    assert found.emergence.aside == pytest.approx(aside, abs=0.35)
+    assert found.emergence.earliest_s == pytest.approx((aside - 0.3) / 3.0, abs=0.15)
+    assert found.emergence.expected_s == pytest.approx((aside - 0.3) / 0.5, abs=1.0)
+    assert found.emergence_point == pytest.approx([-end, HEIGHT - 0.85, 6.0], abs=0.7)
+
+
+def test_behind_what_fills_the_image_no_end_is_in_view() -> None:
+    localizer = Localizer(MOUNTED)
+    show(localizer, 0.0, [Box(6.0, 0.0)])
+    found = show(localizer, 0.1, [Box(6.0, 0.0), Box(2.0, 0.0, (0.2, 9.0, 3.0))]).objects[0]
+    assert found.emergence is None
+    assert found.emergence_point is None

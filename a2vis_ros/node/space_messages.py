@@ -1,0 +1,118 @@
+"""Between ROS messages and the localizer's types: tracks in, objects out."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from geometry_msgs.msg import Point, Quaternion, Vector3
+from numpy.typing import NDArray
+from std_msgs.msg import Header
+
+from ..msg import TrackedInstanceArray, TrackedObject, TrackedObjectArray
+from ..planner.mask_codec import MAX_INSTANCES, MaskError
+from ..planner.mask_messages import mask_from_message
+from ..space.localizer import Localized, LocatedObject, State, Track, TrackFrame
+
+_YAW_VARIANCE = math.pi**2 / 3
+"""Of an angle of which nothing is known, in rad²."""
+
+
+def stamp_ns(header: Header) -> int:
+    """The header's time in nanoseconds."""
+    return int(header.stamp.sec) * 10**9 + int(header.stamp.nanosec)
+
+
+def track_frame(message: TrackedInstanceArray) -> TrackFrame:
+    """The tracks of a message; raises MaskError where it is damaged."""
+    if len(message.instances) > MAX_INSTANCES:
+        raise MaskError(f"it holds {len(message.instances)} instances, more than {MAX_INSTANCES}; it was damaged")
+    height, width = message.height, message.width
+    tracks = []
+    for instance in message.instances:
+        if instance.state > State.ENDED:
+            raise MaskError(f"track {instance.track_id} has the state {instance.state}, which is none; it was damaged")
+        visible, amodal = (mask_from_message(mask, height, width) for mask in (instance.visible, instance.amodal))
+        tracks.append(
+            Track(
+                track_id=instance.track_id,
+                state=State(instance.state),
+                class_id=instance.class_id,
+                class_name=instance.class_name,
+                score=instance.score,
+                existence=min(max(instance.existence, 0.0), 1.0),
+                visible=visible,
+                amodal=amodal,
+            )
+        )
+    return TrackFrame(
+        stamp_ns=stamp_ns(message.header),
+        frame_id=message.header.frame_id,
+        height=height,
+        width=width,
+        session=message.session,
+        epoch=message.epoch,
+        tracks=tracks,
+    )
+
+
+def objects_message(result: Localized, tracks: TrackedInstanceArray) -> TrackedObjectArray:
+    """The objects of a frame; the caller sets the ages when it publishes.
+
+    Args:
+        result: what the localizer has found.
+        tracks: the message that it was found from.
+    """
+    return TrackedObjectArray(
+        header=Header(stamp=tracks.header.stamp, frame_id=result.frame_id),
+        camera_frame_id=tracks.header.frame_id,
+        session=tracks.session,
+        epoch=tracks.epoch,
+        frame_index=tracks.frame_index,
+        tracks_age_ms=tracks.timings.age_ms,
+        objects=[_object_message(found) for found in result.objects],
+    )
+
+
+def point(position: Sequence[float] | NDArray[np.float64]) -> Point:
+    """A geometry_msgs/Point of [3]."""
+    x, y, z = (float(value) for value in position)
+    return Point(x=x, y=y, z=z)
+
+
+def vector(values: Sequence[float] | NDArray[np.float64]) -> Vector3:
+    """A geometry_msgs/Vector3 of [3]."""
+    x, y, z = (float(value) for value in values)
+    return Vector3(x=x, y=y, z=z)
+
+
+def _object_message(found: LocatedObject) -> TrackedObject:
+    message = TrackedObject(
+        track_id=found.track_id,
+        state=int(found.state),
+        class_id=found.class_id,
+        class_name=found.class_name,
+        score=found.score,
+        existence=found.existence,
+        hidden_s=found.hidden_s,
+        source=int(found.source),
+        measured_s=found.measured_s,
+        cut_off=found.cut_off,
+        size=vector(found.size),
+        size_std=vector(found.size_std),
+        velocity=vector(found.velocity),
+        velocity_covariance=found.covariance[3:, 3:].ravel(),
+        earliest_s=math.nan,
+        expected_s=math.nan,
+    )
+    x, y, z, w = (float(value) for value in found.orientation)
+    message.pose.pose.position = point(found.position)
+    message.pose.pose.orientation = Quaternion(x=x, y=y, z=z, w=w)
+    covariance = np.zeros((6, 6))
+    covariance[:3, :3] = found.covariance[:3, :3]
+    covariance[5, 5] = _YAW_VARIANCE
+    message.pose.covariance = covariance.ravel()
+    if found.emergence is not None and found.emergence_point is not None:
+        message.may_emerge = True
+        message.emergence = point(found.emergence_point)
+        message.earliest_s, message.expected_s = found.emergence.earliest_s, found.emergence.expected_s
+    return message

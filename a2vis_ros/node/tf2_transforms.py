@@ -1,0 +1,44 @@
+"""tf2 as a source of transforms, where tf2_ros is installed."""
+
+import importlib
+import importlib.util
+from typing import Any
+
+from rclpy.node import Node
+from rclpy.time import Time
+
+from ..space.transforms import RigidTransform, TransformError, TransformTooNewError
+
+
+class Tf2Transforms:
+    """Listens to /tf and /tf_static. A `TransformSource`. Make one only where `available()`.
+
+    Args:
+        node: that subscribes.
+    """
+
+    def __init__(self, node: Node) -> None:
+        self._tf2: Any = importlib.import_module("tf2_ros")
+        self._buffer = self._tf2.Buffer(node=node)
+        self._listener = self._tf2.TransformListener(self._buffer, node)
+
+    @staticmethod
+    def available() -> bool:
+        """Whether tf2_ros is installed."""
+        return importlib.util.find_spec("tf2_ros") is not None
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._listener.unregister()
+
+    def lookup(self, target: str, source: str, stamp_ns: int) -> RigidTransform:
+        """See `TransformSource.lookup`."""
+        try:
+            found = self._buffer.lookup_transform(target, source, Time(nanoseconds=stamp_ns)).transform
+        except self._tf2.ExtrapolationException as error:
+            late = "future" in str(error)
+            raise (TransformTooNewError if late else TransformError)(f"tf2: {error!s:.300}") from error
+        except self._tf2.TransformException as error:
+            raise TransformError(f"tf2: {error!s:.300}") from error
+        at, turned = found.translation, found.rotation
+        return RigidTransform.from_quaternion((at.x, at.y, at.z), (turned.x, turned.y, turned.z, turned.w))

@@ -1,0 +1,97 @@
+"""The localizer's parameters: one table of names, defaults, ranges and meanings, and what is made of them. No ROS."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..programs.parameter_table import Parameter, ParameterError
+from .depth_surface import DepthNoise
+from .localizer import LocalizerSettings, Mounting
+from .placement import PlacementSettings
+from .profiles import DEFAULT_PROFILES, ProfileError, read_profiles
+
+_PLACEMENT, _NOISE, _LOCALIZER = PlacementSettings(), DepthNoise(), LocalizerSettings()
+
+PARAMETERS: tuple[Parameter, ...] = (
+    Parameter("autostart", False, "configure and activate when the program starts, without being asked"),
+    Parameter("fixed_frame", "", "frame in which objects are placed, z up, such as odom; empty for the camera's own"),
+    Parameter("ground_frame", "", "whose plane z = 0 is the ground, such as base_footprint; empty for fixed_frame"),
+    Parameter("camera_height_m", 0.0, "of the camera above the ground, not from a transform; 0 for none", 0.0, 100.0),
+    Parameter("camera_pitch_deg", 0.0, "by which it looks below the horizon; with camera_height_m", -89.0, 89.0),
+    Parameter("camera_roll_deg", 0.0, "by which the camera is turned clockwise; with camera_height_m", -180.0, 180.0),
+    Parameter("image_is_rectified", False, "the image has no distortion, and its intrinsics are in P of camera_info"),
+    Parameter(
+        "depth",
+        "none",
+        "none: the ground plane alone; raw: sensor_msgs/Image on depth; compressed: image_transport's compressedDepth",
+        choices=("none", "raw", "compressed"),
+    ),
+    Parameter("depth_tolerance_s", 0.02, "between the stamps of image and depth image; 0 for equal ones", 0.0, 10.0),
+    Parameter("wait_s", 0.2, "that tracks wait for their depth image and transforms, at most", 0.0, 10.0),
+    Parameter("queue_size", 30, "tracks and depth images that are kept while they wait for each other", 1, 1000),
+    Parameter("class_profiles", "", "YAML file of sizes and movements of classes, see docs/space.md; empty for ours"),
+    Parameter("pixel_std_px", _PLACEMENT.pixel_std, "standard deviation of a mask's side that is seen", 0.01, 100.0),
+    Parameter(
+        "hidden_std",
+        _PLACEMENT.hidden_std,
+        "standard deviation of a mask's hidden side, as a share of its distance from the visible part",
+        0.0,
+        10.0,
+    ),
+    Parameter("depth_std_m", _NOISE.constant, "standard deviation of the depth, its constant part", 0.001, 10.0),
+    Parameter("depth_std_per_m2", _NOISE.quadratic, "its part that grows with the square of the depth", 0.0, 1.0),
+    Parameter("attitude_std_deg", _PLACEMENT.attitude_std_deg, "standard deviation of the camera's pitch", 0.001, 45.0),
+    Parameter("ground_std_m", _PLACEMENT.ground_std, "standard deviation of the ground's height", 0.001, 10.0),
+    Parameter("max_range_m", _PLACEMENT.max_range, "objects further away are not placed", 0.1, 10000.0),
+    Parameter(
+        "forget_below", _LOCALIZER.forget_below, "existence under which a hidden object is forgotten", 0.001, 0.999
+    ),
+    Parameter("footprint_existence", 0.2, "existence from which a hidden object is in ~/hidden_footprints", 0.0, 1.0),
+    Parameter("footprint_sigma", 1.0, "standard deviations by which its footprint is grown on all sides", 0.0, 5.0),
+    Parameter("footprint_max_growth_m", 1.0, "by which it is grown at most", 0.0, 100.0),
+    Parameter("footprint_step_m", 0.05, "between the points of a footprint; at most the costmap's cell", 0.01, 1.0),
+    Parameter("no_tracks_s", 5.0, "seconds without tracks until the node says why there may be none", 0.1, 3600.0),
+    Parameter("age_warn_s", 0.5, "p95 of the results' age from which diagnostics warn", 0.0, 3600.0),
+    Parameter("diagnostics_period_s", 1.0, "seconds between diagnostics", 0.05, 3600.0),
+)
+
+
+def check_values(values: Mapping[str, Any]) -> None:
+    """Raises ParameterError for the first value that cannot be used."""
+    for parameter in PARAMETERS:
+        parameter.check(values[parameter.name])
+    if values["camera_height_m"] and values["ground_frame"]:
+        raise ParameterError(
+            f"camera_height_m={values['camera_height_m']:g} and ground_frame={values['ground_frame']!r} both say where "
+            "the ground is; leave one of them at its default"
+        )
+    for name in ("camera_pitch_deg", "camera_roll_deg"):
+        if values[name] and not values["camera_height_m"]:
+            raise ParameterError(f"{name}={values[name]:g} has no effect without camera_height_m; set that too")
+
+
+def localizer_settings(values: Mapping[str, Any]) -> LocalizerSettings:
+    """What the core needs; raises ParameterError for a file of profiles that cannot be used."""
+    try:
+        profiles = read_profiles(values["class_profiles"]) if values["class_profiles"] else DEFAULT_PROFILES
+    except ProfileError as error:
+        raise ParameterError(f"class_profiles={values['class_profiles']!r}: {error}") from error
+    mounting = None
+    if values["camera_height_m"]:
+        mounting = Mounting(
+            float(values["camera_height_m"]), float(values["camera_pitch_deg"]), float(values["camera_roll_deg"])
+        )
+    return LocalizerSettings(
+        fixed_frame=values["fixed_frame"],
+        ground_frame=values["ground_frame"],
+        mounting=mounting,
+        placement=PlacementSettings(
+            pixel_std=float(values["pixel_std_px"]),
+            hidden_std=float(values["hidden_std"]),
+            depth_noise=DepthNoise(float(values["depth_std_m"]), float(values["depth_std_per_m2"])),
+            attitude_std_deg=float(values["attitude_std_deg"]),
+            ground_std=float(values["ground_std_m"]),
+            max_range=float(values["max_range_m"]),
+        ),
+        profiles=profiles,
+        forget_below=float(values["forget_below"]),
+    )
