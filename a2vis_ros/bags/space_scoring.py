@@ -24,7 +24,7 @@ from ..space.transforms import RigidTransform
 from ..space.truth import TrueThing
 from . import bag_files
 from .bag_files import BagError, BagReader
-from .space_messages import CAMERA_INFO, DEPTH, transforms_of
+from .space_messages import CAMERA_INFO, DEPTH, WORLD, transforms_of
 
 
 class BagFrames:
@@ -49,7 +49,9 @@ class BagFrames:
             frame = _Frame(self._path)
             for topic, _, data in bag.raw(*wanted, *truth):
                 if topic == bag_files.TF:
-                    frame.transforms = {stamp: transform for _, _, transform, stamp in transforms_of(data)}
+                    frame.transforms = {
+                        stamp: found for parent, _, found, stamp in transforms_of(data) if parent == WORLD
+                    }
                 elif topic == bag_files.GROUND_TRUTH_OBJECTS:
                     frame.objects = _read(data, TrackedObjectArray, topic)
                 elif kinds[topic] == CAMERA_INFO:
@@ -74,7 +76,8 @@ class _Frame:
     def complete(self, masks: TrackedInstanceArray, tracks: Mapping[int, TrackedInstanceArray] | None) -> SpaceFrame:
         stamp = stamp_ns(masks)
         camera, depth, objects = self.camera, self.depth, self.objects
-        if camera is None or objects is None or {stamp_ns(camera), stamp_ns(objects), *self.transforms} != {stamp}:
+        beside = {stamp_ns(message) for message in (camera, objects) if message is not None}
+        if camera is None or objects is None or beside != {stamp} or stamp not in self.transforms:
             raise BagError(
                 f"{self._path}: camera_info, transform or true objects of the image of {stamp * 1e-9:.9f} s are not "
                 "before its ground truth; make the bag anew with to_bag"
