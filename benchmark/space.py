@@ -32,15 +32,14 @@ from a2vis_model.masks.region import RegionMask
 from a2vis_model.render import RenderedClip, clip_seed, render_clip
 from a2vis_model.render.composed_world import ComposedClip
 from a2vis_model.render.cutouts import load_pictures
-from a2vis_ros.planner.mask_codec import RunLengthMask, encode_image
-from a2vis_ros.space.camera import CameraModel
+from a2vis_ros.planner.mask_codec import RunLengthMask
 from a2vis_ros.space.depth_surface import DepthNoise
 from a2vis_ros.space.evaluation import SpaceScorer, View, as_json, table
 from a2vis_ros.space.localizer import State, Track
 from a2vis_ros.space.profiles import DEFAULT_PROFILES, ClassProfile
-from a2vis_ros.space.rehearsal import CAMERA, METHODS, Method, SpaceFrame, compare, comparison, true_tracks
+from a2vis_ros.space.rehearsal import METHODS, Method, SpaceFrame, compare, comparison
+from a2vis_ros.space.rendered import space_frames
 from a2vis_ros.space.transforms import RigidTransform
-from a2vis_ros.space.truth import TrueThing
 
 FLAT = {name: replace(profile, length=0.05, width=0.05) for name, profile in DEFAULT_PROFILES.items()}
 """The composed world's things are flat."""
@@ -78,42 +77,6 @@ class Noise:
 
 NOISES = {"exact": Noise(), "noisy": Noise(0.5, DepthNoise())}
 """Noisy is what the localizer takes for granted, see `PlacementSettings`."""
-
-
-def space_frames(clip: RenderedClip) -> list[SpaceFrame]:
-    """The frames of a clip that was rendered with its truth, with the tracks of a perfect tracker."""
-    truth = clip.space
-    if truth is None or clip.depth is None:
-        raise ValueError("the clip was rendered without space=True")
-    masks = [(rendered.visible, rendered.amodal) for rendered in clip.objects]
-    known: set[int] = set()
-    frames = []
-    for t, seconds in enumerate(truth.stamps):
-        things = [
-            TrueThing(
-                thing_id=thing.id + 1,
-                class_name=thing.class_name,
-                position=thing.middle[t],
-                velocity=thing.velocity[t],
-                size=thing.size[t],
-                visible=encode_image(visible[t]),
-                amodal=encode_image(amodal[t]),
-            )
-            for thing, (visible, amodal) in zip(truth.things, masks, strict=True)
-        ]
-        focal = float(truth.camera.focal[t])
-        rotation = Rotation.from_quat(truth.camera.orientation[t]).as_matrix()
-        frames.append(
-            SpaceFrame(
-                stamp_ns=round(float(seconds) * 1e9),
-                camera=CameraModel(truth.width, truth.height, focal, focal, *truth.camera.centre, frame_id=CAMERA),
-                world_from_camera=RigidTransform(rotation, truth.camera.position[t]),
-                depth=(clip.depth[t] / np.float32(1000)).astype(np.float32),
-                tracks=true_tracks(things, known),
-                things=things,
-            )
-        )
-    return frames
 
 
 class Predictor:
