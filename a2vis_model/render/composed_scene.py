@@ -63,5 +63,5 @@ def sample_classes(rng: Rng, pictures: Pictures) -> list[str]:
     crowd = rng.uniform() < _CROWD_SHARE
     kinds = 1 if crowd else int(rng.choice((1, 2, 3, 4), p=(0.2, 0.35, 0.25, 0.2)))
     names = rng.permutation(pictures.classes)[:kinds].tolist()
-    count = int(rng.integers(9, _MOST + 1)) if crowd else int(min(rng.geometric(0.22), 11))
+    count = int(rng.integers(9, _MOST + 1)) if crowd else int(min(rng.geometric(0.27), 9))
     return [str(names[int(rng.integers(len(names)))]) for _ in range(count)]

@@ -18,8 +18,8 @@ from .things import Thing, sample_way
 from .traits import OTHER
 from .view import View
 
-_PLANNED_SHARE = 0.35  # of things that an occluder is put before
-_MOST_PLANNED = 5
+_PLANNED_SHARE = 0.25  # of things that an occluder is put before
+_MOST_PLANNED = 3
 _WHOLLY_SHARE = 0.75  # of the occluders before what moves: they hide it altogether
 _HIDDEN_SECONDS = (0.3, 3.0)
 _CLEARANCE = 1.0  # metres before the camera where it ends
@@ -107,6 +107,6 @@ def _before(rng: Rng, pictures: Pictures, thing: Thing, view: View, stage: Stage
         tall *= float(rng.uniform(0.4, 1.5))
     x, depth = (float(v) for v in foot - stage.camera.position[[0, 2]])
     tall = max(float(tall), 0.1)
-    wide = float(np.clip(wide, 0.04, 0.9 * stage.half_view(float(foot[1] - eye[2]))))
+    wide = float(np.clip(wide, 0.04, 0.6 * stage.half_view(float(foot[1] - eye[2]))))
     pixels = occluder(rng, _photo(rng, pictures), tall, wide, solid=wholly)
     return _standing(rng, stage, pixels, tall, x, depth)

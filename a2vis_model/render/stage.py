@@ -16,7 +16,7 @@ Pixels = NDArray[np.uint8]
 
 _SHARP = 1.3  # picture pixels that a cut-out's pixel may fill
 _SPARE = 1.4  # sprite pixels a picture pixel: cameras zoom and come nearer
-_SIZES = (0.09, 0.9)  # shares of the picture's height
+_SIZES = (0.15, 0.9)  # shares of the picture's height
 
 
 @dataclass(frozen=True)
