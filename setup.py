@@ -27,6 +27,7 @@ setup(
     },
     install_requires=[
         "av>=14",
+        "filterpy>=1.4.5",
         "matplotlib>=3.8",
         "numpy>=1.26",
         "opencv-python-headless>=4.8",

@@ -38,8 +38,7 @@ def object_markers(result: Localized, header: Header) -> MarkerArray:
         markers += [_box(found, header, colour), _label(found, header), _ellipse(found, header)]
         if float(np.linalg.norm(found.velocity)) > _LEAST_SPEED:
             markers.append(_arrow(found, header))
-        if found.emergence_point is not None:
-            markers.append(_emergence(found, header))
+        markers += [_emergence(found, header, side) for side in range(len(found.emergences))]
     return MarkerArray(markers=markers)
 
 
@@ -90,9 +89,9 @@ def _arrow(found: LocatedObject, header: Header) -> Marker:
     return marker
 
 
-def _emergence(found: LocatedObject, header: Header) -> Marker:
-    marker = _marker(found, header, "emergences", Marker.SPHERE, ColorRGBA(r=1.0, g=0.1, b=0.1, a=0.8))
-    marker.pose.position = point(found.emergence_point)
+def _emergence(found: LocatedObject, header: Header, side: int) -> Marker:
+    marker = _marker(found, header, f"emergences_{side}", Marker.SPHERE, ColorRGBA(r=1.0, g=0.1, b=0.1, a=0.8))
+    marker.pose.position = point(found.emergence_point(found.emergences[side]))
     marker.scale = Vector3(x=0.2, y=0.2, z=0.2)
     return marker
 

@@ -8,7 +8,7 @@ from geometry_msgs.msg import Point, Quaternion, Vector3
 from numpy.typing import NDArray
 from std_msgs.msg import Header
 
-from ..msg import TrackedInstanceArray, TrackedObject, TrackedObjectArray
+from ..msg import Emergence, TrackedInstanceArray, TrackedObject, TrackedObjectArray
 from ..planner.mask_codec import MAX_INSTANCES, MaskError
 from ..planner.mask_messages import mask_from_message
 from ..space.localizer import Localized, LocatedObject, State, Track, TrackFrame
@@ -101,8 +101,10 @@ def _object_message(found: LocatedObject) -> TrackedObject:
         size_std=vector(found.size_std),
         velocity=vector(found.velocity),
         velocity_covariance=found.covariance[3:, 3:].ravel(),
-        earliest_s=math.nan,
-        expected_s=math.nan,
+        emergences=[
+            Emergence(point=point(found.emergence_point(one)), earliest_s=one.earliest_s, expected_s=one.expected_s)
+            for one in found.emergences
+        ],
     )
     x, y, z, w = (float(value) for value in found.orientation)
     message.pose.pose.position = point(found.position)
@@ -111,8 +113,4 @@ def _object_message(found: LocatedObject) -> TrackedObject:
     covariance[:3, :3] = found.covariance[:3, :3]
     covariance[5, 5] = _YAW_VARIANCE
     message.pose.covariance = covariance.ravel()
-    if found.emergence is not None and found.emergence_point is not None:
-        message.may_emerge = True
-        message.emergence = point(found.emergence_point)
-        message.earliest_s, message.expected_s = found.emergence.earliest_s, found.emergence.expected_s
     return message

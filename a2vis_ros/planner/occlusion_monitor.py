@@ -3,11 +3,9 @@
 A planner's side of the messages: needs NumPy, OpenCV and `a2vis_ros.msg`, no torch and no model.
 """
 
-import math
 import sys
 from collections.abc import Sequence
 
-from geometry_msgs.msg import Point
 from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
@@ -143,7 +141,6 @@ class OcclusionMonitor(Node):
                     emergence_x=way.x,
                     emergence_y=way.y,
                     expected_s=way.expected_s,
-                    earliest_s=math.nan,
                     existence=instance.existence,
                 )
             )
@@ -156,9 +153,7 @@ def _add_space(message: HiddenObject, found: TrackedObject, frame_id: str) -> No
     """Say what the localizer says of the object."""
     message.in_space, message.frame_id = True, frame_id
     message.position, message.existence = found.pose.pose.position, found.existence
-    message.expected_s, message.earliest_s = found.expected_s, found.earliest_s
-    nowhere = Point(x=math.nan, y=math.nan, z=math.nan)
-    message.emergence = found.emergence if found.may_emerge else nowhere
+    message.emergences = found.emergences
 
 
 def _placed(instance: TrackedInstance, height: int, width: int) -> RunLengthMask:

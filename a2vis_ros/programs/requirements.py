@@ -20,10 +20,13 @@ OPTIONAL = {
     "av": (f"{_PIP} av", "to_bag from videos"),
     "rosbags": (f"{_PIP} rosbags", "to_bag and replay_evaluate"),
     "pycocotools": (f"{_PIP} pycocotools", "replay_evaluate and a2vis evaluate"),
+    "filterpy": (f"{_PIP} filterpy", "object_localizer"),
     "trackeval": (f"{_PIP} trackeval==1.3.0", "replay_evaluate and a2vis evaluate"),
     "matplotlib": (f"{_PIP} matplotlib", "the plots of a2vis evaluate"),
     "launch_ros": ("install ROS 2's launch_ros", "the launch files"),
-    "vision_msgs": ("install ROS 2's vision_msgs", "~/detections"),
+    "vision_msgs": ("install ROS 2's vision_msgs", "~/detections, and object_localizer's ~/detections_3d"),
+    "tf2_ros": ("install ROS 2's tf2_ros_py", "object_localizer's fixed_frame and ground_frame"),
+    "foxglove_msgs": ("install ROS 2's foxglove_msgs", "object_localizer's ~/image_annotations"),
 }
 """What some of it needs: how it is had, and what for."""
 

@@ -93,17 +93,20 @@ class Books:
 
     def problem(self, now: float) -> str:
         """What has gone wrong most often within the last seconds; empty if nothing has."""
-        counts = {cause: recent.count(now) for cause, recent in self._problems.items()}
-        counted = {cause: count for cause, count in counts.items() if count and cause is not Drop.STOPPED}
-        if not counted:
+        counts = {cause: recent.count(now) for cause, recent in self._problems.items() if cause is not Drop.STOPPED}
+        # Of causes that came equally often the last; they stand in the order in which they last came.
+        causes = [cause for cause in reversed(counts) if counts[cause]]
+        if not causes:
             return ""
-        worst = max(counted, key=lambda cause: (isinstance(cause, Drop), counted[cause]))
-        return f"{counted[worst]} frames in {ALARM_S:.0f} s: {worst.value}: {self._last[worst]}"
+        worst = max(causes, key=lambda cause: (isinstance(cause, Drop), counts[cause]))
+        return f"{counts[worst]} frames in {ALARM_S:.0f} s: {worst.value}: {self._last[worst]}"
 
     def _note(self, cause: Drop | Lack, words: str, now: float) -> None:
         self.last_problem = words
         self._last[cause] = words
-        self._problems.setdefault(cause, RecentCount()).add(now)
+        recent = self._problems.pop(cause, None) or RecentCount()
+        recent.add(now)
+        self._problems[cause] = recent
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..planner.mask_codec import MAX_PIXELS
+
 PLUMB_BOB, RATIONAL_POLYNOMIAL, EQUIDISTANT = "plumb_bob", "rational_polynomial", "equidistant"
 DISTORTION_MODELS = (PLUMB_BOB, RATIONAL_POLYNOMIAL, EQUIDISTANT)
 """Those of sensor_msgs/distortion_models.hpp."""
@@ -49,9 +51,10 @@ class CameraModel:
     """Of the optical frame."""
 
     def __post_init__(self) -> None:
-        if self.width < 1 or self.height < 1:
+        if self.width < 1 or self.height < 1 or self.width * self.height > MAX_PIXELS:
             raise CameraError(
-                f"camera_info says {self.width}x{self.height}, which is no image; have the driver fill in its size"
+                f"camera_info says {self.width}x{self.height}, which is no image that can be handled; "
+                "have the driver fill in its size"
             )
         values = (self.fx, self.fy, self.cx, self.cy, *self.distortion)
         if not np.isfinite(values).all():

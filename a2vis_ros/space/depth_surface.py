@@ -13,7 +13,7 @@ from .camera import CameraModel
 DepthMetres = NDArray[np.float32]
 """[H, W] along the optical axis, in metres; what is not above 0 and finite is a hole."""
 
-_SAMPLES = 600
+_SAMPLES = 400
 """About so many pixels of a mask are looked at."""
 _LEAST_SAMPLES = 8
 """With fewer depths than these an object counts as one hole."""

@@ -14,17 +14,19 @@ _LEAST_SPEED = 0.05
 
 @dataclass(frozen=True)
 class Emergence:
-    """Of the two ends of what hides an object, the one that it can reach earlier."""
+    """One end of what hides an object."""
 
     aside: float
     """Metres to the left of the object's expected place, at its distance; below 0 to the right."""
     earliest_s: float
     """Until it may be seen there, at the greatest speed of its class; 0 where nothing hides its place."""
     expected_s: float
-    """The same at its velocity; NaN where that leads nowhere out."""
+    """The same at its velocity; NaN where that leads elsewhere."""
 
 
-def emergence(view: View, place: ExpectedPlace, velocity: NDArray[np.float64], max_speed: float) -> Emergence | None:
+def emergences(
+    view: View, place: ExpectedPlace, velocity: NDArray[np.float64], max_speed: float
+) -> tuple[Emergence, ...]:
     """Where and when a hidden object may come out to the side.
 
     It is seen as soon as its own side passes the end. That it may come out above, or towards the camera, is left out.
@@ -36,22 +38,20 @@ def emergence(view: View, place: ExpectedPlace, velocity: NDArray[np.float64], m
         max_speed: of its class, in m/s.
 
     Returns:
-        None where the place is outside the image, or neither end is in view.
+        the ends that are in view, the left one first; one of 0 where nothing hides the place.
     """
     sides = view.sides(place)
-    ends = [] if sides is None else [end for end in sides if end is not None]
-    if not ends:
-        return None
-    aside = min(ends, key=abs)
-    expected, speed = math.nan, float(velocity @ place.left)
-    for end in ends:
-        if end == 0:
-            expected = 0.0
-        elif abs(speed) > _LEAST_SPEED and end * speed > 0:
-            expected = _way(end, place) / abs(speed)
-    return Emergence(aside, _way(aside, place) / max_speed, expected)
-
-
-def _way(end: float, place: ExpectedPlace) -> float:
-    """Metres that the object has to go until its side is at the end."""
-    return max(abs(end) - float(place.extent[1]) / 2, 0.0)
+    if sides is None:
+        return ()
+    if sides == (0.0, 0.0):
+        return (Emergence(0.0, 0.0, 0.0),)
+    speed = float(velocity @ place.left)
+    found = []
+    for end in sides:
+        if end is None:
+            continue
+        # Until its own side is there.
+        way = max(abs(end) - float(place.extent[1]) / 2, 0.0)
+        towards = abs(speed) > _LEAST_SPEED and end * speed > 0
+        found.append(Emergence(end, way / max_speed, way / abs(speed) if towards else math.nan))
+    return tuple(found)

@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 from ..planner.mask_codec import RunLengthMask
 from .camera import CameraModel
 from .depth_surface import DepthMetres
-from .emergence import Emergence, emergence
+from .emergence import Emergence, emergences
 from .existence import ExpectedPlace, HiddenBelief, View
 from .ground import GroundError, GroundPlane
 from .motion import Measurement, MotionFilter, SizeFilter
@@ -126,10 +126,13 @@ class LocatedObject:
     """[3]"""
     cut_off: bool
     """When its position was last measured, the image ended within it."""
-    emergence: Emergence | None
-    """Of a hidden object: where and when it may come out; None where that is not in view."""
-    emergence_point: NDArray[np.float64] | None
-    """[3] that place."""
+    emergences: tuple[Emergence, ...]
+    """Of a hidden object: where and when it may come out, as far as that is in view."""
+
+    def emergence_point(self, emergence: Emergence) -> NDArray[np.float64]:
+        """[3] the place of one of them."""
+        left: NDArray[np.float64] = Rotation.from_quat(self.orientation).as_matrix()[:, 1]
+        return self.position + emergence.aside * left
 
 
 @dataclass(frozen=True)
@@ -248,6 +251,8 @@ class Localizer:
                 strict=True,
             )
         )
+        placed = {track_id: place for track_id, place in places.items() if isinstance(place, Placement)}
+        measurements = dict(zip(placed, Measurement.of(list(placed.values()), fixed_from_camera), strict=True))
         view = View(camera, depth, [track.visible for track in seen])
         unplaced, outliers, forgotten = Counter[Unplaced](), 0, 0
         found: list[tuple[Track, _Object, Source]] = []
@@ -259,7 +264,7 @@ class Localizer:
                 known.predict(seconds)
             source = Source.PREDICTED
             if isinstance(place, Placement):
-                measured = Measurement.of(place, fixed_from_camera)
+                measured = measurements[track.track_id]
                 if known is None:
                     known = _Object(measured, place, profiles[track.track_id], seconds)
                     taken = True
@@ -310,7 +315,7 @@ class _Object:
         self._seen = self._judged = seconds
         self._known_occluder = False
         self._belief: HiddenBelief | None = None
-        self._emergence: Emergence | None = None
+        self._emergences: tuple[Emergence, ...] = ()
         self.axes = np.eye(3)
         """[3, 3] of the box in the fixed frame: along the line of sight, across it, up."""
 
@@ -323,7 +328,7 @@ class _Object:
         self.existence = existence
         self._seen = self._judged = seconds
         self._belief = None
-        self._emergence = None
+        self._emergences = ()
 
     def hide(self, view: View, fixed_from_camera: RigidTransform, seconds: float) -> None:
         """It is not seen: believe less in it, the less the more of its place is seen to be empty."""
@@ -334,7 +339,7 @@ class _Object:
         self._belief.watch(seconds - self._judged, view.empty(place, self._known_occluder))
         self.existence = self._belief.existence
         velocity = fixed_from_camera.rotation.T @ self.motion.velocity
-        self._emergence = emergence(view, place, velocity, self._profile.max_speed)
+        self._emergences = emergences(view, place, velocity, self._profile.max_speed)
         self._judged = seconds
 
     def located(self, track: Track, source: Source, seconds: float, orientation: NDArray[np.float64]) -> LocatedObject:
@@ -357,15 +362,12 @@ class _Object:
             size=self.size.extent.copy(),
             size_std=self.size.std,
             cut_off=self.cut_off,
-            emergence=self._emergence,
-            emergence_point=None
-            if self._emergence is None
-            else self.motion.position + self._emergence.aside * self.axes[:, 1],
+            emergences=self._emergences,
         )
 
     def _expected(self, camera_from_fixed: RigidTransform) -> ExpectedPlace:
         axes = camera_from_fixed.rotation @ self.axes
-        spread = self.axes.T @ self.motion.covariance[:3, :3] @ self.axes
+        spread = self.axes.T @ self.motion.position_covariance @ self.axes
         return ExpectedPlace(
             centre=camera_from_fixed.apply(self.motion.position),
             forward=axes[:, 0],

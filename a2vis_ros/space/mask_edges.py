@@ -3,9 +3,6 @@
 import math
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ..planner.mask_codec import RunLengthMask
 
 _FOOT_ROWS = 0.03
@@ -78,12 +75,18 @@ def mask_edges(
 
 
 def _foot_column(mask: RunLengthMask) -> float:
-    """Middle column of the lowest rows. Only these are decoded."""
-    rows = max(1, round(mask.height * _FOOT_ROWS))
-    ends = np.cumsum(mask.counts, dtype=np.int64)
-    start = (mask.height - rows) * mask.width
-    first = int(np.searchsorted(ends, start, side="right"))
-    inside = (np.arange(first, len(ends)) % 2).astype(np.bool_)
-    pixels = np.repeat(inside, np.diff(ends[first:], prepend=start))
-    columns: NDArray[np.intp] = np.flatnonzero(pixels.reshape(rows, mask.width).any(axis=0))
-    return mask.x + float(columns[0] + columns[-1]) / 2
+    """Middle column of the lowest rows. Their runs alone are looked at, from the last one upwards."""
+    first = (mask.height - max(1, round(mask.height * _FOOT_ROWS))) * mask.width
+    left, right, end = mask.width, -1, mask.height * mask.width
+    for index in range(len(mask.counts) - 1, -1, -1):
+        start = end - int(mask.counts[index])
+        # Every second run is inside; one that goes on in the next row reaches the box's side.
+        if index % 2 and end > start:
+            begin, last = max(start, first), end - 1
+            wraps = begin // mask.width != last // mask.width
+            left = min(left, 0 if wraps else begin % mask.width)
+            right = max(right, mask.width - 1 if wraps else last % mask.width)
+        end = start
+        if end <= first:
+            break
+    return mask.x + (left + right) / 2

@@ -1,5 +1,6 @@
 """A constant velocity Kalman filter of one object's position, and running estimates of its size. No ROS."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -71,6 +72,12 @@ class MotionFilter:
         covariance[:3, :3] += self._bias
         return covariance
 
+    @property
+    def position_covariance(self) -> NDArray[np.float64]:
+        """[3, 3]"""
+        covariance: NDArray[np.float64] = self._filter.P[:3, :3] + self._bias
+        return covariance
+
     def predict(self, seconds: float) -> None:
         """Go on to a time, which is not before the last."""
         step = seconds - self._seconds
@@ -87,7 +94,7 @@ class MotionFilter:
             whether it was taken; an outlier is left out, until several come one after the other.
         """
         step = measured.centre - self.position
-        spread = self.covariance[:3, :3] + measured.noise + measured.bias
+        spread = self.position_covariance + measured.noise + measured.bias
         if float(step @ np.linalg.solve(spread, step)) > _GATE:
             self._outliers += 1
             if self._outliers < _OUTLIERS:
@@ -132,15 +139,16 @@ class Measurement:
     source: Source
 
     @classmethod
-    def of(cls, placement: Placement, fixed_from_camera: RigidTransform) -> "Measurement":
-        """A placement, seen from the fixed frame."""
+    def of(cls, placements: Sequence[Placement], fixed_from_camera: RigidTransform) -> "list[Measurement]":
+        """Placements, seen from the fixed frame."""
+        if not placements:
+            return []
         rotation = fixed_from_camera.rotation
-        return cls(
-            fixed_from_camera.apply(placement.centre),
-            rotation @ placement.noise @ rotation.T,
-            rotation @ placement.bias @ rotation.T,
-            placement.source,
-        )
+        centres = fixed_from_camera.apply(np.array([place.centre for place in placements]))
+        noises = rotation @ np.array([place.noise for place in placements]) @ rotation.T
+        biases = rotation @ np.array([place.bias for place in placements]) @ rotation.T
+        sources = [place.source for place in placements]
+        return [cls(*values) for values in zip(centres, noises, biases, sources, strict=True)]
 
 
 class SizeFilter:

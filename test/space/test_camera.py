@@ -97,6 +97,7 @@ def test_region_and_binning_are_those_of_the_image() -> None:
         ({"k": [500.0, 0, 320, 0, -1, 240, 0, 0, 1]}, "fy=-1"),
         ({"k": [np.nan, 0, 320, 0, 500, 240, 0, 0, 1]}, "no finite numbers"),
         ({"width": 0}, "0x480"),
+        ({"width": 2**31}, "2147483648x480"),
         ({"d": [0.1, 0.2, 0.3]}, "3 coefficients"),
         ({"distortion_model": "thin_prism"}, "'thin_prism'"),
         ({"d": [np.inf, 0, 0, 0, 0]}, "no finite numbers"),

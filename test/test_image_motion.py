@@ -1,0 +1,73 @@
+"""Velocity in the image and the belief in hidden tracks, by stamps."""
+
+import numpy as np
+import pytest
+
+from a2vis_model import FrameResult, RegionMask, TrackedInstance, TrackState
+from a2vis_ros.stream.image_motion import ImageMotion, ImageMotionTracker
+
+
+def box(x: int, y: int, width: int = 10, height: int = 20) -> RegionMask:
+    return RegionMask(240, 320, x, y, width, height, np.array([0, width * height], np.uint32))
+
+
+def result(seconds: float, state: TrackState, mask: RegionMask | None, *, epoch: int = 0) -> FrameResult:
+    empty = RegionMask.empty(240, 320)
+    instance = TrackedInstance(
+        track_id=1,
+        slot=0,
+        state=state,
+        class_id=0,
+        class_name="person",
+        score=0.9,
+        existence=0.8,
+        age=0,
+        frames_since_visible=0,
+        visible=mask or empty,
+        amodal=mask or empty,
+    )
+    return FrameResult(0, seconds, epoch, 240, 320, (instance,))
+
+
+def last(*results: FrameResult) -> ImageMotion:
+    tracker = ImageMotionTracker()
+    for one in results:
+        found = tracker.update(one)
+    return found[1]
+
+
+def test_velocity_is_in_pixels_a_second_whatever_the_rhythm() -> None:
+    times = np.cumsum([0.03, 0.3, 0.1, 0.02, 0.2, 0.1, 0.1, 0.3])
+    found = last(*(result(t, TrackState.VISIBLE, box(round(100 + 50 * t), round(80 - 20 * t))) for t in times))
+    assert found.velocity == pytest.approx((50, -20), abs=10)
+
+
+def test_a_new_track_and_images_without_stamps_are_at_rest() -> None:
+    assert last(result(0.0, TrackState.TENTATIVE, box(5, 5))).velocity == (0, 0)
+    assert last(*(result(0.0, TrackState.VISIBLE, box(5 + i, 5)) for i in range(3))).velocity == (0, 0)
+
+
+def test_belief_halves_with_every_ten_seconds_hidden() -> None:
+    seen = result(0.0, TrackState.VISIBLE, box(5, 5))
+    for state, mask in ((TrackState.OCCLUDED, box(5, 5)), (TrackState.LOST, None)):
+        assert last(seen, result(10.0, state, mask)).existence == pytest.approx(0.4)
+        assert last(seen, result(4.0, state, mask), result(20.0, state, mask)).existence == pytest.approx(0.2)
+    assert last(seen, result(10.0, TrackState.LOST, None), result(10.1, *_seen())).existence == pytest.approx(0.8)
+
+
+def _seen() -> tuple[TrackState, RegionMask]:
+    return TrackState.VISIBLE, box(5, 5)
+
+
+def test_a_lost_track_keeps_its_velocity() -> None:
+    moving = [result(0.1 * i, TrackState.VISIBLE, box(10 * i, 5)) for i in range(5)]
+    assert last(*moving, result(0.5, TrackState.LOST, None)).velocity == pytest.approx((100, 0))
+
+
+def test_an_epoch_and_an_end_forget() -> None:
+    tracker = ImageMotionTracker()
+    tracker.update(result(0.0, TrackState.VISIBLE, box(0, 0)))
+    tracker.update(result(0.1, TrackState.ENDED, None))
+    assert not tracker._memories
+    tracker.update(result(0.2, TrackState.VISIBLE, box(0, 0)))
+    assert tracker.update(result(0.0, TrackState.VISIBLE, box(90, 0), epoch=1))[1].velocity == (0, 0)
