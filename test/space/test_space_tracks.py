@@ -104,6 +104,7 @@ def test_a_frame_holds_truth_and_what_is_said_of_it():
             size=np.array([0.4, 0.5, 1.6]),
             size_std=np.zeros(3),
             cut_off=False,
+            emergences=(),
         )
         for track_id in (7, 8)
     ]
