@@ -31,9 +31,9 @@ def scenery(seed: int) -> np.ndarray:
 
 def make_pictures(root: Path) -> Path:
     """Cut-outs of four classes in ``root/cutouts``, one of them rare, and two photographs in ``root/backgrounds``."""
-    for name, (number, *shape) in _SHAPES.items():
+    for name, (number, height, width) in _SHAPES.items():
         for n in range(number):
-            save(root / "cutouts" / name / f"{n}.png", cut_out(*shape, (250 - 20 * n, 60, 40)))
+            save(root / "cutouts" / name / f"{n}.png", cut_out(height, width, (250 - 20 * n, 60, 40)))
     for n in range(2):
         save(root / "backgrounds" / f"{n}.png", scenery(n))
     return root

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,42 +37,44 @@ class ThingPose:
     yaw: float
 
 
+class _Moment(NamedTuple):
+    """A frame: scene time in seconds, camera, depth ``[H, W]`` in millimetres and poses by the ids of things."""
+
+    time: float
+    camera: Camera
+    depth: NDArray[np.uint16]
+    poses: Mapping[int, ThingPose]
+
+
 @dataclass
 class SpaceRecorder:
     """Collects what is true in space of each frame."""
 
     fps: int
-    _times: list[float] = field(default_factory=list)
-    _cameras: list[Camera] = field(default_factory=list)
-    _depths: list[NDArray[np.uint16]] = field(default_factory=list)
-    _poses: list[Mapping[int, ThingPose]] = field(default_factory=list)
+    _moments: list[_Moment] = field(default_factory=list)
 
     def add(self, time: float, camera: Camera, depth: Array, poses: Mapping[int, ThingPose]) -> None:
         """A frame of scene time ``time`` in seconds, ``depth`` ``[H, W]`` in metres (0 where unknown) and the poses of
         all things by their ids."""
-        self._times.append(time)
-        self._cameras.append(camera)
-        self._depths.append(millimetres(depth))
-        self._poses.append(poses)
+        self._moments.append(_Moment(time, camera, millimetres(depth), poses))
 
     def repeat(self) -> None:
         """The last frame once more."""
-        for values in (self._times, self._cameras, self._depths, self._poses):
-            values.append(values[-1])  # type: ignore[attr-defined]
+        self._moments.append(self._moments[-1])
 
     def depth(self) -> NDArray[np.uint16]:
         """Millimetres along the optical axis, ``[T, H, W]``."""
-        return np.stack(self._depths)
+        return np.stack([moment.depth for moment in self._moments])
 
     def truth(self, objects: Sequence[RenderedObject]) -> SpaceTruth:
         """Of the clip that shows these objects, all of which have been given poses."""
-        cameras = self._cameras
+        cameras = [moment.camera for moment in self._moments]
         first = cameras[0]
         turns = np.stack([_TO_WORLD @ camera.rotation.T for camera in cameras])
         return SpaceTruth(
             height=first.height,
             width=first.width,
-            stamps=np.array(driver_stamps(self._times, self.fps)),
+            stamps=np.array(driver_stamps([moment.time for moment in self._moments], self.fps)),
             camera=CameraTrack(
                 focal=np.array([camera.focal for camera in cameras], np.float64),
                 centre=(float(first.centre[0]), float(first.centre[1])),
@@ -82,11 +85,11 @@ class SpaceRecorder:
         )
 
     def _thing(self, rendered: RenderedObject) -> ThingTrack:
-        poses = [moment[rendered.id] for moment in self._poses]
+        poses = [moment.poses[rendered.id] for moment in self._moments]
         amodal = rendered.amodal
         areas = rendered.amodal_areas
         border = (amodal[:, 0].any(1), amodal[:, -1].any(1), amodal[:, :, 0].any(1), amodal[:, :, -1].any(1))
-        depths = [camera.to_camera(pose.foot)[2] for camera, pose in zip(self._cameras, poses, strict=True)]
+        depths = [m.camera.to_camera(pose.foot)[2] for m, pose in zip(self._moments, poses, strict=True)]
         return ThingTrack(
             id=rendered.id,
             class_name=rendered.class_name,
