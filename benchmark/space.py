@@ -32,13 +32,13 @@ from a2vis_model.masks.region import RegionMask
 from a2vis_model.render import RenderedClip, clip_seed, render_clip
 from a2vis_model.render.composed_world import ComposedClip
 from a2vis_model.render.cutouts import load_pictures
+from a2vis_ros.bags.rendered_clips import space_frames
 from a2vis_ros.planner.mask_codec import RunLengthMask
 from a2vis_ros.space.depth_surface import DepthNoise
 from a2vis_ros.space.evaluation import SpaceScorer, View, as_json, table
 from a2vis_ros.space.localizer import State, Track
 from a2vis_ros.space.profiles import DEFAULT_PROFILES, ClassProfile
 from a2vis_ros.space.rehearsal import METHODS, Method, SpaceFrame, compare, comparison
-from a2vis_ros.space.rendered import space_frames
 from a2vis_ros.space.transforms import RigidTransform
 
 FLAT = {name: replace(profile, length=0.05, width=0.05) for name, profile in DEFAULT_PROFILES.items()}

@@ -137,7 +137,7 @@ def tracks_of(message: TrackedInstanceArray) -> list[Track]:
     return [
         Track(
             track_id=instance.track_id,
-            state=State(instance.state),
+            state=_state(instance, message),
             class_id=instance.class_id,
             class_name=instance.class_name,
             score=instance.score,
@@ -147,6 +147,13 @@ def tracks_of(message: TrackedInstanceArray) -> list[Track]:
         )
         for instance in message.instances
     ]
+
+
+def _state(instance: TrackedInstance, message: TrackedInstanceArray) -> State:
+    try:
+        return State(instance.state)
+    except ValueError as error:
+        raise BagError(f"the message of {stamp_ns(message) * 1e-9:.9f} s is damaged: {error}") from error
 
 
 def _mask(instance: TrackedInstance, kind: str, message: TrackedInstanceArray) -> RunLengthMask:

@@ -105,7 +105,7 @@ def rehearse(
         transforms.add(WORLD, CAMERA, frame.world_from_camera, frame.stamp_ns)
         given = TrackFrame(frame.stamp_ns, CAMERA, height, width, session=1, epoch=0, tracks=tracks)
         found = localizer.update(given, frame.camera, frame.depth if method.depth else None)
-        thing_of = assignment.update(frame.things, tracks, height, width)
+        thing_of = assignment.update(frame.things, tracks)
         evaluated.append(
             evaluated_frame(seconds, frame.things, tracks, found.objects, thing_of, height=height, width=width)
         )

@@ -6,14 +6,11 @@ A track is known by its masks and not by its place, or errors of place could be 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools import mask as _coco
 from scipy.optimize import linear_sum_assignment
 
-from ..bags.coco_masks import to_coco
 from ..planner.mask_codec import RunLengthMask, decode_box
 from .evaluation import EstimatedObject, EvaluatedFrame, TrueObject
 from .localizer import LocatedObject, Track
@@ -22,9 +19,6 @@ _LEAST_OVERLAP = 0.5
 """Intersection over union of two visible masks of the same object, and the share of a track's visible mask that must
 lie in the full shape of the object whose it was, to stay its."""
 Numbers = NDArray[np.float64]
-
-# Its type stubs want their own private dictionary type.
-_masks: Any = _coco
 
 
 @dataclass(frozen=True)
@@ -69,7 +63,7 @@ class TrackAssignment:
     def __init__(self) -> None:
         self._thing_of: dict[int, int] = {}
 
-    def update(self, things: Sequence[TrueThing], tracks: Sequence[Track], height: int, width: int) -> dict[int, int]:
+    def update(self, things: Sequence[TrueThing], tracks: Sequence[Track]) -> dict[int, int]:
         """True objects by track IDs in the next frame.
 
         Tracks that see an object are matched by the visible masks, so that the overlaps of all together are largest.
@@ -77,10 +71,8 @@ class TrackAssignment:
         """
         seen = [track for track in tracks if track.visible.area]
         shown = [thing for thing in things if thing.visible.area]
-        overlaps = _overlaps(
-            [to_coco(track.visible, height, width) for track in seen],
-            [to_coco(thing.visible, height, width) for thing in shown],
-        )
+        overlaps = np.array([[_overlap(track.visible, thing.visible) for thing in shown] for track in seen])
+        overlaps = overlaps.reshape(len(seen), len(shown))
         found = {
             seen[row].track_id: shown[column].thing_id
             for row, column in zip(*linear_sum_assignment(-overlaps), strict=True)
@@ -91,7 +83,8 @@ class TrackAssignment:
             thing = by_id.get(self._thing_of.get(track.track_id, -1))
             if track.track_id in found or thing is None:
                 continue
-            if not track.visible.area or _inside(track.visible, thing.amodal) >= _LEAST_OVERLAP:
+            area = track.visible.area
+            if not area or _common(track.visible, thing.amodal) >= _LEAST_OVERLAP * area:
                 found[track.track_id] = thing.thing_id
         self._thing_of = found
         return found
@@ -135,18 +128,17 @@ def evaluated_frame(
     )
 
 
-def _overlaps(rows: list[dict[str, Any]], columns: list[dict[str, Any]]) -> Numbers:
-    """Intersection over union of masks, ``[rows, columns]``."""
-    if not rows or not columns:
-        return np.zeros((len(rows), len(columns)))
-    return np.asarray(_masks.iou(rows, columns, [False] * len(columns)), np.float64)
+def _overlap(mask: RunLengthMask, other: RunLengthMask) -> float:
+    """Intersection over union of two masks that are not empty."""
+    common = _common(mask, other)
+    return common / (mask.area + other.area - common)
 
 
-def _inside(mask: RunLengthMask, other: RunLengthMask) -> float:
-    """The share of a mask that is not empty that lies in another."""
+def _common(mask: RunLengthMask, other: RunLengthMask) -> int:
+    """Pixels of both masks."""
     x0, y0 = max(mask.x, other.x), max(mask.y, other.y)
-    x1, y1 = (min(mask.x + mask.width, other.x + other.width), min(mask.y + mask.height, other.y + other.height))
+    x1, y1 = min(mask.x + mask.width, other.x + other.width), min(mask.y + mask.height, other.y + other.height)
     if x1 <= x0 or y1 <= y0:
-        return 0.0
+        return 0
     parts = [decode_box(m)[y0 - m.y : y1 - m.y, x0 - m.x : x1 - m.x] for m in (mask, other)]
-    return float(np.count_nonzero(parts[0] & parts[1])) / mask.area
+    return int(np.count_nonzero(parts[0] & parts[1]))

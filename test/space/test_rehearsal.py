@@ -9,12 +9,12 @@ from scipy.spatial.transform import Rotation
 from worlds import CAMERA, LEVEL, Box, look
 
 from a2vis_model.render import render_clip
+from a2vis_ros.bags.rendered_clips import space_frames
 from a2vis_ros.planner.mask_codec import decode_image
 from a2vis_ros.space.evaluation import SpaceScorer, View
 from a2vis_ros.space.localizer import FrameError, State
 from a2vis_ros.space.profiles import DEFAULT_PROFILES
 from a2vis_ros.space.rehearsal import METHODS, Method, SpaceFrame, compare, comparison, rehearse, true_tracks
-from a2vis_ros.space.rendered import space_frames
 from a2vis_ros.space.truth import TrueThing
 
 LOW, HIGH = Box(5, 0, (0.3, 2.0, 0.8)), Box(5, 0, (0.3, 2.0, 3.0))

@@ -35,7 +35,7 @@ def track(track_id: int, visible: RunLengthMask) -> Track:
 
 def assigned(*frames: tuple[list[TrueThing], list[Track]]) -> list[dict[int, int]]:
     assignment = TrackAssignment()
-    return [assignment.update(things, tracks, **SIZE) for things, tracks in frames]
+    return [assignment.update(things, tracks) for things, tracks in frames]
 
 
 def test_tracks_are_of_what_their_visible_masks_overlap_most():

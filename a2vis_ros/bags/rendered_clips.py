@@ -6,10 +6,10 @@ from scipy.spatial.transform import Rotation
 from a2vis_model.render import RenderedClip
 
 from ..planner.mask_codec import encode_image
-from .camera import CameraModel
-from .rehearsal import CAMERA, SpaceFrame, true_tracks
-from .transforms import RigidTransform
-from .truth import TrueThing
+from ..space.camera import CameraModel
+from ..space.rehearsal import CAMERA, SpaceFrame, true_tracks
+from ..space.transforms import RigidTransform
+from ..space.truth import TrueThing
 
 
 def space_frames(clip: RenderedClip) -> list[SpaceFrame]:
