@@ -175,3 +175,13 @@ def test_a_bag_whose_transforms_are_missing_or_damaged_is_said(tmp_path: Path, b
         list(BagFrames(tmp_path / "missing"))
     with pytest.raises(BagError, match="transforms cannot be read"):
         list(BagFrames(tmp_path / "damaged"))
+
+
+def test_a_track_with_a_state_that_there_is_not_is_said() -> None:
+    from a2vis_ros.msg import TrackedInstance, TrackedInstanceArray
+
+    from a2vis_ros.bags.bag_files import BagError
+    from a2vis_ros.bags.space_scoring import tracks_of
+
+    with pytest.raises(BagError, match="9 is not a valid State"):
+        tracks_of(TrackedInstanceArray(instances=[TrackedInstance(state=9)]))
