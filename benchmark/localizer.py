@@ -1,7 +1,7 @@
-"""Time the localizer's core on 20 objects, from masks to objects in space, and watch its memory.
+"""Time the localizer's core, from masks to objects in space, and watch its memory.
 
     python benchmark/localizer.py --frames 1000
-    python benchmark/localizer.py --frames 100000
+    python benchmark/localizer.py --frames 100000 --objects 3 --kind depth
 
 People who walk to and fro, two of them hidden, in 640x480 images with depth. CPU time is that of the process, which
 other programs disturb less than the clock on the wall. Masks, depth and frames are made ahead and used in turns.
@@ -24,7 +24,6 @@ from a2vis_ros.programs.reports import resident_mib
 from a2vis_ros.space.camera import CameraModel
 from a2vis_ros.space.localizer import Localizer, LocalizerSettings, Mounting, State, Track, TrackFrame
 
-OBJECTS = 20
 HEIGHT, WIDTH, FOCAL, CAMERA_HEIGHT = 480, 640, 500.0, 1.2
 SCENES = 40
 """Different frames, which are gone through to and fro."""
@@ -32,10 +31,10 @@ PERIOD_S = 0.1
 LENS = (-0.28, 0.07, 0.0004, -0.0002, 0.0)
 
 
-def scene(index: int) -> tuple[list[RunLengthMask], NDArray[np.float32]]:
+def scene(index: int, objects: int) -> tuple[list[RunLengthMask], NDArray[np.float32]]:
     """Masks of people in two rows, and the depth image [H, W] in metres."""
     masks, depth = [], np.full((HEIGHT, WIDTH), 20.0, np.float32)
-    for i in range(OBJECTS):
+    for i in range(objects):
         distance = 5.0 + 0.35 * i
         middle = 40 + 60 * (i % 10) + 0.4 * index * (1 if i % 2 else -1)
         top, bottom = (239.5 + FOCAL * y / distance for y in (CAMERA_HEIGHT - 1.7, CAMERA_HEIGHT))
@@ -65,13 +64,15 @@ def main() -> None:
     """Print times with depth and without, and memory."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--frames", type=int, default=1000, help="frames of each kind")
+    parser.add_argument("--objects", type=int, default=20, help="people in view, 3 to 20")
+    parser.add_argument("--kind", choices=("depth", "ground"), help="one of the two; left out, both")
     parser.add_argument("--lens", choices=("none", "plumb_bob"), default="plumb_bob", help="distortion of the camera")
     args = parser.parse_args()
     cv2.setNumThreads(1)
     distortion = LENS if args.lens == "plumb_bob" else ()
     camera = CameraModel(WIDTH, HEIGHT, FOCAL, FOCAL, 319.5, 239.5, "plumb_bob", distortion, "camera")
-    scenes = [scene(i) for i in range(SCENES)]
-    for name in ("depth", "ground"):
+    scenes = [scene(i, args.objects) for i in range(SCENES)]
+    for name in (args.kind,) if args.kind else ("depth", "ground"):
         localizer = Localizer(LocalizerSettings(mounting=Mounting(CAMERA_HEIGHT)))
         wall, processor, memory = [], [], {}
         for number in range(-20, args.frames):
@@ -84,8 +85,8 @@ def main() -> None:
             processor.append((time.process_time() - busy) * 1e3)
             if number in (args.frames // 10, args.frames - 1):
                 memory[number] = resident_mib()
-        assert len(result.objects) >= OBJECTS - 2
-        print(f"{name}, {OBJECTS} objects at {WIDTH}x{HEIGHT}, n {args.frames}:")
+        assert len(result.objects) >= args.objects - 2
+        print(f"{name}, {args.objects} objects at {WIDTH}x{HEIGHT}, n {args.frames}:")
         for what, times in (("wall", wall), ("cpu", processor)):
             p50, p95, p99 = np.percentile(times[20:], (50, 95, 99))
             print(f"  {what:4s} p50 {p50:.2f} ms, p95 {p95:.2f}, p99 {p99:.2f}")

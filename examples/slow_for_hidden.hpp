@@ -9,7 +9,7 @@
 #include "a2vis_ros/msg/tracked_instance.hpp"
 #include "a2vis_ros/msg/tracked_object_array.hpp"
 
-constexpr double brake = 1.5;       // how hard the robot brakes, in m/s^2,
+constexpr double brake = 1.0;       // how hard the robot brakes, in m/s^2,
 constexpr double reaction_s = 0.3;  // and how long after it sees somebody
 constexpr double half_width = 0.6;  // of the robot's way, in metres
 constexpr double margin = 1.0;      // to stop before a person, in metres

@@ -33,6 +33,13 @@ def test_the_policy_allows_what_the_programs_use(enclave: str, modules: tuple[st
     assert used <= allowed(enclave)
 
 
+def test_the_policy_allows_the_topics_of_the_localizer() -> None:
+    text = (ROOT / "a2vis_ros" / "node" / "localizer_stream.py").read_text("utf-8")
+    used = set(re.findall(r'"(~/[a-z_0-9]+|a2vis/[a-z_]+|camera_info|depth)"', text))
+    assert len(used) >= 10
+    assert used <= allowed("/a2vis/object_localizer")
+
+
 def test_the_lock_file_names_a_version_of_all_that_is_required() -> None:
     setup = next(
         node

@@ -80,7 +80,7 @@ class A2visNode(ManagedNode):
         elif self._preparing is not None:
             self._preparing = self._preparing.change(changes)
         else:
-            Settings.check(self._values() | changes)
+            Settings.check({**self._values(), **changes})
 
 
 def run(load: Loader = load_model, arguments: Sequence[str] | None = None) -> int:

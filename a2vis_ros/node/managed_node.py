@@ -44,7 +44,7 @@ class ManagedNode(LifecycleNode):
         Node.__init__(self, name, **node_arguments)
         LifecycleNodeMixin.__init__(self, callback_group=ReentrantCallbackGroup())
         self._table = tuple(parameters)
-        self._expected = (ParameterError, OSError, *expected)
+        self._expected: tuple[type[Exception], ...] = (ParameterError, OSError, *expected)
         self._try_transition = self._service_change_state.callback
         self._service_change_state.callback = self._serve_transition
         for parameter in parameters:

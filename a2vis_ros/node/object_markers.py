@@ -91,7 +91,7 @@ def _arrow(found: LocatedObject, header: Header) -> Marker:
 
 def _emergence(found: LocatedObject, header: Header, side: int) -> Marker:
     marker = _marker(found, header, f"emergences_{side}", Marker.SPHERE, ColorRGBA(r=1.0, g=0.1, b=0.1, a=0.8))
-    marker.pose.position = point(found.emergence_point(found.emergences[side]))
+    marker.pose.position = point(found.emergences[side].point)
     marker.scale = Vector3(x=0.2, y=0.2, z=0.2)
     return marker
 

@@ -59,7 +59,7 @@ def class_mask(tracks: TrackedInstanceArray) -> Image:
     message = Image(
         header=tracks.header, height=tracks.height, width=tracks.width, encoding="mono16", step=2 * tracks.width
     )
-    message.data.frombytes(pixels.data)
+    message.data.frombytes(pixels.view(np.uint8).data)
     return message
 
 

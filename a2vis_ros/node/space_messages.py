@@ -31,6 +31,9 @@ def track_frame(message: TrackedInstanceArray) -> TrackFrame:
     for instance in message.instances:
         if instance.state > State.ENDED:
             raise MaskError(f"track {instance.track_id} has the state {instance.state}, which is none; it was damaged")
+        # Written so that NaN fails too.
+        if not 0 <= instance.existence <= 1:
+            raise MaskError(f"track {instance.track_id} has an existence of {instance.existence:g}, no probability")
         visible, amodal = (mask_from_message(mask, height, width) for mask in (instance.visible, instance.amodal))
         tracks.append(
             Track(
@@ -39,7 +42,7 @@ def track_frame(message: TrackedInstanceArray) -> TrackFrame:
                 class_id=instance.class_id,
                 class_name=instance.class_name,
                 score=instance.score,
-                existence=min(max(instance.existence, 0.0), 1.0),
+                existence=instance.existence,
                 visible=visible,
                 amodal=amodal,
             )
@@ -102,7 +105,7 @@ def _object_message(found: LocatedObject) -> TrackedObject:
         velocity=vector(found.velocity),
         velocity_covariance=found.covariance[3:, 3:].ravel(),
         emergences=[
-            Emergence(point=point(found.emergence_point(one)), earliest_s=one.earliest_s, expected_s=one.expected_s)
+            Emergence(point=point(one.point), earliest_s=one.earliest_s, expected_s=one.expected_s)
             for one in found.emergences
         ],
     )

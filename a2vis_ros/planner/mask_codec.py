@@ -1,6 +1,7 @@
 """Masks as the messages hold them: run lengths inside a tight box. NumPy alone; no torch, no ROS."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +38,7 @@ class RunLengthMask:
         """A mask without any pixel."""
         return cls(0, 0, 0, 0, np.zeros(0, np.uint32))
 
-    @property
+    @cached_property
     def area(self) -> int:
         """Pixels inside the mask."""
         return int(self.counts[1::2].sum(dtype=np.int64))

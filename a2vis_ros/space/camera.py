@@ -152,21 +152,31 @@ class CameraModel:
             found = cv2.fisheye.undistortPoints(uv[:, None], self.matrix, coefficients, criteria=criteria)
         else:
             found = cv2.undistortPoints(uv[:, None], self.matrix, coefficients, criteria=criteria)
-        rays = np.column_stack([np.asarray(found).reshape(-1, 2), np.ones(len(uv))])
+        rays = np.ones((len(uv), 3))
+        rays[:, :2] = np.asarray(found).reshape(-1, 2)
         with np.errstate(invalid="ignore", over="ignore"):
             wrong = ~(np.linalg.norm(self.project(rays) - uv, axis=1) < _RESIDUAL_PX)
         rays[wrong] = np.nan
         return rays
 
-    def coarse_rays(self, u: NDArray[np.intp], v: NDArray[np.intp]) -> NDArray[np.float64]:
-        """Directions of many pixels inside the image, without undistorting each: exact to 2 pixels.
+    def coarse_rays(self, u: int, v: int, shape: tuple[int, ...], step: int) -> NDArray[np.float64]:
+        """Directions of every `step`-th pixel of a box inside the image, without undistorting each: exact to 2 pixels.
 
         Args:
-            u, v: [N] columns and rows.
+            u, v: the box's first column and row.
+            shape: (h, w), the number of rows and columns that are looked at.
+            step: from one to the next, in pixels.
 
         Returns:
-            [N, 3] as `rays` gives them.
+            [h, w, 3] as `rays` gives them.
         """
+        rows = (v + step * np.arange(shape[0])) // _GRID
+        columns = (u + step * np.arange(shape[1])) // _GRID
+        found: NDArray[np.float64] = self._ray_grid[rows[:, None], columns]
+        return found
+
+    def coarse_rays_at(self, u: NDArray[np.intp], v: NDArray[np.intp]) -> NDArray[np.float64]:
+        """The same of single pixels, [N] columns and rows: [N, 3]."""
         found: NDArray[np.float64] = self._ray_grid[v // _GRID, u // _GRID]
         return found
 
@@ -194,7 +204,7 @@ class CameraModel:
         else:
             zero, coefficients = np.zeros(3), np.array(self.distortion)
             # Beyond what the lens can see OpenCV may be given, and give, what is no number.
-            safe = np.where(np.isfinite(safe).all(axis=1)[:, None], safe, (0.0, 0.0, 1.0))
+            safe = np.where(np.isfinite(safe).all(axis=1, keepdims=True), safe, (0.0, 0.0, 1.0))
             if self.distortion_model == EQUIDISTANT:
                 found, _ = cv2.fisheye.projectPoints(safe[:, None], zero, zero, self.matrix, coefficients)
             else:

@@ -19,6 +19,7 @@ _LEAST_SAMPLES = 8
 """With fewer depths than these an object counts as one hole."""
 _LEAST_SHARE = 0.05
 """So it does where a smaller share of its pixels than this has a depth."""
+_RIM = np.ones((3, 3), np.uint8)
 _NEAR_SHARE, _NEAR_SIGMA = 0.1, 1.2816
 """The nearest tenth of a noisy flat surface is by 1.28 standard deviations nearer than the surface is."""
 
@@ -73,17 +74,18 @@ def surface_distance(
     # Every `step`-th pixel in both directions, so that one step of erosion takes `step` pixels off the rim.
     step = max(1, round(math.sqrt(visible.area / _SAMPLES)))
     inside = np.ascontiguousarray(decode_box(visible)[::step, ::step]).view(np.uint8)
-    inner = cv2.erode(inside, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
-    rows, columns = np.nonzero(inner)
-    if len(rows) < _LEAST_SAMPLES:
+    inner = cv2.erode(inside, _RIM, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    pixels = int(cv2.countNonZero(inner))
+    if pixels < _LEAST_SAMPLES:
         # A thin object is all rim.
-        rows, columns = np.nonzero(inside)
-    v, u = rows * step + visible.y, columns * step + visible.x
-    z = depth[v, u].astype(np.float64)
-    valid = np.isfinite(z) & (z > 0)
-    if np.count_nonzero(valid) < max(_LEAST_SAMPLES, _LEAST_SHARE * len(z)):
+        inner, pixels = inside, int(cv2.countNonZero(inside))
+    z = depth[visible.y : visible.y + visible.height : step, visible.x : visible.x + visible.width : step]
+    # NaN is neither; what is infinite is no distance.
+    valid = inner.view(np.bool_) & (z > 0) & (z < np.inf)
+    distances = (z * (camera.coarse_rays(visible.x, visible.y, z.shape, step) @ direction))[valid]
+    if len(distances) < max(_LEAST_SAMPLES, _LEAST_SHARE * pixels):
         return None
-    distances = np.sort(z[valid] * (camera.coarse_rays(u[valid], v[valid]) @ direction))
+    distances.sort()
     slice_std = noise.std(float(distances[len(distances) // 2]))
     ends = np.searchsorted(distances, distances + thickness + 2 * slice_std, side="right")
     start = int(np.argmax(ends - np.arange(len(distances))))

@@ -16,8 +16,8 @@ _LEAST_SPEED = 0.05
 class Emergence:
     """One end of what hides an object."""
 
-    aside: float
-    """Metres to the left of the object's expected place, at its distance; below 0 to the right."""
+    point: NDArray[np.float64]
+    """[3] in metres: that end, at the distance of the object's expected place; the place where nothing hides it."""
     earliest_s: float
     """Until it may be seen there, at the greatest speed of its class; 0 where nothing hides its place."""
     expected_s: float
@@ -38,13 +38,13 @@ def emergences(
         max_speed: of its class, in m/s.
 
     Returns:
-        the ends that are in view, the left one first; one of 0 where nothing hides the place.
+        the ends that are in view, the left one first, in the optical frame; the place itself where nothing hides it.
     """
     sides = view.sides(place)
     if sides is None:
         return ()
     if sides == (0.0, 0.0):
-        return (Emergence(0.0, 0.0, 0.0),)
+        return (Emergence(place.centre, 0.0, 0.0),)
     speed = float(velocity @ place.left)
     found = []
     for end in sides:
@@ -53,5 +53,6 @@ def emergences(
         # Until its own side is there.
         way = max(abs(end) - float(place.extent[1]) / 2, 0.0)
         towards = abs(speed) > _LEAST_SPEED and end * speed > 0
-        found.append(Emergence(end, way / max_speed, way / abs(speed) if towards else math.nan))
+        point = place.centre + end * place.left
+        found.append(Emergence(point, way / max_speed, way / abs(speed) if towards else math.nan))
     return tuple(found)

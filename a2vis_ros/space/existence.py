@@ -108,7 +108,7 @@ class View:
         if self._depth is not None:
             z = self._depth[v, u].astype(np.float64)
             margin = place.extent[0] / 2 + 2 * place.std[0]
-            rays = self._camera.coarse_rays(u.ravel(), v.ravel()) @ place.forward
+            rays = self._camera.coarse_rays_at(u.ravel(), v.ravel()) @ place.forward
             # NaN, a hole, is not greater.
             seen = z * rays.reshape(z.shape) > distances + margin
         elif known_occluder:
@@ -131,7 +131,7 @@ class View:
         row = round(float(pixel[1]))
         u = np.arange(0, width, _CELL)
         v = np.full(len(u), row)
-        rays = self._camera.coarse_rays(u, v)
+        rays = self._camera.coarse_rays_at(u, v)
         ahead = rays @ place.forward
         distance = float(place.centre @ place.forward)
         if self._depth is None:
@@ -158,7 +158,7 @@ class View:
         pixels = self._camera.project(points.reshape(-1, 3)).reshape(*points.shape[:2], 2)
         last = (self._camera.width - 1, self._camera.height - 1)
         with np.errstate(invalid="ignore"):
-            inside = ((pixels >= -0.5) & (pixels < np.add(last, 0.5))).all(axis=2)
+            inside = np.asarray(((pixels >= -0.5) & (pixels < np.add(last, 0.5))).all(axis=2), np.bool_)
         nearest = np.clip(np.rint(np.where(inside[..., None], pixels, 0.0)), 0, last).astype(np.intp)
         return nearest[..., 0], nearest[..., 1], inside, points @ place.forward
 

@@ -3,7 +3,7 @@
 import enum
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,8 @@ from .placement import MaskedObject, Placement, PlacementSettings, Source, Unpla
 from .profiles import DEFAULT_PROFILES, ClassProfile, profile_of
 from .transforms import RigidTransform, TransformSource
 
+_LEAST_DISTANCE = 0.01
+"""Metres; nearer than this to the vertical through the camera there is no line of sight."""
 _COVERED = 0.5
 """An object over whose expected place so much of other objects is seen went behind these."""
 
@@ -128,11 +130,6 @@ class LocatedObject:
     """When its position was last measured, the image ended within it."""
     emergences: tuple[Emergence, ...]
     """Of a hidden object: where and when it may come out, as far as that is in view."""
-
-    def emergence_point(self, emergence: Emergence) -> NDArray[np.float64]:
-        """[3] the place of one of them."""
-        left: NDArray[np.float64] = Rotation.from_quat(self.orientation).as_matrix()[:, 1]
-        return self.position + emergence.aside * left
 
 
 @dataclass(frozen=True)
@@ -339,7 +336,10 @@ class _Object:
         self._belief.watch(seconds - self._judged, view.empty(place, self._known_occluder))
         self.existence = self._belief.existence
         velocity = fixed_from_camera.rotation.T @ self.motion.velocity
-        self._emergences = emergences(view, place, velocity, self._profile.max_speed)
+        self._emergences = tuple(
+            replace(end, point=fixed_from_camera.apply(end.point))
+            for end in emergences(view, place, velocity, self._profile.max_speed)
+        )
         self._judged = seconds
 
     def located(self, track: Track, source: Source, seconds: float, orientation: NDArray[np.float64]) -> LocatedObject:
@@ -366,10 +366,19 @@ class _Object:
         )
 
     def _expected(self, camera_from_fixed: RigidTransform) -> ExpectedPlace:
+        """Where it is now, along the present line of sight."""
+        centre = camera_from_fixed.apply(self.motion.position)
         axes = camera_from_fixed.rotation @ self.axes
-        spread = self.axes.T @ self.motion.position_covariance @ self.axes
+        up = axes[:, 2]
+        forward = centre - (centre @ up) * up
+        length = float(np.linalg.norm(forward))
+        if length > _LEAST_DISTANCE:
+            forward = forward / length
+            axes = np.stack([forward, np.cross(up, forward), up], axis=1)
+        turn = camera_from_fixed.rotation.T @ axes
+        spread = turn.T @ self.motion.position_covariance @ turn
         return ExpectedPlace(
-            centre=camera_from_fixed.apply(self.motion.position),
+            centre=centre,
             forward=axes[:, 0],
             left=axes[:, 1],
             up=axes[:, 2],

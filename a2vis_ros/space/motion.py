@@ -51,6 +51,8 @@ class MotionFilter:
         self._filter = KalmanFilter(dim_x=6, dim_z=3)
         self._filter.H = _MEASURE
         self._seconds = seconds
+        self._outliers = 0
+        self._source, self._bias = measured.source, measured.bias
         self._begin(measured)
 
     @property

@@ -118,7 +118,7 @@ def test_a_profile_of_the_user_stays_and_ours_is_for_our_nodes(monkeypatch: pyte
         monkeypatch.delenv(name, raising=False)
     before = dict(os.environ)
     plain = Described("a2vis.launch.py")
-    assert plain.environments == dict.fromkeys(("a2vis_node", "occlusion_monitor", "rviz2"), ours)
+    assert plain.environments == dict.fromkeys(("a2vis_node", "object_localizer", "occlusion_monitor", "rviz2"), ours)
     assert set(Described("a2vis.launch.py", large_images="false").environments["a2vis_node"]) == set()
     # Whatever else is launched beside ours is none of our business.
     assert dict(os.environ) == before

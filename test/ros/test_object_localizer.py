@@ -301,6 +301,9 @@ def test_what_the_camera_says_wrong(peer: Peer) -> None:
         damaged = tracks(0.3)
         damaged.instances[0].visible.roi.width = 2**31
         assert "damaged" in talk.dropped(damaged, Drop.DAMAGED)
+        unlikely = tracks(0.3)
+        unlikely.instances[0].existence = float("nan")
+        assert "existence of nan" in talk.dropped(unlikely, Drop.DAMAGED)
 
 
 @pytest.mark.parametrize(
@@ -331,6 +334,12 @@ def test_the_configuration_file_holds_every_parameter_with_its_default() -> None
     values = yaml.safe_load(text)["/**"]["ros__parameters"]
     assert values == {parameter.name: parameter.default for parameter in PARAMETERS}
     assert {name: type(value) for name, value in values.items()} == {p.name: type(p.default) for p in PARAMETERS}
+
+
+def test_rviz_shows_what_is_published() -> None:
+    displays = yaml.safe_load((ROOT / "rviz" / "a2vis_space.rviz").read_text(encoding="utf-8"))["Visualization Manager"]
+    topics = {display["Topic"]["Value"] for display in displays["Displays"] if "Topic" in display}
+    assert topics == {"overlay", "image", "object_localizer/markers", "object_localizer/hidden_footprints"}
 
 
 def test_the_costmap_example_takes_what_is_published(tmp_path: Path) -> None:

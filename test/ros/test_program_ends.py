@@ -13,7 +13,7 @@ from ros_helpers import HERE, Peer, arguments, needs_ros, process
 
 pytestmark = [needs_ros, pytest.mark.usefixtures("no_process_is_left_over")]
 
-PROGRAMS = ("fake_node", "a2vis_ros.planner.occlusion_monitor")
+PROGRAMS = ("fake_node", "a2vis_ros.node.object_localizer", "a2vis_ros.planner.occlusion_monitor")
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_a_program_outlives_its_thread_of_signals(
         if building:
             peer.have_an_engine_built(log)
         else:
-            name = "/a2vis" if module == "fake_node" else "/occlusion_monitor"
+            name = "/a2vis" if module == "fake_node" else f"/{module.rpartition('.')[2]}"
             peer.call(GetParameters, f"{name}/get_parameters", GetParameters.Request())
         started.send_signal(told)
         assert started.wait(25) == 0

@@ -1,0 +1,169 @@
+"""Messages of other packages made of objects in space, and the monitor's side of them."""
+
+import sys
+import types
+from typing import Any
+
+import numpy as np
+import pytest
+from ros_helpers import Peer, image, needs_ros, process
+
+from a2vis_ros.planner.mask_codec import encode_image
+
+pytestmark = needs_ros
+
+
+def kind(name: str, **fields: Any) -> type:
+    """A stand-in for a message type: its fields and no others."""
+
+    def make(self: Any, **given: Any) -> None:
+        assert given.keys() <= fields.keys(), f"{name} has no {given.keys() - fields.keys()}"
+        for field, value in {**{f: v() for f, v in fields.items()}, **given}.items():
+            setattr(self, field, value)
+
+    return type(name, (), {"__init__": make})
+
+
+@pytest.fixture
+def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Types with the fields of vision_msgs 4 and of foxglove_msgs, where these are not installed."""
+    from a2vis_ros.node.object_outputs import installed
+
+    guess = kind("ObjectHypothesisWithPose", hypothesis=kind("H", class_id=str, score=float), pose=object)
+    box = kind("BoundingBox3D", center=object, size=object)
+    colour, point = kind("Color", r=float, g=float, b=float, a=float), kind("Point2", x=float, y=float)
+    points = {"timestamp": object, "type": int, "points": list, "outline_color": colour, "thickness": float}
+    points |= {"outline_colors": list, "fill_color": colour, "metadata": list}
+    text = {"timestamp": object, "position": point, "text": str, "font_size": float, "text_color": colour}
+    packages = {
+        "vision_msgs": {
+            "ObjectHypothesisWithPose": guess,
+            "Detection3D": kind("Detection3D", header=object, id=str, results=list, bbox=box),
+            "Detection3DArray": kind("Detection3DArray", header=object, detections=list),
+            "VisionClass": kind("VisionClass", class_id=int, class_name=str),
+            "LabelInfo": kind("LabelInfo", header=object, class_map=list, threshold=float),
+        },
+        "foxglove_msgs": {
+            "Color": colour,
+            "Point2": point,
+            "PointsAnnotation": kind("PointsAnnotation", **points),
+            "TextAnnotation": kind("TextAnnotation", **text, background_color=colour, metadata=list),
+            "ImageAnnotations": kind("ImageAnnotations", circles=list, points=list, texts=list, metadata=list),
+        },
+    }
+    for package, members in packages.items():
+        if installed(package):
+            continue
+        module = types.ModuleType(f"{package}.msg")
+        vars(module).update(members)
+        monkeypatch.setitem(sys.modules, package, types.ModuleType(package))
+        monkeypatch.setitem(sys.modules, f"{package}.msg", module)
+
+
+def scene() -> Any:
+    """A person who is seen, and one who is lost; both have a place in odom."""
+    from a2vis_ros.msg import Emergence, TrackedInstance, TrackedInstanceArray, TrackedObject, TrackedObjectArray
+    from geometry_msgs.msg import Point
+    from std_msgs.msg import Header
+
+    from a2vis_ros.node.object_outputs import FrameOutput
+    from a2vis_ros.planner.mask_messages import mask_to_message
+
+    mask = np.zeros((48, 64), np.bool_)
+    mask[10:30, 20:28] = True
+    seen = TrackedInstance(track_id=1, state=TrackedInstance.VISIBLE, class_id=2, class_name="person", score=0.7)
+    seen.visible = seen.amodal = mask_to_message(encode_image(mask))
+    lost = TrackedInstance(track_id=2, state=TrackedInstance.LOST, class_id=2, class_name="person", existence=0.5)
+    tracks = TrackedInstanceArray(header=image(1.0).header, height=48, width=64, session=9, instances=[seen, lost])
+    objects = TrackedObjectArray(header=Header(stamp=tracks.header.stamp, frame_id="odom"), session=9)
+    for instance in (seen, lost):
+        found = TrackedObject(track_id=instance.track_id, state=instance.state, class_name="person", existence=0.6)
+        found.pose.pose.position.x = 4.0 + instance.track_id
+        found.size.y, found.size.z = 0.5, 1.7
+        objects.objects.append(found)
+    objects.objects[1].emergences = [Emergence(point=Point(x=6.0, y=1.5), earliest_s=0.5, expected_s=2.0)]
+    return FrameOutput(tracks, objects, None)  # type: ignore[arg-type]
+
+
+def test_boxes_in_space_for_vision_msgs(stand_ins: None) -> None:
+    from a2vis_ros.msg import ClassNames
+
+    from a2vis_ros.node.object_outputs import VisionOutputs
+
+    output, vision = scene(), VisionOutputs()
+    array = vision.detections(output)
+    assert array.header.frame_id == "odom"
+    assert [detection.id for detection in array.detections] == ["1", "2"]
+    first = array.detections[0]
+    assert first.bbox.center.position.x == 5.0
+    assert first.bbox.size.z == 1.7
+    assert first.results[0].hypothesis.class_id == "person"
+    assert first.results[0].hypothesis.score == pytest.approx(0.6)
+    assert first.results[0].pose is output.objects.objects[0].pose
+    info = vision.label_info(ClassNames(names=["cat", "dog", "person"]), output.tracks.header)
+    assert [(one.class_id, one.class_name) for one in info.class_map][::3] == [(0, "background"), (3, "person")]
+
+
+def test_the_class_mask_has_the_values_that_label_info_names() -> None:
+    from a2vis_ros.node.object_outputs import class_mask
+
+    message = class_mask(scene().tracks)
+    pixels = np.frombuffer(bytes(message.data), "<u2").reshape(48, 64)
+    assert message.encoding == "mono16"
+    assert set(np.unique(pixels)) == {0, 3}
+    assert (pixels[10:30, 20:28] == 3).all()
+    assert (pixels == 3).sum() == 160
+
+
+def test_annotations_for_foxglove(stand_ins: None) -> None:
+    from a2vis_ros.node.object_outputs import AnnotationOutput
+
+    message = AnnotationOutput().annotations(scene())
+    # The lost one has no place in the image.
+    (outline,), (text,) = message.points, message.texts
+    assert [(corner.x, corner.y) for corner in outline.points] == [(20, 10), (28, 10), (28, 30), (20, 30)]
+    assert text.text == "person 1, 0.5 x 1.7 m, 60%"
+
+
+def test_the_monitor_says_where_in_space_it_may_come_out() -> None:
+    from a2vis_ros.msg import HiddenObjectArray, TrackedInstance, TrackedInstanceArray, TrackedObjectArray
+
+    peer = Peer()
+    with process("a2vis_ros.planner.occlusion_monitor"):
+        hidden = peer.listen(HiddenObjectArray, "/occlusion_monitor/hidden")
+        tracks = peer.node.create_publisher(TrackedInstanceArray, "/a2vis/tracks", 30)
+        objects = peer.node.create_publisher(TrackedObjectArray, "/object_localizer/objects", 30)
+        peer.until(lambda: tracks.get_subscription_count() and objects.get_subscription_count())
+        peer.until(lambda: peer.node.count_publishers("/occlusion_monitor/hidden"))
+        output = scene()
+        seen, lost = output.tracks.instances
+        # The second was seen where the first is now, which hides it.
+        was = TrackedInstance(track_id=2, state=TrackedInstance.VISIBLE, visible=seen.visible, amodal=seen.amodal)
+        output.tracks.instances = [was]
+        tracks.publish(output.tracks)
+        peer.until(lambda: len(hidden) == 1)
+        output.tracks.instances = [seen, lost]
+        lost.velocity_x = 10.0
+        tracks.publish(output.tracks)
+        peer.until(lambda: len(hidden) == 2)
+        (found,) = hidden[-1].objects
+        assert not found.in_space
+        assert (found.emergence_x, found.emergence_y) == (19.0, 20.0)
+        assert found.expected_s == pytest.approx(0.05)
+        assert found.existence == pytest.approx(0.5)
+        objects.publish(output.objects)
+        peer.spin(1.0)
+        tracks.publish(output.tracks)
+        peer.until(lambda: len(hidden) == 3)
+        (found,) = hidden[-1].objects
+        assert found.in_space
+        assert found.frame_id == "odom"
+        assert found.position.x == 6.0
+        assert found.emergences == output.objects.objects[1].emergences
+        assert found.existence == pytest.approx(0.6)
+        # Of another session they are of other objects.
+        output.tracks.session = 10
+        tracks.publish(output.tracks)
+        peer.until(lambda: len(hidden) == 4)
+        assert not any(one.in_space for one in hidden[-1].objects)
+    peer.close()
