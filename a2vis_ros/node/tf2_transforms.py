@@ -19,7 +19,8 @@ class Tf2Transforms:
 
     def __init__(self, node: Node) -> None:
         self._tf2: Any = importlib.import_module("tf2_ros")
-        self._buffer = self._tf2.Buffer(node=node)
+        # Without the node, of which it would make a service that nothing takes back.
+        self._buffer = self._tf2.Buffer()
         self._listener = self._tf2.TransformListener(self._buffer, node)
 
     @staticmethod

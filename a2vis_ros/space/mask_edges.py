@@ -1,7 +1,7 @@
 """The sides of an amodal mask's box, and how sure each is. No ROS."""
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..planner.mask_codec import RunLengthMask
 
@@ -9,8 +9,7 @@ _FOOT_ROWS = 0.03
 """Share of a mask's height whose lowest rows are its foot."""
 
 
-@dataclass(frozen=True)
-class Edge:
+class Edge(NamedTuple):
     """One side of a box."""
 
     position: float
@@ -23,8 +22,7 @@ class Edge:
     """The image ends here, and the object may go on."""
 
 
-@dataclass(frozen=True)
-class MaskEdges:
+class MaskEdges(NamedTuple):
     """Where an object's full shape ends in the image."""
 
     left: Edge

@@ -9,6 +9,7 @@ import enum
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -210,8 +211,7 @@ def _in_space(
     yield from zip(boxes, np.einsum("nij,nj->ni", axes, centres), *covariances, strict=True)
 
 
-@dataclass(frozen=True)
-class _Box:
+class _Box(NamedTuple):
     """A placement in the object's own view frame: forward, left, up, in metres."""
 
     source: Source
@@ -356,8 +356,7 @@ class _Placing:
         return height, _Estimate(bottom.value + height / 2, noise, bias)
 
 
-@dataclass(frozen=True)
-class _Estimate:
+class _Estimate(NamedTuple):
     """A length in metres, with the standard deviations of what differs from frame to frame and of what does not."""
 
     value: float

@@ -125,6 +125,57 @@ def test_annotations_for_foxglove(stand_ins: None) -> None:
     assert text.text == "person 1, 0.5 x 1.7 m, 60%"
 
 
+def test_tf2_is_asked_for_the_time_of_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against a stand-in with what is used of tf2_ros, where that is not installed."""
+    from a2vis_ros.node.tf2_transforms import Tf2Transforms
+    from a2vis_ros.space.transforms import TransformError, TransformTooNewError
+
+    if Tf2Transforms.available():
+        pytest.skip("tf2_ros is installed: a stand-in would say nothing of it")
+
+    class TransformException(Exception):
+        pass
+
+    class ExtrapolationException(TransformException):
+        pass
+
+    class Buffer:
+        said: Exception | None = None
+
+        def lookup_transform(self, target: str, source: str, time: Any) -> Any:
+            if self.said is not None:
+                raise self.said
+            assert (target, source, time.nanoseconds) == ("odom", "camera", 123_000_000_456)
+            vector, turn = types.SimpleNamespace(x=1.0, y=2.0, z=3.0), types.SimpleNamespace(x=0.0, y=0.0, z=1.0, w=0.0)
+            return types.SimpleNamespace(transform=types.SimpleNamespace(translation=vector, rotation=turn))
+
+    class TransformListener:
+        def __init__(self, buffer: Buffer, node: Any) -> None:
+            self.node = node
+
+        def unregister(self) -> None:
+            self.node.clear()
+
+    fake = types.ModuleType("tf2_ros")
+    members = (TransformException, ExtrapolationException, Buffer, TransformListener)
+    vars(fake).update({member.__name__: member for member in members})
+    monkeypatch.setitem(sys.modules, "tf2_ros", fake)
+    node = ["listens"]
+    source = Tf2Transforms(node)  # type: ignore[arg-type]
+    found = source.lookup("odom", "camera", 123_000_000_456)
+    assert found.apply(np.array([1.0, 0, 0])) == pytest.approx([0, 2, 3])
+    Buffer.said = ExtrapolationException("Lookup would require extrapolation into the future. Requested time 2")
+    with pytest.raises(TransformTooNewError, match="into the future"):
+        source.lookup("odom", "camera", 0)
+    for error in (ExtrapolationException("extrapolation into the past"), TransformException("no such frame")):
+        Buffer.said = error
+        with pytest.raises(TransformError, match=str(error)) as raised:
+            source.lookup("odom", "camera", 0)
+        assert not isinstance(raised.value, TransformTooNewError)
+    source.close()
+    assert not node
+
+
 def test_the_monitor_says_where_in_space_it_may_come_out() -> None:
     from a2vis_ros.msg import HiddenObjectArray, TrackedInstance, TrackedInstanceArray, TrackedObjectArray
 
