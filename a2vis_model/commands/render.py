@@ -16,6 +16,7 @@ import cv2
 from tqdm import tqdm
 
 from ..data.problems import ProblemLog, quiet_loaders
+from ..data.space_truth import SPACE_FILE
 from ..errors import A2VISError
 from ..machine import cores
 from ..render import composed_world
@@ -23,7 +24,7 @@ from ..render.clip import RenderedClip
 from ..render.composed_world import ComposedClip
 from ..render.cutouts import Pictures, load_pictures
 from ..render.fishbowl_writer import remove_partial_clips, write_clip
-from ..render.worlds import World, check_arguments, check_size, clip_seed, render_clip
+from ..render.worlds import World, check_arguments, check_size, check_space, clip_seed, render_clip
 from ..workers import worker_pool
 from .sizes import parse_size
 
@@ -45,6 +46,7 @@ class _Job:
     width: int
     folders: tuple[Path, Path] | None = None
     digest: str | None = None
+    space: bool = False
 
     def run(self) -> None:
         # OpenCV's own threads would only disturb the other processes.
@@ -54,8 +56,8 @@ class _Job:
     def _render(self) -> RenderedClip:
         size = {"seed": self.seed, "frames": self.frames, "height": self.height, "width": self.width}
         if self.folders is None:
-            return render_clip(world=cast(World, self.world), **size)
-        return ComposedClip.sample(_pictures(*self.folders), **size).render()
+            return render_clip(world=cast(World, self.world), space=self.space, **size)
+        return ComposedClip.sample(_pictures(*self.folders), **size).render(space=self.space)
 
     def is_done(self) -> bool:
         """Return whether the video exists.
@@ -84,6 +86,8 @@ class _Job:
                 f"{self.directory} holds a video of another seed, world, length or size, or of other pictures; choose "
                 "another --output"
             )
+        if self.space and not (self.directory / SPACE_FILE).exists():
+            raise A2VISError(f"{self.directory} holds a video without {SPACE_FILE}; choose another --output")
         return True
 
 
@@ -110,15 +114,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backgrounds", type=Path, metavar="DIR", help="composed: photographs without such things")
     parser.add_argument("--frames", type=int, default=128, help="frames per video (128)")
     parser.add_argument("--size", default="480x320", metavar="WIDTHxHEIGHT", help="pixels (%(default)s)")
+    parser.add_argument(
+        "--space", action="store_true", help="robot, composed: write depth, camera and poses beside each video"
+    )
     parser.add_argument("--workers", type=int, default=cores(), help="processes (as many as there are cores)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Renders the clips that ``args.output`` does not hold yet; returns the exit status."""
+    """Renders the clips that `args.output` does not hold yet; returns the exit status."""
     width, height = parse_size(args.size)
     folders = _folders(args)
     if folders is None:
         check_arguments(world=args.world, seed=args.seed, frames=args.frames, height=height, width=width)
+        check_space(args.world, args.space)
     else:
         check_size(seed=args.seed, frames=args.frames, height=height, width=width)
     for name, value in (("clips", args.clips), ("workers", args.workers)):
@@ -128,7 +136,17 @@ def run(args: argparse.Namespace) -> int:
     args.output.mkdir(parents=True, exist_ok=True)
     remove_partial_clips(args.output)
     jobs = [
-        _Job(args.output / f"{i:05d}", args.world, clip_seed(args.seed, i), args.frames, height, width, folders, digest)
+        _Job(
+            directory=args.output / f"{i:05d}",
+            world=args.world,
+            seed=clip_seed(args.seed, i),
+            frames=args.frames,
+            height=height,
+            width=width,
+            folders=folders,
+            digest=digest,
+            space=args.space,
+        )
         for i in range(args.clips)
     ]
     missing = [job for job in jobs if not job.is_done()]

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .camera import Camera
+from .camera import Array, Camera
 from .texture import Rng
 
 Matrix = NDArray[np.float64]
@@ -44,6 +44,13 @@ class Backdrop:
             below = np.arange(top, camera.height)[:, None] > edge
             cv2.copyTo(ground, below.view(np.uint8), picture[top:])
         return picture
+
+    def distances(self, camera: Camera) -> Array:
+        """Metres along the optical axis of `camera` to what `view` shows, `[H, W]`."""
+        rays = camera.rays()
+        _, eye, z = camera.position
+        ground = np.arange(camera.height)[:, None] > _far_edge(camera, self.depth)
+        return np.where(ground, -eye / np.where(ground, rays[..., 1], 1), (self.depth - z) / rays[..., 2])
 
     def _warp(self, then: Matrix, now: Matrix, camera: Camera, top: int) -> NDArray[np.uint8]:
         """Return the rows of the view from `top` on, of one plane.

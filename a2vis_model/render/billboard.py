@@ -43,6 +43,11 @@ class Sprite:
         """Width in metres."""
         return (self.levels[0].shape[1] - 2 * _MARGIN) * self.metres_per_pixel
 
+    @property
+    def off_foot(self) -> float:
+        """Metres that its middle is to the right of the foot."""
+        return ((self.levels[0].shape[1] - 1) / 2 - self.foot[0]) * self.metres_per_pixel
+
 
 @dataclass(frozen=True)
 class Pose:
@@ -95,7 +100,7 @@ def draw(
     foot = camera.to_pixels(at)
     scale = camera.focal / depth * sprite.metres_per_pixel  # Picture pixels per sprite pixel.
     across, up = _axes(camera, pose.lean)
-    turn = float(np.copysign(max(abs(pose.turn), 0.3), pose.turn))
+    turn = float(np.copysign(shown_turn(pose.turn), pose.turn))
     height, width = sprite.levels[0].shape[:2]
     tall = sprite.foot[1] * scale
     # Corners of the sprite in the picture, with room for bending.
@@ -136,6 +141,11 @@ def draw(
     if not mask.any():
         return None
     return depth, Patch(top, left, mask, np.ascontiguousarray(drawn[..., :3], np.uint8), alpha)
+
+
+def shown_turn(turn: float) -> float:
+    """The share of its width at which a thing with this `turn` is drawn: it is never seen quite from the side."""
+    return max(abs(turn), 0.3)
 
 
 def _axes(camera: Camera, lean: float) -> tuple[Array, Array]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.space_truth import SpaceTruth
 from ..masks import coco as rle
 from ..masks.coco import Rle
 
@@ -56,6 +57,8 @@ class RenderedClip:
     Attributes:
         frames: pictures, uint8 RGB [T, H, W, 3].
         objects: objects with more than `MIN_VISIBLE_PIXELS` visible pixels in all frames together.
+        space: camera, times and poses, if they were asked for.
+        depth: uint16 [T, H, W] in millimetres, 0 where unknown, if it was asked for.
     """
 
     world: str
@@ -64,3 +67,5 @@ class RenderedClip:
     objects: tuple[RenderedObject, ...]
     fps: int = 30
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    space: SpaceTruth | None = None
+    depth: NDArray[np.uint16] | None = None

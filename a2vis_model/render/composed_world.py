@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from .billboard import Pose, draw
-from .camera import Camera, vector
+from .billboard import Pose, draw, shown_turn
+from .camera import Array, Camera, vector
 from .clip import MIN_VISIBLE_PIXELS, RenderedClip
 from .composed_scene import Scene, sample_scene
 from .compositor import STATIC, ClipRecorder, ComposedFrame, Identity, Layer, compose
@@ -17,6 +17,7 @@ from .cutouts import Pictures
 from .harmonise import shade_ground
 from .obstacles import Obstacle
 from .sensor import Sensor, frame_times, sample_sensor
+from .space import SpaceRecorder, ThingPose, velocity_of
 from .things import Thing
 
 FPS = 30
@@ -45,45 +46,81 @@ class ComposedClip:
         scene = sample_scene(for_scene, pictures, duration=times[-1], height=height, width=width)
         return cls(pictures, seed, scene, sensor, tuple(scene.start + time for time in times))
 
-    def frame(self, index: int) -> ComposedFrame:
-        """Render one frame as the camera took it, with its masks."""
+    def frame(self, index: int, *, with_depth: bool = False) -> ComposedFrame:
+        """One frame as the camera took it, with its masks and perhaps its depth, which is without noise."""
         time = self.times[index]
-        composed = compose_scene(self.scene, time, exposure=self.sensor.shutter / FPS)
+        composed = compose_scene(self.scene, time, exposure=self.sensor.shutter / FPS, with_depth=with_depth)
         # A repeated frame has the same noise.
         rng = np.random.default_rng((self.seed, self.times.index(time)))
         shift = self.scene.view.ride.shift(time, 1 / FPS, self.scene.backdrop.depth)
         return replace(composed, picture=self.sensor.expose(composed.picture, time=time, shift=shift, rng=rng))
 
-    def render(self, indices: Sequence[int] | None = None, least: int = MIN_VISIBLE_PIXELS) -> RenderedClip:
-        """Render all frames or those of `indices`, and the objects of which they show more than `least` pixels."""
+    def render(
+        self, indices: Sequence[int] | None = None, least: int = MIN_VISIBLE_PIXELS, *, space: bool = False
+    ) -> RenderedClip:
+        """Render all frames or those of `indices`, and the objects of which they show more than `least` pixels.
+
+        With `space` the video has depth and poses.
+        """
         chosen = range(len(self.times)) if indices is None else indices
-        camera = self.scene.backdrop.camera
-        recorder = ClipRecorder(camera.height, camera.width)
+        size = self.scene.backdrop.camera
+        recorder, in_space = ClipRecorder(size.height, size.width), SpaceRecorder(FPS)
         for place, index in enumerate(chosen):
             if place and self.times[index] == self.times[chosen[place - 1]]:
                 recorder.repeat()
+                if space:
+                    in_space.repeat()
             else:
-                frame = self.frame(index)
+                frame = self.frame(index, with_depth=space)
                 recorder.add(frame.picture, frame.masks)
+                if frame.depth is not None:
+                    time = self.times[index]
+                    camera = self.scene.view.camera(time)
+                    poses = {thing.id: pose_of(thing, time, camera) for thing in self.scene.things}
+                    in_space.add(time, camera, frame.depth, poses)
         class_ids = {name: number for number, name in enumerate(self.pictures.classes)}
         identities = (
             Identity(thing.id, class_ids[thing.class_name], thing.class_name, thing.speed, thing.sprite.height)
             for thing in self.scene.things
         )
+        objects = recorder.objects(identities, least)
         return RenderedClip(
             world=WORLD,
             seed=self.seed,
             frames=np.stack(recorder.frames),
-            objects=recorder.objects(identities, least),
+            objects=objects,
             fps=FPS,
             parameters=_parameters(self, [self.times[index] for index in chosen]),
+            space=in_space.truth(objects) if space else None,
+            depth=in_space.depth() if space else None,
         )
 
 
-def compose_scene(scene: Scene, time: float, exposure: float = 0.0) -> ComposedFrame:
-    """Render the scene at `time` seconds without noise.
+def pose_of(thing: Thing, time: float, camera: Camera) -> ThingPose:
+    """A thing's place, motion and size at `time` seconds. It is flat and faces `camera`."""
 
-    Only things that move while the shutter is open for `exposure` seconds are blurred.
+    def foot(moment: float) -> Array:
+        step = thing.journey.at(moment)
+        return vector(step.x, 0, step.z)
+
+    step, sprite = thing.journey.at(time), thing.sprite
+    pose = thing.gait.pose(step, time)
+    elevation = thing.lift + pose.rise * sprite.height
+    aside = float(np.copysign(shown_turn(pose.turn), pose.turn)) * sprite.off_foot
+    return ThingPose(
+        foot=foot(time),
+        middle=foot(time) + camera.rotation[0] * np.float32(aside) + vector(0, elevation + sprite.height / 2, 0),
+        velocity=velocity_of(foot, time),
+        size=(0.0, sprite.width * shown_turn(pose.turn), sprite.height),
+        elevation=elevation,
+        yaw=float("nan"),
+    )
+
+
+def compose_scene(scene: Scene, time: float, exposure: float = 0.0, *, with_depth: bool = False) -> ComposedFrame:
+    """Compose the scene at `time` seconds, without noise.
+
+    Only what moves while the shutter is open for `exposure` seconds is blurred; `with_depth` adds the depth of pixels.
     """
     camera = scene.view.camera(time)
     picture = scene.backdrop.view(camera)
@@ -101,7 +138,7 @@ def compose_scene(scene: Scene, time: float, exposure: float = 0.0) -> ComposedF
         drawn = draw(item.sprite, place, pose, camera, travel)
         if drawn is not None:
             layers.append(Layer(*drawn, owner=owner))
-    return compose(picture, layers)
+    return compose(picture, layers, scene.backdrop.distances(camera) if with_depth else None)
 
 
 def _parameters(clip: ComposedClip, times: Sequence[float]) -> dict[str, Any]:

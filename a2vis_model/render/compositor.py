@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..masks import coco as rle
 from ..masks.coco import Rle
+from .camera import Array
 from .clip import MIN_VISIBLE_PIXELS, RenderedObject
 from .raster import Patch
 
@@ -34,15 +35,24 @@ class ComposedFrame:
     Attributes:
         picture: uint8 RGB [H, W, 3].
         masks: visible and amodal run lengths of each object, by its ID.
+        depth: metres along the optical axis, float32 [H, W], 0 where unknown, if it was asked for.
     """
 
     picture: NDArray[np.uint8]
     masks: dict[int, tuple[Rle, Rle]]
+    depth: Array | None = None
 
 
-def compose(background: NDArray[np.uint8], layers: Iterable[Layer]) -> ComposedFrame:
-    """Paint `layers` over a copy of `background` uint8 [H, W, 3]: nearer ones hide the others."""
+def compose(
+    background: NDArray[np.uint8], layers: Iterable[Layer], background_depth: Array | None = None
+) -> ComposedFrame:
+    """Paint `layers` over a copy of `background` uint8 [H, W, 3]: nearer ones hide the others.
+
+    With `background_depth` [H, W] in metres the frame has the depth of what is seen; a layer whose patch has no
+    depth of its own is flat and faces the camera.
+    """
     picture = background.copy()
+    depth = None if background_depth is None else background_depth.copy()
     height, width = picture.shape[:2]
     owners = np.full((height, width), STATIC, np.int16)
     ordered = sorted(layers, key=lambda layer: -layer.depth)
@@ -50,6 +60,8 @@ def compose(background: NDArray[np.uint8], layers: Iterable[Layer]) -> ComposedF
         patch = layer.patch
         _paint(patch, picture[patch.box])
         np.copyto(owners[patch.box], layer.owner, where=patch.mask)
+        if depth is not None:
+            np.copyto(depth[patch.box], layer.depth if patch.depth is None else patch.depth, where=patch.mask)
     masks = {}
     for layer in ordered:
         patch = layer.patch
@@ -59,7 +71,7 @@ def compose(background: NDArray[np.uint8], layers: Iterable[Layer]) -> ComposedF
         seen = patch.mask & (owners[patch.box] == layer.owner)
         partly = np.count_nonzero(seen) < np.count_nonzero(patch.mask)
         masks[layer.owner] = (_encode(seen, patch, height, width) if partly else amodal, amodal)
-    return ComposedFrame(picture, masks)
+    return ComposedFrame(picture, masks, depth)
 
 
 def _paint(patch: Patch, part: NDArray[np.uint8]) -> None:

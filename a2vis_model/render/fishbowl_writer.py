@@ -1,7 +1,8 @@
-"""Writing rendered videos in FISHBOWL's merged layout.
+"""Rendered clips on disk in FISHBOWL's merged layout.
 
-The folder of a video holds `video.mp4`, `objects.json` with the visible masks, `object<K:03d>/objects.json` with the
-amodal masks of its K-th object, and `recording.json`. It appears under its name only when it is complete.
+A clip's folder holds `video.mp4`, `objects.json` with the visible masks, `object<K:03d>/objects.json`
+with the amodal masks of its K-th object, and `recording.json`; where the clip has them, `space.json` and
+`depth/`, see `data.space_truth`. It appears under its name only when complete.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.space_truth import write_space
 from ..errors import A2VISError
 from ..extras import optional_packages
 from ..masks.coco import Rle
@@ -46,6 +48,8 @@ def write_clip(clip: RenderedClip, directory: Path | str) -> None:
             folder.mkdir()
             _write_json([_entry(rendered, rendered.amodal_rles)], folder / "objects.json")
         _write_json(_recording(clip, target.name), partial / "recording.json")
+        if clip.space is not None and clip.depth is not None:
+            write_space(clip.space, clip.depth, partial)
         partial.rename(target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

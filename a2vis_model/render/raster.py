@@ -27,8 +27,13 @@ _REMAP_ROW = 256  # cv2.remap accepts no line longer than 32767.
 class Patch:
     """A silhouette clipped to the frame.
 
-    `mask` [h, w] and uint8 RGB `colour` [h, w, 3] are at `(top, left)`. With `alpha` uint8 [h, w] the edge is soft, and
-    `mask` is where it covers one half or more.
+    Attributes:
+        top: first row.
+        left: first column.
+        mask: bool [h, w]; with `alpha` it is where half of a pixel or more is covered.
+        colour: uint8 RGB [h, w, 3].
+        alpha: uint8 [h, w] of a soft edge, or None.
+        depth: metres along the optical axis, float32 [h, w], valid inside `mask`; None if it was not asked for.
     """
 
     top: int
@@ -36,6 +41,7 @@ class Patch:
     mask: NDArray[np.bool_]
     colour: NDArray[np.uint8]
     alpha: NDArray[np.uint8] | None = None
+    depth: Array | None = None
 
     @property
     def box(self) -> tuple[slice, slice]:
@@ -73,8 +79,20 @@ def lambert(mesh: Mesh, points: Array, normals: Array, lamp: Array) -> Array:
     return np.where(mesh.sheet, np.abs(cosine), np.maximum(cosine, 0)).astype(np.float32)
 
 
-def rasterise(mesh: Mesh, points: Array, normals: Array, texture: Texture, tone: Tone, camera: Camera) -> Patch | None:
-    """Draw `mesh` with its vertices at `points` [V, 3] in camera coordinates; None if it is out of view."""
+def rasterise(
+    mesh: Mesh,
+    points: Array,
+    normals: Array,
+    texture: Texture,
+    tone: Tone,
+    camera: Camera,
+    *,
+    with_depth: bool = False,
+) -> Patch | None:
+    """Draw `mesh` with its vertices at `points` [V, 3] in camera coordinates; None if it is out of view.
+
+    `with_depth` adds the depth of its pixels.
+    """
     depth = points[:, 2]
     pixels = points[:, :2] * (np.float32(camera.focal) / np.maximum(depth, NEAR))[:, None] + camera.centre
     # The corner comes first, [4, F, ...]: NumPy reduces over a leading axis several times faster.
@@ -113,7 +131,18 @@ def rasterise(mesh: Mesh, points: Array, normals: Array, texture: Texture, tone:
     level = int(np.clip(np.floor(0.5 * np.log2(max(texel_area, 1e-6)) + 0.3), 0, len(texture.levels) - 1))
     colour = np.zeros((*numbers.shape, 3), np.uint8)
     colour.reshape(-1, 3)[covered] = _shade(_sample(texture.levels[level], u, v), light, tone)
-    return Patch(top, left, numbers > 0, colour)
+    distances = None
+    if with_depth:
+        distances = np.zeros(numbers.shape, np.float32)
+        ends = depth[faces[:, chosen]]
+        # The inverse of depth, and only it, is affine in the picture.
+        planes = _planes(corners, 1 / ends[..., None], first[chosen], second[chosen], area[chosen])
+        (inverse,) = _interpolate(planes, numbers, covered)
+        face = numbers.ravel()[covered] - 1
+        # A face is drawn half a pixel beyond its edges, where a steep one would leave its own range.
+        limits = 1 / ends.max(axis=0)[face], 1 / ends.min(axis=0)[face]
+        distances.ravel()[covered] = 1 / np.clip(inverse, *limits)
+    return Patch(top, left, numbers > 0, colour, depth=distances)
 
 
 def _planes(corners: Array, attributes: Array, first: Array, second: Array, area: Array) -> Array:

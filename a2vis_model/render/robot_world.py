@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from .mesh import Mesh, about_y
 from .motion import Ride, Route, sample_ride
 from .raster import Tone, rasterise
 from .sensor import frame_times, sample_sensor
+from .space import SpaceRecorder, ThingPose, velocity_of
 from .texture import Rng, Texture
 
 FPS = 30
@@ -47,6 +49,21 @@ class _Actor:
         (x, z), heading = self.route.place(travelled)
         return vector(float(x), 0, float(z)), heading if self.turns else self.heading, travelled
 
+    def pose(self, time: float) -> ThingPose:
+        """Where it is, how it moves and how large it is."""
+        foot, heading, travelled = self.at(time)
+        vertices, _ = self.body.shape(travelled / self.scale, time)
+        low, high = vertices.min(axis=0) * self.scale, vertices.max(axis=0) * self.scale
+        across, up, along = (float(v) for v in high - low)
+        return ThingPose(
+            foot=foot,
+            middle=foot + about_y(heading) @ ((low + high) / 2).astype(np.float32),
+            velocity=velocity_of(lambda moment: self.at(moment)[0], time),
+            size=(along, across, up),
+            elevation=float(low[1]),
+            yaw=heading,
+        )
+
 
 @dataclass(frozen=True)
 class _Furniture:
@@ -69,19 +86,24 @@ class _Scene:
     middle: float  # Distance in metres to the middle of the scene.
 
 
-def render_robot_world(*, seed: int, frames: int, height: int, width: int) -> RenderedClip:
-    """Render one video; equal arguments give equal pixels."""
+def render_robot_world(*, seed: int, frames: int, height: int, width: int, space: bool = False) -> RenderedClip:
+    """One clip; equal arguments give equal pixels, with and without `space`: depth and poses."""
     streams = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(3)]
     scene = _sample_scene(streams[0], height, width)
     sensor = sample_sensor(streams[1], height, width)
     times = frame_times(streams[1], frames, FPS)
-    recorder = ClipRecorder(height, width)
+    recorder, in_space = ClipRecorder(height, width), SpaceRecorder(FPS)
     for t, time in enumerate(times):
         if t and time == times[t - 1]:
             # A repeated frame is the same picture including noise, because the camera sent nothing new.
             recorder.repeat()
+            if space:
+                in_space.repeat()
             continue
-        frame = _compose(scene, time)
+        frame = _compose(scene, time, with_depth=space)
+        if frame.depth is not None:
+            poses = {actor.id: actor.pose(time) for actor in scene.actors}
+            in_space.add(time, scene.ride.camera(time), frame.depth, poses)
         shift = scene.ride.shift(time, 1 / FPS, scene.middle)
         recorder.add(sensor.expose(frame.picture, time=time, shift=shift, rng=streams[2]), frame.masks)
     first = len(FISH_NAMES)
@@ -89,11 +111,12 @@ def render_robot_world(*, seed: int, frames: int, height: int, width: int) -> Re
         Identity(a.id, first + a.kind, BODY_NAMES[a.kind], a.route.speed if a.route else 0.0, a.scale)
         for a in scene.actors
     )
+    objects = recorder.objects(identities)
     return RenderedClip(
         world="robot",
         seed=seed,
         frames=np.stack(recorder.frames),
-        objects=recorder.objects(identities),
+        objects=objects,
         fps=FPS,
         parameters={
             "setting": scene.setting,
@@ -101,10 +124,12 @@ def render_robot_world(*, seed: int, frames: int, height: int, width: int) -> Re
             "velocity": scene.ride.velocity.tolist(),
             "sceneTimes": times,
         },
+        space=in_space.truth(objects) if space else None,
+        depth=in_space.depth() if space else None,
     )
 
 
-def _compose(scene: _Scene, time: float) -> ComposedFrame:
+def _compose(scene: _Scene, time: float, *, with_depth: bool) -> ComposedFrame:
     camera = scene.ride.camera(time)
     picture = scene.surroundings.view(camera)
     tone = Tone(
@@ -115,8 +140,9 @@ def _compose(scene: _Scene, time: float) -> ComposedFrame:
     )
     layers: list[Layer] = []
     spots: list[tuple[Array, float]] = [(item.place, 0.9 * item.reach) for item in scene.furniture]
+    draw = partial(_draw, tone=tone, camera=camera, with_depth=with_depth)
     for item in scene.furniture:
-        layers += _draw(item.mesh, item.mesh.vertices, item.mesh.normals, item.texture, tone, camera, item.place)
+        layers += draw(item.mesh, item.mesh.vertices, item.mesh.normals, item.texture, foot=item.place, owner=STATIC)
     for actor in scene.actors:
         foot, heading, travelled = actor.at(time)
         if not camera.sees_sphere(camera.to_camera(foot), actor.body.reach * actor.scale):
@@ -124,10 +150,10 @@ def _compose(scene: _Scene, time: float) -> ComposedFrame:
         vertices, normals = actor.body.shape(travelled / actor.scale, time)
         turn = about_y(heading)
         points = vertices @ turn.T * np.float32(actor.scale) + foot
-        layers += _draw(actor.body.mesh, points, normals @ turn.T, actor.body.texture, tone, camera, foot, actor.id)
+        layers += draw(actor.body.mesh, points, normals @ turn.T, actor.body.texture, foot=foot, owner=actor.id)
         spots.append((foot, 0.6 * actor.body.width * actor.scale))
     room.shade_floor(picture, camera, spots)
-    return compose(picture, layers)
+    return compose(picture, layers, scene.surroundings.distances(camera) if with_depth else None)
 
 
 def _draw(
@@ -135,12 +161,15 @@ def _draw(
     points: Array,
     normals: Array,
     texture: Texture,
+    *,
     tone: Tone,
     camera: Camera,
     foot: Array,
-    owner: int = STATIC,
+    owner: int,
+    with_depth: bool,
 ) -> list[Layer]:
-    patch = rasterise(mesh, camera.to_camera(points), normals @ camera.rotation.T, texture, tone, camera)
+    turned = normals @ camera.rotation.T
+    patch = rasterise(mesh, camera.to_camera(points), turned, texture, tone, camera, with_depth=with_depth)
     return [] if patch is None else [Layer(float(camera.to_camera(foot)[2]), patch, owner)]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import patterns
-from .camera import Array, Camera, vector
+from .camera import Array, Camera, cross, vector
 from .mesh import Mesh, about_y, ball, cuboid, cylinder, merge
 from .raster import NEAR
 from .texture import Rng, Texture, mix, noise
@@ -26,23 +26,11 @@ class Surface:
 
     def paint(self, picture: NDArray[np.uint8], camera: Camera) -> None:
         """Draw the part in front of `camera` over `picture` [H, W, 3], in true perspective."""
-        outline = np.stack(
-            [
-                self.corner,
-                self.corner + self.across,
-                self.corner + self.across + self.down,
-                self.corner + self.down,
-            ]
-        )
-        visible = _clip_near(camera.to_camera(outline))
-        if len(visible) < 3:
+        footprint = self._footprint(camera)
+        if footprint is None:
             return
-        polygon = camera.to_pixels(visible)
-        left, top = np.maximum(np.floor(polygon.min(axis=0)), 0).astype(int).tolist()
-        right, bottom = np.ceil(polygon.max(axis=0)).astype(int).tolist()
-        right, bottom = min(right + 1, camera.width), min(bottom + 1, camera.height)
-        if right <= left or bottom <= top:
-            return
+        left, top, mask = footprint
+        bottom, right = top + mask.shape[0], left + mask.shape[1]
         rows, columns = self.image.shape[:2]
         sides = np.stack([self.across / columns, self.down / rows, self.corner - camera.position], axis=1)
         lens = np.array(
@@ -56,9 +44,42 @@ class Surface:
         to_pixels = lens @ camera.rotation.astype(np.float64) @ sides.astype(np.float64)
         size = (right - left, bottom - top)
         view = cv2.warpPerspective(self.image, to_pixels, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        mask = np.zeros((size[1], size[0]), np.uint8)
-        cv2.fillConvexPoly(mask, np.rint((polygon - vector(left, top)) * 16).astype(np.int32), 255, cv2.LINE_8, 4)
         cv2.copyTo(view, mask, picture[top:bottom, left:right])
+
+    def paint_depth(self, depth: Array, camera: Camera) -> None:
+        """Writes how far what `paint` draws is along the optical axis, in metres, over `depth` `[H, W]`."""
+        footprint = self._footprint(camera)
+        if footprint is None:
+            return
+        left, top, mask = footprint
+        box = slice(top, top + mask.shape[0]), slice(left, left + mask.shape[1])
+        normal = cross(self.across, self.down)
+        facing = camera.rays()[box] @ normal
+        distance = np.dot(self.corner - camera.position, normal) / np.where(facing == 0, np.inf, facing)
+        np.copyto(depth[box], distance, where=(mask > 0) & (distance > 0))
+
+    def _footprint(self, camera: Camera) -> tuple[int, int, NDArray[np.uint8]] | None:
+        """Left, top and mask `[h, w]` of what is in view; None if nothing is."""
+        outline = np.stack(
+            [
+                self.corner,
+                self.corner + self.across,
+                self.corner + self.across + self.down,
+                self.corner + self.down,
+            ]
+        )
+        visible = _clip_near(camera.to_camera(outline))
+        if len(visible) < 3:
+            return None
+        polygon = camera.to_pixels(visible)
+        left, top = np.maximum(np.floor(polygon.min(axis=0)), 0).astype(int).tolist()
+        right, bottom = np.ceil(polygon.max(axis=0)).astype(int).tolist()
+        right, bottom = min(right + 1, camera.width), min(bottom + 1, camera.height)
+        if right <= left or bottom <= top:
+            return None
+        mask = np.zeros((bottom - top, right - left), np.uint8)
+        cv2.fillConvexPoly(mask, np.rint((polygon - vector(left, top)) * 16).astype(np.int32), 255, cv2.LINE_8, 4)
+        return left, top, mask
 
 
 def _clip_near(points: Array) -> Array:
@@ -85,6 +106,13 @@ class Surroundings:
         for surface in self.surfaces:
             surface.paint(picture, camera)
         return picture
+
+    def distances(self, camera: Camera) -> Array:
+        """Metres along the optical axis to what `view` shows, `[H, W]`; 0 in the sky."""
+        depth = np.zeros((camera.height, camera.width), np.float32)
+        for surface in self.surfaces:
+            surface.paint_depth(depth, camera)
+        return depth
 
 
 def shade_floor(picture: NDArray[np.uint8], camera: Camera, spots: list[tuple[Array, float]]) -> None:

@@ -17,19 +17,19 @@ World = Literal["aquarium", "robot", "mixed"]
 LEAST_SIDE = 32
 
 
-def render_clip(*, world: World, seed: int, frames: int, height: int, width: int) -> RenderedClip:
-    """Render one video; equal arguments give equal pixels and masks on the same versions of NumPy and OpenCV.
+def render_clip(*, world: World, seed: int, frames: int, height: int, width: int, space: bool = False) -> RenderedClip:
+    """Renders one clip; equal arguments give equal pixels and masks on the same versions of numpy and OpenCV.
 
-    With `mixed` the seed chooses between the two worlds.
-
-    Raises:
-        A2VISError: an argument is out of range.
+    `mixed` lets the seed choose between the two worlds. `space` adds depth and poses, in the robot world, and
+    changes no pixel. Raises `A2VISError` for arguments out of range.
     """
     check_arguments(world=world, seed=seed, frames=frames, height=height, width=width)
+    check_space(world, space)
     if world == "mixed":
         world = "aquarium" if np.random.default_rng((seed, 1)).uniform() < 0.5 else "robot"
-    render = render_aquarium if world == "aquarium" else render_robot_world
-    return render(seed=seed, frames=frames, height=height, width=width)
+    if world == "aquarium":
+        return render_aquarium(seed=seed, frames=frames, height=height, width=width)
+    return render_robot_world(seed=seed, frames=frames, height=height, width=width, space=space)
 
 
 def check_arguments(*, world: str, seed: int, frames: int, height: int, width: int) -> None:
@@ -41,6 +41,12 @@ def check_arguments(*, world: str, seed: int, frames: int, height: int, width: i
     if world not in get_args(World):
         raise A2VISError(f"world is {world!r}; use one of {', '.join(get_args(World))}")
     check_size(seed=seed, frames=frames, height=height, width=width)
+
+
+def check_space(world: str, space: bool) -> None:
+    """Raises `A2VISError` if truth in space is asked of a world that has no ground."""
+    if space and world in ("aquarium", "mixed"):
+        raise A2VISError(f"space is asked for, but things in world {world!r} have no ground; use robot or composed")
 
 
 def check_size(*, seed: int, frames: int, height: int, width: int) -> None:

@@ -33,6 +33,8 @@ TRACKS = "/a2vis/tracks"
 CLASS_NAMES = "/a2vis/class_names"
 GROUND_TRUTH = "/ground_truth"
 GROUND_TRUTH_CLASSES = "/ground_truth/class_names"
+GROUND_TRUTH_OBJECTS = "/ground_truth/objects"
+TF = "/tf"
 LATCHED = (CLASS_NAMES, GROUND_TRUTH_CLASSES)
 
 _UNFINISHED = "a2vis_recording"
@@ -222,14 +224,14 @@ class BagReader:
         except Exception as error:
             raise BagError(f"{self.path}: a message on {topic} cannot be read ({error})") from error
 
-    def topic_of(self, *message_types: type) -> str:
-        """Return the one topic of these types.
+    def topic_of(self, *message_types: type, other_than: str = "") -> str:
+        """Return the only topic of these types whose last name is not `other_than`.
 
-        Raises:
-            BagError: there are none or several.
+        Raises BagError if there are none or several.
         """
         kinds = [type_name(message_type) for message_type in message_types]
-        found = sorted(topic for topic, kind in self.topics.items() if kind in kinds)
+        topics = {topic: kind for topic, kind in self.topics.items() if topic.rpartition("/")[2] != other_than}
+        found = sorted(topic for topic, kind in topics.items() if kind in kinds)
         if len(found) != 1:
             listed = ", ".join(found) or "none"
             raise BagError(f"{self.path}: topics of {' or '.join(kinds)}: {listed}; name one with --topic")

@@ -19,6 +19,11 @@ from a2vis_model.data.problems import add_strict_argument
 
 from ..msg import ClassNames, TrackedInstanceArray
 from ..node.messages import class_names_message, image_of, new_session, stamp_of, tracks_message
+from ..space.camera import CameraError
+from ..space.ground import GroundError
+from ..space.localizer import FrameError
+from ..space.profiles import DEFAULT_PROFILES, ProfileError, read_profiles
+from ..space.transforms import TransformError
 from ..stream.frame_queue import Ledger, LedgerEntry
 from ..stream.image_decoding import ImageDecoder, ImageError
 from ..stream.intake import FrameIntake
@@ -28,6 +33,8 @@ from ..stream.pipeline import FramePipeline, ProcessedFrame
 from . import bag_files
 from .bag_files import STORAGES, BagError, BagReader, BagWriter, type_name
 from .scoring import score
+from .space_messages import DEPTH
+from .space_scoring import score_space
 
 _ONLINE_ONLY = (
     "autostart",
@@ -138,6 +145,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="BAG",
         help="run nothing: score the results that were recorded here against the ground truth in the first bag",
     )
+    parser.add_argument(
+        "--profiles", metavar="FILE", help="of the classes, for positions in space, as object_localizer takes them"
+    )
     parser.add_argument("--storage", choices=STORAGES, default="mcap", help="format of the result bag (%(default)s)")
     add_strict_argument(parser)
     group = parser.add_argument_group("parameters of the node")
@@ -162,7 +172,7 @@ def _run(args: argparse.Namespace) -> int:
     settings = Settings.defaults(**given)
     output = Path(args.output)
     with BagReader(args.bag) as source:
-        topic = args.topic or source.topic_of(Image, CompressedImage)
+        topic = args.topic or source.topic_of(Image, CompressedImage, other_than=DEPTH)
         if topic not in source.topics:
             raise A2VISError(f"--topic {topic}: the bag has {', '.join(sorted(source.topics))}")
         model = load_model(settings.model, print)
@@ -176,6 +186,7 @@ def _run(args: argparse.Namespace) -> int:
     if has_truth:
         results = output / "results"
         _print_scores(*score_bags(results, bag_files.TRACKS, results, output))
+        _score_in_space(args, results, bag_files.TRACKS)
     return 0
 
 
@@ -187,7 +198,21 @@ def _score_recorded(args: argparse.Namespace) -> int:
                 there = ", ".join(sorted(bag.topics)) or "nothing"
                 raise BagError(f"{path}: nothing on {needed}; the bag has {there}")
     _print_scores(*score_bags(args.results, topic, args.bag, Path(args.output)))
+    _score_in_space(args, args.results, topic)
     return 0
+
+
+def _score_in_space(args: argparse.Namespace, results: str | Path, topic: str) -> None:
+    """Print and write how well objects are found in space, where the bag knows where they are."""
+    with BagReader(args.bag) as bag:
+        if not bag.count(bag_files.GROUND_TRUTH_OBJECTS):
+            return
+    try:
+        profiles = read_profiles(args.profiles) if args.profiles else DEFAULT_PROFILES
+        text = score_space(args.bag, tracks_in(results, topic), profiles, Path(args.output))
+    except (CameraError, FrameError, GroundError, ProfileError, TransformError) as error:
+        raise A2VISError(f"{args.bag}: positions in space cannot be scored: {error}") from error
+    print(f"\n{text}")
 
 
 def _print_scores(results: dict[str, Any], table: str) -> None:

@@ -14,6 +14,7 @@ from std_msgs.msg import Header
 
 from a2vis_model import A2VISError
 from a2vis_model.data.problems import add_strict_argument
+from a2vis_model.data.space_truth import read_depth
 from a2vis_model.files.video_io import DamageLog
 
 from ..node.messages import class_names_message, header_of, image_message, result_message
@@ -21,6 +22,7 @@ from ..stream.frames import Stamp
 from ..stream.image_decoding import Pixels
 from . import bag_files
 from .bag_files import STORAGES, BagWriter, Storage
+from .space_messages import write_space
 from .video_source import AnnotatedVideo
 
 _FORMATS = ("rgb8", "bgr8", "mono8", "jpeg", "png")
@@ -39,6 +41,8 @@ def write_bag(
     damage: DamageLog | None = None,
 ) -> int:
     """Write a video to a new bag.
+
+    A video with `space.json` gets camera_info, depth, transforms and the true objects beside the images.
 
     Args:
         video: the video to write.
@@ -68,6 +72,10 @@ def write_bag(
                 # The bag's own times increase through all loops, at the same pace.
                 bag_time = max(bag_time + 1, stamp_ns)
                 header = header_of(Stamp(*divmod(stamp_ns, 10**9)), frame_id)
+                if video.space is not None and video.directory is not None:
+                    beside = topic.removesuffix("/compressed").rpartition("/")[0]
+                    depth = read_depth(video.directory, picture.index, video.space)
+                    write_space(bag, video.space, depth, picture.index, header, beside, bag_time)
                 bag.write(topic, _image(picture.image, header, encoding), bag_time)
                 if picture.truth is not None:
                     bag.write(bag_files.GROUND_TRUTH, result_message(picture.truth, header, "ground truth"), bag_time)
@@ -124,6 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if damage:
         print(f"to_bag: {damage.summary(count)}", file=sys.stderr)
     truth = f", ground truth of {len(video.classes)} classes" if video.classes else ""
+    truth += ", camera_info, depth, transforms and true objects in space" if video.space else ""
     print(f"wrote {count} images{truth} to {args.output}")
     return 0
 

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from a2vis_model import FrameResult, RegionMask, TrackedInstance, TrackState
+from a2vis_model import A2VISError, FrameResult, RegionMask, TrackedInstance, TrackState
 from a2vis_model.data import VideoRecord, open_fishbowl
 from a2vis_model.data.fishbowl import found_classes
 from a2vis_model.data.problems import DataError, DataProblem
+from a2vis_model.data.space_truth import SPACE_FILE, SpaceTruth, read_space
 from a2vis_model.files.video_io import DamageLog, VideoInput
 
 from ..stream.image_decoding import Pixels
@@ -26,6 +27,8 @@ class AnnotatedFrame:
     """Image, RGB uint8 [H, W, 3]."""
     truth: FrameResult | None
     """Ground truth of the frame; None where there is none."""
+    index: int
+    """Index of the frame, from 0."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,10 @@ class AnnotatedVideo:
     _clip: VideoRecord | None
     _video: VideoInput | None
     _rate: float
+    space: SpaceTruth | None = None
+    """Camera, times and poses of the video; None where they are unknown."""
+    directory: Path | None = None
+    """Folder of an annotated video."""
 
     @classmethod
     def open(cls, path: str | Path, rate: float | None = None) -> "AnnotatedVideo":
@@ -45,10 +52,11 @@ class AnnotatedVideo:
 
         Args:
             path: the file or folder.
-            rate: frames per second; by default the video's own, and 30 for images and FISHBOWL videos.
+            rate: frames per second; by default the video's own, and 30 for images and FISHBOWL videos. A video with
+                `space.json` has the times given there, for which alone its velocities hold.
 
         Raises:
-            A2VISError: there is nothing to read.
+            A2VISError: there is nothing to read, or a rate is given for a video that has times of its own.
         """
         path = Path(os.path.expanduser(path))
         if (path / "objects.json").is_file():
@@ -58,7 +66,15 @@ class AnnotatedVideo:
             if name not in dataset.names:
                 raise DataError(DataProblem(str(path), "clip", f"is not among those of {folder}"))
             clip = dataset[list(dataset.names).index(name)]
-            return cls(clip.classes, clip.length, clip, None, rate or 30.0)
+            space = read_space(path)
+            if space is not None and len(space.stamps) != clip.length:
+                what = f"is of {len(space.stamps)} frames, and the clip has {clip.length}; render it again"
+                raise DataError(DataProblem(str(path / SPACE_FILE), "stamps", what))
+            if space is not None and rate:
+                raise A2VISError(
+                    f"rate is {rate:g}, but {path / SPACE_FILE} says when each frame was taken; leave it out"
+                )
+            return cls(clip.classes, clip.length, clip, None, rate or 30.0, space, path)
         video = VideoInput.open(path)
         return cls((), video.length, None, video, rate or 0.0)
 
@@ -68,13 +84,14 @@ class AnnotatedVideo:
             yield from self._of_clip(self._clip)
         elif self._video is not None:
             for index, (seconds, image) in enumerate(self._video.frames(damage)):
-                yield AnnotatedFrame(index / self._rate if self._rate else seconds, image, None)
+                yield AnnotatedFrame(index / self._rate if self._rate else seconds, image, None, index)
 
     def _of_clip(self, clip: VideoRecord) -> Iterator[AnnotatedFrame]:
         for start in range(0, clip.length, _FRAMES_AT_ONCE):
             indices = range(start, min(start + _FRAMES_AT_ONCE, clip.length))
             for index, image in zip(indices, clip.frames(indices), strict=True):
-                yield AnnotatedFrame(index / self._rate, image, _truth(clip, index))
+                seconds = index / self._rate if self.space is None else float(self.space.stamps[index])
+                yield AnnotatedFrame(seconds, image, _truth(clip, index), index)
 
 
 def _truth(clip: VideoRecord, index: int) -> FrameResult:

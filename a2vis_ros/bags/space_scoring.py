@@ -1,0 +1,201 @@
+"""Scores positions in space where a bag holds their truth: the localizer over tracks, camera, depth and transforms."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import CameraInfo, Image
+
+from a2vis_model.files.atomic import write_text
+
+from ..msg import TrackedInstance, TrackedInstanceArray, TrackedObjectArray
+from ..planner.mask_codec import MaskError, RunLengthMask
+from ..planner.mask_messages import mask_from_message
+from ..space.camera import CameraModel
+from ..space.depth_surface import DepthMetres
+from ..space.evaluation import SpaceScorer, as_json, table
+from ..space.localizer import State, Track
+from ..space.profiles import ClassProfile
+from ..space.rehearsal import METHODS, SpaceFrame, compare, comparison
+from ..space.transforms import RigidTransform
+from ..space.truth import TrueThing
+from . import bag_files
+from .bag_files import BagError, BagReader
+from .space_messages import CAMERA_INFO, DEPTH, WORLD, transforms_of
+
+
+class BagFrames:
+    """The frames of a bag that `to_bag` has made of a clip with truth in space.
+
+    They are read anew whenever they are gone through, for the depth of a long bag fills the memory.
+
+    Args:
+        path: of the bag.
+        tracks: what is said of each image, by its stamp in ns; where nothing is said of one, there was no result.
+            Without it the true masks are the tracks.
+    """
+
+    def __init__(self, path: str | Path, tracks: Mapping[int, TrackedInstanceArray] | None = None) -> None:
+        self._path, self._tracks = path, tracks
+
+    def __iter__(self) -> Iterator[SpaceFrame]:
+        with BagReader(self._path) as bag:
+            kinds = {topic: topic.rpartition("/")[2] for topic in bag.topics}
+            wanted = [topic for topic, kind in kinds.items() if kind in (CAMERA_INFO, DEPTH)]
+            truth = (bag_files.TF, bag_files.GROUND_TRUTH_OBJECTS, bag_files.GROUND_TRUTH)
+            frame = _Frame(self._path)
+            for topic, _, data in bag.raw(*wanted, *truth):
+                if topic == bag_files.TF:
+                    frame.transforms = {
+                        stamp: found for parent, _, found, stamp in transforms_of(data) if parent == WORLD
+                    }
+                elif topic == bag_files.GROUND_TRUTH_OBJECTS:
+                    frame.objects = _read(data, TrackedObjectArray, topic)
+                elif kinds[topic] == CAMERA_INFO:
+                    frame.camera = _read(data, CameraInfo, topic)
+                elif kinds[topic] == DEPTH:
+                    frame.depth = _read(data, Image, topic)
+                else:
+                    # Written last of what belongs to an image.
+                    yield frame.complete(_read(data, TrackedInstanceArray, topic), self._tracks)
+
+
+class _Frame:
+    """Messages of a frame as they come."""
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = path
+        self.camera: CameraInfo | None = None
+        self.depth: Image | None = None
+        self.objects: TrackedObjectArray | None = None
+        self.transforms: dict[int, RigidTransform] = {}
+
+    def complete(self, masks: TrackedInstanceArray, tracks: Mapping[int, TrackedInstanceArray] | None) -> SpaceFrame:
+        stamp = stamp_ns(masks)
+        camera, depth, objects = self.camera, self.depth, self.objects
+        beside = {stamp_ns(message) for message in (camera, objects) if message is not None}
+        if camera is None or objects is None or beside != {stamp} or stamp not in self.transforms:
+            raise BagError(
+                f"{self._path}: camera_info, transform or true objects of the image of {stamp * 1e-9:.9f} s are not "
+                "before its ground truth; make the bag anew with to_bag"
+            )
+        said = masks if tracks is None else tracks.get(stamp)
+        return SpaceFrame(
+            stamp_ns=stamp,
+            camera=CameraModel.from_camera_info(camera),
+            world_from_camera=self.transforms[stamp],
+            depth=_metres(depth, self._path) if depth is not None and stamp_ns(depth) == stamp else None,
+            tracks=None if said is None else tracks_of(said),
+            things=_things(objects, masks),
+        )
+
+
+def score_space(
+    path: str | Path,
+    results: Iterable[TrackedInstanceArray],
+    profiles: Mapping[str, ClassProfile],
+    folder: Path,
+) -> str:
+    """Score positions by all methods, with the masks of the results and with the true ones.
+
+    Args:
+        path: of a bag with truth in space.
+        results: what was said of its images.
+        profiles: of the classes, for the localizer.
+        folder: receives space_metrics.json.
+
+    Returns:
+        tables in Markdown.
+    """
+    tracks = {stamp_ns(message): message for message in results}
+    document: dict[str, Any] = {}
+    parts = []
+    for masks, frames in (("predicted", BagFrames(path, tracks)), ("true", BagFrames(path))):
+        scorers = {method: SpaceScorer() for method in METHODS}
+        compare(frames, scorers, profiles)
+        document[masks] = {
+            method.name: {"false_estimates": scorer.false_estimates, "views": as_json(scorer.scores())}
+            for method, scorer in scorers.items()
+        }
+        parts.append(f"position error with {masks} masks, median / 95th percentile (m)\n\n{comparison(scorers)}")
+        best = METHODS[0]
+        parts.append(f"{best.name}, {masks} masks\n\n{table(scorers[best].scores())}")
+    write_text(folder / "space_metrics.json", json.dumps(document, indent=1) + "\n")
+    return "\n\n".join(parts)
+
+
+def stamp_ns(message: Any) -> int:
+    """The time of a message's header in ns."""
+    return int(message.header.stamp.sec) * 10**9 + int(message.header.stamp.nanosec)
+
+
+def tracks_of(message: TrackedInstanceArray) -> list[Track]:
+    """Tracks as the localizer takes them; raises BagError where a mask is damaged."""
+    return [
+        Track(
+            track_id=instance.track_id,
+            state=_state(instance, message),
+            class_id=instance.class_id,
+            class_name=instance.class_name,
+            score=instance.score,
+            existence=instance.existence,
+            visible=_mask(instance, "visible", message),
+            amodal=_mask(instance, "amodal", message),
+        )
+        for instance in message.instances
+    ]
+
+
+def _state(instance: TrackedInstance, message: TrackedInstanceArray) -> State:
+    try:
+        return State(instance.state)
+    except ValueError as error:
+        raise BagError(f"the message of {stamp_ns(message) * 1e-9:.9f} s is damaged: {error}") from error
+
+
+def _mask(instance: TrackedInstance, kind: str, message: TrackedInstanceArray) -> RunLengthMask:
+    try:
+        return mask_from_message(getattr(instance, kind), message.height, message.width)
+    except MaskError as error:
+        raise BagError(f"the message of {stamp_ns(message) * 1e-9:.9f} s is damaged: {error}") from error
+
+
+def _things(objects: TrackedObjectArray, masks: TrackedInstanceArray) -> list[TrueThing]:
+    """True objects with their masks; those that have not been seen yet have none."""
+    seen = {track.track_id: track for track in tracks_of(masks)}
+    things = []
+    for true in objects.objects:
+        track = seen.get(true.track_id)
+        place, velocity, size = true.pose.pose.position, true.velocity, true.size
+        things.append(
+            TrueThing(
+                thing_id=true.track_id,
+                class_name=true.class_name,
+                position=np.array([place.x, place.y, place.z]),
+                velocity=np.array([velocity.x, velocity.y, velocity.z]),
+                size=np.array([size.x, size.y, size.z]),
+                visible=RunLengthMask.empty() if track is None else track.visible,
+                amodal=RunLengthMask.empty() if track is None else track.amodal,
+            )
+        )
+    return things
+
+
+def _metres(message: Image, path: str | Path) -> DepthMetres:
+    if message.encoding != "16UC1" or len(message.data) != 2 * message.height * message.width:
+        raise BagError(
+            f"{path}: a depth image is of {message.encoding!r:.60} with {len(message.data)} bytes, not 16UC1 of "
+            f"{message.width}x{message.height}; make the bag anew with to_bag"
+        )
+    pixels = np.frombuffer(message.data, "<u2").reshape(message.height, message.width)
+    return (pixels / np.float32(1000)).astype(np.float32)
+
+
+def _read(data: bytes, kind: type, topic: str) -> Any:
+    try:
+        return deserialize_message(data, kind)
+    except Exception as error:
+        raise BagError(f"a message on {topic} cannot be read ({error}); make the bag anew with to_bag") from error

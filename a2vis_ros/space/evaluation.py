@@ -1,0 +1,302 @@
+"""How good objects in space are, against what is known to be true. NumPy alone; no ROS, and nothing of the localizer.
+
+Errors are horizontal, for a planner moves on the ground. Objects are told apart by how they are seen (`View`), because
+what matters here is what becomes of those that are not.
+"""
+
+import enum
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Numbers = NDArray[np.float64]
+
+LEAST_VISIBLE = 0.05
+"""An object of whose silhouette a smaller share than this is seen is hidden."""
+FULLY_VISIBLE = 0.9
+"""One of which this share or more is seen is in full view."""
+FOOT_COVERED = 0.05
+"""Its foot is covered where the visible mask ends above the amodal one by more than this share of the amodal height."""
+WITHIN = 1.0
+"""Metres within which an object counts as found."""
+HIDDEN_SECONDS = (0.5, 1.0, 2.0)
+"""Limits between the lengths of occlusion that are told apart."""
+GATE_95 = 5.991
+"""95 % of the squared normalised errors of an honest covariance are below it: the quantile of chi² with 2 degrees."""
+
+
+class View(str, enum.Enum):
+    """How an object is seen in a frame.
+
+    Those that the border of the picture cuts off are `CUT_OFF`, however they are seen. Those that are `HIDDEN` have not
+    been seen for a time within the limits that the name says, in seconds.
+    """
+
+    FULL = "in full view"
+    FOOT_SEEN = "partly hidden, foot seen"
+    FOOT_COVERED = "partly hidden, foot covered"
+    HIDDEN_1 = f"hidden up to {HIDDEN_SECONDS[0]:g} s"
+    HIDDEN_2 = f"hidden {HIDDEN_SECONDS[0]:g} to {HIDDEN_SECONDS[1]:g} s"
+    HIDDEN_3 = f"hidden {HIDDEN_SECONDS[1]:g} to {HIDDEN_SECONDS[2]:g} s"
+    HIDDEN_4 = f"hidden over {HIDDEN_SECONDS[2]:g} s"
+    CUT_OFF = "cut off by the border"
+
+
+_HIDDEN = (View.HIDDEN_1, View.HIDDEN_2, View.HIDDEN_3, View.HIDDEN_4)
+
+
+@dataclass(frozen=True)
+class TrueObject:
+    """An object in one frame as it is. Lengths are metres, vectors are in the fixed frame with z upwards."""
+
+    thing_id: int
+    position: Numbers
+    """The middle of the box that holds it, `[3]`."""
+    velocity: Numbers
+    """`[3]` in m/s."""
+    height: float
+    visible_fraction: float
+    """Seen share of its silhouette; NaN where none of that is in the picture."""
+    foot_covered: float
+    """By which share of the amodal mask's height the visible mask ends above it; 0 where none is visible."""
+    cut_off: bool
+    """The picture ends within it."""
+
+
+@dataclass(frozen=True)
+class EstimatedObject:
+    """What a localizer says of an object in one frame."""
+
+    thing_id: int | None
+    """The true object that it is of; None if it is of none."""
+    position: Numbers
+    """`[3]`"""
+    velocity: Numbers
+    """`[3]`"""
+    covariance: Numbers
+    """Of position and velocity, `[6, 6]`."""
+    height: float
+    seen: bool
+    """Some of the object was seen in this frame."""
+
+
+@dataclass(frozen=True)
+class EvaluatedFrame:
+    """What is true and what is said at a moment."""
+
+    seconds: float
+    truth: tuple[TrueObject, ...]
+    estimates: tuple[EstimatedObject, ...]
+
+
+class Sample(NamedTuple):
+    """One true object in one frame; NaN where nothing was said of it."""
+
+    clip: int
+    view: View
+    position_error: float
+    velocity_error: float
+    height_error: float
+    """As a share of the height."""
+    position_nees: float
+    """Squared error, normalised by its covariance; 2 on average if that is honest."""
+    velocity_nees: float
+
+
+@dataclass(frozen=True)
+class ViewScore:
+    """What is said of all objects that are seen in one way. NaN where there is none."""
+
+    objects: int
+    """True objects, each counted in every frame."""
+    recall: float
+    """Share of them of which something is said."""
+    within: float
+    """Share of them of which something is said that is out by at most `WITHIN`."""
+    position_median: float
+    position_p95: float
+    velocity_median: float
+    velocity_p95: float
+    height_median: float
+    """Of the relative error."""
+    nees_mean: float
+    """2 for an honest covariance, more where it is too small."""
+    nees_in_gate: float
+    """0.95 for an honest covariance."""
+    velocity_nees_mean: float
+
+
+class SpaceScorer:
+    """Collects the frames of clips and sums them up."""
+
+    def __init__(self) -> None:
+        self.samples: list[Sample] = []
+        self.false_estimates = 0
+        """Estimates of no true object, or of one of which another estimate was taken."""
+        self.frames = 0
+        self._clips = 0
+
+    def add_clip(self, frames: Iterable[EvaluatedFrame]) -> None:
+        """Take the frames of one clip in the order of time.
+
+        An object counts from the frame on in which it is first seen, as long as it is in the picture.
+        """
+        clip, self._clips = self._clips, self._clips + 1
+        last_seen: dict[int, float] = {}
+        for frame in frames:
+            self.frames += 1
+            said: dict[int, EstimatedObject] = {}
+            for estimate in frame.estimates:
+                known = None if estimate.thing_id is None else said.get(estimate.thing_id)
+                self.false_estimates += estimate.thing_id is None or known is not None
+                # Of two, what sees the object is taken.
+                if estimate.thing_id is not None and (known is None or estimate.seen > known.seen):
+                    said[estimate.thing_id] = estimate
+            for true in frame.truth:
+                if true.visible_fraction >= LEAST_VISIBLE:
+                    last_seen[true.thing_id] = frame.seconds
+                if true.thing_id in last_seen and not math.isnan(true.visible_fraction):
+                    view = view_of(true, frame.seconds - last_seen[true.thing_id])
+                    self.samples.append(_sample(clip, view, true, said.get(true.thing_id)))
+
+    def scores(self) -> dict[View, ViewScore]:
+        """By the way in which objects are seen; none for those in which no object is."""
+        groups: dict[View, list[Sample]] = defaultdict(list)
+        for sample in self.samples:
+            groups[sample.view].append(sample)
+        return {view: _summed_up(groups[view]) for view in View if view in groups}
+
+    def median_interval(self, views: Sequence[View], *, draws: int = 1000, seed: int = 0) -> tuple[float, float]:
+        """Return the 95 % interval of the median position error of objects seen so, NaN where there are none.
+
+        Whole videos are drawn anew, because the frames of a video are no independent samples.
+        """
+        errors: dict[int, list[float]] = defaultdict(list)
+        for sample in self.samples:
+            if sample.view in views and not math.isnan(sample.position_error):
+                errors[sample.clip].append(sample.position_error)
+        if not errors:
+            return math.nan, math.nan
+        clips = [np.array(values) for values in errors.values()]
+        rng = np.random.default_rng(seed)
+        drawn = (rng.integers(len(clips), size=len(clips)) for _ in range(draws))
+        medians = [np.median(np.concatenate([clips[index] for index in indices])) for indices in drawn]
+        low, high = np.quantile(medians, (0.025, 0.975))
+        return float(low), float(high)
+
+
+def view_of(true: TrueObject, hidden_s: float) -> View:
+    """How an object is seen which was last seen so many seconds ago."""
+    if true.cut_off:
+        return View.CUT_OFF
+    if true.visible_fraction < LEAST_VISIBLE:
+        return _HIDDEN[int(np.searchsorted(HIDDEN_SECONDS, hidden_s, side="left"))]
+    if true.visible_fraction >= FULLY_VISIBLE:
+        return View.FULL
+    return View.FOOT_COVERED if true.foot_covered > FOOT_COVERED else View.FOOT_SEEN
+
+
+def standing_still(frames: Sequence[EvaluatedFrame]) -> list[EvaluatedFrame]:
+    """The naive baseline: what is not seen stays where it was when it last was, as sure as it was then."""
+    last: dict[int, EstimatedObject] = {}
+    changed = []
+    for frame in frames:
+        estimates = []
+        for estimate in frame.estimates:
+            thing = estimate.thing_id
+            if thing is not None and not estimate.seen and thing in last:
+                estimate = replace(last[thing], velocity=np.zeros(3), seen=False)
+            elif thing is not None:
+                last[thing] = estimate
+            estimates.append(estimate)
+        changed.append(replace(frame, estimates=tuple(estimates)))
+    return changed
+
+
+def _sample(clip: int, view: View, true: TrueObject, said: EstimatedObject | None) -> Sample:
+    if said is None:
+        return Sample(clip, view, *[math.nan] * 5)
+    position, velocity = (said.position - true.position)[:2], (said.velocity - true.velocity)[:2]
+    return Sample(
+        clip=clip,
+        view=view,
+        position_error=float(np.hypot(*position)),
+        velocity_error=float(np.hypot(*velocity)),
+        height_error=abs(said.height - true.height) / true.height,
+        position_nees=_nees(position, said.covariance[:2, :2]),
+        velocity_nees=_nees(velocity, said.covariance[3:5, 3:5]),
+    )
+
+
+def _nees(error: Numbers, covariance: Numbers) -> float:
+    """Return eᵀ P⁻¹ e, infinite where the covariance is none.
+
+    Source: Bar-Shalom et al., Estimation with Applications to Tracking and Navigation, 5.4.
+    """
+    try:
+        value = float(error @ np.linalg.solve(covariance, error))
+    except np.linalg.LinAlgError:
+        return math.inf
+    return value if value >= 0 else math.inf
+
+
+def _summed_up(samples: Sequence[Sample]) -> ViewScore:
+    said = [sample for sample in samples if not math.isnan(sample.position_error)]
+    if not said:
+        return ViewScore(len(samples), 0.0, 0.0, *[math.nan] * 8)
+    columns = {name: np.array([getattr(sample, name) for sample in said]) for name in Sample._fields[2:]}
+    position, velocity = columns["position_error"], columns["velocity_error"]
+    return ViewScore(
+        objects=len(samples),
+        recall=len(said) / len(samples),
+        within=float(np.count_nonzero(position <= WITHIN)) / len(samples),
+        position_median=float(np.median(position)),
+        position_p95=float(np.quantile(position, 0.95)),
+        velocity_median=float(np.median(velocity)),
+        velocity_p95=float(np.quantile(velocity, 0.95)),
+        height_median=float(np.median(columns["height_error"])),
+        nees_mean=float(np.mean(columns["position_nees"])),
+        nees_in_gate=float(np.mean(columns["position_nees"] <= GATE_95)),
+        velocity_nees_mean=float(np.mean(columns["velocity_nees"])),
+    )
+
+
+_COLUMNS = {
+    "objects": "objects",
+    "recall": "recall",
+    "within": f"within {WITHIN:g} m",
+    "position_median": "position, median (m)",
+    "position_p95": "p95 (m)",
+    "velocity_median": "velocity, median (m/s)",
+    "velocity_p95": "p95 (m/s)",
+    "height_median": "height, median",
+    "nees_mean": "NEES (2)",
+    "nees_in_gate": "in the 95 % gate",
+}
+
+
+def table(scores: dict[View, ViewScore]) -> str:
+    """Scores in Markdown, one line for each way of being seen."""
+    rows = [["seen", *_COLUMNS.values()], ["---"] * (len(_COLUMNS) + 1)]
+    rows += [[view.value, *(_text(getattr(score, name)) for name in _COLUMNS)] for view, score in scores.items()]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def as_json(scores: dict[View, ViewScore]) -> dict[str, dict[str, Any]]:
+    """Scores by the names of ways of being seen; what is no finite number is null."""
+    return {
+        view.value: {
+            name: value if math.isfinite(value) else None
+            for name, value in ((name, getattr(score, name)) for name in ViewScore.__dataclass_fields__)
+        }
+        for view, score in scores.items()
+    }
+
+
+def _text(value: float) -> str:
+    return str(value) if isinstance(value, int) else "-" if math.isnan(value) else f"{value:.2f}"

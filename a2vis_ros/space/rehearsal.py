@@ -1,0 +1,162 @@
+"""The localizer over recorded or rendered frames whose truth is known, in all the ways that are compared. No ROS."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from ..planner.mask_codec import RunLengthMask
+from .camera import CameraModel
+from .depth_surface import DepthMetres
+from .evaluation import EvaluatedFrame, SpaceScorer, View, standing_still
+from .localizer import FrameError, Localizer, LocalizerSettings, State, Track, TrackFrame
+from .profiles import ClassProfile
+from .transforms import RigidTransform, TransformBuffer
+from .truth import TrackAssignment, TrueThing, evaluated_frame
+
+WORLD, CAMERA = "world", "camera"
+"""The fixed frame, in which z = 0 is the ground, and the camera's optical frame."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to find objects in space."""
+
+    name: str
+    depth: bool
+    """By depth where there is one, else by the ground plane alone."""
+    amodal: bool
+    """With amodal masks; else visible masks stand in for them."""
+    still: bool = False
+    """What is not seen stays where it was last seen, in place of the filter's prediction."""
+
+
+METHODS = (
+    Method("depth, amodal", depth=True, amodal=True),
+    Method("depth, visible", depth=True, amodal=False),
+    Method("depth, amodal, still", depth=True, amodal=True, still=True),
+    Method("ground, amodal", depth=False, amodal=True),
+    Method("ground, visible", depth=False, amodal=False),
+    Method("ground, amodal, still", depth=False, amodal=True, still=True),
+    Method("ground, visible, still", depth=False, amodal=False, still=True),
+)
+"""What is compared."""
+
+
+@dataclass(frozen=True)
+class SpaceFrame:
+    """One frame: what a localizer is given, and what is true."""
+
+    stamp_ns: int
+    camera: CameraModel
+    world_from_camera: RigidTransform
+    depth: DepthMetres | None
+    """`[H, W]` registered to the image; NaN and 0 are holes."""
+    tracks: Sequence[Track] | None
+    """None where the tracker said nothing of the image: then a localizer says nothing, either."""
+    things: Sequence[TrueThing]
+
+
+def compare(
+    frames: Iterable[SpaceFrame], scorers: Mapping[Method, SpaceScorer], profiles: Mapping[str, ClassProfile]
+) -> None:
+    """Let the scorer of each method take the frames of one clip; see `rehearse`.
+
+    Args:
+        frames: gone through several times.
+        scorers: of each method.
+        profiles: of the classes.
+    """
+    predicted: dict[Method, list[EvaluatedFrame]] = {}
+    for method, scorer in scorers.items():
+        moving = replace(method, name="", still=False)
+        if moving not in predicted:
+            predicted[moving] = rehearse(frames, moving, profiles)
+        scorer.add_clip(standing_still(predicted[moving]) if method.still else predicted[moving])
+
+
+def rehearse(
+    frames: Iterable[SpaceFrame], method: Method, profiles: Mapping[str, ClassProfile]
+) -> list[EvaluatedFrame]:
+    """Run the localizer over the frames of one clip.
+
+    Args:
+        frames: in the order of time.
+        method: how; what is not seen is predicted.
+        profiles: of the classes.
+
+    Raises:
+        FrameError: the frames are not in order, or a method with depth has none.
+    """
+    transforms = TransformBuffer()
+    localizer = Localizer(LocalizerSettings(fixed_frame=WORLD, profiles=profiles), transforms)
+    assignment = TrackAssignment()
+    evaluated = []
+    for frame in frames:
+        if method.depth and frame.depth is None:
+            raise FrameError(
+                f"{method.name}: the frame of {frame.stamp_ns * 1e-9:.3f} s has no depth; leave the method out"
+            )
+        height, width = frame.camera.height, frame.camera.width
+        seconds = frame.stamp_ns * 1e-9
+        if frame.tracks is None:
+            evaluated.append(EvaluatedFrame(seconds, tuple(t.as_seen(height, width) for t in frame.things), ()))
+            continue
+        tracks = frame.tracks if method.amodal else [_visible_only(track) for track in frame.tracks]
+        transforms.add(WORLD, CAMERA, frame.world_from_camera, frame.stamp_ns)
+        given = TrackFrame(frame.stamp_ns, CAMERA, height, width, session=1, epoch=0, tracks=tracks)
+        found = localizer.update(given, frame.camera, frame.depth if method.depth else None)
+        thing_of = assignment.update(frame.things, tracks)
+        evaluated.append(
+            evaluated_frame(seconds, frame.things, tracks, found.objects, thing_of, height=height, width=width)
+        )
+    return evaluated
+
+
+def true_tracks(things: Sequence[TrueThing], known: set[int]) -> list[Track]:
+    """What a perfect tracker would say of a frame.
+
+    Args:
+        things: all objects.
+        known: IDs of those that have been visible before; those that are visible now are added.
+    """
+    known.update(thing.thing_id for thing in things if thing.visible.area)
+    return [
+        Track(
+            track_id=thing.thing_id,
+            state=State.VISIBLE if thing.visible.area else State.OCCLUDED if thing.amodal.area else State.LOST,
+            class_id=0,
+            class_name=thing.class_name,
+            score=1.0,
+            existence=1.0,
+            visible=thing.visible,
+            amodal=thing.amodal,
+        )
+        for thing in things
+        if thing.thing_id in known
+    ]
+
+
+def _visible_only(track: Track) -> Track:
+    """As a tracker without amodal masks would say it."""
+    return replace(track, amodal=track.visible if track.visible.area else RunLengthMask.empty())
+
+
+def comparison(scorers: Mapping[Method, SpaceScorer]) -> str:
+    """Return a Markdown table of the median and 95th percentile of the position error in metres.
+
+    It has a line for each method, a column for each way in which objects are seen, and the number of objects below.
+    """
+    scores = {method: scorer.scores() for method, scorer in scorers.items()}
+    views = [view for view in View if any(view in found for found in scores.values())]
+    rows = [["", *(view.value for view in views)], ["---"] * (len(views) + 1)]
+    for method, found in scores.items():
+        cells = [
+            f"{one.position_median:.2f} / {one.position_p95:.2f}"
+            if one and not math.isnan(one.position_median)
+            else "-"
+            for one in (found.get(view) for view in views)
+        ]
+        rows.append([method.name, *cells])
+    first = next(iter(scores.values()))
+    rows.append(["objects", *(str(first[view].objects) if view in first else "0" for view in views)])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)

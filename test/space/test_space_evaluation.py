@@ -1,0 +1,154 @@
+"""The metrics of positions in space: known errors in, known numbers out."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from a2vis_ros.space.evaluation import (
+    EstimatedObject,
+    EvaluatedFrame,
+    SpaceScorer,
+    TrueObject,
+    View,
+    as_json,
+    standing_still,
+    table,
+    view_of,
+)
+
+
+def true(thing_id: int = 1, x: float = 0.0, vx: float = 0.0, **changes: object) -> TrueObject:
+    whole = TrueObject(thing_id, np.array([x, 0, 0.0]), np.array([vx, 0, 0.0]), 2.0, 1.0, 0.0, False)
+    return replace(whole, **changes)  # type: ignore[arg-type]
+
+
+def said(thing_id: int | None = 1, x: float = 0.0, y: float = 0.0, *, std: float = 1.0, **changes: object):
+    said = EstimatedObject(thing_id, np.array([x, y, 9.0]), np.zeros(3), np.eye(6) * std**2, 2.0, True)
+    return replace(said, **changes)
+
+
+def frame(seconds: float, truth: list[TrueObject], estimates: list[EstimatedObject]) -> EvaluatedFrame:
+    return EvaluatedFrame(seconds, tuple(truth), tuple(estimates))
+
+
+def score(*frames: EvaluatedFrame):
+    scorer = SpaceScorer()
+    scorer.add_clip(frames)
+    return scorer.scores()
+
+
+def test_known_errors_give_known_numbers():
+    errors = np.arange(1, 102) / 100
+    found = score(*(frame(i, [true(vx=1)], [said(x=e, height=2.2)]) for i, e in enumerate(errors)))
+    full = found[View.FULL]
+    assert full.objects == 101
+    assert full.recall == 1
+    assert full.within == pytest.approx(100 / 101)
+    assert full.position_median == pytest.approx(0.51)
+    assert full.position_p95 == pytest.approx(0.96)
+    assert (full.velocity_median, full.velocity_p95) == (1, 1)
+    assert full.height_median == pytest.approx(0.1)
+    assert full.nees_mean == pytest.approx(np.mean(errors**2))
+    assert full.velocity_nees_mean == pytest.approx(1)
+
+
+def test_height_above_the_ground_is_no_error_of_position():
+    assert score(frame(0, [true()], [said(x=3, y=4)]))[View.FULL].position_median == 5
+
+
+@pytest.mark.parametrize(("factor", "mean", "share"), [(1.0, 2.0, 0.95), (0.5, 8.0, 0.527), (2.0, 0.5, 1.0)])
+def test_nees_tells_an_honest_covariance_from_others(factor, mean, share):
+    rng = np.random.default_rng(0)
+    spread = np.array([[2.0, 0.8], [0.8, 0.5]])
+    covariance = np.eye(6)
+    covariance[:2, :2] = spread * factor**2
+    errors = rng.multivariate_normal(np.zeros(2), spread, 20_000)
+    full = score(*(frame(i, [true()], [said(x=x, y=y, covariance=covariance)]) for i, (x, y) in enumerate(errors)))
+    assert full[View.FULL].nees_mean == pytest.approx(mean, rel=0.03)
+    assert full[View.FULL].nees_in_gate == pytest.approx(share, abs=0.01)
+
+
+@pytest.mark.parametrize("covariance", [np.zeros((6, 6)), -np.eye(6)])
+def test_a_covariance_that_is_none_is_never_honest(covariance):
+    found = score(frame(0, [true()], [said(x=1, covariance=covariance)]))[View.FULL]
+    assert math.isinf(found.nees_mean)
+    assert found.nees_in_gate == 0
+    assert as_json({View.FULL: found})["in full view"]["nees_mean"] is None
+
+
+def test_what_is_not_said_lowers_recall_and_no_error():
+    found = score(frame(0, [true(1), true(2)], [said(1, x=0.5)]))[View.FULL]
+    assert (found.objects, found.recall, found.within, found.position_median) == (2, 0.5, 0.5, 0.5)
+    silent = score(frame(0, [true()], []))[View.FULL]
+    assert (silent.recall, silent.within) == (0, 0)
+    assert math.isnan(silent.position_median)
+    assert "| in full view | 1 | 0.00 | 0.00 | - |" in table({View.FULL: silent})
+
+
+def test_estimates_of_nothing_and_doubles_are_counted_and_the_one_that_sees_is_taken():
+    scorer = SpaceScorer()
+    scorer.add_clip([frame(0, [true()], [said(None), said(1, x=5, seen=False), said(1, x=0.25), said(1, x=7)])])
+    assert scorer.false_estimates == 3
+    assert scorer.scores()[View.FULL].position_median == 0.25
+
+
+@pytest.mark.parametrize(
+    ("changes", "hidden_s", "view"),
+    [
+        ({}, 0, View.FULL),
+        ({"visible_fraction": 0.9}, 0, View.FULL),
+        ({"visible_fraction": 0.5}, 0, View.FOOT_SEEN),
+        ({"visible_fraction": 0.5, "foot_covered": 0.2}, 0, View.FOOT_COVERED),
+        ({"visible_fraction": 0.04}, 0.3, View.HIDDEN_1),
+        ({"visible_fraction": 0.0}, 0.5, View.HIDDEN_1),
+        ({"visible_fraction": 0.0}, 0.7, View.HIDDEN_2),
+        ({"visible_fraction": 0.0}, 1.5, View.HIDDEN_3),
+        ({"visible_fraction": 0.0}, 60, View.HIDDEN_4),
+        ({"cut_off": True}, 0, View.CUT_OFF),
+        ({"cut_off": True, "visible_fraction": 0.0}, 3, View.CUT_OFF),
+    ],
+)
+def test_views(changes, hidden_s, view):
+    assert view_of(true(**changes), hidden_s) is view
+
+
+def test_objects_count_from_when_they_are_first_seen_and_while_they_are_in_the_picture():
+    fractions = [math.nan, 0.0, 1.0, 0.0, 0.0, math.nan, 1.0]
+    found = score(*(frame(0.4 * t, [true(visible_fraction=f)], []) for t, f in enumerate(fractions)))
+    assert {view: s.objects for view, s in found.items()} == {View.FULL: 2, View.HIDDEN_1: 1, View.HIDDEN_2: 1}
+
+
+def test_the_time_since_an_object_was_seen_is_of_its_own_clip():
+    scorer = SpaceScorer()
+    for _ in range(2):
+        scorer.add_clip([frame(0, [true()], []), frame(0.4, [true(visible_fraction=0.0)], [])])
+    scorer.add_clip([frame(0.4, [true(visible_fraction=0.0)], [])])
+    assert {view: s.objects for view, s in scorer.scores().items()} == {View.FULL: 2, View.HIDDEN_1: 2}
+    assert [sample.clip for sample in scorer.samples] == [0, 0, 1, 1]
+
+
+def test_what_stands_still_stays_where_it_was_last_seen():
+    moving = np.array([1.0, 0, 0])
+    frames = [
+        frame(t, [], [said(1, x=t, seen=t < 3 or t > 5, velocity=moving), said(None, x=t, seen=False)])
+        for t in range(8)
+    ]
+    still = [f.estimates[0] for f in standing_still(frames)]
+    assert [e.position[0] for e in still] == [0, 1, 2, 2, 2, 2, 6, 7]
+    assert [e.velocity[0] for e in still] == [1, 1, 1, 0, 0, 0, 1, 1]
+    assert [f.estimates[1].position[0] for f in standing_still(frames)] == list(range(8))
+
+
+def test_the_interval_of_a_median_is_that_of_clips_and_not_of_frames():
+    rng = np.random.default_rng(0)
+    scorer = SpaceScorer()
+    for error in rng.uniform(1, 3, 40):
+        # A hundred frames of a clip that all say the same are one observation.
+        scorer.add_clip([frame(t, [true()], [said(x=error)]) for t in range(100)])
+    low, high = scorer.median_interval([View.FULL])
+    assert 1.3 < low < 2 < high < 2.7
+    assert high - low > 0.2
+    assert scorer.median_interval([View.FULL]) == (low, high)
+    assert all(math.isnan(end) for end in scorer.median_interval([View.HIDDEN_4]))
