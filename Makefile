@@ -36,9 +36,9 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# The documentation site, in site/; a warning, such as a broken link, is an error.
+# The documentation site, in site/; a warning, such as a broken link, is an error (--quiet would hide it from --strict).
 docs: $(VENV)/.docs
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 $(VENV)/.docs: $(VENV)/.ready pyproject.toml
 	$(BIN)/pip install --quiet --editable '.[docs]'

@@ -1,4 +1,4 @@
-"""The backbones that there are: one line of `BACKBONES` each, with the configuration and the module that belong."""
+"""Table of the backbones: a line of `BACKBONES` each, with its configuration and its module."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -9,14 +9,14 @@ from .limits import CHANNELS, LAYERS, STAGES, check_ranges
 
 @dataclass(frozen=True, kw_only=True)
 class BackboneConfig:
-    """A feature extractor without any choice but its name."""
+    """A feature extractor that has no options."""
 
     name: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class SwinConfig(BackboneConfig):
-    """See `a2vis_model.modeling.backbones.Swin`."""
+    """Configuration of a Swin Transformer (see `a2vis_model.modeling.backbones.Swin`)."""
 
     embed_dim: int = 192
     depths: tuple[int, ...] = (2, 2, 18, 2)
@@ -43,13 +43,16 @@ class SwinConfig(BackboneConfig):
 
 
 class Backbone(NamedTuple):
-    """What belongs to a backbone."""
+    """Configuration and module of a backbone."""
 
     config: type[BackboneConfig]
-    """Its configuration; the fields beside `name` are the arguments of its module."""
+    """Class of its configuration; the fields besides `name` are the arguments of its module."""
     module: str
-    """The class in `a2vis_model.modeling.backbones`, after a colon behind its module. The module of the same name in
-    `a2vis_model.importers.backbones`, if there is one, says how others call its weights."""
+    """Module and class in `a2vis_model.modeling.backbones`, separated by a colon.
+
+    The module of the same name in `a2vis_model.importers.backbones`, if there is one, maps foreign names of its
+    weights.
+    """
 
 
 BACKBONES = {
@@ -58,4 +61,4 @@ BACKBONES = {
     "efficientnet_lite0": Backbone(BackboneConfig, "efficientnet_lite:EfficientNetLite0"),
     "mobilenet_v2": Backbone(BackboneConfig, "mobilenet_v2:MobileNetV2"),
 }
-"""By the name in a preset. A new backbone is a line here, its module, and a preset that names it."""
+"""Backbones by their name in a preset. A new backbone is a line here, its module, and a preset that names it."""

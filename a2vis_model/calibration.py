@@ -1,4 +1,4 @@
-"""Where a network draws the line between an object and none."""
+"""Calibration of the boundary between "object" and "no object"."""
 
 import math
 
@@ -12,15 +12,15 @@ from .modeling import A2VIS, VideoNetwork
 def favour_objects(model: VideoNetwork, logits: float) -> None:
     """Lower the logit of "no object" of a network's tracks in place, which raises the scores of all of its slots.
 
-    Classes learn late that an object is there at all: 0.1 of a slot's loss says so, and most slots have none. After
-    few steps the right slots have the highest scores, but none passes the thresholds at which tracks start.
+    Classes learn late that an object is there at all: only 0.1 of a slot's loss concerns it, and most slots have none.
+    After few steps the right slots have the highest scores, but none reaches the thresholds at which tracks start.
 
     Args:
         model: an A2VIS network.
         logits: how much to lower it; 0 changes nothing, a negative number favours "no object".
 
     Raises:
-        ConfigError: the network is another, or the number is not finite.
+        ConfigError: the network is of another kind, or the number is not finite.
     """
     if not isinstance(model, A2VIS):
         raise ConfigError(f"favour_objects={logits}: of the networks, A2VIS alone has a classification head of tracks")

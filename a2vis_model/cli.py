@@ -11,23 +11,23 @@ from .extras import MissingPackageError
 
 COMMANDS = {
     "predict": ("predict", "track the objects of a video file or a folder of frames"),
-    "build-engine": ("build_engine", "compile a network ahead of time, for a start in seconds"),
+    "build-engine": ("build_engine", "compile a network ahead of time, to start within seconds"),
     "weights": ("weights", "list the weights that come with the package"),
     "info": ("info", "print a network's parameters, GFLOP per frame and feature sizes"),
-    "benchmark": ("benchmark", "time a network here, and its parts, from image to masks"),
+    "benchmark": ("benchmark", "measure the speed of a network and its parts, from image to masks"),
     "evaluate": ("evaluate", "run a network or a baseline over a data set and score it"),
     "evaluate-images": ("evaluate_images", "score a network's frame detector on single images, as COCO does"),
-    "score": ("score", "score anybody's tracks against the truth; no model, no GPU"),
-    "ablate": ("ablate", "evaluate several systems into one table"),
-    "train": ("train", "train a network, in as many sittings as it takes"),
-    "render": ("render", "make occlusion video with exact visible and amodal masks"),
+    "score": ("score", "score the tracks of any system against ground truth, without a model or a GPU"),
+    "ablate": ("ablate", "evaluate several systems in one table"),
+    "train": ("train", "train a network, in one session or in several"),
+    "render": ("render", "render occlusion videos with exact visible and amodal masks"),
     "check-data": ("check_data", "check a data set's records and print its statistics"),
     "import-weights": ("import_weights", "convert a foreign checkpoint into a weight file"),
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; what the user got wrong is one line on standard error and status 2."""
+    """Run one command; a user's error is reported in one line on standard error, with status 2."""
     arguments = [_at_home(argument) for argument in (sys.argv[1:] if argv is None else argv)]
     parser = argparse.ArgumentParser(prog="a2vis", description="Amodal-aware video instance segmentation.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return args.run(args)
     except BrokenPipeError:
-        # The reader, such as head, has seen enough; what Python still wants to flush has nowhere to go.
+        # The reader, such as head, has closed the pipe; what Python still wants to flush cannot be written.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (A2VISError, OSError) as error:
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _at_home(argument: str) -> str:
-    """A path that begins with "~", also behind a "=", where shells leave it as it is: `--output=~/out`."""
+    """Expand a path that begins with "~", also after a "=", where shells do not: `--output=~/out`."""
     name, equals, value = argument.rpartition("=")
     return name + equals + os.path.expanduser(value) if value.startswith("~/") else argument
 

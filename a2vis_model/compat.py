@@ -1,7 +1,7 @@
-"""Private interfaces of PyTorch, every one that this package uses; nothing else imports them.
+"""All private interfaces of PyTorch that this package uses; no other module imports them.
 
-Read in PyTorch 2.13.0. `pyproject.toml` bounds the version from above for their sake: a newer PyTorch is admitted there
-when the tests pass with it, which the nightly workflow finds out in advance.
+They were read in PyTorch 2.13.0. `pyproject.toml` bounds the version from above for their sake: a newer PyTorch is
+allowed there when the tests pass with it, which the nightly workflow finds out in advance.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 Tensors = tuple[Tensor, ...] | list[Tensor]
 
 READ_IN = "2.13.0"
-"""The version of PyTorch whose source these functions were written after."""
+"""Version of PyTorch whose source these functions were written for."""
 
 
 def compile_and_package(program: ExportedProgram, path: Path, options: dict[str, Any]) -> None:
     """Compile an exported program ahead of time with Inductor (AOTInductor) into one file of native code and weights.
 
     Args:
-        program: exported with example inputs.
-        path: the `.pt2` file to write.
-        options: Inductor's configuration, by the names in `torch._inductor.config`.
+        program: program exported with example inputs.
+        path: path of the `.pt2` file to write.
+        options: inductor's configuration, by the names in `torch._inductor.config`.
     """
     torch._inductor.aoti_compile_and_package(program, package_path=str(path), inductor_configs=options)
 
@@ -36,7 +36,7 @@ def load_package(path: Path, device_index: int) -> Callable[..., Sequence[Tensor
     """Load what `compile_and_package` wrote, for one thread at a time.
 
     Args:
-        path: the `.pt2` file.
+        path: path of the `.pt2` file.
         device_index: number of the GPU; -1 for the current one, or for a CPU.
     """
     package: Callable[..., Sequence[Tensor]] = torch._inductor.aoti_load_package(
@@ -46,9 +46,9 @@ def load_package(path: Path, device_index: int) -> Callable[..., Sequence[Tensor
 
 
 def clear_compiler_caches() -> None:
-    """Have Inductor forget in memory which cached files it has used.
+    """Let Inductor forget which cached files it has used.
 
-    The import reads the folder of the cache from the environment, so it comes at the first call.
+    Its import reads the folder of the cache from the environment, so it is imported at the first call.
     """
     from torch._inductor.utils import clear_caches
 
@@ -56,7 +56,7 @@ def clear_compiler_caches() -> None:
 
 
 def fake_tensors() -> Any:
-    """A context in which tensors have shapes and types but no content: networks are built and counted at no cost."""
+    """Return a context in which tensors have shapes and types but no content, so that networks are built at no cost."""
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     return FakeTensorMode()
@@ -68,6 +68,6 @@ def lerp_each(tensors: Tensors, ends: Tensors, weight: float) -> None:
 
 
 def end_workers(batches: Iterator[Any]) -> None:
-    """End the processes that load data for an iterator of a `DataLoader`, which has no public way to end them."""
+    """End the processes that load data for an iterator of a `DataLoader`, which has no public method for it."""
     if isinstance(batches, _MultiProcessingDataLoaderIter):
         batches._shutdown_workers()

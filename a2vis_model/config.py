@@ -125,18 +125,21 @@ class ModelConfig:
     """Everything that determines a network's parameters and graph."""
 
     name: str
-    """Preset, and variant after a slash if it is not "a2vis"."""
+    """Name of the preset, and of the variant after a slash if it is not "a2vis"."""
     classes: tuple[str, ...]
     input_height: int
-    """Pixels, a multiple of 32; images are scaled to fit and padded."""
+    """Height of the input in pixels, a multiple of 32; images are scaled to fit and padded."""
     input_width: int
     dim: int = 256
-    """C: channels of queries and prototypes."""
+    """Channels C of queries and prototypes."""
     mask_dim: int = 256
-    """Channels of the pixel embeddings that masks are made from."""
+    """Channels of the pixel embeddings from which masks are computed."""
     heads: int = 8
     clip_length: int = 3
-    """N_c; the offline variants take the whole video as one clip and train with this many frames."""
+    """Number of frames of a clip, N_c.
+
+    Offline variants take a whole video as one clip and train with this many frames.
+    """
     association: Association = "global"
     supervision: Supervision = "both"
     backbone: BackboneConfig
@@ -194,12 +197,12 @@ class ModelConfig:
 
 
 def preset_names() -> list[str]:
-    """Names of the presets that come with the package."""
+    """List the names of the presets that come with the package."""
     return sorted(path.stem for path in config_directory("presets").glob("*.yaml") if path.name != _VARIANTS_FILE)
 
 
 def variant_names() -> list[str]:
-    """Names of the variants that `load_config` takes."""
+    """List the names of the variants that `load_config` takes."""
     return sorted(_variants())
 
 
@@ -213,7 +216,7 @@ def load_config(preset: str, variant: str = "a2vis", **overrides: Any) -> ModelC
             fields stay as they are. Another `backbone` takes nothing from the preset's.
 
     Raises:
-        ConfigError: for an unknown name, an unreadable file, an unknown key or a value out of range.
+        ConfigError: a name is unknown, a file is unreadable, a key is unknown or a value is out of range.
     """
     path = Path(preset)
     if path.suffix in (".yaml", ".yml"):
@@ -280,13 +283,15 @@ def current_fields(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def config_to_dict(config: ModelConfig) -> dict[str, Any]:
-    """Plain values of a configuration."""
+    """Return a configuration as plain values."""
     return dataclasses.asdict(config)
 
 
 def config_directory(kind: str) -> Path:
-    """A folder of YAML files, "presets", "recipes" or "labels": in the package where it is installed, in `config` in a
-    source tree."""
+    """Return a folder of YAML files, "presets", "recipes" or "labels".
+
+    It is in the package where that is installed, and in `config` in a source tree.
+    """
     package = Path(__file__).resolve().parent
     for path in (package / kind, package.parent / "config" / kind):
         if path.is_dir():
@@ -295,7 +300,7 @@ def config_directory(kind: str) -> Path:
 
 
 def _variants() -> dict[str, dict[str, Any]]:
-    """All variants; each baseline also as "-amodal", the same network trained on amodal masks."""
+    """Return all variants; each baseline also as "-amodal", the same network trained on amodal masks."""
     listed = read_yaml(config_directory("presets") / _VARIANTS_FILE)
     variants: dict[str, dict[str, Any]] = {}
     for name, values in listed.items():
@@ -307,12 +312,16 @@ def _variants() -> dict[str, dict[str, Any]]:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The keys and values of a YAML file; raises ConfigError where it is missing, broken or something else."""
+    """Read the keys and values of a YAML file.
+
+    Raises:
+        ConfigError: the file is missing, broken or something else.
+    """
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; give an existing configuration file") from error
-    except Exception as error:  # A number, date or tag can fail in its reader with any error.
+    except Exception as error:  # The parser of a number, date or tag can fail with any error.
         raise ConfigError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: expected keys and values, found {type(values).__name__}")

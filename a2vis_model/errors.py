@@ -4,16 +4,17 @@ _LONGEST = 2000
 
 
 def printable(text: str, longest: int = _LONGEST) -> str:
-    """A text that may hold file names and what messages and files say, fit for a log: one line, without control
-    characters, which could pass for lines of the log or steer the terminal, and cut.
+    """Make a text from outside safe for a log: one line, without control characters, and of limited length.
+
+    Texts from messages and files may hold control characters that imitate log lines or control the terminal.
     """
-    # Cut before, too: of a text of megabytes nobody shall wait for the rest.
+    # The text is shortened first, too, so that a text of megabytes takes no time.
     plain = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[: longest + 1])
     return plain if len(plain) <= longest else f"{plain[:longest]}..."
 
 
 class A2VISError(ValueError):
-    """Something the user gave cannot be used. Its text is fit for a log, see `printable`."""
+    """Something that the user gave cannot be used. Its text is safe for a log (see `printable`)."""
 
     def __str__(self) -> str:
         return printable(super().__str__())

@@ -1,4 +1,4 @@
-"""The two graphs of the network as modules of plain tensors, for `torch.export` and the compilers behind it.
+"""The two graphs of the network as modules of plain tensors, for `torch.export` and compilers that use it.
 
 Frames enter one at a time, clips have N_c frames, batch is 1: all shapes are static. Selection, gating by score,
 resizing to the image and run lengths stay outside, where shapes depend on data.
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from .config import ModelConfig
 from .files.atomic import replacing
 from .modeling import A2VIS, ClipState, FrameFeatures, VideoNetwork
-from .modeling.layers import spelt_attention
+from .modeling.layers import decomposed_attention
 
 FRAME_INPUTS = ("image",)
 FRAME_OUTPUTS = ("queries", "mask_features", "amodal_attention", "amodal_features")
@@ -22,11 +22,11 @@ CLIP_INPUTS = (*FRAME_OUTPUTS, "prototypes")
 CLIP_OUTPUTS = ("classes", "visible", "amodal", "next_prototypes")
 
 _ONNX_OPSET = 18
-"""Below 20: from there GridSample spells its mode "linear", which some engine builders read as nearest."""
+"""ONNX opset. From 20 on GridSample spells its mode "linear", which some engine builders read as nearest."""
 
 
 class FrameGraph(nn.Module):
-    """One frame to its features.
+    """Graph from one frame to its features.
 
     Args:
         model: an A2VIS with SAMH.
@@ -38,13 +38,13 @@ class FrameGraph(nn.Module):
         self.eval()
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Normalised image [1, 3, H, W] → `FRAME_OUTPUTS`, each [1, 1, ...] as in `FrameFeatures`."""
+        """Compute `FRAME_OUTPUTS`, each [1, 1, ...] as in `FrameFeatures`, of a normalised image [1, 3, H, W]."""
         features = self.model.extract(image.unsqueeze(1).to(self.model.mask_conv.weight.dtype))
         return tuple(getattr(features, name) for name in FRAME_OUTPUTS)
 
 
 class ClipGraph(nn.Module):
-    """Features of a clip and the state to a prediction and the next state.
+    """Graph from the features of a clip and the state to a prediction and the next state.
 
     Args:
         model: an A2VIS with SAMH.
@@ -63,9 +63,12 @@ class ClipGraph(nn.Module):
         amodal_features: Tensor,
         prototypes: Tensor,
     ) -> tuple[Tensor, ...]:
-        """`CLIP_INPUTS`, shaped as in `FrameFeatures` and `ClipState` with B = 1 and T = N_c → `CLIP_OUTPUTS`."""
+        """Compute `CLIP_OUTPUTS` from `CLIP_INPUTS`.
+
+        Inputs are shaped as in `FrameFeatures` and `ClipState`, with B = 1 and T = N_c.
+        """
         features = FrameFeatures(queries, mask_features, amodal_attention, amodal_features)
-        # Between graphs the state is fp32 also in a network of fp16; so are the predictions.
+        # Between graphs the state is fp32 even in a network of fp16, and so are the predictions.
         prediction, state = self.model.step(features, ClipState(prototypes.to(queries.dtype)))
         if prediction.visible is None or prediction.amodal is None:
             raise ValueError("the network predicts one kind of masks only; export an A2VIS with SAMH")
@@ -73,7 +76,7 @@ class ClipGraph(nn.Module):
 
 
 def example_inputs(model: VideoNetwork, config: ModelConfig) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """Random inputs of both graphs on the model's device, of the configuration's sizes and laid out as in a stream."""
+    """Return random inputs of both graphs on the model's device, with the sizes and memory layout of a stream."""
     device = next(model.parameters()).device
     image = torch.randn(1, config.input_height, config.input_width, 3, device=device).permute(0, 3, 1, 2)
     with torch.no_grad():
@@ -91,10 +94,10 @@ def export_graphs(
     Args:
         model: an A2VIS with SAMH, in evaluation mode and prepared for the configuration's size.
         config: its configuration.
-        fused_attention: leave attention one operation, for PyTorch's own compiler; see `spelt_attention`.
+        fused_attention: export attention as one operation, for PyTorch's own compiler (see `decomposed_attention`).
     """
     frame_inputs, clip_inputs = example_inputs(model, config)
-    with torch.no_grad(), nullcontext() if fused_attention else spelt_attention():
+    with torch.no_grad(), nullcontext() if fused_attention else decomposed_attention():
         frame = torch.export.export(FrameGraph(model), frame_inputs, strict=False)
         clip = torch.export.export(ClipGraph(model), clip_inputs, strict=False)
     return frame, clip
@@ -112,7 +115,7 @@ def export_onnx(model: VideoNetwork, config: ModelConfig, directory: str | Path)
         (frame_path, clip_path),
         strict=True,
     ):
-        with spelt_attention(), replacing(path) as temporary:
+        with decomposed_attention(), replacing(path) as temporary:
             torch.onnx.export(
                 graph,
                 inputs,

@@ -1,4 +1,4 @@
-"""Python packages that only some commands need, and the extra of the pip package that brings each. Needs Python alone.
+"""Python packages that only some commands need, and the extra of the pip package that contains each.
 
 with optional_packages():
     import av
@@ -19,17 +19,19 @@ EXTRAS = {
     "tensorboard": "train",
     "supervision": "baselines",
     "trackers": "baselines",
+    "openvino": "openvino",
+    "nncf": "openvino",
     "rosbags": "ros",
 }
-"""The extra that brings a package, by the name under which Python imports it."""
+"""Extra that contains a package, by the name under which Python imports it."""
 
 
 class MissingPackageError(A2VISError, ModuleNotFoundError):
     """A package of an extra is not installed.
 
     Args:
-        message: which one, and how it is installed.
-        name: under which Python imports it.
+        message: which package, and how to install it.
+        name: name under which Python imports it.
     """
 
     def __init__(self, message: str, name: str) -> None:
@@ -38,7 +40,7 @@ class MissingPackageError(A2VISError, ModuleNotFoundError):
 
 
 def remedy(name: str) -> str | None:
-    """The command that installs a module's package; None for a module that belongs to no extra."""
+    """Return the command that installs a module's package; None for a module that belongs to no extra."""
     extra = EXTRAS.get(name.partition(".")[0])
     return None if extra is None else f"pip install 'a2vis_ros[{extra}]'"
 
@@ -48,7 +50,7 @@ def optional_packages() -> Iterator[None]:
     """Import packages of an extra in this context.
 
     Raises:
-        MissingPackageError: one of them is not installed; the message says which, and how it is installed.
+        MissingPackageError: one of them is not installed; the message says which, and how to install it.
     """
     try:
         yield

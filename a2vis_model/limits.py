@@ -1,4 +1,4 @@
-"""Ranges of configuration values: what no network comes near is refused before anything is allocated for it."""
+"""Range checks of configuration values: excessive values are refused before memory is allocated for them."""
 
 import reprlib
 
@@ -12,11 +12,15 @@ FRAMES = 1024
 PIXELS = 4096
 CLASSES = 10_000
 STAGES = 4
-"""Stages of a backbone."""
+"""Number of stages of a backbone."""
 
 
 def check_ranges(config: object, where: str = "", **ranges: tuple[int, int]) -> None:
-    """Raise ConfigError for a field that is, or of which an entry is, outside its range, ends included."""
+    """Check that fields, or each of their entries, are within their ranges, ends included.
+
+    Raises:
+        ConfigError: a field is out of range.
+    """
     for key, (least, most) in ranges.items():
         value = getattr(config, key)
         entries = value if isinstance(value, tuple) else (value,)

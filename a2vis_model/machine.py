@@ -1,4 +1,4 @@
-"""The machine and the code that run here: processor, cores, and hashes that identify files and code."""
+"""Facts about this machine and this code: processor, cores, and hashes that identify files and code."""
 
 import hashlib
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def file_hash(path: str | Path) -> str:
-    """SHA-256 of a file's content."""
+    """Return the SHA-256 of a file's content."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while piece := file.read(1 << 20):
@@ -16,7 +16,7 @@ def file_hash(path: str | Path) -> str:
 
 
 def code_hash() -> str:
-    """SHA-256 of this package's code and presets: it changes with anything that may change what is computed."""
+    """Return the SHA-256 of this package's code and presets: it changes with anything that may change results."""
     package = Path(__file__).parent
     presets = next((p for p in (package / "presets", package.parent / "config" / "presets") if p.is_dir()), package)
     digest = hashlib.sha256()
@@ -27,23 +27,23 @@ def code_hash() -> str:
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def processor_name() -> str:
-    """Name of the CPU, such as "AMD EPYC"."""
+    """Return the name of the CPU, such as "AMD EPYC"."""
     return _processor("model name") or platform.processor() or platform.machine()
 
 
 def processor_features() -> str:
-    """16 hexadecimal digits that stand for the CPU's instruction sets: processors of one name may differ in them."""
+    """Return 16 hexadecimal digits for the CPU's instruction sets: processors of one name may differ in them."""
     features = _processor("flags") or _processor("Features") or platform.machine()
     return hashlib.sha256(" ".join(sorted(features.split())).encode()).hexdigest()[:16]
 
 
 def _processor(field: str) -> str:
-    """Of the first processor, as Linux tells; empty where it does not."""
+    """Return a field of the first processor, as Linux reports it; empty where it does not."""
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
     except OSError:

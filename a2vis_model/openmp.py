@@ -1,9 +1,9 @@
-"""How torch's threads wait for each other. To be imported before torch, which reads it once.
+"""Wait policy of torch's OpenMP threads. This module must be imported before torch, which reads the setting once.
 
-By default they wait by spinning. On a computer that has other work too a thread that spins takes the core from the one
-that it waits for, and a frame, or a step of training, takes several times as long, in bad moments for seconds.
-`OMP_WAIT_POLICY` is left alone where it is set already. The package imports this module before anything else; a program
-that imports torch before the package imports it by itself.
+By default threads wait by spinning. On a computer with other work, a spinning thread occupies the core that the thread
+it waits for needs, and a frame, or a step of training, takes several times as long, at worst for seconds.
+A value of `OMP_WAIT_POLICY` that is already set is kept. The package imports this module before anything else; a
+program that imports torch before the package must import it first.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""From a camera's image to the network's input, and the way back for coordinates."""
+"""Conversion of a camera image to the network's input, and of coordinates back."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,10 @@ PIXEL_STD = (58.395, 57.12, 57.375)
 
 @dataclass(frozen=True)
 class Placement:
-    """Where an image lies in the network's input: scaled with its aspect kept, top left, the rest padding."""
+    """Position of an image in the network's input: scaled with its aspect kept, at the top left.
+
+    The rest is padding.
+    """
 
     image_height: int
     image_width: int
@@ -26,7 +29,7 @@ class Placement:
 
     @classmethod
     def fit(cls, *, image_height: int, image_width: int, input_height: int, input_width: int) -> "Placement":
-        """Scale an image (pixels) as large as the input (pixels) allows."""
+        """Scale an image (pixels) to the largest size that fits the input (pixels)."""
         scale = min(input_height / image_height, input_width / image_width)
         return cls(
             image_height=image_height,
@@ -40,15 +43,16 @@ class FrameTransform:
     """Scales, normalises and pads images to a fixed input size.
 
     Args:
-        input_height, input_width: size of the network's input in pixels.
-        device: where the network is; images go there as bytes, without waiting for it.
+        input_height: height of the network's input in pixels.
+        input_width: width of the network's input in pixels.
+        device: device of the network; images are copied to it as bytes, without waiting for it.
     """
 
     def __init__(self, *, input_height: int, input_width: int, device: torch.device | None = None) -> None:
         self.input_height = input_height
         self.input_width = input_width
         self._device = device or torch.device("cpu")
-        # Whole rows: single pixels are too short for a processor's vectors.
+        # The constants cover whole rows: single pixels are too short for a processor's vector instructions.
         self._mean = torch.tensor(PIXEL_MEAN).repeat(input_width).to(self._device)
         self._inverse_std = (1 / torch.tensor(PIXEL_STD)).repeat(input_width).to(self._device)
 
@@ -56,7 +60,7 @@ class FrameTransform:
         """Prepare one RGB image, uint8 [H, W, 3], of any size.
 
         Returns:
-            float32 [3, input_height, input_width], zero where padded, and the image's place in it.
+            float32 [3, input_height, input_width], zero where padded, and the position of the image in it.
         """
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
             raise ValueError(f"image is {image.dtype} {image.shape}; give RGB as uint8 [H, W, 3]")
@@ -68,7 +72,7 @@ class FrameTransform:
             input_width=self.input_width,
         )
         size = place.scaled_height, place.scaled_width
-        # Only from pinned memory does a copy to a GPU run on its own.
+        # A copy to a GPU is asynchronous only from pinned memory.
         scaled = torch.empty(*size, 3, dtype=torch.uint8, pin_memory=self._device.type == "cuda")
         if size == (height, width):
             np.copyto(scaled.numpy(), image)
@@ -76,7 +80,7 @@ class FrameTransform:
             # Averaging when shrinking keeps thin objects that plain bilinear sampling would skip.
             method = cv2.INTER_AREA if place.scaled_height < height else cv2.INTER_LINEAR
             cv2.resize(image, size[::-1], dst=scaled.numpy(), interpolation=method)
-        # Channels stay last in memory: the convolutions are fastest so, and no copy is needed.
+        # Channels stay last in memory: convolutions are fastest with this layout, and no copy is needed.
         result = torch.zeros(self.input_height, self.input_width, 3, device=self._device)
         inner = result.view(self.input_height, -1)[: size[0], : 3 * size[1]]
         inner.copy_(upload(scaled, self._device).flatten(1))

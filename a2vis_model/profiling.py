@@ -1,4 +1,4 @@
-"""How long a stream takes, from the image's bytes to masks as run lengths, and which part of it takes how long."""
+"""Timing of a stream, from an image's bytes to run-length masks, as a whole and by part."""
 
 import platform
 import resource
@@ -19,12 +19,12 @@ from .config import ModelConfig
 from .machine import processor_name
 from .modeling import ClipWindow, StreamNetwork
 from .preprocessing import FrameTransform
-from .tracking.observations import FrameReader
+from .tracking.observations import PredictionReader
 from .tracking.streaming import StreamingTracker
 from .tracking.tracks import TrackManager, TrackSettings
 
 EVERY_SLOT = TrackSettings(start_score=0, keep_score=0, min_area=1, confirm_frames=1, duplicate_iou=1, duplicate_part=1)
-"""Every slot with a mask is a track: the most that can happen."""
+"""Settings that make every slot with a mask a track, the most work that can occur."""
 
 NETWORK_PARTS = {
     "backbone": "detector.backbone",
@@ -37,12 +37,12 @@ NETWORK_PARTS = {
     "SAMH": "samh",
     "classification head": "class_head",
 }
-"""Submodules of a network by what the paper calls them; an engine has none that could be timed."""
+"""Submodules of a network by the paper's names; an engine has none that could be timed."""
 
 
 @dataclass(frozen=True)
 class StreamTimes:
-    """How fast a stream is. Times are of a frame; frames decided together share theirs."""
+    """Speed of a stream. Times are per frame; frames that are decided together share theirs."""
 
     fps: float
     p50_ms: float
@@ -66,10 +66,10 @@ def time_stream(tracker: StreamingTracker, video: Sequence[NDArray[np.uint8]], f
 
 
 class PartTimes:
-    """Seconds by part. A part's time is its own, without that of parts inside it, so they add up to the whole.
+    """Seconds by part. A part's time excludes that of parts inside it, so that the times add up to the whole.
 
     Args:
-        device: whose work is waited for at every border of a part.
+        device: device that is waited for whenever a part begins or ends.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -80,18 +80,18 @@ class PartTimes:
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """What runs inside belongs to this part."""
+        """Count the time of the block as that of a part."""
         self.enter(name)
         yield
         self.leave()
 
     def enter(self, name: str) -> None:
-        """A part begins."""
+        """Begin a part."""
         self._account()
         self._inside.append(name)
 
     def leave(self) -> None:
-        """The part that began last ends."""
+        """End the part that began last."""
         self._account()
         self._inside.pop()
 
@@ -106,7 +106,7 @@ class PartTimes:
 
 
 def network_parts(network: object) -> dict[str, nn.Module]:
-    """The parts of a network that are modules of their own; none of what was compiled."""
+    """Return the parts of a network that are modules of their own; a compiled network has none."""
     if not isinstance(network, nn.Module):
         return {}
     modules = dict(network.named_modules())
@@ -137,20 +137,22 @@ def time_parts(
     frames: int,
     settings: TrackSettings,
 ) -> dict[str, float]:
-    """Milliseconds a frame by part, waiting for the device between parts: their sum is more than a frame's time.
+    """Measure milliseconds per frame by part, waiting for the device between parts.
+
+    Because of the waiting, their sum is more than the time of a frame.
 
     Args:
-        network: what runs.
-        modules: parts of it to time by themselves, see `network_parts`.
+        network: the network that runs.
+        modules: parts of it to time separately (see `network_parts`).
         config: its configuration.
-        video: repeated as often as it takes.
+        video: images, repeated as often as needed.
         stride: frames between clips.
-        frames: how many to time, after some that are not counted.
-        settings: of the tracks.
+        frames: number of frames to time, after some that are not counted.
+        settings: settings of the tracks.
     """
     device = network.device
     transform = FrameTransform(input_height=config.input_height, input_width=config.input_width, device=device)
-    reader, manager = FrameReader.on(device), TrackManager(settings)
+    reader, manager = PredictionReader.on(device), TrackManager(settings)
     window = ClipWindow(network, config)
     times = PartTimes(device)
     warm_up, counted = 2 * config.clip_length, max(frames // stride, 1) * stride
@@ -179,9 +181,9 @@ def time_parts(
 
 
 def memory_mib(device: torch.device) -> float:
-    """Memory in use on the GPU, by all that runs there, or the most the process has had of the host's.
+    """Return the GPU memory in use by all processes, or the peak host memory of this process, in MiB.
 
-    What CUDA graphs and TensorRT hold is not in PyTorch's own count.
+    PyTorch's own count does not include the memory of CUDA graphs and TensorRT.
     """
     if device.type == "cuda":
         free, total = torch.cuda.mem_get_info(device)
@@ -190,14 +192,14 @@ def memory_mib(device: torch.device) -> float:
 
 
 def device_name(device: torch.device) -> str:
-    """The GPU's name, or the processor's and how many threads PyTorch uses of it."""
+    """Return the GPU's name, or the processor's with the number of PyTorch's threads."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{processor_name()}, {torch.get_num_threads()} threads"
 
 
 def versions() -> dict[str, Any]:
-    """Versions of what the speed depends on."""
+    """Return the versions of the software that the speed depends on."""
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,

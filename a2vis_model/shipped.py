@@ -1,4 +1,4 @@
-"""The weights that come with the package: their names, their files and what is known of them."""
+"""Weights in the package: their names, their files and their measured quality."""
 
 import os
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from .errors import CheckpointError
 from .machine import file_hash
 
 DEFAULT_WEIGHTS = "onboard"
-"""Name of the weights that every command and the node use unless told otherwise."""
+"""Name of the weights that every command and the node use by default."""
 
 _FOLDER = Path(__file__).resolve().parent / "checkpoints"
 _INDEX = "index.yaml"
@@ -23,18 +23,18 @@ class ShippedWeights:
     """A set of weights as the index describes it."""
 
     sha256: str
-    """Of its file."""
+    """SHA-256 of the file."""
     about: str
-    """What it knows, in a few words."""
+    """Short description of its classes and training data."""
     card: str
     """Path of its model card in the source tree."""
     measured: Mapping[str, Mapping[str, float]]
-    """Headline numbers: what they were taken on, then the measures."""
+    """Headline results: data set, then measure."""
 
 
 @cache
 def shipped_weights() -> dict[str, ShippedWeights]:
-    """All that come with the package, by name.
+    """Return all sets of weights in the package, by name.
 
     Raises:
         CheckpointError: the index is missing or broken.
@@ -49,18 +49,18 @@ def shipped_weights() -> dict[str, ShippedWeights]:
 
 
 def find_weights(weights: str | Path) -> Path:
-    """The file of weights that are given by the name of a set that ships, or by a path.
+    """Return the file of weights given by the name of a set in the package, or by a path.
 
-    A name goes before a file that is called so; `./NAME` is the file.
+    A name takes precedence over a file of the same name; `./NAME` is the file.
 
     Raises:
-        CheckpointError: there is neither.
+        CheckpointError: neither exists.
     """
     names = shipped_weights()
     path = _FOLDER / f"{weights}.safetensors" if str(weights) in names else Path(os.path.expanduser(weights))
     if not path.is_file():
         if path.parent == _FOLDER:
-            raise CheckpointError(f"{path}: missing, though it comes with the package; reinstall it")
+            raise CheckpointError(f"{path}: missing from the package; reinstall it")
         raise CheckpointError(
             f"{str(weights) or repr('')}: no such file; give a weight file or the name of weights that ship: "
             f"{', '.join(names)}"
@@ -69,10 +69,10 @@ def find_weights(weights: str | Path) -> Path:
 
 
 def check_intact(path: Path) -> None:
-    """Compare a file that ships with the index; any other file is not looked at.
+    """Compare a file of the package with the index; other files are not checked.
 
     Raises:
-        CheckpointError: it is not what was shipped.
+        CheckpointError: the file differs from what was shipped.
     """
     path = path.resolve()
     entry = shipped_weights().get(path.stem) if path.parent == _FOLDER else None

@@ -1,4 +1,4 @@
-"""Copies between the host and a device: what goes up never waits, what comes down waits once."""
+"""Copies between host and device: uploads never wait, downloads wait once."""
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ def fetch(tensor: Tensor) -> Tensor:
     """Copy a device tensor to the host and wait for it: the only synchronisation of a frame."""
     if tensor.device.type != "cuda":
         return tensor.cpu()
-    # Into pageable memory the driver copies piece by piece, several times slower.
+    # A copy to pageable memory is made in pieces by the driver, which is several times slower.
     host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
     host.copy_(tensor, non_blocking=True)
     torch.cuda.current_stream(tensor.device).synchronize()

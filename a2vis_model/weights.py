@@ -18,20 +18,20 @@ from .shipped import check_intact, find_weights
 
 _FORMAT = "a2vis/1"
 _MOST_TABLES = 2 << 30
-"""Bytes of a network's constants; the largest preset has a hundredth."""
+"""Limit on the size of a network's constants in bytes; the largest preset needs a hundredth of it."""
 
 
 def save_weights(
     path: str | Path, model: VideoNetwork, config: ModelConfig, *, half: bool = False, notes: str = ""
 ) -> None:
-    """Write a network to a file; the file appears whole or not at all.
+    """Write a network to a file; the file appears complete or not at all.
 
     Args:
-        path: where to, ending in .safetensors.
+        path: path of the file, ending in .safetensors.
         model: the network.
         config: its configuration, stored in the file.
         half: store fp16, half the size.
-        notes: free text for whoever finds the file.
+        notes: free text about the weights.
     """
     tensors = {
         name: (tensor.half() if half and tensor.is_floating_point() else tensor).detach().cpu().contiguous().clone()
@@ -43,7 +43,7 @@ def save_weights(
 
 
 def is_weight_file(path: str | Path) -> bool:
-    """Whether a file is one of ours, or may be but is broken, which `load_weights` then says."""
+    """Return whether a file is one of ours, possibly a broken one, which `load_weights` then reports."""
     if Path(path).suffix != ".safetensors":
         return False
     try:
@@ -54,7 +54,7 @@ def is_weight_file(path: str | Path) -> bool:
 
 
 def read_config(weights: str | Path) -> ModelConfig:
-    """The configuration inside a weight file; see `load_weights`."""
+    """Return the configuration inside a weight file (see `load_weights`)."""
     return _read_header(find_weights(weights))[0]
 
 
@@ -90,7 +90,7 @@ def load_weights(weights: str | Path, changes: Mapping[str, Any] | None = None) 
 
 
 def _read_header(path: Path) -> tuple[ModelConfig, dict[str, list[int]]]:
-    """The configuration, and the shape of each tensor by its name."""
+    """Return the configuration, and the shape of each tensor by its name."""
     with _opened(path) as file:
         config = _config(path, file.metadata() or {})
         shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
@@ -118,7 +118,7 @@ def _opened(path: Path) -> Iterator[safe_open]:
 def _build(path: Path, config: ModelConfig) -> VideoNetwork:
     try:
         return build_model(config)
-    except RuntimeError as error:  # out of memory, too
+    except RuntimeError as error:  # This includes running out of memory.
         reason = str(error).partition("\n")[0]
         raise CheckpointError(
             f"{path}: its network cannot be built here ({reason}); is there memory for it?"
@@ -126,7 +126,11 @@ def _build(path: Path, config: ModelConfig) -> VideoNetwork:
 
 
 def _check_header(path: Path, config: ModelConfig, shapes: dict[str, list[int]]) -> None:
-    """Raise CheckpointError unless the file holds its configuration's network, before there is memory taken for one."""
+    """Check that the file holds its configuration's network, before memory is allocated for one.
+
+    Raises:
+        CheckpointError: names or shapes differ.
+    """
     with torch.device("meta"):
         outline = _build(path, config)
     expected = {name: list(tensor.shape) for name, tensor in outline.state_dict().items()}
@@ -140,12 +144,12 @@ def _check_header(path: Path, config: ModelConfig, shapes: dict[str, list[int]])
     for name, shape in shapes.items():
         if shape != expected[name]:
             raise CheckpointError(f"{path}: {name} is {shape}, its configuration says {expected[name]}")
-    # Made for the size of its input, and in no file.
+    # Buffers that depend on the input size are not stored in the file.
     tables = sum(buffer.numel() * buffer.element_size() for buffer in outline.buffers())
     if tables > _MOST_TABLES:
         raise CheckpointError(
             f"{path}: for {config.input_width}x{config.input_height} pixels its network needs tables of "
-            f"{tables / 2**30:.0f} GiB, no network of use does; get the file again"
+            f"{tables / 2**30:.0f} GiB, which no usable network does; get the file again"
         )
 
 

@@ -1,4 +1,4 @@
-"""Pools of processes that end with the process that made them, however that ends."""
+"""Pools of processes that end with their parent process, however that ends."""
 
 import multiprocessing
 import os
@@ -14,11 +14,12 @@ from typing import Any
 def worker_pool(
     jobs: int, initializer: Callable[..., object] | None = None, arguments: tuple[Any, ...] = (), preload: str = ""
 ) -> Iterator[ProcessPoolExecutor]:
-    """Processes that do not fork from this one, which may hold threads of PyTorch or OpenCV.
+    """Make a pool of processes that are not forked from this one, which may hold threads of PyTorch or OpenCV.
 
     Args:
-        jobs: their number.
-        initializer, arguments: called in each of them first.
+        jobs: number of processes.
+        initializer: function that each process calls first.
+        arguments: arguments of `initializer`.
         preload: a module that is imported once for all of them, where the system has a fork server.
     """
     forkserver = "forkserver" in multiprocessing.get_all_start_methods()
@@ -35,7 +36,7 @@ def worker_pool(
 
 
 def _begin(initializer: Callable[..., object] | None, arguments: tuple[Any, ...]) -> None:
-    """In a worker: watch its parent, which cannot tell it to end when it is killed."""
+    """Watch the parent, which cannot end this worker when it is killed, and call the initializer."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if initializer is not None:
         initializer(*arguments)

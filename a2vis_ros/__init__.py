@@ -1,8 +1,8 @@
 """The ROS 2 side of A2VIS: messages, the lifecycle node, bag tools and a planner-side monitor.
 
-Logic lives in modules that know no ROS (`image_decoding`, `mask_codec`, `epochs`, `frame_queue`, `pipeline`, ...);
-`a2vis_node` wires them. The messages are in `a2vis_ros.msg`, which the build generates. Planners need `mask_messages`
-and `a2vis_ros.msg` only, neither of which imports torch.
+Logic lives in packages that import no ROS (`stream`, and `planner` for the most part); `node` wires them. The messages
+are in `a2vis_ros.msg`, which the build generates. Planners need `planner.mask_messages` and `a2vis_ros.msg` only,
+neither of which imports torch.
 """
 
 from pkgutil import extend_path

@@ -60,8 +60,13 @@ def variants(model: VideoNetwork, config: ModelConfig, args: argparse.Namespace)
     sampling = freeze(copy.deepcopy(model))
     for module in sampling.modules():
         if isinstance(module, DeformableAttention):
-            module._sums_bags = lambda query: False  # type: ignore[method-assign]
+            module._uses_embedding_bag = lambda query: False  # type: ignore[method-assign]
     found["points sampled from maps"] = sampling
+    for precision in args.openvino:
+        ready = prepare_backend(
+            freeze(copy.deepcopy(model)), config, backend="openvino", precision=precision, cache=default_cache()
+        )
+        found[f"OpenVINO {precision}"] = ready.network
     if args.compile:
         start = time.perf_counter()
         backend = prepare_backend(
@@ -80,6 +85,9 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--compile", action="store_true", help="also the compile backend; builds for minutes at first")
+    parser.add_argument(
+        "--openvino", nargs="+", default=[], choices=("fp32", "bf16"), help="also the openvino backend, in these"
+    )
     args = parser.parse_args()
     for preset in args.presets:
         config = load_config(preset)

@@ -40,7 +40,7 @@ from a2vis_model.backends import prepare_backend
 from a2vis_model.backends.compiled import CudaGraph
 from a2vis_model.backends.precision import half_precision
 from a2vis_model.files.atomic import write_text
-from a2vis_model.masks.outlines import Limits
+from a2vis_model.masks.outlines import OutlineCapacity
 from a2vis_model.modeling import ClipPrediction, ClipState, FrameFeatures, StreamNetwork, concatenate
 from a2vis_model.preprocessing import FrameTransform, Placement
 from a2vis_model.profiling import (
@@ -53,7 +53,7 @@ from a2vis_model.profiling import (
     versions,
 )
 from a2vis_model.sample_video import sample_video
-from a2vis_model.tracking.observations import FrameReader, pack
+from a2vis_model.tracking.observations import PredictionReader, pack
 from a2vis_model.transfer import fetch, upload
 
 PRESETS = ("onboard", "r50", "swin_l")
@@ -217,7 +217,7 @@ def mask_times(device: torch.device, size: tuple[int, int], frames: int) -> dict
     visible, amodal = blob_logits(height // 4, width // 4)
     host = ClipPrediction(torch.zeros(1, len(visible), 25), visible[None, None], amodal[None, None])
     there = ClipPrediction(*(tensor.to(device) for tensor in host if tensor is not None))
-    reader, least = FrameReader.on(device), np.zeros(len(visible), np.float32)
+    reader, least = PredictionReader.on(device), np.zeros(len(visible), np.float32)
     times = []
     for _ in range(frames + 5):
         synchronise(device)
@@ -230,13 +230,13 @@ def mask_times(device: torch.device, size: tuple[int, int], frames: int) -> dict
         # What a CUDA graph of the device's part would save.
         floor = upload(torch.from_numpy(least), device)
         inputs = tuple(tensor for tensor in there if tensor is not None)
-        graph = CudaGraph(lambda *given: (pack(ClipPrediction(*given), 0, place, floor, Limits()),), inputs)
+        graph = CudaGraph(lambda *given: (pack(ClipPrediction(*given), 0, place, floor, OutlineCapacity()),), inputs)
         for _ in range(frames):
             synchronise(device)
             start = time.perf_counter()
             fetch(graph(*inputs)[0])
             captured.append((time.perf_counter() - start) * 1e3)
-    reference = FrameReader(None).read(host, 0, place, least)
+    reference = PredictionReader(None).read(host, 0, place, least)
     expected = [mask for slot in range(len(visible)) for mask in reference.masks(slot) if mask is not None]
     same = all(a.box == b.box and np.array_equal(a.counts, b.counts) for a, b in zip(masks, expected, strict=True))
     p50, p95 = np.percentile(times[5:], (50, 95))

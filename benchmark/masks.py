@@ -18,12 +18,12 @@ from functools import partial
 import numpy as np
 import torch
 
-from a2vis_model.masks.outlines import Limits, PixelGrid, trace
+from a2vis_model.masks.outlines import OutlineCapacity, PixelGrid, trace
 from a2vis_model.masks.region import logits_to_mask
 from a2vis_model.masks.run_lengths import MaskRuns, Segments
 from a2vis_model.modeling import ClipPrediction
 from a2vis_model.preprocessing import Placement
-from a2vis_model.tracking.observations import FrameReader
+from a2vis_model.tracking.observations import PredictionReader
 from a2vis_model.tracking.tracks import TrackSettings
 from a2vis_model.transfer import fetch
 
@@ -68,7 +68,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     device = torch.device(args.device)
     image_width, image_height = map(int, args.image.split("x"))
-    limits = None if device.type == "cpu" else Limits()
+    limits = None if device.type == "cpu" else OutlineCapacity()
     print(
         f"torch {torch.__version__}, {device}, {args.threads} threads, "
         f"2x{OBJECTS} masks of {args.image}, {args.runs} runs"
@@ -82,7 +82,7 @@ def main() -> None:
         prediction = ClipPrediction(classes, visible[None, None], amodal[None, None])
         logits, wanted = torch.cat((visible, amodal)), torch.ones(2 * OBJECTS, dtype=torch.bool, device=device)
         grid = PixelGrid.of(height // 4, width // 4, place, device)
-        reader, least = FrameReader(limits), np.zeros(OBJECTS, np.float32)
+        reader, least = PredictionReader(limits), np.zeros(OBJECTS, np.float32)
 
         def one_by_one(logits: torch.Tensor = logits, place: Placement = place) -> None:
             for mask in fetch(logits).numpy():
@@ -103,7 +103,7 @@ def main() -> None:
 
         def whole_frame(
             least_part: float = 0.0,
-            reader: FrameReader = reader,
+            reader: PredictionReader = reader,
             prediction: ClipPrediction = prediction,
             place: Placement = place,
             least: np.ndarray = least,

@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from a2vis_model.data import open_fishbowl
 from a2vis_model.data.masks import parse_mask
-from a2vis_model.evaluation import Track, VideoInfo
+from a2vis_model.evaluation import TrackRecord, VideoInfo
 from a2vis_model.evaluation.runner import truth_tracks
 from a2vis_model.evaluation.youtube_vis import ground_truth_document, ground_truth_record, result_record
 from a2vis_model.masks.coco import Rle, encode
@@ -99,16 +99,16 @@ def write_array(path: Path, before: str, records: Iterable[dict[str, Any]], afte
         file.write(after)
 
 
-def predictions(truth: list[Track], rng: np.random.Generator) -> list[Track]:
+def predictions(truth: list[TrackRecord], rng: np.random.Generator) -> list[TrackRecord]:
     """Shifted copies of the objects, further away and less sure with every round."""
-    found: list[Track] = []
+    found: list[TrackRecord] = []
     for number in range(PREDICTIONS):
         track, round_ = truth[number % len(truth)], number // len(truth)
         shift = rng.integers(-3, 4, 2) * (1 + round_)
         visible = [shifted(mask, shift) for mask in track.visible or ()]
         amodal = [shifted(mask, shift) for mask in track.amodal or ()]
         score = 0.99 / (1 + round_) - 0.01 * number
-        found.append(Track(number + 1, track.class_id, score, visible=visible, amodal=amodal))
+        found.append(TrackRecord(number + 1, track.class_id, score, visible=visible, amodal=amodal))
     return found
 
 

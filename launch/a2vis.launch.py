@@ -1,4 +1,4 @@
-"""One camera: the node, and if asked for the occlusion monitor and RViz.
+"""One camera: the node and, on request, the occlusion monitor and RViz.
 
 ros2 launch a2vis_ros a2vis.launch.py image:=/camera/image_raw
 """
@@ -14,21 +14,21 @@ from launch_ros.parameter_descriptions import ParameterValue
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 
 SHARE = Path(__file__).resolve().parent.parent
-"""Where config and rviz are, installed and in a source tree."""
+"""Folder of config and rviz, both installed and in a source tree."""
 PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
-"""Either of them names the profile of Fast DDS."""
+"""Environment variables that name the profile of Fast DDS."""
 NODE_PARAMETERS = ("transport", "policy", "weights", "device", "backend", "precision")
 """Arguments that are parameters of the node by the same name."""
 
 
 def generate_launch_description() -> LaunchDescription:
-    """All arguments, and the nodes once these have their values."""
+    """Declare all arguments, and start the nodes once these have their values."""
 
     def argument(name: str, default: str, description: str, choices: list[str] | None = None) -> DeclareLaunchArgument:
         return DeclareLaunchArgument(name, default_value=default, description=description, choices=choices)
 
     def parameter(name: str, description: str, choices: list[str] | None = None) -> DeclareLaunchArgument:
-        """Empty by default, for a value that nobody has given must not go before that in the file."""
+        """Declare an argument that is empty by default; any other default would override the parameter file."""
         text = f"{description}; left out, as params_file says"
         return argument(name, "", text, ["", *choices] if choices else None)
 
@@ -38,29 +38,29 @@ def generate_launch_description() -> LaunchDescription:
             argument("image", "image", "topic of the images; for compressed ones without its /compressed"),
             parameter("transport", "raw or compressed images", ["raw", "compressed"]),
             parameter("policy", "latest: bounded age; every_frame: nothing lost", ["latest", "every_frame"]),
-            parameter("weights", "name of weights that ship, see `a2vis weights`, or path of a weight file"),
+            parameter("weights", "name of shipped weights (see `a2vis weights`), or path of a weight file"),
             parameter("device", "auto, cpu, cuda or cuda:N"),
-            parameter("backend", "what computes the network", ["auto", "eager", "compile", "tensorrt"]),
-            parameter("precision", "of the network; fp16 needs a GPU", ["fp32", "fp16"]),
+            parameter("backend", "backend of the network", ["auto", "eager", "compile", "tensorrt"]),
+            parameter("precision", "precision of the network; fp16 needs a GPU", ["fp32", "fp16"]),
             argument("namespace", "", "namespace of all nodes, one for each camera"),
             argument("name", "a2vis", "name of the node"),
             argument("params_file", str(SHARE / "config" / "a2vis.yaml"), "parameters of node and monitor"),
             argument("autostart", "true", "configure and activate at once; false for a lifecycle manager", both),
             argument("respawn", "false", "start the node again when it has ended, other than by Ctrl-C", both),
-            argument("respawn_delay", "2.0", "seconds until then"),
+            argument("respawn_delay", "2.0", "seconds until it is started again"),
             parameter("use_sim_time", "take the time from /clock", both),
             argument("monitor", "false", "start the occlusion monitor too", both),
             parameter("region", "the monitor's region: [x, y, width, height] in pixels; all 0 for the whole image"),
             argument("rviz", "false", "start RViz too", both),
             argument("large_images", "true", "use the Fast DDS profile that lets large images through", both),
-            argument("log_level", "info", "of the node", ["debug", "info", "warn", "error"]),
+            argument("log_level", "info", "log level of the node", ["debug", "info", "warn", "error"]),
             OpaqueFunction(function=_nodes),
         ]
     )
 
 
 def _nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
-    """Node, monitor and RViz."""
+    """Return node, monitor and RViz."""
 
     def value(name: str) -> str:
         return LaunchConfiguration(name).perform(context)

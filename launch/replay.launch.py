@@ -1,4 +1,4 @@
-"""A bag through the node, nothing lost, with the occlusion monitor; ends when the last image is answered.
+"""A bag through the node without losses, with the occlusion monitor; ends when the last image is answered.
 
 ros2 launch a2vis_ros replay.launch.py bag:=/path/to/bag image:=/camera/image_raw
 """
@@ -14,7 +14,7 @@ from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 
 
 def generate_launch_description() -> LaunchDescription:
-    """The bag player, and everything of a2vis.launch.py with defaults for replay."""
+    """Start the bag player, and everything of a2vis.launch.py with defaults for replay."""
     both = ["true", "false"]
     arguments = [
         DeclareLaunchArgument("bag", description="folder of the bag; of one without metadata.yaml the .mcap itself"),
@@ -24,7 +24,7 @@ def generate_launch_description() -> LaunchDescription:
             "start_delay", default_value="2.0", description="seconds for player and node to find each other"
         ),
         DeclareLaunchArgument("loop", default_value="false", choices=both, description="play the bag again and again"),
-        DeclareLaunchArgument("weights", default_value="", description="name of weights that ship, or a file"),
+        DeclareLaunchArgument("weights", default_value="", description="name of shipped weights, or path of a file"),
         DeclareLaunchArgument("region", default_value="", description="the monitor's region, in pixels"),
         DeclareLaunchArgument("rviz", default_value="false", choices=both, description="start RViz too"),
     ]
@@ -44,12 +44,14 @@ def generate_launch_description() -> LaunchDescription:
 
 
 def _player(context: LaunchContext) -> list[LaunchDescriptionEntity]:
-    """Plays once, whoever activates the node: images from before are lost, and configuring takes its time, minutes
-    where an engine is built."""
+    """Return the player, which plays once the node is active, whoever activates it.
+
+    Earlier images would be lost, and configuring takes time, minutes where an engine is built.
+    """
     command = ["ros2", "bag", "play", LaunchConfiguration("bag"), "--clock", "--disable-keyboard-controls"]
     command += ["--rate", LaunchConfiguration("rate"), "--delay", LaunchConfiguration("start_delay")]
     loop = LaunchConfiguration("loop").perform(context) == "true"
-    # 0: for as long as it takes until the node's middleware has all images.
+    # 0 waits as long as it takes until the node's middleware has all images.
     command += ["--loop"] if loop else ["--wait-for-all-acked", "0"]
     return [
         Node(

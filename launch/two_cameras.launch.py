@@ -1,4 +1,4 @@
-"""Two cameras: a node for each, in a namespace of its own. An example to copy from.
+"""Two cameras, with a node each in a namespace of its own; an example to copy.
 
 ros2 launch a2vis_ros two_cameras.launch.py left_image:=/left/image_raw right_image:=/right/image_raw
 """
@@ -13,7 +13,7 @@ from launch import LaunchDescription
 
 
 def generate_launch_description() -> LaunchDescription:
-    """a2vis.launch.py twice. Each node has a model of its own, and takes its memory."""
+    """Include a2vis.launch.py twice. Each node has its own model and uses memory for it."""
     sides = [
         DeclareLaunchArgument(f"{side}_{what}", default_value=default, description=f"the {side} camera's {description}")
         for side in ("left", "right")
@@ -25,7 +25,7 @@ def generate_launch_description() -> LaunchDescription:
     both = {
         "weights": ("", "name of weights that ship, or path of a file; left out, as params_file says, as those below"),
         "device": ("", "auto, cpu, cuda or cuda:N"),
-        "backend": ("", "what computes the network: auto, eager, compile or tensorrt"),
+        "backend": ("", "backend of the network: auto, eager, compile or tensorrt"),
         "autostart": ("true", "configure and activate at once; false for a lifecycle manager"),
         "monitor": ("false", "start an occlusion monitor for each too"),
     }
@@ -37,7 +37,7 @@ def generate_launch_description() -> LaunchDescription:
         source = PythonLaunchDescriptionSource(str(Path(__file__).resolve().with_name("a2vis.launch.py")))
         given = {name: LaunchConfiguration(name) for name in both}
         given |= {name: LaunchConfiguration(f"{side}_{name}") for name in ("namespace", "image")}
-        # In a group, as what is given to one is not for the other.
+        # The group keeps the arguments of one camera from the other.
         return GroupAction([IncludeLaunchDescription(source, launch_arguments=given.items())])
 
     return LaunchDescription([*sides, *shared, camera("left"), camera("right")])

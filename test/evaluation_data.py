@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from a2vis_model.data.problems import ProblemLog
-from a2vis_model.evaluation import ScoreSettings, Track, VideoInfo, open_comparison, results_of, score_videos
+from a2vis_model.evaluation import ScoreSettings, TrackRecord, VideoInfo, open_comparison, results_of, score_videos
 from a2vis_model.evaluation.scoring import Results
 from a2vis_model.evaluation.youtube_vis import ground_truth_document, ground_truth_record, result_record, write_json
 from a2vis_model.masks.coco import encode
@@ -37,7 +37,7 @@ def track(
     occluder: list[Box | None] | None = None,
     score: float = 1.0,
     crowd: bool = False,
-) -> Track:
+) -> TrackRecord:
     """A rectangle that moves, what `occluder` covers of it being hidden."""
     amodal, visible = [], []
     for t, box in enumerate(boxes):
@@ -46,10 +46,12 @@ def track(
         seen = full if full is None or cover is None else full & ~block(*cover)
         amodal.append(None if full is None else encode(full))
         visible.append(None if seen is None or not seen.any() else encode(seen))
-    return Track(number, class_id, score, visible=visible, amodal=amodal, crowd=crowd)
+    return TrackRecord(number, class_id, score, visible=visible, amodal=amodal, crowd=crowd)
 
 
-def random_video(rng: np.random.Generator, length: int, *, crowds: bool = False) -> tuple[list[Track], list[Track]]:
+def random_video(
+    rng: np.random.Generator, length: int, *, crowds: bool = False
+) -> tuple[list[TrackRecord], list[TrackRecord]]:
     """Objects that wander, and predictions near them: jittered, cut short, swapped, doubled, and made up."""
     objects, predictions = [], []
     for g in range(int(rng.integers(1, 6))):
@@ -93,7 +95,7 @@ def videos(count: int, length: int = 10) -> list[VideoInfo]:
 
 
 def write_files(
-    folder: Path, infos: list[VideoInfo], truth: list[list[Track]], predictions: list[list[Track]]
+    folder: Path, infos: list[VideoInfo], truth: list[list[TrackRecord]], predictions: list[list[TrackRecord]]
 ) -> tuple[Path, Path]:
     """Write both sides as YouTube-VIS JSON."""
     annotations, results = [], []

@@ -3,6 +3,7 @@
 import pytest
 
 from a2vis_model.backends import choice, prepare
+from a2vis_model.backends import engines as engines_module
 from a2vis_model.export import ClipGraph, FrameGraph
 
 
@@ -21,7 +22,7 @@ class FakeEngines:
         self.version = "1"
         self.built = []
         self._graphs = {}
-        monkeypatch.setitem(prepare.ENGINES, "compile", self)
+        monkeypatch.setitem(engines_module.ENGINES, "compile", self)
         monkeypatch.setattr(choice, "_compile_obstacle", lambda device: None)
         monkeypatch.setattr(prepare, "export_graphs", lambda model, *_, **__: (FrameGraph(model), ClipGraph(model)))
 

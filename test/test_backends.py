@@ -18,7 +18,8 @@ from torch.utils import cpp_extension
 
 from a2vis_model import StreamingTracker, TrackSettings, freeze, load_config
 from a2vis_model.backends import choice, prepare, prepare_backend
-from a2vis_model.backends.progress import Progress, spoken
+from a2vis_model.backends import engines as engines_module
+from a2vis_model.backends.progress import Progress, duration_text
 from a2vis_model.errors import BackendError
 
 CONFIG = tiny_config()
@@ -151,7 +152,7 @@ def test_auto_says_what_it_refused(engines, tmp_path):
     ("arguments", "message"),
     [
         ({"backend": "onnx"}, "backend='onnx'; choose one of auto, eager, compile, tensorrt"),
-        ({"precision": "int8"}, "precision='int8'; choose one of fp32, fp16"),
+        ({"precision": "int4"}, "precision='int4'; choose one of fp32, fp16, bf16, int8"),
         ({"precision": "fp16"}, "precision=fp16: fp16 needs a GPU"),
         ({"backend": "tensorrt"}, "backend=tensorrt: TensorRT runs on NVIDIA GPUs only"),
     ],
@@ -216,7 +217,7 @@ def test_progress_says_how_long_it_takes():
     assert progress.text("second", 60.0) == "second (step 2 of 2), 60 seconds so far, about 2 minutes left"
     now[0] = 300.0
     assert progress.text("second", 60.0) == "second (step 2 of 2), 4 minutes so far, longer than expected"
-    assert [spoken(s) for s in (0.2, 1, 89, 90, 5399, 7200)] == [
+    assert [duration_text(s) for s in (0.2, 1, 89, 90, 5399, 7200)] == [
         "1 second",
         "1 second",
         "89 seconds",
@@ -256,7 +257,7 @@ def test_inductor_tracks_as_eager_does(tmp_path, monkeypatch):
 
 @COMPILER
 def test_inductor_loads_keeps_its_outputs_and_reads_inputs_of_any_layout(tmp_path):
-    engines = prepare.ENGINES["compile"]
+    engines = engines_module.ENGINES["compile"]
 
     class Small(torch.nn.Module):
         def __init__(self):
@@ -290,7 +291,7 @@ def test_inductor_loads_keeps_its_outputs_and_reads_inputs_of_any_layout(tmp_pat
 @COMPILER
 def test_inductor_compiles_the_number_of_threads_in(tmp_path):
     """Without it, code overruns its memory where it is run with more threads than there were processors."""
-    engines = prepare.ENGINES["compile"]
+    engines = engines_module.ENGINES["compile"]
     graph = torch.nn.GroupNorm(1, 8).eval()
     inputs = (torch.randn(1, 8, 256, 256),)
     threads = torch.get_num_threads()
@@ -308,11 +309,11 @@ def test_inductor_compiles_the_number_of_threads_in(tmp_path):
 
 def test_the_gate_holds_for_eager_fp16_too(monkeypatch):
     # A CPU that is asked all the same: as a GPU would compute it.
-    monkeypatch.setattr(prepare, "precision_obstacle", lambda model, precision: None)
+    monkeypatch.setattr(prepare, "precision_obstacle", lambda *_: None)
     backend = prepare_backend(MODEL, CONFIG, backend="eager", precision="fp16")
     assert backend.gate.passed
     assert backend.gate.logits > 0
-    broken = dataclasses.replace(prepare.LIMITS["fp16"], logits=1e-6)
-    monkeypatch.setitem(prepare.LIMITS, "fp16", broken)
+    broken = dataclasses.replace(prepare.TOLERANCES["fp16"], logits=1e-6)
+    monkeypatch.setitem(prepare.TOLERANCES, "fp16", broken)
     with pytest.raises(BackendError, match="precision=fp16: refused"):
         prepare_backend(MODEL, CONFIG, backend="eager", precision="fp16")

@@ -52,7 +52,7 @@ def test_the_figures_of_a_network(weights, capsys):
     assert found["memory_mib"] > 1
     assert found["versions"]["torch"] == torch.__version__
     assert main(given) == 0
-    assert "frames a second over 6" in capsys.readouterr().out
+    assert "frames per second over 6" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -144,4 +144,4 @@ def test_the_gpu_script_tries_what_fails_once(tmp_path):
     )
     results = json.loads((tmp_path / "results.json").read_text())
     assert len([name for name in results if name.startswith("failed/")]) == 3
-    assert ended.stdout.count("exporting the graphs") == 1
+    assert ended.stdout.count("exporting the graphs (step 1 of 3)\n") == 1

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from a2vis_model.modeling import DeformableAttention, deformable_attention, sample_bilinear
-from a2vis_model.modeling.point_bags import sum_bags
+from a2vis_model.modeling.embedding_bag_sampling import sample_by_embedding_bag
 
 
 def naive_sample(value, location):
@@ -82,7 +82,9 @@ def test_inference_on_a_cpu_equals_training_for_batches_and_far_points(monkeypat
     expected = module(*given).detach()
     bags = []
     monkeypatch.setattr(
-        deformable_attention, "sum_bags", lambda *arguments: bags.append(len(arguments[0])) or sum_bags(*arguments)
+        deformable_attention,
+        "sample_by_embedding_bag",
+        lambda *arguments: bags.append(len(arguments[0])) or sample_by_embedding_bag(*arguments),
     )
     with torch.inference_mode():
         torch.testing.assert_close(module(*given), expected, atol=1e-4, rtol=1e-4)

@@ -27,7 +27,7 @@ from pycocotools import mask as coco_mask
 from a2vis_model.commands import score as score_command
 from a2vis_model.data.problems import DataError, ProblemLog, RecordError
 from a2vis_model.errors import A2VISError
-from a2vis_model.evaluation import ScoreSettings, Track, open_comparison, score_videos
+from a2vis_model.evaluation import ScoreSettings, TrackRecord, open_comparison, score_videos
 from a2vis_model.evaluation.box_tracking import count_tracking, match_timeline, tracking_values
 from a2vis_model.evaluation.id_survival import Episode, episodes, survival
 from a2vis_model.evaluation.json_records import scan_records
@@ -112,7 +112,7 @@ def test_split_ignores_the_other_objects_and_what_follows_them(tmp_path: Path) -
 # --- the hidden part -------------------------------------------------------------------------------------------------
 
 
-def hidden_values(tmp_path: Path, prediction: Track, **options: Any) -> dict[str, Any]:
+def hidden_values(tmp_path: Path, prediction: TrackRecord, **options: Any) -> dict[str, Any]:
     truth = track(1, 1, STILL, occluder=covered(range(2, 6), (10, 10, 10, 16)))
     files = write_files(tmp_path, videos(1, LENGTH), [[truth]], [[prediction]])
     values = score(*files, **options)
@@ -126,7 +126,7 @@ def test_hidden_part_of_a_perfect_prediction(tmp_path: Path) -> None:
 
 def test_visible_masks_passed_off_as_amodal_get_nothing(tmp_path: Path) -> None:
     seen = track(1, 1, STILL, occluder=covered(range(2, 6), (10, 10, 10, 16)))
-    values = hidden_values(tmp_path, Track(1, 1, visible=seen.visible, amodal=seen.visible))
+    values = hidden_values(tmp_path, TrackRecord(1, 1, visible=seen.visible, amodal=seen.visible))
     assert values == {"IoU": 0, "pixel_IoU": 0, "found": 1, "object_frames": 4}
 
 
@@ -181,7 +181,7 @@ def test_switches_on_the_timeline_are_those_that_trackeval_counts() -> None:
     assert switches
 
 
-def boxes_of(made: Track) -> list[Any]:
+def boxes_of(made: TrackRecord) -> list[Any]:
     empty = np.zeros((HEIGHT, WIDTH), np.uint8, order="F")
     boxes = [coco_mask.toBbox(coco_mask.encode(empty) if m is None else m) for m in made.amodal or ()]
     return [box if box[2] else [np.nan] * 4 for box in boxes]

@@ -13,7 +13,7 @@ import trackeval
 from evaluation_data import CATEGORIES, random_video, read_json, score, track, videos, write_files
 
 from a2vis_model.data.problems import DataError
-from a2vis_model.evaluation import Track, VideoInfo
+from a2vis_model.evaluation import TrackRecord, VideoInfo
 from a2vis_model.evaluation.mot_text import write_mot, write_mots
 from a2vis_model.evaluation.youtube_vis import write_json
 from a2vis_model.masks.coco import RleMask
@@ -100,7 +100,7 @@ def trackeval_mot(folder: Path, infos: list[VideoInfo], benchmark: str, *, masks
     }
 
 
-def hand_made() -> dict[str, tuple[list[VideoInfo], list[list[Track]], list[list[Track]]]]:
+def hand_made() -> dict[str, tuple[list[VideoInfo], list[list[TrackRecord]], list[list[TrackRecord]]]]:
     length = 6
     still = [(10.0, 10.0, 20.0, 15.0)] * length
     moved = [(14.0, 10.0, 20.0, 15.0)] * length
@@ -122,7 +122,9 @@ def hand_made() -> dict[str, tuple[list[VideoInfo], list[list[Track]], list[list
     }
 
 
-def random_case(seed: int, *, crowds: bool = False) -> tuple[list[VideoInfo], list[list[Track]], list[list[Track]]]:
+def random_case(
+    seed: int, *, crowds: bool = False
+) -> tuple[list[VideoInfo], list[list[TrackRecord]], list[list[TrackRecord]]]:
     rng = np.random.default_rng(seed)
     infos = videos(4)
     sides = [random_video(rng, info.length, crowds=crowds) for info in infos]
@@ -164,8 +166,8 @@ def _write_text(folder: Path, case: Any, *, masks: bool) -> None:
             write_mot(folder / "us", info, found, "amodal", ground_truth=False)
 
 
-def _pedestrian(made: Track) -> Track:
-    return Track(**{**vars(made), "class_id": 2})
+def _pedestrian(made: TrackRecord) -> TrackRecord:
+    return TrackRecord(**{**vars(made), "class_id": 2})
 
 
 @pytest.mark.parametrize("case", cases())

@@ -8,15 +8,15 @@ import torch
 from conftest import tiny_config, tiny_model
 
 from a2vis_model import StreamingTracker, TrackSettings
-from a2vis_model.masks.outlines import Limits, PixelGrid, trace
+from a2vis_model.masks.outlines import OutlineCapacity, PixelGrid, trace
 from a2vis_model.masks.region import RegionMask, logits_to_mask
 from a2vis_model.masks.run_lengths import MaskRuns, Segments
 from a2vis_model.modeling import ClipPrediction
 from a2vis_model.preprocessing import Placement
 from a2vis_model.tracking import observations
-from a2vis_model.tracking.observations import FrameReader, pack
+from a2vis_model.tracking.observations import PredictionReader, pack
 
-PLENTY = Limits(2**10, 2**13, 2**16)
+PLENTY = OutlineCapacity(2**10, 2**13, 2**16)
 OPEN = TrackSettings(start_score=0.0, keep_score=0.0, min_area=1, confirm_frames=1)
 
 
@@ -91,8 +91,8 @@ def test_a_frame_is_read_with_one_copy_unless_its_outlines_outgrow_the_room(monk
     copies = []
     monkeypatch.setattr(observations, "fetch", lambda tensor: copies.append(len(tensor)) or tensor)
     least = np.zeros(8, np.float32)
-    expected = FrameReader(None).read(prediction(), 1, PLACE, least)
-    reader = FrameReader(Limits(lines=4, quads=8, edges=16))
+    expected = PredictionReader(None).read(prediction(), 1, PLACE, least)
+    reader = PredictionReader(OutlineCapacity(lines=4, quads=8, edges=16))
     small = reader.read(prediction(), 1, PLACE, least)
     grown = len(copies)
     assert 2 < grown <= 1 + 4
@@ -109,7 +109,7 @@ def test_a_frame_is_read_with_one_copy_unless_its_outlines_outgrow_the_room(monk
 def test_the_numbers_of_a_frame_survive_the_copy():
     given = prediction()
     prototypes = torch.randn(8, 5, generator=torch.Generator().manual_seed(0))
-    read = FrameReader(None).read(given, 2, PLACE, np.full(8, 0.5, np.float32), prototypes=prototypes)
+    read = PredictionReader(None).read(given, 2, PLACE, np.full(8, 0.5, np.float32), prototypes=prototypes)
     probability = given.classes[0].softmax(-1)
     np.testing.assert_array_equal(read.slots.scores, probability[:, :-1].amax(-1))
     np.testing.assert_array_equal(read.slots.classes, probability[:, :-1].argmax(-1))
@@ -141,8 +141,8 @@ def specky(kinds=2):
 @pytest.mark.parametrize("kinds", [1, 2])
 def test_specks_are_left_out_where_that_is_asked_for(kinds):
     least = np.zeros(2, np.float32)
-    everything = FrameReader(None).read(specky(kinds), 1, PLACE, least)
-    clean = FrameReader(None).read(specky(kinds), 1, PLACE, least, 0.25)
+    everything = PredictionReader(None).read(specky(kinds), 1, PLACE, least)
+    clean = PredictionReader(None).read(specky(kinds), 1, PLACE, least, 0.25)
     for slot in range(2):
         for speckled, mask in zip(everything.masks(slot)[:kinds], clean.masks(slot)[:kinds], strict=True):
             assert speckled.width > 100
@@ -222,6 +222,6 @@ def test_masks_of_a_gpu_are_those_of_the_cpu_in_every_bit(dtype):
         logits = sample_logits(16, 24).to(dtype)
         classes = torch.zeros(1, 8, 3)
         on_gpu = ClipPrediction(classes.cuda(), logits[None, None].cuda(), None)
-        read = FrameReader(Limits()).read(on_gpu, 0, place, np.zeros(8, np.float32))
+        read = PredictionReader(OutlineCapacity()).read(on_gpu, 0, place, np.zeros(8, np.float32))
         for slot in range(8):
             assert_same(read.runs.mask(slot), logits_to_mask(logits[slot].float().numpy(), place))

@@ -9,7 +9,7 @@ from conftest import tiny_config, tiny_model
 
 from a2vis_model import freeze
 from a2vis_model.backends.network import GraphNetwork
-from a2vis_model.backends.parity import CLIPS, LIMITS, compare
+from a2vis_model.backends.parity import CLIPS, TOLERANCES, compare
 from a2vis_model.backends.precision import half_precision
 from a2vis_model.export import CLIP_INPUTS, ClipGraph, FrameGraph
 from a2vis_model.modeling import deformable_attention
@@ -23,7 +23,7 @@ for layer in OFFSETS.detector.pixel_decoder.layers:
 
 
 def gate(frame, clip, model=MODEL, precision="fp32"):
-    return compare(model, GraphNetwork(model, frame, clip), CONFIG, LIMITS[precision])
+    return compare(model, GraphNetwork(model, frame, clip), CONFIG, TOLERANCES[precision])
 
 
 def test_the_same_network_passes():

@@ -193,8 +193,8 @@ def test_a_picture_with_wrong_values_is_left_out_and_named(tmp_path: Path) -> No
     [
         ("a: b", "is not a list of rules"),
         ("- labelled: [person]", "rule 1: has no 'files'"),
-        ("- files: '*'", "rule 1: says nothing: give 'labelled' or 'amodal'"),
-        ("- {files: '*', labeled: [person]}", "rule 1: unknown key 'labeled'; there are files, labelled, amodal"),
+        ("- files: '*'", "rule 1: states nothing: give 'labelled' or 'amodal'"),
+        ("- {files: '*', labeled: [person]}", "rule 1: unknown key 'labeled'; known are files, labelled, amodal"),
         (
             "- {files: '*', labelled: [cta]}",
             "labels.yaml: rule 1: labelled: unknown class 'cta'; the classes are person",
@@ -695,7 +695,7 @@ def test_command_trains_on_photographs_beside_data_that_know_amodal_masks(
     assert "another labels" in capsys.readouterr().err
     alone = ["--data", str(photos), *classes]
     assert command(files, tmp_path / "refused", "--stage", "joint", *alone) == 2
-    assert "nothing of it has amodal masks; add data that have" in capsys.readouterr().err
+    assert "these data have no amodal masks; add data that have" in capsys.readouterr().err
     assert not (tmp_path / "refused" / CHECKPOINT).exists()
     assert command(files, tmp_path / "absent", "--stage", "frame", *alone, "--labels", "/nowhere.yaml") == 2
     assert "/nowhere.yaml: file: cannot be read" in capsys.readouterr().err

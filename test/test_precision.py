@@ -9,7 +9,7 @@ from conftest import tiny_config, tiny_model
 from a2vis_model import ModelConfig, freeze, load_config
 from a2vis_model.backends.precision import half_precision
 from a2vis_model.export import ClipGraph, FrameGraph, example_inputs, export_graphs
-from a2vis_model.modeling.layers import attend, spelt_attention
+from a2vis_model.modeling.layers import attend, decomposed_attention
 
 MANY_KEYS = 70_000
 """More than fp16's greatest number, as SAMH has at 1280x720."""
@@ -67,7 +67,7 @@ def test_exported_attention_over_more_keys_than_fp16_can_count():
     # Equal weights for all keys: 1.4e-5 each, and a sum of values beyond 65,504.
     query, key = torch.zeros(1, 4, 3, 8).half(), torch.randn(1, 4, MANY_KEYS, 8).half()
     value = 1 + 0.1 * torch.randn(1, 4, MANY_KEYS, 8).half()
-    with spelt_attention():
+    with decomposed_attention():
         result = torch.export.export(Attend(), (query, key, value)).module()(query, key, value)
     assert result.dtype is torch.float16
     torch.testing.assert_close(
@@ -86,5 +86,5 @@ def test_half_precision_exports():
         with torch.no_grad():
             for a, b in zip(graph(*arguments), program.module()(*arguments), strict=True):
                 assert a.dtype is b.dtype
-                # Single cells of an attention mask may flip: attention is fused in one and spelt out in the other.
+                # Single cells of an attention mask may flip: attention is fused in one and decomposed in the other.
                 assert (a.float() - b.float()).square().mean() <= 0.05**2 * a.float().square().mean()

@@ -60,7 +60,7 @@ def test_an_interrupted_recipe_is_what_its_commands_are(
     parts, whole = tmp_path / "parts", tmp_path / "whole"
     # With no time at all a sitting does one step of a stage: the first, the second and one of the next stage, the last.
     assert [follow(files, parts, "--max-minutes", "0") for _ in range(2)] == [3, 3]
-    assert "stopped; the same command goes on" in capsys.readouterr().out
+    assert "stopped; continue with the same command" in capsys.readouterr().out
     assert follow(files, parts, "--resume", "--max-minutes", "0") == 0
     said = capsys.readouterr().out
     assert "stage 1 of 2, detector: done before" in said
@@ -171,7 +171,7 @@ def test_what_is_wrong_in_a_recipe_is_one_line_before_anything_is_done(
         (["--recipe", "{files}/recipe.yaml", "--root", "data"], "--root data: give NAME=PATH; recipe recipe has the "),
         (["--recipe", "{files}/recipe.yaml", "--root", "film=/"], "has the roots data"),
         (["--recipe", "{files}/recipe.yaml", "--root", "data=/nowhere"], "no such folder; it is to hold clips of an"),
-        (["--recipe", "{files}/recipe.yaml", "--steps", "9"], "--steps: a recipe says it for each stage"),
+        (["--recipe", "{files}/recipe.yaml", "--steps", "9"], "--steps: recipes set it for each stage"),
         (["--recipe", "cake"], "unknown recipe 'cake'; choose one of onboard, onboard-fishbowl, or a YAML file"),
         (["--recipe", "{files}/none.yaml"], "none.yaml: No such file"),
         (["--root", "data=/"], "--root goes with --recipe; name one of onboard, onboard-fishbowl"),

@@ -92,7 +92,7 @@ def test_a_damaged_file_is_one_clear_error(package: Path, by_name: bool) -> None
 
 def test_what_is_missing_from_the_package_is_said(package: Path) -> None:
     (package / "tiny.safetensors").unlink()
-    with pytest.raises(CheckpointError, match="missing, though it comes with the package; reinstall it"):
+    with pytest.raises(CheckpointError, match="missing from the package; reinstall it"):
         load_weights("tiny")
 
 

@@ -1010,7 +1010,7 @@ def test_command_trains_both_stages(files: Path, tmp_path: Path, capsys: pytest.
     assert command(files, frame, "--stage", "frame", "--steps", "2", *validation) == 0
     start = ["--init", str(frame / LAST), "--warm-start"]
     assert command(files, video, "--stage", "video", "--steps", "2", *start, "--max-minutes", "0") == 3
-    assert "--resume goes on" in capsys.readouterr().out
+    assert "continue with the same command with --resume" in capsys.readouterr().out
     again = ["--stage", "video", "--steps", "2", *start, "--resume"]
     assert command(files, video, *again, *validation) == 2
     assert "another validation, validation_frames" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Inductor: torch.compile's compiler, ahead of time into native code."""
+"""Inductor backend: torch.compile's compiler, run ahead of time to native code."""
 
 import warnings
 from pathlib import Path
@@ -22,23 +22,25 @@ class InductorEngines:
     suffix = ".pt2"
 
     def requirements(self) -> dict[str, str]:
-        """The processor's instructions, and the number of threads, which is compiled in."""
+        """Return the processor's instruction sets, and the number of threads, which is compiled in."""
         return {"processor": processor_features(), "threads": str(torch.get_num_threads())}
 
     def build(self, program: ExportedProgram, inputs: tuple[Tensor, ...], path: Path) -> None:
-        """See `Engines`; the inputs are in the program."""
+        """Compile a graph (see `Engines`); the inputs are also in the program."""
         with warnings.catch_warnings():
             # PyTorch warns of its own use of interfaces that it is about to change.
             warnings.simplefilter("ignore", FutureWarning)
-            # Left to itself, code for as many threads as there are processors overruns its memory with more.
+            # By default the code is for as many threads as there are processors, and writes past its memory when run
+            # with more.
             options: dict[str, Any] = {"cpp.threads": torch.get_num_threads()}
-            # Those are kept in the temporary folder of all users, wherever its caches are (see `private_caches`).
+            # Precompiled headers are kept in the temporary folder of all users, wherever its caches are (see
+            # `private_caches`).
             options["aot_inductor.precompile_headers"] = False
             compile_and_package(program, path, options)
 
     def load(self, path: Path, inputs: tuple[Tensor, ...]) -> Graph:
-        """See `Engines`; on a GPU a CUDA graph of it."""
-        # One thread at a time runs a network; with locks in it, it could not be captured.
+        """Load an engine (see `Engines`); on a GPU it runs as a CUDA graph."""
+        # One thread at a time runs a network. Locks in the package would prevent the capture of a CUDA graph.
         device = inputs[0].device
         index = -1 if device.index is None else device.index
         package = load_package(path, index)
@@ -50,7 +52,7 @@ class InductorEngines:
 
 
 def _laid_out(tensor: Tensor, like: Tensor) -> Tensor:
-    """The tensor with the strides of another: the compiled code takes those for granted and checks nothing."""
+    """Return the tensor with the strides of another: compiled code assumes them and checks nothing."""
     if (tensor.shape, tensor.dtype) != (like.shape, like.dtype):
         raise ValueError(
             f"an input is {tensor.dtype} {list(tensor.shape)}, the engine was built for {like.dtype} {list(like.shape)}"
@@ -61,11 +63,11 @@ def _laid_out(tensor: Tensor, like: Tensor) -> Tensor:
 
 
 class CudaGraph:
-    """All kernels of a graph launched at once.
+    """Launches all kernels of a graph at once.
 
     Args:
-        graph: what to capture; it must launch the same kernels whatever is in its inputs.
-        inputs: on the GPU, of the shapes and types of all inputs to come.
+        graph: the graph to capture; it must launch the same kernels whatever its inputs hold.
+        inputs: inputs on the GPU, of the shapes and types of all later inputs.
     """
 
     def __init__(self, graph: Graph, inputs: tuple[Tensor, ...]) -> None:
@@ -74,7 +76,7 @@ class CudaGraph:
         with torch.cuda.device(inputs[0].device), torch.no_grad():
             stream = torch.cuda.Stream()
             stream.wait_stream(torch.cuda.current_stream())
-            # What is set up in a first run cannot be captured.
+            # Whatever a first run sets up cannot be captured.
             with torch.cuda.stream(stream):
                 graph(*self._inputs)
             torch.cuda.current_stream().wait_stream(stream)
@@ -82,8 +84,9 @@ class CudaGraph:
                 self._outputs = graph(*self._inputs)
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Run the graph on inputs like those it was captured with."""
         for kept, given in zip(self._inputs, inputs, strict=True):
             kept.copy_(given)
         self._graph.replay()
-        # The next run overwrites them, while features wait in the window and the state for the next clip.
+        # Outputs are copied, because the next run overwrites them while features wait in the window.
         return tuple(tensor.clone() for tensor in self._outputs)

@@ -1,4 +1,4 @@
-"""Where PyTorch's compilers keep what they have compiled."""
+"""Caches of PyTorch's compilers."""
 
 import os
 import tempfile
@@ -11,10 +11,11 @@ from ..compat import clear_compiler_caches
 
 @contextmanager
 def private_caches(parent: Path) -> Iterator[None]:
-    """Export and compile with caches in a new folder below `parent`, for this user alone and gone afterwards.
+    """Export and compile with caches in a new folder below `parent`, which is private and removed afterwards.
 
-    Inductor's and Triton's own lie in the shared temporary folder under a name that anybody can guess and make first,
-    and what is found there is taken for code of their own.
+    The default folders of Inductor and Triton lie in the shared temporary folder under predictable names that anybody
+    can
+    create first, and the compilers trust the code in them.
     """
     with tempfile.TemporaryDirectory(prefix="compiler-", dir=parent) as folder:
         own = {"TORCHINDUCTOR_CACHE_DIR": folder, "TRITON_CACHE_DIR": os.path.join(folder, "triton")}

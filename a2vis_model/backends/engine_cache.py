@@ -1,4 +1,4 @@
-"""Engines on disk: found by everything they depend on, whole or refused.
+"""Engines on disk: found by everything they depend on, intact or refused.
 
 An engine is a program: whoever can write to the cache can run code as the user who loads it. So the folder, its engines
 and their files must belong to that user or to root, and nobody else may write to them, nor to a folder above, where the
@@ -31,7 +31,7 @@ from .choice import EngineName, Precision
 from .parity import GateResult
 
 GRAPHS = ("frame", "clip")
-"""An engine has a file of each, of the backend's suffix."""
+"""Graphs of an engine, each in a file with the backend's suffix."""
 
 _FORMAT = "a2vis-engine/1"
 _MANIFEST = "manifest.json"
@@ -39,11 +39,11 @@ _UNFINISHED = ".unfinished-"
 _LOCK = ".lock"
 
 Key = dict[str, str]
-"""All that an engine depends on, by name."""
+"""Everything that an engine depends on, by name."""
 
 
 def default_cache() -> Path:
-    """The user's folder for engines, $XDG_CACHE_HOME/a2vis/engines."""
+    """Return the user's folder for engines, $XDG_CACHE_HOME/a2vis/engines."""
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "a2vis" / "engines"
 
@@ -51,13 +51,14 @@ def default_cache() -> Path:
 def engine_key(
     model: VideoNetwork, config: ModelConfig, backend: EngineName, precision: Precision, requirements: dict[str, str]
 ) -> Key:
-    """What an engine of this network would depend on, here and now.
+    """Return what an engine of this network would depend on, on this machine.
 
     Args:
         model: the network, on the device the engine is for.
         config: its configuration; shapes follow from it.
-        backend, precision: of the engine.
-        requirements: of the `Engines` that build and run it.
+        backend: backend of the engine.
+        precision: precision of the engine.
+        requirements: requirements of the `Engines` that build and run it.
     """
     from .. import __version__
 
@@ -79,7 +80,7 @@ def engine_key(
 
 
 def fingerprint(key: Key) -> str:
-    """16 hexadecimal digits that stand for a key."""
+    """Return 16 hexadecimal digits that identify a key."""
     return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -87,21 +88,21 @@ class EngineCache:
     """A folder of engines.
 
     Args:
-        root: the folder; made, for this user alone, when the first engine is built.
+        root: the folder; it is made, for this user alone, when the first engine is built.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
 
     def holds(self, key: Key) -> bool:
-        """Whether there is an engine of a key, or what looks like one."""
+        """Return whether there is an engine, or what looks like one, for a key."""
         return self._directory(key).is_dir()
 
     def find(self, key: Key) -> Path | None:
-        """The folder of a key's engine; None where there is none.
+        """Return the folder of a key's engine; None where there is none.
 
         Raises:
-            BackendError: if what lies in its place is not whole, is another engine, or is others' to write.
+            BackendError: what lies in its place is damaged, is another engine, or is writable by others.
         """
         directory = self._directory(key)
         if not directory.is_dir():
@@ -123,7 +124,7 @@ class EngineCache:
         return directory
 
     def near_misses(self, key: Key) -> list[str]:
-        """In words, the engines of the same network, backend and precision that do not fit, and why."""
+        """Describe the engines of the same network, backend and precision that do not fit, and why."""
         same = ("weights", "configuration", "backend", "precision")
         found = []
         for directory in sorted(self.root.glob(f"{key['backend']}-*")):
@@ -137,12 +138,12 @@ class EngineCache:
 
     @contextmanager
     def unfinished(self) -> Iterator[Path]:
-        """A folder to build in, for this user alone, gone afterwards unless it was kept.
+        """Give a private folder to build in, which is removed afterwards unless it was kept.
 
-        A lock says that it is being built in. What a builder that was killed has left is without one, and goes.
+        A lock marks it as in use. Folders without a lock were left behind by killed builders and are removed.
 
         Raises:
-            BackendError: if others may write to the cache, or its file system has no locks.
+            BackendError: others may write to the cache, or its file system has no locks.
         """
         _make_private(self.root)
         _check_place(self.root)
@@ -161,18 +162,18 @@ class EngineCache:
             os.close(lock)
 
     def _reserve(self) -> tuple[Path, int]:
-        """A new folder to build in, and the descriptor that holds its lock."""
+        """Make a new folder to build in; also return the descriptor that holds its lock."""
         while True:
             directory = self.root / f"{_UNFINISHED}{secrets.token_hex(8)}"
             lock = os.open(_lock_file(directory), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-            # Another builder may have taken it for abandoned in between.
+            # Another builder may have removed it as abandoned in the meantime.
             if _try_lock(lock) and os.fstat(lock).st_nlink:
                 directory.mkdir(mode=0o700)
                 return directory, lock
             os.close(lock)
 
     def _remove_abandoned(self) -> None:
-        """Remove the folders that nobody builds in any more."""
+        """Remove the folders in which nobody builds any more."""
         for name in {path.name.removesuffix(_LOCK) for path in self.root.glob(f"{_UNFINISHED}*")}:
             directory = self.root / name
             lock = os.open(_lock_file(directory), os.O_RDWR | os.O_CREAT, 0o600)
@@ -182,7 +183,7 @@ class EngineCache:
             os.close(lock)
 
     def keep(self, built: Path, key: Key, gate: GateResult) -> None:
-        """Take in an engine that was built in `unfinished()`; it appears whole or not at all."""
+        """Add an engine that was built in `unfinished()` to the cache; it appears complete or not at all."""
         files = sorted(path for path in built.iterdir() if path.stem in GRAPHS)
         for path in files:
             path.chmod(0o600)
@@ -198,7 +199,7 @@ class EngineCache:
         try:
             built.rename(directory)
         except OSError:
-            # Another process was faster; its engine is as good, if it is whole.
+            # Another process was faster; its engine is used if it is intact.
             if self.find(key) is None:
                 raise
 
@@ -216,9 +217,12 @@ def _weights_hash(model: VideoNetwork) -> str:
 
 
 def _source_hash() -> str:
-    """SHA-256 of the code that the graphs are traced from and built by."""
+    """Return the SHA-256 of the code that the graphs are traced from and built by."""
     package = Path(__file__).parent.parent
-    builders = [package / "backends" / name for name in ("compiled.py", "precision.py", "tensorrt.py")]
+    builders = [
+        package / "backends" / name
+        for name in ("compiled.py", "openvino.py", "precision.py", "quantisation.py", "tensorrt.py")
+    ]
     files = [package / "export.py", *builders, *(package / "modeling").rglob("*.py")]
     digest = hashlib.sha256()
     for path in sorted(files):
@@ -234,7 +238,11 @@ def _device_name(device: torch.device) -> str:
 
 
 def _check_owner(path: Path) -> None:
-    """Raises BackendError unless the file or folder is this user's or root's, and theirs alone to write."""
+    """Check that only this user and root can write to a file or folder, and that one of them owns it.
+
+    Raises:
+        BackendError: others own it or can write to it.
+    """
     try:
         status = path.lstat()
     except OSError as error:
@@ -253,7 +261,11 @@ def _check_owner(path: Path) -> None:
 
 
 def _check_place(root: Path) -> None:
-    """Raises BackendError unless this user and root alone can write to the cache, and put another in its place."""
+    """Check that only this user and root can write to the cache or replace it by another.
+
+    Raises:
+        BackendError: others can.
+    """
     _check_owner(root)
     for folder in root.parents:
         status = folder.stat()
@@ -262,7 +274,7 @@ def _check_place(root: Path) -> None:
                 f"{root} is refused: {folder} belongs to user {status.st_uid}, who could replace it, and engines are "
                 "programs; name a folder of your own as engine cache"
             )
-        # In a sticky folder, such as /tmp, nobody can rename or remove what is another's.
+        # In a sticky folder, such as /tmp, nobody can rename or remove what belongs to somebody else.
         open_to = status.st_mode & (stat.S_IWOTH | (0 if _is_own_group(status.st_gid) else stat.S_IWGRP))
         if open_to and not status.st_mode & stat.S_ISVTX:
             raise BackendError(
@@ -272,7 +284,7 @@ def _check_place(root: Path) -> None:
 
 
 def _is_own_group(group: int) -> bool:
-    """Whether a group is the one of this user alone that Linux systems make with each user."""
+    """Return whether a group is the private one that Linux systems make for each user."""
     try:
         return grp.getgrgid(group).gr_name == pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
@@ -280,7 +292,7 @@ def _is_own_group(group: int) -> bool:
 
 
 def _make_private(folder: Path) -> None:
-    """Make a folder and those above it, as far as they are missing, for this user alone whatever the umask."""
+    """Make a folder and its missing parents for this user alone, whatever the umask."""
     for path in (*reversed(folder.parents), folder):
         path.mkdir(mode=0o700, exist_ok=True)
 
@@ -290,7 +302,7 @@ def _lock_file(directory: Path) -> Path:
 
 
 def _try_lock(file: int) -> bool:
-    """Take the lock of an open file, unless another process has it; in whatever container that runs."""
+    """Take the lock of an open file unless another process has it, whatever container that runs in."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,4 +1,4 @@
-"""What a builder of engines does; one for each backend that compiles."""
+"""Interface of engine builders; each compiling backend implements it."""
 
 from pathlib import Path
 from typing import Protocol
@@ -7,30 +7,47 @@ from torch import Tensor
 from torch.export import ExportedProgram
 
 from ..modeling.deformable_attention import Sampling
-from .choice import EngineName
+from .choice import EngineName, OpenVINODevice, Precision
 from .compiled import InductorEngines
 from .network import Graph
+from .openvino import Calibration, OpenVINOEngines
 from .tensorrt import TensorRTEngines
 
 
 class Engines(Protocol):
-    """Builds and loads the engines of a backend. Both take minutes and seconds, and may raise anything."""
+    """Builds and loads the engines of a backend. Building takes minutes, loading seconds; both may raise anything."""
 
     suffix: str
-    """Of engine files."""
+    """Suffix of engine files."""
     fused_attention: bool
-    """See `export_graphs`."""
+    """Whether attention is exported as one operation (see `export_graphs`)."""
     sampling: Sampling | None
-    """How deformable attention must sample; None leaves it as it is configured."""
+    """Sampling method that deformable attention must use; None keeps the configured one."""
 
     def requirements(self) -> dict[str, str]:
-        """What an engine depends on here and now, by name, beside torch, CUDA, the device and the graphs."""
+        """Return what an engine depends on, by name, besides torch, CUDA, the device and the graphs."""
 
     def build(self, program: ExportedProgram, inputs: tuple[Tensor, ...], path: Path) -> None:
         """Compile a graph with static shapes and write the engine into a file."""
 
     def load(self, path: Path, inputs: tuple[Tensor, ...]) -> Graph:
-        """The engine in a file, ready to run on tensors like these."""
+        """Load the engine in a file, ready to run on tensors like `inputs`."""
 
 
-ENGINES: dict[EngineName, Engines] = {"compile": InductorEngines(), "tensorrt": TensorRTEngines()}
+ENGINES: dict[EngineName, Engines] = {
+    "compile": InductorEngines(),
+    "tensorrt": TensorRTEngines(),
+    "openvino": OpenVINOEngines(),
+}
+
+
+def engines_for(
+    name: EngineName,
+    precision: Precision,
+    device: OpenVINODevice = "cpu",
+    calibration: Calibration | None = None,
+) -> Engines:
+    """The engines of a backend; those of openvino are of a precision and for a device of their own."""
+    if name == "openvino":
+        return OpenVINOEngines(precision, device, calibration)
+    return ENGINES[name]

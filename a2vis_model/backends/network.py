@@ -1,4 +1,4 @@
-"""The two graphs of a network where a `StreamNetwork` is expected."""
+"""The two compiled graphs of a network as a `StreamNetwork`."""
 
 from collections.abc import Callable
 
@@ -8,16 +8,16 @@ from torch import Tensor
 from ..modeling import ClipPrediction, ClipState, FrameFeatures, VideoNetwork, recycle_slots
 
 Graph = Callable[..., tuple[Tensor, ...]]
-"""A compiled `FrameGraph` or `ClipGraph`. Its outputs stay as they are when it runs again."""
+"""A compiled `FrameGraph` or `ClipGraph`. Its outputs remain valid when it runs again."""
 
 
 class GraphNetwork:
     """Runs the frame graph and the clip graph of one network.
 
     Args:
-        model: the network the graphs were made of; only its start state is kept.
-        frame: takes `FRAME_INPUTS`, gives `FRAME_OUTPUTS`.
-        clip: takes `CLIP_INPUTS`, gives `CLIP_OUTPUTS`.
+        model: the network from which the graphs were made; only its initial state is kept.
+        frame: graph from `FRAME_INPUTS` to `FRAME_OUTPUTS`.
+        clip: graph from `CLIP_INPUTS` to `CLIP_OUTPUTS`.
     """
 
     def __init__(self, model: VideoNetwork, frame: Graph, clip: Graph) -> None:
@@ -29,7 +29,7 @@ class GraphNetwork:
         self._clip = clip
 
     def extract(self, images: Tensor) -> FrameFeatures:
-        """One normalised RGB image [1, 1, 3, H, W] → its features."""
+        """Compute the features of one normalised RGB image [1, 1, 3, H, W]."""
         if images.shape[:2] != (1, 1):
             raise ValueError(
                 f"images are {list(images.shape)}; a compiled network takes one at a time, [1, 1, 3, H, W]"
@@ -38,7 +38,7 @@ class GraphNetwork:
         return FrameFeatures(queries, mask_features, amodal_attention, amodal_features)
 
     def initial_state(self) -> ClipState:
-        """The state before the first clip."""
+        """Return the state before the first clip."""
         return self._start
 
     def step(self, features: FrameFeatures, state: ClipState) -> tuple[ClipPrediction, ClipState]:
@@ -48,5 +48,5 @@ class GraphNetwork:
         return ClipPrediction(classes, visible, amodal), ClipState(prototypes)
 
     def recycle(self, state: ClipState, slots: Tensor) -> ClipState:
-        """Give slots (bool [1, Q]) back for new objects: their part of the state is as at the start."""
+        """Give slots (bool [1, Q]) back for new objects: their part of the state is reset."""
         return recycle_slots(self._start, state, slots)

@@ -1,4 +1,4 @@
-"""Networks as backends need them: in fp16, with fp32 where that would be too coarse, or sampling in another way."""
+"""Preparing networks for backends: fp16 with fp32 where needed, and the sampling method."""
 
 import copy
 from typing import Any
@@ -12,9 +12,9 @@ from ..modeling.prototype_update import PrototypeGate, PrototypeUpdate
 from .choice import Precision
 
 _ISLANDS = (nn.LayerNorm, nn.GroupNorm, PrototypeUpdate, PrototypeGate)
-"""Computed in fp32: normalisation, and what carries the state from clip to clip."""
+"""Modules computed in fp32: normalisation, and what carries the state from clip to clip."""
 _KEPT = ("sampling_offsets", "attention_weights", "reference", "cell_size")
-"""Deformable attention's layers and buffers that say where to sample, and how much of it."""
+"""Layers and buffers of deformable attention, kept in fp32, that determine where to sample and with which weight."""
 
 
 class _Island(nn.Module):
@@ -30,8 +30,11 @@ class _Island(nn.Module):
 
 
 def prepared(model: A2VIS, precision: Precision, sampling: Sampling | None) -> A2VIS:
-    """The network that graphs are made of: at a precision, and sampling as the backend must (None: as configured)."""
-    if precision == "fp32" and sampling is None:
+    """The network that graphs are made of: at a precision, and sampling as the backend must (None: as configured).
+
+    OpenVINO makes bf16 and int8 itself, of graphs of fp32.
+    """
+    if precision in ("fp32", "bf16", "int8") and sampling is None:
         return model
     source = half_precision(model) if precision == "fp16" else copy.deepcopy(model).eval()
     for module in source.modules():
@@ -41,15 +44,15 @@ def prepared(model: A2VIS, precision: Precision, sampling: Sampling | None) -> A
 
 
 def half_precision(model: A2VIS) -> A2VIS:
-    """A copy of a network that computes in fp16, in evaluation mode.
+    """Return a copy of a network that computes in fp16, in evaluation mode.
 
-    In fp32 stay normalisation, the prototypes' update and gate, sampling locations and weights of deformable
-    attention and the sampling itself, and, by the network's own code, the softmax of exported attention, attention
+    Normalisation, the prototypes' update and gate, sampling locations and weights of deformable attention and the
+    sampling itself stay in fp32, and, by the network's own code, the softmax of exported attention, attention
     over more than `FEW_KEYS` keys, and mask products. It takes images of fp16 and a state of fp16, as `FrameGraph` and
     `ClipGraph` give them.
 
     Args:
-        model: a network of fp32, for the smallest loss with its norms folded (`freeze`).
+        model: a network of fp32; the loss of precision is smallest with its norms folded (`freeze`).
     """
     model = copy.deepcopy(model).eval().requires_grad_(False)
     _halve(model)

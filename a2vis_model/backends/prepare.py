@@ -1,4 +1,4 @@
-"""The one way to a backend: choose it, take its engine from the cache or build it, and gate it."""
+"""Preparing a backend: choose it, load its engine from the cache or build it, and pass it through the parity gate."""
 
 import tempfile
 from collections.abc import Iterator
@@ -13,42 +13,55 @@ from ..config import ModelConfig
 from ..errors import BackendError
 from ..export import ClipGraph, FrameGraph, example_inputs, export_graphs
 from ..modeling import A2VIS, StreamNetwork, VideoNetwork
-from .choice import BACKENDS, PRECISIONS, EngineName, Precision, backend_obstacle, precision_obstacle
+from .choice import (
+    BACKENDS,
+    OPENVINO_DEVICES,
+    PRECISIONS,
+    EngineName,
+    OpenVINODevice,
+    Precision,
+    backend_obstacle,
+    precision_obstacle,
+)
 from .compiler_caches import private_caches
 from .engine_cache import GRAPHS, EngineCache, Key, engine_key, fingerprint
-from .engines import ENGINES, Engines
+from .engines import Engines, engines_for
 from .network import GraphNetwork
-from .parity import LIMITS, GateResult, compare
+from .openvino import Calibration
+from .parity import TOLERANCES, GateResult, compare
 from .precision import prepared
-from .progress import Progress, Tell
+from .progress import Progress, ReportProgress
 
 _EXPORT, _BUILD_FRAME, _BUILD_CLIP = "exporting the graphs", "building the frame graph", "building the clip graph"
 _SHARES = {_EXPORT: 0.1, _BUILD_FRAME: 0.6, _BUILD_CLIP: 0.3}
-"""As measured with `onboard`, for Inductor and for TensorRT alike."""
+"""As measured with `onboard`, for Inductor and for TensorRT alike; OpenVINO takes seconds."""
 
-Name = Literal["eager", "compile", "tensorrt"]
+Name = Literal["eager", "compile", "tensorrt", "openvino"]
 
 
 @dataclass(frozen=True)
 class Backend:
-    """A network ready to run, and what to say of it."""
+    """A network ready to run, and facts about it."""
 
     name: Name
     precision: Precision
     device: torch.device
     network: StreamNetwork
-    """For `StreamingTracker`, in place of the model."""
+    """Network for `StreamingTracker`, in place of the model."""
     reason: str
-    """Why it was chosen, in words."""
+    """Reason for which the backend was chosen."""
     fingerprint: str
-    """Of the engine, 16 hexadecimal digits; empty where there is none."""
+    """Fingerprint of the engine: 16 hexadecimal digits, empty where there is none."""
     gate: GateResult | None
-    """How it compares with eager fp32, here and now; None for eager fp32 itself."""
+    """Result of the comparison with eager fp32 on this machine; None for eager fp32 itself."""
+    accelerator: OpenVINODevice = "cpu"
+    """What computes, where it is not `device`, on which the network's tensors are."""
 
     def __str__(self) -> str:
+        where = self.device if self.accelerator == "cpu" else self.accelerator
         engine = f", engine {self.fingerprint}" if self.fingerprint else ""
         gate = f"; compared with eager: {self.gate}" if self.gate else ""
-        return f"{self.name} {self.precision} on {self.device}{engine} ({self.reason}){gate}"
+        return f"{self.name} {self.precision} on {where}{engine} ({self.reason}){gate}"
 
 
 def prepare_backend(
@@ -57,17 +70,21 @@ def prepare_backend(
     *,
     backend: str = "auto",
     precision: str = "fp32",
+    device: str = "cpu",
+    calibration: Calibration | None = None,
     cache: Path | None = None,
-    progress: Tell = lambda text: None,
+    progress: ReportProgress = lambda text: None,
 ) -> Backend:
     """Make a network ready to run. Takes minutes where an engine must be built.
 
     Args:
         model: the network, frozen and on its device. What was compiled holds a copy of its weights.
         config: its configuration.
-        backend: eager, compile or tensorrt; or auto: an engine that is in the cache, TensorRT's first, else compile on
-            a GPU, else eager.
-        precision: fp32, or fp16 on a GPU.
+        backend: eager, compile, tensorrt or openvino; or auto: an engine that is in the cache, TensorRT's first, then
+            OpenVINO's, else compile on a GPU, else eager.
+        precision: fp32; fp16 on a GPU; with openvino whatever its device computes in, bf16 and int8 among them.
+        device: of the backend openvino: cpu, intel:gpu or intel:npu. The network's tensors are on the CPU with each.
+        calibration: makes images for an engine of int8 that is not in the cache.
         cache: folder where engines are kept, see `engine_cache` for whom it trusts; None keeps none.
         progress: told in words what is being done; may be called from another thread.
 
@@ -79,19 +96,19 @@ def prepare_backend(
         raise BackendError(f"backend={backend!r}; choose one of {', '.join(BACKENDS)}")
     if precision not in PRECISIONS:
         raise BackendError(f"precision={precision!r}; choose one of {', '.join(PRECISIONS)}")
-    obstacle = precision_obstacle(model, precision)
-    if obstacle is not None:
-        raise BackendError(f"precision={precision}: {obstacle}")
+    if device not in OPENVINO_DEVICES:
+        raise BackendError(f"device={device!r}; choose one of {', '.join(OPENVINO_DEVICES)}")
+    wanted = _Wanted(precision, device, calibration)
     engines = None if cache is None else EngineCache(cache)
     if backend != "auto":
-        obstacle = backend_obstacle(model, backend)
+        obstacle = _obstacle(model, backend, wanted)
         if obstacle is not None:
-            raise BackendError(f"backend={backend}: {obstacle}")
-        return _prepare(model, config, backend, precision, engines, progress, "named")
+            raise BackendError(obstacle)
+        return _prepare(model, config, backend, wanted, engines, progress, "named")
     refusals: list[str] = []
-    for name, reason in _automatic(model, config, precision, engines):
+    for name, reason in _automatic(model, config, wanted, engines):
         said = "; ".join((f"auto: {reason}", *refusals))
-        result = _attempt(model, config, name, precision, engines, progress, said)
+        result = _attempt(model, config, name, wanted, engines, progress, said)
         if isinstance(result, Backend):
             return result
         refusals.append(f"{name} is not used: {result}")
@@ -99,26 +116,59 @@ def prepare_backend(
     raise BackendError(f"backend=auto: {'; '.join(refusals)}")
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    """What was asked for, beside the backend."""
+
+    precision: Precision
+    device: OpenVINODevice
+    calibration: Calibration | None
+
+    def engines(self, name: EngineName) -> Engines:
+        """Those of a backend."""
+        return engines_for(name, self.precision, self.device, self.calibration)
+
+
+def _obstacle(model: VideoNetwork, name: Name, wanted: _Wanted) -> str | None:
+    """Why a backend cannot be had, with the parameter that is in the way; None if it can."""
+    obstacle = backend_obstacle(model, name, wanted.device)
+    if obstacle is not None:
+        return f"backend={name}: {obstacle}"
+    obstacle = precision_obstacle(model, wanted.precision, name, wanted.device)
+    return None if obstacle is None else f"precision={wanted.precision}: {obstacle}"
+
+
 def _automatic(
-    model: VideoNetwork, config: ModelConfig, precision: Precision, cache: EngineCache | None
+    model: VideoNetwork, config: ModelConfig, wanted: _Wanted, cache: EngineCache | None
 ) -> Iterator[tuple[Name, str]]:
-    """What `auto` tries, in this order, and why."""
-    names: tuple[EngineName, ...] = ("tensorrt", "compile")
-    possible: list[EngineName] = [name for name in names if backend_obstacle(model, name) is None]
+    """What `auto` tries, in this order, and why.
+
+    Raises:
+        BackendError: nothing has the precision on the device.
+    """
+    names: tuple[EngineName, ...] = ("tensorrt", "openvino", "compile")
+    possible: list[EngineName] = [name for name in names if _obstacle(model, name, wanted) is None]
     for name in possible:
-        if cache is not None and cache.holds(engine_key(model, config, name, precision, ENGINES[name].requirements())):
-            yield name, "its engine is in the cache"
+        if cache is not None and cache.holds(
+            engine_key(model, config, name, wanted.precision, wanted.engines(name).requirements())
+        ):
+            yield name, "its engine is in the cache, and no faster backend's"
     on_gpu = model.device.type == "cuda"
     if on_gpu and "compile" in possible:
         yield "compile", "the fastest on a GPU without an engine in the cache"
-    if not on_gpu:
-        yield "eager", "no GPU and no engine in the cache"
-    else:
+    obstacle = _obstacle(model, "eager", wanted)
+    if obstacle is None and on_gpu:
         yield "eager", backend_obstacle(model, "compile") or "what is left"
+    elif obstacle is None:
+        yield "eager", "no GPU and no engine in the cache"
+    elif "openvino" in possible:
+        yield "openvino", f"nothing else computes in {wanted.precision} on {wanted.device}"
+    else:
+        raise BackendError(obstacle)
 
 
 def _attempt(*arguments: Any) -> Backend | BackendError:
-    """`_prepare`, or why not."""
+    """Return the result of `_prepare`, or its error."""
     try:
         return _prepare(*arguments)
     except BackendError as error:
@@ -129,11 +179,12 @@ def _prepare(
     model: VideoNetwork,
     config: ModelConfig,
     name: Name,
-    precision: Precision,
+    wanted: _Wanted,
     cache: EngineCache | None,
-    progress: Tell,
+    progress: ReportProgress,
     reason: str,
 ) -> Backend:
+    precision = wanted.precision
     if name == "eager" and precision == "fp32":
         return Backend(name, precision, model.device, model.eval(), reason, "", None)
     model = cast(A2VIS, model)
@@ -143,7 +194,7 @@ def _prepare(
         return Backend(
             name, precision, model.device, network, reason, "", _gate(model, network, config, name, precision)
         )
-    engines = ENGINES[name]
+    engines = wanted.engines(name)
     try:
         key = engine_key(model, config, name, precision, engines.requirements())
         job = _Job(model, prepared(model, precision, engines.sampling), config, name, precision, engines, key, progress)
@@ -151,39 +202,39 @@ def _prepare(
     except BackendError:
         raise
     except Exception as error:
-        raise BackendError(f"backend={name}: {_said(error)}; use another backend") from error
-    return Backend(name, precision, model.device, network, reason, fingerprint(key), gate)
+        raise BackendError(f"backend={name}: {_error_line(error)}; use another backend") from error
+    return Backend(name, precision, model.device, network, reason, fingerprint(key), gate, wanted.device)
 
 
 @dataclass(frozen=True)
 class _Job:
-    """One engine that is wanted."""
+    """An engine that is needed."""
 
     model: A2VIS
     source: A2VIS
-    """Of the engine's precision, and sampling as it must."""
+    """Network of the engine's precision and sampling method."""
     config: ModelConfig
     name: EngineName
     precision: Precision
     engines: Engines
     key: Key
-    progress: Tell
+    progress: ReportProgress
 
     def without_cache(self) -> tuple[GraphNetwork, GateResult]:
-        """Build it for this process alone."""
+        """Build the engine for this process alone."""
         with tempfile.TemporaryDirectory() as folder:
             self._build(Path(folder))
             return self._load(Path(folder))
 
     def with_cache(self, cache: EngineCache) -> tuple[GraphNetwork, GateResult]:
-        """Take it from the cache, or build it into the cache."""
+        """Load the engine from the cache, or build it into the cache."""
         stored = cache.find(self.key)
         if stored is not None:
             self.progress(f"loading the engine {stored}")
             try:
                 return self._load(stored)
             except Exception as error:
-                raise BackendError(f"engine {stored}: {_said(error)}; delete it and build it again") from error
+                raise BackendError(f"engine {stored}: {_error_line(error)}; delete it and build it again") from error
         for text in cache.near_misses(self.key):
             self.progress(f"not used: {text}")
         with cache.unfinished() as folder:
@@ -219,8 +270,8 @@ class _Job:
         return folder / f"{graph}{self.engines.suffix}"
 
 
-def _said(error: Exception) -> str:
-    """An error in one line."""
+def _error_line(error: Exception) -> str:
+    """Describe an error in one line."""
     first = str(error).strip().partition("\n")[0]
     return first if isinstance(error, BackendError) else f"{type(error).__name__}: {first}"
 
@@ -228,7 +279,7 @@ def _said(error: Exception) -> str:
 def _gate(
     model: VideoNetwork, network: StreamNetwork, config: ModelConfig, name: Name, precision: Precision
 ) -> GateResult:
-    result = compare(model.eval(), network, config, LIMITS[precision])
+    result = compare(model.eval(), network, config, TOLERANCES[precision])
     if not result.passed:
         raise BackendError(
             f"backend={name}, precision={precision}: refused, it does not compute what eager does: {result}"

@@ -1,7 +1,7 @@
-"""TensorRT: engines built by Torch-TensorRT's converters and run by TensorRT itself.
+"""TensorRT backend: engines built by Torch-TensorRT's converters and run by TensorRT itself.
 
-Either wheel will do: torch-tensorrt with TensorRT, or torch-tensorrt-rtx with TensorRT-RTX. What is stored is
-TensorRT's own serialised engine, one of each graph: loading it needs TensorRT alone.
+Either wheel works: torch-tensorrt with TensorRT, or torch-tensorrt-rtx with TensorRT-RTX. TensorRT's own serialised
+engines are stored, one per graph: loading them needs TensorRT alone.
 """
 
 import importlib
@@ -23,13 +23,13 @@ class TensorRTEngines:
     """Serialised TensorRT engines of whole graphs, for static shapes."""
 
     fused_attention = False
-    # Deformable attention on TensorRT's own grid sampling is reported silently wrong, in fp32, for versions that this
-    # Torch-TensorRT uses: NVIDIA/TensorRT#4813.
+    # Deformable attention on TensorRT's own grid sampling is reported to be silently wrong in fp32 in versions that
+    # this Torch-TensorRT uses: NVIDIA/TensorRT#4813.
     sampling: Sampling | None = "gather"
     suffix = ".plan"
 
     def requirements(self) -> dict[str, str]:
-        """The versions of Torch-TensorRT and TensorRT."""
+        """Return the versions of Torch-TensorRT and TensorRT."""
         torch_tensorrt, tensorrt = _modules()
         return {
             "torch_tensorrt": str(torch_tensorrt.__version__),
@@ -37,30 +37,30 @@ class TensorRTEngines:
         }
 
     def build(self, program: ExportedProgram, inputs: tuple[Tensor, ...], path: Path) -> None:
-        """See `Engines`."""
+        """Build an engine (see `Engines`)."""
         path.write_bytes(convert(program, inputs))
 
     def load(self, path: Path, inputs: tuple[Tensor, ...]) -> Graph:
-        """See `Engines`."""
+        """Load an engine (see `Engines`)."""
         return TensorRTGraph(_modules()[1], path.read_bytes(), inputs[0].device)
 
 
 def convert(program: ExportedProgram, inputs: tuple[Tensor, ...]) -> bytes:
-    """Convert all of a graph into one serialised engine; whatever cannot be converted raises.
+    """Convert a whole graph into one serialised engine; an operation without a converter raises an error.
 
-    Types are as the graph says (strongly typed), so that precision is decided by `half_precision` alone.
+    Types are those of the graph (strongly typed), so that `half_precision` alone decides the precision.
     """
     torch_tensorrt, _ = _modules()
-    # It would print the whole graph with every error, which is raised as well.
+    # Torch-TensorRT would print the whole graph with every error, which is raised as well.
     logging.getLogger("torch_tensorrt").setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory() as folder:
         engine: bytes = torch_tensorrt.dynamo.convert_exported_program_to_serialized_trt_engine(
             program,
-            # It would take tensors of another layout for inputs of another format.
+            # It would take a tensor's memory layout as the input's format.
             arg_inputs=[tensor.contiguous() for tensor in inputs],
             require_full_compilation=True,
             min_block_size=1,
-            # Its own converter takes every bias for a causal mask.
+            # Its converter for fused attention treats every bias as a causal mask.
             decompose_attention=True,
             # The default is one file in /tmp for all users.
             timing_cache_path=str(Path(folder) / "timing.cache"),
@@ -101,6 +101,7 @@ class TensorRTGraph:
         self._outputs = sorted((n for n, is_input in zip(names, taken, strict=True) if not is_input), key=_number)
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Run the engine."""
         given = [tensor.to(self._types[name]).contiguous() for name, tensor in zip(self._inputs, inputs, strict=True)]
         results = tuple(
             torch.empty(self._shapes[name], dtype=self._types[name], device=self._device) for name in self._outputs
@@ -113,7 +114,7 @@ class TensorRTGraph:
         self._stream.wait_stream(current)
         with torch.cuda.device(self._device):
             done = self._context.execute_async_v3(self._stream.cuda_stream)
-        # So nothing takes the inputs' memory too early either: it is the current stream's.
+        # The current stream owns the inputs' memory, so waiting also prevents that it is reused too early.
         current.wait_stream(self._stream)
         if not done:
             raise RuntimeError("TensorRT could not run the engine; its messages on standard error say why")
@@ -125,6 +126,6 @@ def _number(name: str) -> int:
 
 
 def _modules() -> tuple[Any, Any]:
-    """Torch-TensorRT, and TensorRT as it names it: the wheel that is installed decides which of the two."""
+    """Import Torch-TensorRT and TensorRT; the installed wheel decides which of the two TensorRTs it is."""
     torch_tensorrt = importlib.import_module("torch_tensorrt")
     return torch_tensorrt, importlib.import_module("tensorrt")

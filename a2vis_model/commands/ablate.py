@@ -1,4 +1,4 @@
-"""`a2vis ablate`: several networks and baselines on the same data, into one table."""
+"""`a2vis ablate`: evaluate several networks and baselines on the same data and write one table."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluate each, print and write the table; 1 when anything was broken in any of them."""
+    """Evaluate each system, print and write the table; return 1 if anything was broken in any of them."""
     check_run_arguments(args)
     settings = settings_from(args)
     entries = [parse_entry(text) for text in args.runs]
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def parse_entry(text: str) -> Entry:
-    """`NAME=WEIGHTS[:SYSTEM]`, see the help of the command."""
+    """Parse `NAME=WEIGHTS[:SYSTEM]`, as the help of the command describes it."""
     name, equals, rest = text.partition("=")
     weights, colon, system = rest.rpartition(":")
     if not colon:

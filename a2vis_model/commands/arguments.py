@@ -1,11 +1,21 @@
-"""Arguments that several commands share, and what is made of them."""
+"""Arguments that several commands share, and their interpretation."""
 
 import argparse
 import dataclasses
 import sys
 from pathlib import Path
 
-from ..backends import BACKENDS, PRECISIONS, Backend, BackendName, default_cache, prepare_backend
+from ..backends import (
+    BACKENDS,
+    OPENVINO_DEVICES,
+    PRECISIONS,
+    Backend,
+    BackendName,
+    Calibration,
+    default_cache,
+    openvino_device,
+    prepare_backend,
+)
 from ..config import ModelConfig, change_config, load_config, parse_changes
 from ..modeling import VideoNetwork
 from ..shipped import DEFAULT_WEIGHTS
@@ -13,7 +23,7 @@ from .sizes import parse_size
 
 
 def add_weights_argument(parser: argparse.ArgumentParser) -> None:
-    """Declare which weights to use; they know their own network."""
+    """Declare which weights to use; a weight file states its own network."""
     parser.add_argument(
         "--weights",
         default=DEFAULT_WEIGHTS,
@@ -39,19 +49,35 @@ def network_config(args: argparse.Namespace) -> ModelConfig:
 
 
 def add_backend_arguments(parser: argparse.ArgumentParser, backend: BackendName = "auto") -> None:
-    """Declare what computes the network; see docs/backends.md."""
+    """Declare which backend computes the network (see docs/backends.md)."""
     parser.add_argument("--backend", default=backend, choices=BACKENDS, help="what computes (default: %(default)s)")
     parser.add_argument("--precision", default="fp32", choices=PRECISIONS, help="(default: %(default)s)")
     parser.add_argument("--engine-cache", metavar="DIR", help=f"folder of engines (default: {default_cache()})")
 
 
+def add_device_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare where to compute; Intel's devices are for the backend openvino."""
+    text = f"auto, cuda, {', '.join(OPENVINO_DEVICES)} (default: %(default)s)"
+    parser.add_argument("--device", default="auto", help=text)
+
+
 def engine_cache(args: argparse.Namespace) -> Path:
-    """The folder of engines that was named, or the user's."""
+    """Return the engine folder given on the command line, or the user's default one."""
     return Path(args.engine_cache) if args.engine_cache else default_cache()
 
 
-def backend_from(args: argparse.Namespace, model: VideoNetwork, config: ModelConfig, *, quiet: bool) -> Backend:
-    """The backend that was named, or was chosen, for a frozen network on its device; said on standard error."""
+def backend_from(
+    args: argparse.Namespace,
+    model: VideoNetwork,
+    config: ModelConfig,
+    *,
+    quiet: bool,
+    calibration: Calibration | None = None,
+) -> Backend:
+    """Return the given or automatically chosen backend for a frozen network on its device.
+
+    The choice is reported on standard error.
+    """
 
     def say(text: str) -> None:
         if not quiet:
@@ -62,6 +88,8 @@ def backend_from(args: argparse.Namespace, model: VideoNetwork, config: ModelCon
         config,
         backend=args.backend,
         precision=args.precision,
+        device=openvino_device(args.device),
+        calibration=calibration,
         cache=engine_cache(args),
         progress=say,
     )
@@ -70,7 +98,7 @@ def backend_from(args: argparse.Namespace, model: VideoNetwork, config: ModelCon
 
 
 def resize(model: VideoNetwork, config: ModelConfig, size: str) -> ModelConfig:
-    """Prepare a network for images of WIDTHxHEIGHT, padded to multiples of 32, and say so in its configuration."""
+    """Prepare a network for images of WIDTHxHEIGHT, padded to multiples of 32, and return its new configuration."""
     width, height = (-(-pixels // 32) * 32 for pixels in parse_size(size))
     config = dataclasses.replace(config, input_width=width, input_height=height)
     model.prepare(height, width, config.clip_length)

@@ -1,4 +1,7 @@
-"""`a2vis benchmark`: how fast a preset is here, from the image's bytes to masks as run lengths, and where time goes."""
+"""`a2vis benchmark`: measure a preset's speed on this machine, part by part.
+
+The measurement covers everything from the bytes of an image to run-length masks.
+"""
 
 import argparse
 import dataclasses
@@ -9,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..backends import tensor_device
 from ..config import ModelConfig, parse_changes
 from ..devices import choose_device
 from ..errors import A2VISError
@@ -26,7 +30,13 @@ from ..sample_video import sample_video
 from ..tracking.streaming import StreamingTracker
 from ..tracking.tracks import TrackSettings
 from ..weights import load_weights
-from .arguments import add_backend_arguments, add_set_argument, backend_from, network_config
+from .arguments import (
+    add_backend_arguments,
+    add_device_argument,
+    add_set_argument,
+    backend_from,
+    network_config,
+)
 from .sizes import parse_size
 
 
@@ -40,32 +50,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="weights to use, by name or file; without them they are random, which costs the same",
     )
     add_set_argument(parser)
-    parser.add_argument("--size", help="WIDTHxHEIGHT of images, and of the network but for padding (the preset's)")
+    parser.add_argument("--size", help="WIDTHxHEIGHT of images, and of the network apart from padding (the preset's)")
     add_backend_arguments(parser)
     parser.add_argument("--stride", type=int, default=1, help="frames between clips (default: %(default)s)")
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")
+    add_device_argument(parser)
     parser.add_argument("--threads", type=int, help="of the CPU (default: PyTorch's choice)")
     parser.add_argument("--frames", type=int, default=60, help="frames to time (default: %(default)s)")
-    parser.add_argument("--every-slot", action="store_true", help="every slot is a track: the most there can be to do")
+    parser.add_argument("--every-slot", action="store_true", help="make every slot a track, the most possible work")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure and print."""
+    """Measure the speed and print it."""
     measured = measure(args)
     print(json.dumps(measured, indent=2) if args.json else _text(measured))
     return 0
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
-    """All that is known of the speed of one choice of network and backend."""
+    """Measure one combination of network and backend."""
     if args.frames < 1:
         raise A2VISError(f"--frames {args.frames}: choose 1 or more")
     if args.threads is not None:
         if args.threads < 1:
             raise A2VISError(f"--threads {args.threads}: choose 1 or more")
         torch.set_num_threads(args.threads)
-    device = choose_device(args.device)
+    device = choose_device(tensor_device(args.device))
     model, config, video = _network(args)
     if not 1 <= args.stride <= config.clip_length:
         raise A2VISError(f"--stride {args.stride}: choose 1 to {config.clip_length}, the clip length")
@@ -110,7 +120,7 @@ def _text(measured: dict[str, Any]) -> str:
     lines = [
         f"{measured['preset']} {width}x{height}, {measured['backend']} {measured['precision']}, clip stride "
         f"{measured['stride']}, {'every slot a track, ' if measured['every_slot'] else ''}{measured['device']}",
-        f"{measured['fps']:.1f} frames a second over {measured['frames']}; a frame p50 {measured['p50_ms']:.2f} ms, "
+        f"{measured['fps']:.1f} frames per second over {measured['frames']}; a frame p50 {measured['p50_ms']:.2f} ms, "
         f"p95 {measured['p95_ms']:.2f} ms; memory {measured['memory_mib']:.0f} MiB",
         "parts of a frame, waiting for the device after each:",
         *(f"  {name:<28}{milliseconds:>10.3f} ms" for name, milliseconds in measured["parts"].items()),

@@ -1,4 +1,4 @@
-"""`a2vis check-data`: is a data set whole, and what is in it?"""
+"""`a2vis check-data`: check that a data set is intact, and print its statistics."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ EVERY_CLASS = "all"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
     parser.add_argument("path", metavar="DIR", help="folder of the data set (of one split), or its JSON file")
-    parser.add_argument("--format", choices=FORMATS, default="auto", help="default: found out by looking")
+    parser.add_argument("--format", choices=FORMATS, default="auto", help="format of the data set (default: detected)")
     parser.add_argument(
         "--classes",
         metavar="A,B,...",
-        help=f"look at the objects of these classes alone; '{EVERY_CLASS}': whatever clips in FISHBOWL's layout hold",
+        help=f"check only objects of these classes; '{EVERY_CLASS}': all classes in FISHBOWL's layout",
     )
-    parser.add_argument("--images", metavar="DIR", help="folder of the images of a JSON file, if not where usual")
+    parser.add_argument("--images", metavar="DIR", help="folder of a JSON file's images, if not in the usual place")
     parser.add_argument(
         "--labels",
         metavar="FILE",
@@ -41,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints statistics and problems; 1 when there are problems, 0 when there are none."""
+    """Print statistics and problems; return 1 when there are problems, 0 when there are none."""
     problems = ProblemLog(args.strict)
     report: dict[str, Any] = {"path": args.path}
     with quiet_loaders():
@@ -95,11 +96,11 @@ def _occlusion_lines(occlusion: dict[str, Any] | None) -> Iterator[str]:
     hidden = occlusion["hidden_object_frames"]
     yield (
         f"occlusion, 1 - visible/amodal area, in {total} object-frames from the first visible frame of an object on: "
-        f"mean {occlusion['mean']:.3f}, hidden altogether in {hidden} ({hidden / total:.1%})"
+        f"mean {occlusion['mean']:.3f}, completely hidden in {hidden} ({hidden / total:.1%})"
     )
     for bin_, count in enumerate(occlusion["histogram"]):
         yield f"  {bin_ / 10:.1f}-{(bin_ + 1) / 10:.1f}  {count / total:6.1%}  {'#' * round(50 * count / total)}"
-    yield "  share   of object-frames   mean over objects   mean over objects while seen"
+    yield "  share   of object-frames   mean over objects   mean over objects while visible"
     for threshold, shares in occlusion["above"].items():
         all_, mean, seen = shares.values()
         yield f"  > {threshold}  {all_:16.1%}  {mean:18.1%}  {seen:29.1%}"

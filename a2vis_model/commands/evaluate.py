@@ -1,4 +1,4 @@
-"""`a2vis evaluate`: run a network, or a baseline made of it, over a data set, and score it."""
+"""`a2vis evaluate`: run a network, or a baseline built on it, over a data set, and score it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..evaluation.occlusion import start_when_seen
 from ..evaluation.prediction import CLASS_SCORES, OUTPUT_MODES, PredictionSettings
 from ..evaluation.provenance import provenance
 from ..evaluation.report import markdown
-from ..evaluation.runner import RANKED, TRACKED, TRUTH, Evaluation, ModelSource, frame_reader, open_data, run_evaluation
+from ..evaluation.runner import RANKED, TRACKED, TRUTH, Evaluation, ModelSource, frame_loader, open_data, run_evaluation
 from ..evaluation.scoring import Results, results_of, score_videos
 from ..evaluation.settings import ScoreSettings, add_settings, settings_from
 from ..machine import file_hash
@@ -33,19 +33,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add_run_arguments(parser)
     add_weights_argument(parser)
-    parser.add_argument("--untrained", action="store_true", help="a network of random weights, to try the command out")
-    parser.add_argument("--preset", help="of the network without training (onboard)")
-    parser.add_argument("--variant", help="of the network without training; otherwise what the weights must hold")
+    parser.add_argument("--untrained", action="store_true", help="use a network of random weights, to try the command")
+    parser.add_argument("--preset", help="preset of the network without training (onboard)")
+    parser.add_argument("--variant", help="variant of the network without training; or of the weights")
     add_set_argument(parser)
     parser.add_argument("--system", choices=SYSTEMS, default="network", help="the network or a baseline (%(default)s)")
-    parser.add_argument("--name", help="of the system, in tables (default: of the configuration)")
+    parser.add_argument("--name", help="name of the system in tables (default: that of the configuration)")
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """What does not belong to a single system."""
+    """Declare the arguments that do not belong to a single system."""
     parser.add_argument("--data", required=True, metavar="DIR", help="folder of the data set, or its JSON file")
-    parser.add_argument("--format", choices=FORMATS, default="auto", help="default: found out by looking")
-    parser.add_argument("--images", metavar="DIR", help="folder of the images of a JSON file, if not where usual")
+    parser.add_argument("--format", choices=FORMATS, default="auto", help="format of the data set (default: detected)")
+    parser.add_argument("--images", metavar="DIR", help="folder of a JSON file's images, if not in the usual place")
     parser.add_argument(
         "--labels",
         metavar="FILE",
@@ -54,7 +54,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", required=True, metavar="DIR", help="folder for predictions, results and plots")
     parser.add_argument("--export", choices=EXPORTS, action="append", default=[], help="also write this text format")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="(%(default)s)")
-    # Scores are to be the same wherever they are taken, whatever engines are there.
+    # The backend is fixed, so that scores are the same whatever engines a machine has.
     add_backend_arguments(parser, "eager")
     add_job_arguments(parser)
     group = parser.add_argument_group("prediction (see docs/evaluation.md)")
@@ -76,7 +76,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Predict, score, print and write; 1 when anything was broken, which is named."""
+    """Predict, score, print and write; return 1 if anything was broken, and name it."""
     if args.preset is not None and not args.untrained:
         raise A2VISError(f"--preset {args.preset}: weights know their own; add --untrained for a network without any")
     source = ModelSource(
@@ -90,7 +90,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def check_run_arguments(args: argparse.Namespace) -> None:
-    """Raises A2VISError for a value out of range."""
+    """Check the ranges of the arguments.
+
+    Raises:
+        A2VISError: a value is out of range.
+    """
     check_jobs(args.jobs)
     for name, least in (("top", 1), ("stride", 0)):
         if getattr(args, name) < least:
@@ -106,9 +110,9 @@ def evaluate(
     settings: ScoreSettings,
     name: str | None,
 ) -> tuple[Results, int]:
-    """Evaluate one system into its folder: its results and the exit status."""
+    """Evaluate one system into its folder; return its results and the exit status."""
     if system in BOX_TRACKERS and (args.backend, args.precision) != ("eager", "fp32"):
-        raise A2VISError(f"--system {system} takes the detector alone; leave --backend and --precision out")
+        raise A2VISError(f"--system {system} takes the detector alone; remove --backend and --precision")
     try:
         life = TrackSettings(start_score=args.start_score, keep_score=args.keep_score, least_part=args.least_part)
     except ValueError as error:
@@ -156,7 +160,7 @@ def evaluate(
             "backend": summary.backend,
             "prediction": vars(evaluation.prediction) | {"tracks": vars(life)},
         }
-        reader = frame_reader(open_data(evaluation, config))
+        reader = frame_loader(open_data(evaluation, config))
         write_results(output, results, scores, comparison, settings, plots=not args.no_plots, frames=reader)
         for kind in args.export:
             _export(output / kind, comparison, kind)
@@ -164,7 +168,7 @@ def evaluate(
 
 
 def _export(folder: Path, comparison: Comparison, kind: str) -> None:
-    """Write truth and tracks as text: amodal boxes where there are such, or visible masks."""
+    """Write ground truth and tracks as text: amodal boxes where there are any, or visible masks."""
     for video in comparison.videos:
         truth = [start_when_seen(track) for track in comparison.truth.read(video).tracks]
         found = comparison.tracked.read(video).tracks

@@ -23,8 +23,8 @@ from .arguments import add_weights_argument
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("--data", required=True, metavar="FILE", help="COCO annotations, or the folder of the file")
-    parser.add_argument("--images", metavar="DIR", help="folder of the images, if not where usual")
-    parser.add_argument("--labels", metavar="FILE", help="what is labelled in the images; see docs/training.md")
+    parser.add_argument("--images", metavar="DIR", help="folder of the images, if not in the usual place")
+    parser.add_argument("--labels", metavar="FILE", help="labels file of the images; see docs/training.md")
     add_weights_argument(parser)
     parser.add_argument("--output", metavar="DIR", help="folder for images.json and images.md")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="(%(default)s)")
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Detect, score, print and write; 1 when anything was broken, which is named."""
+    """Detect, score, print and write; return 1 if anything was broken, and name it."""
     weights = find_weights(args.weights)
     model, config = load_weights(weights)
     problems = ProblemLog(args.strict)
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def markdown(precision: ImagePrecision) -> str:
-    """Two tables, of all classes together and of each, in percent."""
+    """Return two tables in percent: all classes together, and each class."""
     lines = [f"COCO mask precision of single images: {precision.images} images, {precision.objects} objects", ""]
     for values in (precision.overall, precision.by_class):
         lines.append(f"| {' | '.join(values)} |")

@@ -1,4 +1,4 @@
-"""`a2vis import-weights`: foreign checkpoints become our weight files, and ours smaller ones."""
+"""`a2vis import-weights`: convert foreign checkpoints to our weight files, and ours to smaller ones."""
 
 import argparse
 from pathlib import Path
@@ -18,9 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "file",
         help="detectron2 Mask2Former, VITA or GenVIS (.pth, .pkl), transformers Mask2Former (.safetensors), or a "
         "backbone: torchvision ResNet-50 or MobileNetV2, Microsoft or timm Swin, EfficientNet-Lite0; or a file of "
-        "ours, to store it anew",
+        "ours, to store it again",
     )
-    parser.add_argument("--preset", help="network to load it into: a name or a YAML file; ours know theirs")
+    parser.add_argument("--preset", help="network to load it into: a name or a YAML file; not needed for files of ours")
     parser.add_argument("--variant", default="a2vis", help="variant of the network (default: %(default)s)")
     add_set_argument(parser)
     parser.add_argument("--output", required=True, help="weight file to write (.safetensors)")
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Convert, print what was loaded and what was not, and write the file."""
+    """Convert the file, print what was loaded and what was not, and write the result."""
     if is_weight_file(args.file):
         if args.preset is not None:
             raise A2VISError(f"--preset {args.preset}: {args.file} is a weight file of ours and knows its own network")

@@ -1,4 +1,4 @@
-"""`a2vis info`: what a network costs, counted without computing anything."""
+"""`a2vis info`: print what a network costs, counted without computing anything."""
 
 import argparse
 import json
@@ -30,9 +30,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def describe(config: ModelConfig) -> dict[str, Any]:
-    """Parameters by part, GFLOP (2 per multiply-add; convolutions and matrix products) and feature shapes.
+    """Count parameters by part, GFLOP (2 per multiply-add; convolutions and matrix products) and feature shapes.
 
-    A frame costs `frame` once, and `clip` whenever a clip is decoded: at every frame with stride 1, at every
+    Each frame costs `frame`, and each decoded clip costs `clip`: a clip is decoded at every frame with stride 1, at
+    every
     third with stride 3.
     """
     with fake_tensors():

@@ -1,4 +1,4 @@
-"""`a2vis predict`: a video in, tracks and an overlay out."""
+"""`a2vis predict`: track the objects of a video and draw them."""
 
 import argparse
 import json
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from ..backends import tensor_device
 from ..config import parse_changes
 from ..data.problems import add_strict_argument
 from ..devices import choose_device
@@ -27,6 +28,7 @@ from ..tracking.streaming import FrameResult, StreamingTracker
 from ..weights import load_weights
 from .arguments import (
     add_backend_arguments,
+    add_device_argument,
     add_set_argument,
     add_weights_argument,
     backend_from,
@@ -42,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_set_argument(parser)
     parser.add_argument("--stride", type=int, default=1, help="frames between clips (default: %(default)s)")
     parser.add_argument("--size", help="WIDTHxHEIGHT of the network's input (default: as in the weight file)")
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")
+    add_device_argument(parser)
     add_backend_arguments(parser)
     parser.add_argument("--no-overlay", action="store_true", help="write tracks.json alone")
     add_strict_argument(parser)
@@ -57,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     if args.size:
         config = resize(model, config, args.size)
     video = VideoInput.open(args.input)
-    backend = backend_from(args, freeze(model.to(choose_device(args.device))), config, quiet=args.quiet)
+    backend = backend_from(args, freeze(model.to(choose_device(tensor_device(args.device)))), config, quiet=args.quiet)
     output = Path(args.output)
     output.mkdir(parents=True, exist_ok=True)
     tracker = StreamingTracker(backend.network, config, stride=args.stride)
@@ -82,22 +84,22 @@ def run(args: argparse.Namespace) -> int:
     if damage:
         print(f"a2vis predict: {damage.summary(frames)}", file=sys.stderr)
     if len(parts) > 1:
-        print(f"the size changes: {', '.join(str(part) for part in parts)} (video_id in tracks.json), each for itself")
+        print(f"the size changes: {', '.join(str(part) for part in parts)} (video_id in tracks.json), tracked alone")
     print(
-        f"{frames} frames in {seconds:.1f} s ({frames / seconds:.1f} a second, reading and drawing included), "
+        f"{frames} frames in {seconds:.1f} s ({frames / seconds:.1f} per second, including reading and drawing), "
         f"{sum(part.collector.track_count for part in parts)} tracks, wrote {output}"
     )
     return 0
 
 
 class _Part:
-    """The frames of one size: a video of its own in tracks.json, an overlay of its own, and an epoch of the tracker.
+    """Consecutive frames of one size: a video in tracks.json, an overlay file, and an epoch of the tracker.
 
     Args:
-        number: counts the parts from 1; the video_id of the tracks.
+        number: number of the part, from 1; the video_id of the tracks.
         size: height and width in pixels.
-        start: seconds of its first frame.
-        collector: of its tracks.
+        start: time of its first frame in seconds.
+        collector: collector of its tracks.
     """
 
     def __init__(self, number: int, size: tuple[int, ...], start: float, collector: TrackCollector) -> None:
@@ -112,7 +114,7 @@ class _Part:
         return f"{self.collector.frames} frames of {self.size[1]}x{self.size[0]} are video {self.number}"
 
     def open_overlay(self, output: Path, rate: float, enter: Callable[[Any], VideoWriter]) -> None:
-        """Write overlay.mp4, or overlay_2.mp4 and so on for further parts, which `enter` sees closed."""
+        """Write overlay.mp4, or overlay_2.mp4 and so on for further parts; `enter` closes the writer at the end."""
         name = "overlay.mp4" if self.number == 1 else f"overlay_{self.number}.mp4"
         height, width = self.size
         self._writer = enter(VideoWriter(output / name, height=height, width=width, rate=rate))
@@ -123,7 +125,7 @@ class _Part:
         self.take(tracker.push(image, seconds))
 
     def take(self, results: list[FrameResult]) -> None:
-        """Collect and draw the frames that are decided, oldest first."""
+        """Collect and draw the decided frames, oldest first."""
         for result in results:
             self.collector.add(result)
             seconds, image = self._waiting.popleft()

@@ -1,4 +1,4 @@
-"""``a2vis render``: a folder of rendered clips, by several processes, resuming where it was interrupted."""
+"""`a2vis render`: render a folder of videos in several processes, resuming where it was interrupted."""
 
 from __future__ import annotations
 
@@ -30,8 +30,12 @@ from .sizes import parse_size
 
 @dataclass(frozen=True)
 class _Job:
-    """One clip to render, of the procedural ``world`` or, where ``folders`` of cut-outs and backgrounds are given, of
-    the pictures there, whose ``digest`` this is."""
+    """A video to render, of the procedural `world` or composed of pictures.
+
+    Attributes:
+        folders: folders of cut-outs and backgrounds; None for a procedural world.
+        digest: digest of the pictures in `folders`.
+    """
 
     directory: Path
     world: str
@@ -43,7 +47,7 @@ class _Job:
     digest: str | None = None
 
     def run(self) -> None:
-        # OpenCV's own threads would only get in the way of the other processes.
+        # OpenCV's own threads would only disturb the other processes.
         cv2.setNumThreads(1)
         write_clip(self._render(), self.directory)
 
@@ -54,7 +58,11 @@ class _Job:
         return ComposedClip.sample(_pictures(*self.folders), **size).render()
 
     def is_done(self) -> bool:
-        """Whether the clip is there; raises if its folder holds another one."""
+        """Return whether the video exists.
+
+        Raises:
+            A2VISError: its folder holds something else.
+        """
         if not self.directory.exists():
             return False
         recording = self.directory / "recording.json"
@@ -69,11 +77,11 @@ class _Job:
             same = same and found.get("pictures") == self.digest
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise A2VISError(
-                f"{recording} is no recording of this program ({error}); choose another --output"
+                f"{recording} was not written by this program ({error}); choose another --output"
             ) from error
         if not same:
             raise A2VISError(
-                f"{self.directory} holds a clip of another seed, world, length, size or of other pictures; choose "
+                f"{self.directory} holds a video of another seed, world, length or size, or of other pictures; choose "
                 "another --output"
             )
         return True
@@ -87,20 +95,20 @@ def _pictures(cutouts: Path, backgrounds: Path) -> Pictures:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of ``a2vis render``."""
+    """Declare the command's arguments."""
     parser.add_argument(
-        "--output", type=Path, required=True, metavar="DIR", help="folder that receives one folder a clip"
+        "--output", type=Path, required=True, metavar="DIR", help="folder that receives one folder per video"
     )
-    parser.add_argument("--clips", type=int, required=True, metavar="N", help="number of clips")
-    parser.add_argument("--seed", type=int, default=0, help="the series; clip i of a series is always the same (0)")
+    parser.add_argument("--clips", type=int, required=True, metavar="N", help="number of videos")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the series, which determines every video (0)")
     parser.add_argument(
-        "--world", choices=(*get_args(World), composed_world.WORLD), default="mixed", help="what to render (mixed)"
+        "--world", choices=(*get_args(World), composed_world.WORLD), default="mixed", help="world to render (mixed)"
     )
     parser.add_argument(
         "--cutouts", type=Path, metavar="DIR", help="composed: pictures with an alpha channel, CLASS/*.{png,webp}"
     )
     parser.add_argument("--backgrounds", type=Path, metavar="DIR", help="composed: photographs without such things")
-    parser.add_argument("--frames", type=int, default=128, help="frames a clip (128)")
+    parser.add_argument("--frames", type=int, default=128, help="frames per video (128)")
     parser.add_argument("--size", default="480x320", metavar="WIDTHxHEIGHT", help="pixels (%(default)s)")
     parser.add_argument("--workers", type=int, default=cores(), help="processes (as many as there are cores)")
 
@@ -133,7 +141,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _folders(args: argparse.Namespace) -> tuple[Path, Path] | None:
-    """The folders of cut-outs and backgrounds, which the composed world alone has."""
+    """Return the folders of cut-outs and backgrounds, which only the composed world has."""
     given = {"--cutouts": args.cutouts, "--backgrounds": args.backgrounds}
     composed = args.world == composed_world.WORLD
     for name, folder in given.items():
@@ -145,7 +153,7 @@ def _folders(args: argparse.Namespace) -> tuple[Path, Path] | None:
 
 
 def _work(jobs: list[_Job], workers: int) -> Iterator[None]:
-    """Runs ``jobs``, yielding as each is done."""
+    """Run `jobs`, yielding as each is done."""
     if workers <= 1:
         for job in jobs:
             job.run()

@@ -1,4 +1,4 @@
-"""`a2vis score`: how good are anybody's predictions, with neither model nor GPU."""
+"""`a2vis score`: score prediction files of any system, without a model or a GPU."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..data.problems import DataError, ProblemLog, add_strict_argument, quiet_lo
 from ..errors import A2VISError
 from ..evaluation.files import TRACK_FORMATS, Comparison, open_comparison
 from ..evaluation.mot_text import BENCHMARKS
-from ..evaluation.plots import FrameReader, write_plots
+from ..evaluation.plots import FrameLoader, write_plots
 from ..evaluation.provenance import data_hash, provenance
 from ..evaluation.report import markdown
 from ..evaluation.scoring import Results, curves_of, results_of, score_videos
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_job_arguments(parser: argparse.ArgumentParser) -> None:
-    """What every command of the evaluation takes."""
+    """Declare the arguments that every command of the evaluation takes."""
     parser.add_argument("--jobs", type=int, default=cores(), help="processes (%(default)s)")
     parser.add_argument("--no-plots", action="store_true", help="draw nothing")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -44,7 +44,7 @@ def add_job_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Score, print and write; 1 when anything was broken, which is named."""
+    """Score, print and write; return 1 if anything was broken, and name it."""
     settings = settings_from(args)
     check_jobs(args.jobs)
     problems = ProblemLog(args.strict)
@@ -76,7 +76,7 @@ def write_results(
     settings: ScoreSettings,
     *,
     plots: bool,
-    frames: FrameReader | None = None,
+    frames: FrameLoader | None = None,
 ) -> None:
     """Write results.json, results.md, curves.json and the plots."""
     output.mkdir(parents=True, exist_ok=True)
@@ -90,7 +90,7 @@ def write_results(
 
 
 def print_problems(problems: ProblemLog, scores: list[VideoScore]) -> int:
-    """Name everything that was broken; the command's exit status."""
+    """Name everything that was broken and return the command's exit status."""
     for problem in problems:
         print(f"problem: {problem}")
     if not scores:
@@ -102,7 +102,7 @@ def print_problems(problems: ProblemLog, scores: list[VideoScore]) -> int:
 
 @contextmanager
 def named_at_an_error(problems: ProblemLog) -> Iterator[None]:
-    """Names what was broken before an error that ends the command, too."""
+    """Name what was broken also when an error ends the command."""
     try:
         yield
     except A2VISError as error:
@@ -114,5 +114,10 @@ def named_at_an_error(problems: ProblemLog) -> Iterator[None]:
 
 
 def check_jobs(jobs: int) -> None:
+    """Check the number of processes.
+
+    Raises:
+        A2VISError: it is below 1.
+    """
     if jobs < 1:
         raise A2VISError(f"--jobs {jobs}: choose 1 or more")

@@ -1,4 +1,4 @@
-"""`a2vis train`: train a network, in as many sittings as it takes."""
+"""`a2vis train`: train a network in one session or in several."""
 
 from __future__ import annotations
 
@@ -26,13 +26,12 @@ from ..training import distributed
 from ..training.allocator import keep_memory
 from ..training.augmentation import Augmentation
 from ..training.checkpoint import Checkpoint
-from ..training.config import Precision, TrainingConfig
+from ..training.config import TrainingConfig, TrainingPrecision
 from ..training.initialisation import initialise, warm_start
 from ..training.loop import AVERAGE, BEST, CHECKPOINT, LAST, Run, Validate, check_same_run, train
 from ..training.losses import PointSampling
 from ..training.objectives import LossSettings
 from ..training.optimisation import OptimiserSettings, Schedule, Stage
-from ..training.ranges import check_at_least
 from ..training.recipe import (
     RESULTS,
     OptionParser,
@@ -47,16 +46,17 @@ from ..training.recipe import (
 from ..training.sequences import SequenceDataset
 from ..training.sources import Video, VideoSource, open_source
 from ..training.validation import validate_frames, validate_videos
+from ..training.value_checks import check_at_least
 from ..weights import load_weights, save_weights
 
-# Mask2Former's rate for detectors, VITA's and GenVIS's for what follows them.
+# Mask2Former's learning rate for detectors, VITA's and GenVIS's for the other stages.
 _LEARNING_RATES: dict[Stage, float] = {"frame": 1e-4, "video": 5e-5, "joint": 1e-4}
 _OPTIMISER = OptimiserSettings()
 _AUGMENTATION = Augmentation()
 _VALIDATION_VIDEOS = 32
 _REQUIRED = ("preset", "data", "stage", "steps", "output")
 _MACHINE_OPTIONS = ("output", "resume", "max_minutes", "checkpoint_minutes", "device", "workers", "cache_gb")
-"""What a recipe leaves to the command line: nothing of it changes what a run arrives at."""
+"""Options that a recipe leaves to the command line; none of them changes the result of a run."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -70,12 +70,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=PATH",
         help="where a folder that the recipe names lies here",
     )
-    add("--list", action="store_true", help="print the recipe's stages as commands instead")
+    add("--list", action="store_true", help="print the recipe's stages as commands and do not train")
     _add_stage_arguments(parser)
 
 
 def _add_stage_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare all that makes a single run; a recipe's stages have the same options."""
+    """Declare all options of a single run; a recipe's stages have the same options."""
     add = parser.add_argument_group("network").add_argument
     add("--preset", help=f"{', '.join(preset_names())}, or a YAML file")
     add("--variant", default="a2vis", help=f"one of {', '.join(variant_names())} (%(default)s)")
@@ -102,8 +102,8 @@ def _add_stage_arguments(parser: argparse.ArgumentParser) -> None:
         "--data",
         nargs="+",
         metavar="PATH[=WEIGHT]",
-        help="data sets, or render:aquarium, render:robot, render:mixed, composed:DIR for clips made on the fly; "
-        "weights say how often each is drawn (1)",
+        help="data sets, or render:aquarium, render:robot, render:mixed, composed:DIR for videos rendered on the "
+        "fly; weights say how often each is drawn (1)",
     )
     add(
         "--validation",
@@ -121,15 +121,15 @@ def _add_stage_arguments(parser: argparse.ArgumentParser) -> None:
     add("--workers", type=int, default=_default_workers(), help="loader processes (%(default)s)")
     add = parser.add_argument_group("method").add_argument
     add("--stage", choices=get_args(Stage), help="the detector, what follows it, or both at once")
-    add("--steps", type=int, help="optimisation steps in all")
-    add("--batch", type=int, default=8, help="sequences a step, in the frame stage images (%(default)s)")
-    add("--clips", type=int, default=5, help="clips of a sequence (%(default)s)")
+    add("--steps", type=int, help="total number of optimisation steps")
+    add("--batch", type=int, default=8, help="sequences per step (images in the frame stage) (%(default)s)")
+    add("--clips", type=int, default=5, help="clips per sequence (%(default)s)")
     add("--reach", type=int, default=24, help="frames between a sequence's middle and any other (%(default)s)")
     add(
         "--draws",
         choices=("even", "plain"),
         default="even",
-        help="of a data set's videos: every class as often as any other, or every video (%(default)s)",
+        help="how a data set's videos are drawn: every class equally often, or every video (%(default)s)",
     )
     add(
         "--resized",
@@ -142,14 +142,14 @@ def _add_stage_arguments(parser: argparse.ArgumentParser) -> None:
         "--copy-paste",
         type=float,
         default=_AUGMENTATION.copy_paste,
-        help="share of photographs onto which objects of another are pasted (%(default)s)",
+        help="share of photographs onto which objects of another one are pasted (%(default)s)",
     )
     add("--learning-rate", type=float, help="1e-4; in the video stage 5e-5")
-    add("--backbone-factor", type=float, default=_OPTIMISER.backbone_factor, help="on its rate (%(default)s)")
+    add("--backbone-factor", type=float, default=_OPTIMISER.backbone_factor, help="on its learning rate (%(default)s)")
     add("--schedule", choices=get_args(Schedule), default=_OPTIMISER.schedule, help="(%(default)s)")
-    add("--warmup", type=int, default=_OPTIMISER.warmup, help="steps of a rising rate (%(default)s)")
-    add("--points", type=int, default=PointSampling().points, help="sampled in each mask and frame (%(default)s)")
-    add("--precision", choices=get_args(Precision), default="fp32", help="(%(default)s)")
+    add("--warmup", type=int, default=_OPTIMISER.warmup, help="steps in which the learning rate rises (%(default)s)")
+    add("--points", type=int, default=PointSampling().points, help="points per mask and frame (%(default)s)")
+    add("--precision", choices=get_args(TrainingPrecision), default="fp32", help="(%(default)s)")
     add("--average", type=float, default=0.0, help="decay of averaged weights, such as 0.998; 0 for none (%(default)s)")
     add("--seed", type=int, default=0, help="(%(default)s)")
     add = parser.add_argument_group("run").add_argument
@@ -159,16 +159,16 @@ def _add_stage_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help=f"folder for {CHECKPOINT}, {LAST}, {AVERAGE} and {BEST}; of a recipe (runs/NAME), for those of its stages",
     )
-    add("--resume", action="store_true", help="go on with the run in --output, if there is one; a recipe always does")
-    add("--stop-at", type=int, metavar="STEP", help="end here, before --steps, which the schedule goes by")
-    add("--max-minutes", type=float, help="stop after this time; --resume goes on")
+    add("--resume", action="store_true", help="resume the run in --output, if there is one; a recipe always does")
+    add("--stop-at", type=int, metavar="STEP", help="step to end at, before --steps, which the schedule uses")
+    add("--max-minutes", type=float, help="stop after this time; continue with --resume")
     add("--checkpoint-minutes", type=float, default=10.0, help="time between checkpoints (%(default)s)")
     add("--validate-every", type=int, default=1000, help="steps (%(default)s)")
     add("--device", default="auto", help="auto, cpu or cuda (%(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train; 0 when all steps are done, 3 when the run stopped before and can go on."""
+    """Train; return 0 when all steps are done, 3 when the run stopped earlier and can be resumed."""
     began = time.monotonic()
     if args.recipe is not None:
         recipe = load_recipe(args.recipe)
@@ -184,8 +184,8 @@ def run(args: argparse.Namespace) -> int:
     device = _device(args.device)
     if device.type == "cpu":
         keep_memory()
-    torch.set_flush_denormal(True)  # numbers too small to matter, and very slow on a CPU
-    torch.set_float32_matmul_precision("high")  # TensorFloat-32 where a GPU has it
+    torch.set_flush_denormal(True)  # Denormal numbers are too small to matter, and very slow on a CPU.
+    torch.set_float32_matmul_precision("high")  # TensorFloat-32 is used where a GPU has it.
     with distributed.process_group(device):
         if args.recipe is None:
             finished, result = _train(args, device, began), args.output / LAST
@@ -193,14 +193,14 @@ def run(args: argparse.Namespace) -> int:
             finished, result = _follow(recipe, args, output, device, began), output / f"{recipe.name}.safetensors"
         if distributed.rank() == 0:
             again = "the same command" if args.recipe is not None else "the same command with --resume"
-            print(f"done: {result}" if finished else f"stopped; {again} goes on")
-        # `torchrun` takes any other status than 0 for a failure.
+            print(f"done: {result}" if finished else f"stopped; continue with {again}")
+        # `torchrun` treats any status other than 0 as a failure.
         return 0 if finished or distributed.world_size() > 1 else 3
 
 
 def _train(args: argparse.Namespace, device: torch.device, began: float) -> bool:
-    """One run; whether it is finished."""
-    sitting = _sitting(args, device, began)
+    """Train one run; return whether it is finished."""
+    session = _session(args, device, began)
     model_config = _model_config(args)
     config = training_config(args)
     if config.batch % distributed.world_size():
@@ -212,10 +212,10 @@ def _train(args: argparse.Namespace, device: torch.device, began: float) -> bool
     data = _open_data(args, model_config, config)
     args.output.mkdir(parents=True, exist_ok=True)
     validate = _validation(args, model_config, config)
-    return train(model, model_config, config, data, validate, sitting, origin=_origin(args), resume=args.resume)
+    return train(model, model_config, config, data, validate, session, origin=_origin(args), resume=args.resume)
 
 
-def _sitting(args: argparse.Namespace, device: torch.device, began: float) -> Run:
+def _session(args: argparse.Namespace, device: torch.device, began: float) -> Run:
     check_at_least(0, args, "cache_gb")
     check_at_least(1, args, "validation_frames")
     return Run(
@@ -231,18 +231,18 @@ def _sitting(args: argparse.Namespace, device: torch.device, began: float) -> Ru
 
 
 def _follow(recipe: Recipe, args: argparse.Namespace, output: Path, device: torch.device, began: float) -> bool:
-    """The stages of a recipe that are not done yet, each as the run that it is; whether all are finished."""
+    """Train the unfinished stages of a recipe, each as a run of its own; return whether all are finished."""
     roots = parse_roots(args.root, recipe)
     check_roots(roots, recipe)
     runs = [_stage_run(recipe, number, roots, output, args) for number in range(len(recipe.stages))]
     for stage, stage_args in zip(recipe.stages, runs, strict=True):
-        _sitting(stage_args, device, began)
+        _session(stage_args, device, began)
         _check_files(stage_args, init=not stage.follows)
     for number, (stage, stage_args) in enumerate(zip(recipe.stages, runs, strict=True), start=1):
         done = _is_done(stage_args)
         if distributed.rank() == 0:
             print(f"stage {number} of {len(runs)}, {stage.name}: {'done before' if done else 'begins'}", flush=True)
-        # All processes together: none begins a stage before the files of the one before are written.
+        # All processes agree: none begins a stage before the files of the previous one are written.
         if distributed.any_process(not (done or _train(stage_args, device, began)), device):
             return False
     if distributed.rank() == 0:
@@ -258,7 +258,7 @@ def _follow(recipe: Recipe, args: argparse.Namespace, output: Path, device: torc
 def _stage_run(
     recipe: Recipe, number: int, roots: dict[str, str], output: Path, machine: argparse.Namespace
 ) -> argparse.Namespace:
-    """The arguments of a stage, checked as far as that can be done before its time comes."""
+    """Return the arguments of a stage, checked as far as possible before the stage begins."""
     stage = recipe.stages[number]
     parser = OptionParser(add_help=False, allow_abbrev=False)
     _add_stage_arguments(parser)
@@ -281,17 +281,21 @@ def _stage_run(
 
 
 def _check_files(args: argparse.Namespace, *, init: bool) -> None:
-    """Raise A2VISError for data, and if asked for a start, that are not there, rather than when their stage comes."""
+    """Check at the start that the data and, if `init`, the initial weights exist.
+
+    Raises:
+        A2VISError: one of them is missing.
+    """
     if init and args.init is not None:
         find_weights(args.init)
     for text in (*(text.rpartition("=")[0] or text for text in args.data), args.validation):
-        # What is made on the fly has a colon after its kind.
+        # Data that are generated during training have a colon after their kind.
         if text is not None and ":" not in text and not Path(text).exists():
             raise ConfigError(f"{text}: no such file or folder; is it where --root says?")
 
 
 def _is_done(args: argparse.Namespace) -> bool:
-    """Whether a run is finished; one with other options is refused."""
+    """Return whether a run is finished; a run with other options is refused."""
     path = args.output / CHECKPOINT
     if not path.exists():
         return False
@@ -301,7 +305,7 @@ def _is_done(args: argparse.Namespace) -> bool:
 
 
 def _listing(recipe: Recipe, roots: dict[str, str], output: Path) -> str:
-    """A recipe as the commands that it stands for."""
+    """Return a recipe as the commands that it stands for."""
     count = range(len(recipe.stages))
     lines = [as_command(["a2vis", "train", *stage_arguments(recipe, number, roots, output)]) for number in count]
     source, target = output / recipe.stages[-1].name / RESULTS[recipe.ships], output / f"{recipe.name}.safetensors"
@@ -312,16 +316,24 @@ def _listing(recipe: Recipe, roots: dict[str, str], output: Path) -> str:
 
 
 def _check_machine_options(args: argparse.Namespace) -> None:
-    """Raise ConfigError for an option that is the recipe's to say."""
+    """Refuse options that the recipe decides.
+
+    Raises:
+        ConfigError: such an option is given.
+    """
     parser = argparse.ArgumentParser()
     _add_stage_arguments(parser)
     for name, default in vars(parser.parse_args([])).items():
         if name not in _MACHINE_OPTIONS and getattr(args, name) != default:
-            raise ConfigError(f"--{name.replace('_', '-')}: a recipe says it for each stage; copy it, and change that")
+            raise ConfigError(f"--{name.replace('_', '-')}: recipes set it for each stage; copy one and change it")
 
 
 def _check_complete(args: argparse.Namespace) -> None:
-    """Raise ConfigError for the first option that is missing."""
+    """Check that no option is missing.
+
+    Raises:
+        ConfigError: an option is missing; the first one is named.
+    """
     for name in _REQUIRED:
         if getattr(args, name) is None:
             raise ConfigError(f"--{name} is missing; give it, or one of the recipes: --recipe {_names()}")
@@ -337,8 +349,8 @@ def _model_config(args: argparse.Namespace) -> ModelConfig:
 
 
 def _origin(args: argparse.Namespace) -> dict[str, Any]:
-    """What a run that goes on must have in common with its checkpoint, beside its configurations."""
-    # By name alone: on another machine the same data may lie elsewhere.
+    """Return what a resumed run must have in common with its checkpoint, besides its configurations."""
+    # Only names are compared: on another machine the same data may lie elsewhere.
     return {
         "data": [Path(text).name for text in args.data],
         "validation": args.validation and Path(args.validation).name,
@@ -348,7 +360,7 @@ def _origin(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def training_config(args: argparse.Namespace) -> TrainingConfig:
-    """What the arguments say about the method."""
+    """Return the training configuration that the arguments describe."""
     rate = _LEARNING_RATES[args.stage] if args.learning_rate is None else args.learning_rate
     return TrainingConfig(
         stage=args.stage,
@@ -381,7 +393,7 @@ def _start(model: VideoNetwork, args: argparse.Namespace) -> None:
 
 
 def _open_data(args: argparse.Namespace, model: ModelConfig, config: TrainingConfig) -> SequenceDataset:
-    # Rendered clips are as long as sequences reach.
+    # Rendered videos are as long as sequences reach.
     length = 1 if config.stage == "frame" else 2 * config.reach + 1
     sources, weights = [], []
     for text in args.data:
@@ -392,8 +404,8 @@ def _open_data(args: argparse.Namespace, model: ModelConfig, config: TrainingCon
     wants_amodal = model.supervision == "amodal" or (model.supervision == "both" and config.stage != "frame")
     if wants_amodal and not any(source.has_amodal for source in sources):
         raise A2VISError(
-            f"--data {' '.join(args.data)}: nothing of it has amodal masks; add data that have, such as rendered "
-            "clips, or choose a variant of visible masks, such as genvis-online"
+            f"--data {' '.join(args.data)}: these data have no amodal masks; add data that have, such as "
+            "rendered videos, or choose a variant of visible masks, such as genvis-online"
         )
     return SequenceDataset(
         sources=sources,
@@ -428,7 +440,7 @@ def _validation(args: argparse.Namespace, model: ModelConfig, config: TrainingCo
     source = _open(args.validation, args, model, config, args.validation_frames, 0.0)
     videos: list[Video] = []
     for index in range(min(len(source), _VALIDATION_VIDEOS)):
-        with suppress(DataError):  # logged by the data set, which leaves the video out
+        with suppress(DataError):  # The data set logs the problem and leaves the video out.
             videos.append(source[index])
     if not videos:
         raise A2VISError(f"--validation {args.validation}: no video can be used; run 'a2vis check-data' on it")

@@ -1,4 +1,4 @@
-"""`a2vis weights`: which weights come with the package, what they know and how good they are."""
+"""`a2vis weights`: list the weights in the package, their classes and their scores."""
 
 import argparse
 
@@ -7,11 +7,11 @@ from ..weights import read_config
 
 
 def add_arguments(_parser: argparse.ArgumentParser) -> None:
-    """The command takes none."""
+    """Declare no arguments: the command takes none."""
 
 
 def run(_args: argparse.Namespace) -> int:
-    """Print an entry for each set; its name is what `--weights` and the node's `weights` take."""
+    """Print an entry for each set of weights; `--weights` and the node's parameter `weights` take its name."""
     print("\n\n".join(_entry(name, weights) for name, weights in shipped_weights().items()))
     return 0
 

@@ -1,6 +1,6 @@
-"""Images with amodal masks in COCO's manner: KINS, COCOA, D2SA and what is derived from them; and plain COCO.
+"""Images with amodal masks in COCO's JSON format: KINS, COCOA, D2SA and data sets derived from them; and plain COCO.
 
-`segmentation` (KINS 2020: `a_segm`) is the amodal mask. Where none of an image file's annotations has a visible mask
+`segmentation` (KINS 2020: `a_segm`) is the amodal mask. Where no annotation of an image file has a visible mask
 beside it, the file is plain COCO and `segmentation` is the visible mask.
 """
 
@@ -16,8 +16,8 @@ from .problems import ProblemLog, RecordError
 from .video import MaskTrack, ObjectTrack
 
 VISIBLE_KEYS = ("inmodal_seg", "i_segmentation", "i_segm", "visible_mask")
-OMITS_IF_WHOLE = frozenset({"regions", "visible_mask"})  # COCOA has no visible mask where nothing hides an object
-THING = 1  # category of all objects in COCOA's original files
+OMITS_IF_WHOLE = frozenset({"regions", "visible_mask"})  # COCOA has no visible mask where nothing hides an object.
+THING = 1  # Category of all objects in COCOA's original files.
 
 
 def open_amodal_coco(
@@ -29,17 +29,24 @@ def open_amodal_coco(
     document: object = None,
     labels: str | Path | None = None,
 ) -> AmodalCocoFile:
-    """A JSON file, or the folder of one; `document` is its content where the caller has read it already, `labels`
-    a file that says what is labelled (see `labels`).
+    """Open a JSON file, or the folder of one.
 
-    The classes are those given, others being left out, else the categories of the file in the order of their ids;
-    COCOA's original files have none, and all their things are of the class "object".
+    Args:
+        path: the JSON file, or a folder that holds exactly one.
+        classes: classes to load, in this order; objects of others are left out. Without it, the categories of the file
+            in
+            the order of their IDs. COCOA's original files have no categories: all their things are of the class
+            "object".
+        images: folder of the images, if it is not where the known data sets keep theirs.
+        problems: log to which broken annotations are reported.
+        document: content of the file, if the caller has already read it.
+        labels: labels file (see `labels`) used instead of the one beside the annotations.
     """
     return AmodalCocoFile(find_annotations(path), images, classes, problems, document, labels)
 
 
 class AmodalCocoFile(AnnotationFile):
-    """See `open_amodal_coco`. Every image is a video of length one."""
+    """Amodal COCO file (see `open_amodal_coco`); every image is a video of length one."""
 
     format = "coco"
     _owner_key = "image_id"
@@ -72,7 +79,7 @@ class AmodalCocoFile(AnnotationFile):
                     if class_id is not None:
                         yield self._track(value_of(annotation, "id", int), class_id, record, annotation, entry)
                     continue
-                # COCOA as published: all objects of an image, and the stuff between them, in one annotation.
+                # COCOA as published: one annotation lists all objects of an image and the stuff between them.
                 for number, region in enumerate(value_of(annotation, "regions", list)):
                     part = f"{record}, region {number}"
                     with self.problems.skipping(self.path, part):

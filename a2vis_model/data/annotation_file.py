@@ -1,4 +1,4 @@
-"""Data sets that are one JSON file in COCO's manner, and a folder of images."""
+"""Data sets that consist of one JSON file in COCO's format and a folder of images."""
 
 from __future__ import annotations
 
@@ -25,26 +25,29 @@ Annotation = dict[str, Any]
 
 @dataclass(frozen=True)
 class Entry:
-    """A video as the file describes it, with its annotations and the frame that each is about (0 for all)."""
+    """A video as the file describes it, with its annotations, each with the frame that it belongs to (0 for all)."""
 
     name: str
     height: int
     width: int
-    files: tuple[str, ...]  # of the frames, below the folder of images
+    files: tuple[str, ...]  # Paths of the frames, relative to the folder of images.
     labels: Labels = field(default_factory=Labels)
     annotations: list[tuple[int, Annotation]] = field(default_factory=list)
 
 
 class AnnotationFile(Dataset):
-    """One JSON file. A copy sent to a loader process reads the file again there, when first used.
+    """A data set in one JSON file.
 
-    Annotations of crowds are no objects and are left out, as are those of categories not among `classes`. `labels` is a
-    labels file, instead of the one beside the annotations (see `labels`). Where nothing else is said, all objects of
-    the file's categories are annotated, with amodal masks if there are any in the file.
+    A copy sent to a loader process reads the file again there, when it is first used. Crowd annotations are not objects
+    and are left out, as are annotations of categories not among `classes`. `labels` is a labels file that replaces the
+    one
+    beside the annotations (see `labels`). Unless labels say otherwise, all objects of the file's categories are
+    annotated,
+    with amodal masks if the file holds any.
     """
 
-    _owner_key: str  # the field by which an annotation names its video or image
-    _amodal_keys: frozenset[str]  # the fields of annotations that have an amodal and a visible mask
+    _owner_key: str  # Field by which an annotation names its video or image.
+    _amodal_keys: frozenset[str]  # Fields of annotations that have an amodal and a visible mask.
 
     def __init__(
         self,
@@ -75,9 +78,11 @@ class AnnotationFile(Dataset):
         self._images = Path(images) if images else _find_images(Path(file), entries[0].files[0] if entries else "")
 
     def class_names(self) -> Iterator[str]:
+        """Yield the categories of the file."""
         return iter(self._declared)
 
     def video_classes(self) -> Iterator[Mapping[int, float]]:
+        """Yield the classes and sizes of each video's objects (see `Dataset.video_classes`)."""
         return iter(self._video_classes)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -107,30 +112,30 @@ class AnnotationFile(Dataset):
 
     @abstractmethod
     def _owners(self, document: Annotation) -> Iterator[tuple[int, Entry, int]]:
-        """What annotations refer to: its id, the video it is (in), and which frame of that."""
+        """Yield what annotations refer to: its ID, its video, and the frame in that video."""
 
     @abstractmethod
     def _tracks(self, entry: Entry) -> Iterator[ObjectTrack]:
-        """The objects of a video; broken ones are reported."""
+        """Yield the objects of a video; broken ones are reported."""
 
     def _frame_paths(self, entry: Entry) -> list[Path]:
         return [self._images / file for file in entry.files]
 
     def _inside(self, file: str) -> str:
-        """A file's name, which must stay inside the folder of images."""
+        """Check a file name, which must stay inside the folder of images."""
         if os.path.isabs(file) or ".." in Path(file).parts:
             raise RecordError(f"{reprlib.repr(file)} is not inside the folder of images; name files relative to it")
         return file
 
     def _labels(self, record: Annotation) -> Labels:
-        """What a picture's or video's own record says is annotated."""
+        """Return what the record of a picture or video says is annotated."""
         return Labels.parse(record, self._declared)
 
     def _has_amodal(self, entry: Entry) -> bool:
         return self._amodal_by_default if entry.labels.amodal is None else entry.labels.amodal
 
     def _categories(self, document: Annotation) -> Iterator[tuple[int, str]]:
-        """Ids and names in the order of the ids."""
+        """Yield IDs and names of the categories, in the order of the IDs."""
         found = {}
         for position, category in enumerate(self._listed(document, "categories")):
             with self.problems.skipping(self.path, f"category {position}"):
@@ -138,27 +143,27 @@ class AnnotationFile(Dataset):
         yield from sorted(found.items())
 
     def _class_id(self, annotation: Annotation) -> int | None:
-        """The class of an object; None when it is one to leave out."""
+        """Return the class of an object; None when it is left out."""
         category = value_of(annotation, "category_id", int)
         if category not in self._class_ids:
             raise RecordError(f"unknown class: category_id {category}")
         return self._class_ids[category]
 
     def _contents(self, entry: Entry) -> dict[int, float]:
-        """The classes of a video's objects and the share of the image that the smallest of each covers."""
+        """Return the classes of a video's objects with the share of the image that the smallest of each covers."""
         contents: dict[int, float] = {}
         for _, annotation in entry.annotations:
             category, area = annotation.get("category_id"), annotation.get("area")
             class_id = self._class_ids.get(category) if isinstance(category, int) else None
             if class_id is not None:
                 pixels = entry.height * entry.width
-                # An area that cannot be is not known.
+                # An impossible area counts as unknown.
                 share = area / pixels if isinstance(area, int | float) and 0 < area <= pixels else 1.0
                 contents[class_id] = min(contents.get(class_id, 1.0), share)
         return contents
 
     def _listed(self, document: Annotation, key: str) -> list[Any]:
-        """A list of the document; a file without ground truth has no annotations."""
+        """Return a list of the document; a file without ground truth has no annotations."""
         value = document.get(key)
         value = [] if value is None else value
         if not isinstance(value, list):
@@ -166,7 +171,7 @@ class AnnotationFile(Dataset):
         return value
 
     def _grouped(self, document: Annotation) -> list[Entry]:
-        """The videos, each with its annotations."""
+        """Group the annotations by video."""
         owners: dict[int, tuple[Entry, int]] = {}
         for number, entry, frame in self._owners(document):
             if number in owners:
@@ -197,13 +202,16 @@ class AnnotationFile(Dataset):
 
 
 def annotation_name(annotation: object, position: int = 0) -> str:
-    """What messages call an annotation."""
+    """Return the name of an annotation for messages."""
     number = annotation.get("id", position) if isinstance(annotation, Mapping) else position
     return f"annotation {reprlib.repr(number)}"
 
 
 def find_annotations(path: str | Path) -> Path:
-    """The JSON file at this path: itself, or the only one in the folder or in its folder `annotations`."""
+    """Find the JSON file at a path.
+
+    It is the path itself, or the only JSON file in the folder or in its folder `annotations`.
+    """
     root = Path(path)
     if not root.is_dir():
         return root
@@ -216,7 +224,7 @@ def find_annotations(path: str | Path) -> Path:
 
 
 def _find_images(file: Path, first: str) -> Path:
-    """The folder below which the first image is, looked for where the known data sets keep theirs."""
+    """Find the folder that holds the first image, among the places that the known data sets use."""
     split = re.sub("^(instances|annotations)_", "", file.stem)
     for root in (file.parent, file.parent.parent):
         for name in (split, f"{split}/JPEGImages", "JPEGImages", "images", "."):
@@ -227,6 +235,8 @@ def _find_images(file: Path, first: str) -> Path:
 
 
 def _pack(entries: list[Entry]) -> list[bytes]:
-    """An entry is only unpacked to be read: a forked loader process would copy millions of small objects, memory
-    and all, by just looking at them."""
+    """Pickle each entry, so that it is unpacked only when it is read.
+
+    Merely looking at millions of small objects would make a forked loader process copy them, memory and all.
+    """
     return [pickle.dumps(entry, pickle.HIGHEST_PROTOCOL) for entry in entries]

@@ -1,4 +1,4 @@
-"""What every data set is to the rest of the program: videos by number."""
+"""Interface of every data set: videos by number."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from .video import VideoRecord
 
 
 class Dataset(ABC):
-    """Videos that are read one at a time, when asked for. Safe to send to loader processes, and cheap.
+    """Videos that are read one at a time, on demand; safe and cheap to send to loader processes.
 
     Broken objects are left out of a video and broken videos out of `videos()`; `problems` names them.
     """
 
     format: str
-    names: Sequence[str]  # of the videos
+    names: Sequence[str]  # Names of the videos.
     classes: tuple[str, ...]
     has_amodal: bool
 
@@ -29,7 +29,11 @@ class Dataset(ABC):
         return len(self.names)
 
     def __getitem__(self, index: int) -> VideoRecord:
-        """Raises DataError when nothing of the video can be used."""
+        """Read a video.
+
+        Raises:
+            DataError: nothing of the video can be used.
+        """
         index = range(len(self))[index]
         try:
             return self._read(index)
@@ -38,7 +42,7 @@ class Dataset(ABC):
             raise
 
     def videos(self) -> Iterator[VideoRecord]:
-        """The usable videos in order."""
+        """Yield the usable videos in order."""
         for index in range(len(self)):
             try:
                 video = self[index]
@@ -50,12 +54,16 @@ class Dataset(ABC):
 
     @abstractmethod
     def class_names(self) -> Iterator[str]:
-        """The classes of the objects in the files, also of those left out; names may come more than once."""
+        """Yield the classes of the objects in the files, including those left out; a name may occur more than once."""
 
     @abstractmethod
     def video_classes(self) -> Iterator[Mapping[int, float]]:
-        """What each video holds, found without decoding a mask: the classes of its objects, by their places in
-        `classes`, and which share of the image the smallest object of each covers, 1 where that is not known."""
+        """Yield what each video holds, without decoding a mask.
+
+        For each video: the classes of its objects, by their places in `classes`, and the share of the image that the
+        smallest
+        object of each class covers, 1 where it is unknown.
+        """
 
     @abstractmethod
     def _read(self, index: int) -> VideoRecord: ...

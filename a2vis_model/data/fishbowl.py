@@ -24,12 +24,13 @@ from .problems import DataError, DataProblem, ProblemLog, RecordError
 from .video import MaskTrack, ObjectTrack, VideoRecord
 
 FISHBOWL_CLASSES = ("SmallFishA", "MediumFishA", "MediumFishB", "BigFishA", "BigFishB")
-CLASSES_FILE = "classes.json"  # a list of names beside the clips or one folder up, where others are needed
+# JSON list of class names, beside the videos or one folder up, of data sets with other classes than FISHBOWL's.
+CLASSES_FILE = "classes.json"
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the parts of a split are; without folders of their own they are inside the clips."""
+    """Folders of the parts of a split; parts without folders of their own are inside the folders of the videos."""
 
     clips: Path
     objects: Path | None = None
@@ -37,7 +38,7 @@ class Layout:
 
 
 def find_layout(path: str | Path) -> Layout | None:
-    """The FISHBOWL layout at this folder, if it is one."""
+    """Return the FISHBOWL layout at this folder; None if there is none."""
     root = Path(path)
     for clips in (root / "final", root):
         if any((clip / "objects.json").is_file() for clip in _folders(clips)):
@@ -47,7 +48,7 @@ def find_layout(path: str | Path) -> Layout | None:
                 return Layout(clips)
             frames = (clips.parent / f"{split}_frames", clips.parent.parent / f"{split}_frames")
             return Layout(clips, objects, next((folder for folder in frames if folder.is_dir()), None))
-    # The folder above an un-merged split, <split>_data, is as good a name for it.
+    # The folder above an un-merged split, <split>_data, names the split as well.
     inner = [folder for folder in _folders(root) if (root / f"{folder.name}_objects").is_dir()]
     return find_layout(inner[0]) if len(inner) == 1 else None
 
@@ -66,14 +67,19 @@ def folders_beside(path: Path) -> list[Path]:
 def open_fishbowl(
     path: str | Path, classes: Sequence[str] | None = None, *, problems: ProblemLog | None = None
 ) -> FishbowlDataset:
-    """One split. Its classes are those in `classes.json`, else FISHBOWL's five; `classes` chooses among them, others
-    being left out, and may add to them.
+    """Open one split.
+
+    Args:
+        path: the folder of the split.
+        classes: classes to load, in this order; objects of others are left out, and classes may be added that the split
+            does not hold. Without it, the classes in `classes.json`, else FISHBOWL's five.
+        problems: log to which broken videos and objects are reported.
     """
     return FishbowlDataset(path, classes, problems)
 
 
 def found_classes(path: str | Path) -> tuple[str, ...]:
-    """FISHBOWL's classes and after them, sorted, the others that a split holds; empty for other data sets."""
+    """Return FISHBOWL's classes followed by the other classes of a split, sorted; empty for other data sets."""
     layout = find_layout(path)
     if layout is None:
         return ()
@@ -81,7 +87,7 @@ def found_classes(path: str | Path) -> tuple[str, ...]:
 
 
 class FishbowlDataset(Dataset):
-    """See `open_fishbowl`."""
+    """One split in FISHBOWL's layout (see `open_fishbowl`)."""
 
     format = "fishbowl"
 
@@ -101,9 +107,11 @@ class FishbowlDataset(Dataset):
         self.has_amodal = bool(self._objects) or any(_object_folders(layout.clips / name) for name in self.names)
 
     def class_names(self) -> Iterator[str]:
+        """Yield the class of every object in the split; names repeat."""
         return _named_classes(self._layout)
 
     def video_classes(self) -> Iterator[Mapping[int, float]]:
+        """Yield the classes and sizes of each video's objects (see `Dataset.video_classes`)."""
         for name in self.names:
             found = set(_classes_in(self._layout.clips / name / "objects.json"))
             yield {self.classes.index(class_name): 1.0 for class_name in found.intersection(self.classes)}
@@ -151,7 +159,10 @@ class FishbowlDataset(Dataset):
         return VideoFile.probe(str(video))
 
     def _amodal_tracks(self, name: str, source: FrameSource) -> dict[int, MaskTrack | None]:
-        """The amodal masks of a clip by object; None for an object whose masks are broken, which is reported."""
+        """Return the amodal masks of a video by object.
+
+        None for an object whose masks are broken, which is reported.
+        """
         tracks: dict[int, MaskTrack | None] = {}
         for folder in self._objects.get(name, _object_folders(self._layout.clips / name)):
             file = str(folder / "objects.json")
@@ -188,23 +199,23 @@ def _declared_classes(clips: Path) -> tuple[str, ...]:
 
 
 def _named_classes(layout: Layout) -> Iterator[str]:
-    """What the objects of the clips are, object after object, read as it is asked for."""
+    """Yield the class of each object of the videos, reading one video at a time."""
     for file in layout.clips.glob("*/objects.json"):
         yield from _classes_in(file)
 
 
 def _classes_in(file: Path) -> list[str]:
-    """What the objects of a clip are; nothing where the file cannot be read."""
+    """Return the classes of the objects of a video; empty where the file cannot be read."""
     try:
         text = read_regular(file).decode("utf-8", "replace")
     except OSError:
         return []
-    # Far quicker than to parse all the masks around it.
+    # A search of the text is far faster than parsing all the masks around it.
     return re.findall(r'"type_name":\s*"([^"\\]+)"', text)
 
 
 def _numbered_images(folder: Path) -> list[str]:
-    """The images of a folder in the order of their numbers, of which none may be missing or there twice."""
+    """List the images of a folder in the order of their numbers, none of which may be missing or occur twice."""
     images: dict[int, Path] = {}
     for file in frame_files(folder):
         if file.stem.isdecimal() and images.setdefault(int(file.stem), file) != file:
@@ -226,7 +237,7 @@ def _object_folders(clip: Path) -> list[Path]:
 
 
 def _unmerged_objects(folder: Path | None) -> dict[str, list[Path]]:
-    """The folders of amodal masks by clip."""
+    """Group the folders of amodal masks by video."""
     objects: dict[str, list[Path]] = defaultdict(list)
     for child in _folders(folder) if folder else []:
         if match := re.fullmatch(r"(.+)_object\d+", child.name):

@@ -1,4 +1,4 @@
-"""Opening a data set of any format, which may be left to be found out."""
+"""Opening a data set of any format; the format can be detected."""
 
 from __future__ import annotations
 
@@ -50,13 +50,17 @@ def open_dataset(
     labels: str | Path | None = None,
     problems: ProblemLog | None = None,
 ) -> Dataset:
-    """The data set in a folder or JSON file; `images` is the folder of a JSON file's images, if not where usual.
+    """Open the data set in a folder or a JSON file.
 
-    `classes` gives the order of the classes, and leaves out the objects of others; without it, all that the data set
-    declares are there.
-    `labels` is a file that says what is labelled in the pictures of a JSON file, instead of the one beside it (see
-    `labels`); FISHBOWL's layout and SAIL-VOS's folders label everything.
-    `problems` collects what is wrong with it; a strict one makes any problem a DataError.
+    Args:
+        path: the folder or the JSON file.
+        format: its format; "auto" detects it.
+        classes: classes to load, in this order; objects of others are left out. Without it, all that the data set
+            declares.
+        images: folder of a JSON file's images, if it is not in the usual place.
+        labels: labels file that replaces the one beside a JSON file (see `labels`). FISHBOWL's layout and SAIL-VOS's
+            folders label everything.
+        problems: log of what is wrong with the data; a strict one turns any problem into a DataError.
     """
     document: object = None
     if format == "auto":
@@ -64,7 +68,7 @@ def open_dataset(
     found = DATA_FORMATS.get(format)
     if found is None:
         raise DataError(
-            DataProblem(str(path), "data set", f"unknown format {format!r}; there are {', '.join(FORMATS)}")
+            DataProblem(str(path), "data set", f"unknown format {format!r}; known are {', '.join(FORMATS)}")
         )
     if not found.lists:
         return found.open(path, classes, problems=problems)

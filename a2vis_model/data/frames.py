@@ -1,4 +1,4 @@
-"""Where the frames of a video come from: a video file, or one image a frame. Nothing is held open."""
+"""Sources of a video's frames: a video file, or one image per frame. No file is kept open."""
 
 from __future__ import annotations
 
@@ -39,9 +39,10 @@ class FrameSource(ABC):
     length: int
 
     def read(self, indices: Sequence[int]) -> Frames:
-        """uint8 [n, H, W, 3] RGB, in the order asked for; an index may be asked for twice.
+        """Read frames as uint8 [n, H, W, 3] RGB, in the order of `indices`; an index may occur twice.
 
-        Raises DataError when a frame is missing, broken or of another size.
+        Raises:
+            DataError: a frame is missing, broken or of another size.
         """
         wanted = np.asarray(indices, np.int64)
         if ((wanted < 0) | (wanted >= self.length)).any():
@@ -53,30 +54,31 @@ class FrameSource(ABC):
 
     @abstractmethod
     def problems(self) -> Iterator[DataProblem]:
-        """Reads every frame and names those that cannot be used."""
+        """Read every frame and yield a problem for each that cannot be used."""
 
     @abstractmethod
     def _decode(self, ascending: Sequence[int]) -> Iterator[tuple[int, Frames]]:
-        """Each of these frames with its index: uint8 [H, W, 3] RGB."""
+        """Yield each of these frames with its index: uint8 [H, W, 3] RGB."""
 
 
 @dataclass(frozen=True)
 class ImageFiles(FrameSource):
-    """One image file a frame, as a viewer shows it.
+    """One image file per frame, rotated as a viewer shows it.
 
-    Where the annotations declare the size of the pixels as they are stored, of an image that a viewer turns by 90
-    degrees, their tool saw the stored pixels, and these are read.
+    If the annotations declare the size of the stored pixels of an image that a viewer rotates by 90 degrees, they were
+    made on the stored pixels, and these are read.
     """
 
     paths: tuple[str, ...]
 
     @classmethod
     def probe(cls, paths: Sequence[str]) -> ImageFiles:
-        """Takes the size from the first of the images."""
+        """Open image files; the size is that of the first."""
         first = _read_frame(paths[0], 0, None)
         return cls(height=first.shape[0], width=first.shape[1], length=len(paths), paths=tuple(paths))
 
     def problems(self) -> Iterator[DataProblem]:
+        """Decode every image and yield a problem for each that cannot be used."""
         for index in range(self.length):
             yield from _problems_in(self._decode([index]))
 
@@ -87,17 +89,18 @@ class ImageFiles(FrameSource):
 
 @dataclass(frozen=True)
 class VideoFile(FrameSource):
-    """A video file, of which only the frames asked for, and those they depend on, are decoded."""
+    """A video file; only the requested frames and those they depend on are decoded."""
 
     path: str
 
     @classmethod
     def probe(cls, path: str) -> VideoFile:
-        """Takes size and length from the file."""
+        """Open a video file; size and length are read from it."""
         timeline = _timeline_of(path)
         return cls(height=timeline.height, width=timeline.width, length=len(timeline.times), path=path)
 
     def problems(self) -> Iterator[DataProblem]:
+        """Decode every frame and yield a problem for each that cannot be used."""
         damaged: dict[int, str] = {}
         yield from _problems_in(self._undamaged(damaged))
         if damaged:
@@ -106,7 +109,7 @@ class VideoFile(FrameSource):
             yield DataProblem(self.path, "video", message)
 
     def _undamaged(self, damaged: dict[int, str]) -> Iterator[int]:
-        """The numbers of the frames that can be used; what is wrong with the others is put into `damaged`."""
+        """Yield the numbers of the usable frames, and note in `damaged` what is wrong with the others."""
         for index, picture, damage in self._pictures(range(self.length)):
             if picture is None or damage:
                 damaged[index] = damage
@@ -122,16 +125,16 @@ class VideoFile(FrameSource):
             yield index, picture
 
     def _pictures(self, ascending: Sequence[int]) -> Iterator[tuple[int, Frames | None, str]]:
-        """Each of these frames with its index, None where there is none, and what is wrong with it, if anything."""
+        """Yield index, frame (None where it is missing) and what is wrong with it ("" for nothing) of each frame."""
         timeline = _timeline_of(self.path)
         if len(timeline.times) != self.length:
             raise _video_error(self.path, f"has {len(timeline.times)} frames where there were {self.length}")
         wanted = {timeline.times[index] for index in ascending}
         with _opened(self.path) as (container, stream):
-            stream.codec_context.thread_count = 1  # the loader processes share the cores already
+            stream.codec_context.thread_count = 1  # The loader processes already share the cores.
             pictures: Iterator[av.VideoFrame] = iter(())
-            position = -1  # of the last frame decoded
-            following: av.VideoFrame | None = None  # decoded already, behind a frame that is missing
+            position = -1  # Index of the last decoded frame.
+            following: av.VideoFrame | None = None  # A frame that was decoded already, after a missing one.
             for index in ascending:
                 key = timeline.keyframes[bisect_right(timeline.keyframes, index) - 1]
                 if position < 0 or key > position + 1:
@@ -150,7 +153,11 @@ class VideoFile(FrameSource):
 
 
 def load_image(path: str, flags: int, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
-    """An image by OpenCV's flags, of the height and width given; raises RecordError. See `read_image`."""
+    """Read an image with OpenCV's flags (see `read_image`).
+
+    Raises:
+        RecordError: the image cannot be read or has another height and width than `size`.
+    """
     try:
         image = read_image(path, flags, size=size)
     except ImageFileError as error:
@@ -182,13 +189,13 @@ def _check_size(size: tuple[int, ...], source: FrameSource, path: str, index: in
 
 
 class _Timeline(NamedTuple):
-    """What the packets of a video file tell without decoding any."""
+    """Facts about a video file that its packets give without decoding."""
 
     height: int
     width: int
-    times: tuple[int, ...]  # presentation time of each frame, in the order shown
-    keyframes: tuple[int, ...]  # indices of the frames where decoding can start
-    damaged: frozenset[int]  # presentation times of frames that are no longer as an encoder wrote them
+    times: tuple[int, ...]  # Presentation time of each frame, in display order.
+    keyframes: tuple[int, ...]  # Indices of the frames at which decoding can start.
+    damaged: frozenset[int]  # Presentation times of frames whose data are damaged.
 
 
 def _timeline_of(path: str) -> _Timeline:
@@ -218,19 +225,22 @@ def _read_timeline(path: str, _changed: int, _size: int) -> _Timeline:
     keyframes = [index for index, time in enumerate(times) if found[time]]
     if not times or not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
         raise _video_error(path, f"holds {len(times)} frames of {width}x{height}")
-    # A file whose first frame is no keyframe is decoded from its beginning all the same.
+    # A file whose first frame is no keyframe is still decoded from its beginning.
     starts = tuple(sorted({0, *keyframes}))
     return _Timeline(height, width, tuple(times), starts, frozenset(time for time in damaged if time is not None))
 
 
 def _shown_size(container: InputContainer, stream: VideoStream) -> tuple[int, int]:
-    """Height and width of the first frame as players show it; of the file's header where none can be decoded."""
+    """Return height and width of the first frame as players show it.
+
+    Those in the header where no frame can be decoded.
+    """
     container.seek(0)
     try:
         for frame in container.decode(stream):
             return upright_pixels(frame).shape[:2]
     except av.InvalidDataError:
-        pass  # each frame says so when it is read
+        pass  # The error of each frame is reported when it is read.
     return stream.height, stream.width
 
 
@@ -246,15 +256,15 @@ def _opened(path: str) -> Iterator[tuple[InputContainer, VideoStream]]:
 def _pictures_from(
     container: InputContainer, stream: VideoStream, time: int, wanted: set[int]
 ) -> Iterator[av.VideoFrame]:
-    """Decoded frames from the keyframe shown at that time on; of the others, some are left out."""
+    """Yield decoded frames from the keyframe at `time` on; frames not in `wanted` may be skipped."""
     container.seek(time, stream=stream)
     for packet in container.demux(stream):
-        # Frames that no other frame depends on need not be decoded to get at the wanted ones.
+        # Frames that no other frame depends on need not be decoded to reach the wanted ones.
         stream.codec_context.skip_frame = "DEFAULT" if packet.pts in wanted else "NONREF"
         try:
             yield from packet.decode()
         except av.InvalidDataError:
-            continue  # its frame is missing, which is seen by the times of the others
+            continue  # A broken packet's frame is missing, which the times of the other frames show.
 
 
 def _video_error(path: str, message: str) -> DataError:

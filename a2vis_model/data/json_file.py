@@ -1,4 +1,4 @@
-"""Reading JSON that others wrote: every value is checked before it is used."""
+"""Reading JSON from outside: every value is checked before it is used."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ T = TypeVar("T")
 
 
 def read_json(file: str | Path) -> Any:
-    """The document in the file; raises DataError when there is none."""
+    """Read the document in the file.
+
+    Raises:
+        DataError: the file cannot be read as JSON.
+    """
     try:
         return json.loads(read_regular(file))
     except (OSError, ValueError, RecursionError) as error:
@@ -23,13 +27,13 @@ def read_json(file: str | Path) -> Any:
 
 
 def value_of(entry: object, key: str, kind: type[T]) -> T:
-    """`entry[key]`, which must be there and of that kind."""
+    """Return `entry[key]`, which must exist and be of the given type."""
     if not isinstance(entry, dict):
         raise RecordError(f"is {reprlib.repr(entry)}, not an object with fields")
     if key not in entry:
         raise RecordError(f"has no {key}")
     value = entry[key]
-    # bool is an int to Python, and an id beyond 64 bits would not fit the arrays.
+    # In Python a bool is an int, and an ID beyond 64 bits would not fit the arrays.
     whole_too_large = isinstance(value, int) and abs(value) >> 63
     if not isinstance(value, kind) or isinstance(value, bool) or whole_too_large:
         raise RecordError(f"{key} is {reprlib.repr(value)}, not {kind.__name__}")
@@ -37,7 +41,7 @@ def value_of(entry: object, key: str, kind: type[T]) -> T:
 
 
 def side(entry: object, key: str) -> int:
-    """A width or height in pixels."""
+    """Return a width or height in pixels."""
     value = value_of(entry, key, int)
     if not 1 <= value <= MAX_SIDE:
         raise RecordError(f"{key} is {value}, not 1 to {MAX_SIDE}")

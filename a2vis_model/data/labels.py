@@ -1,7 +1,7 @@
-"""What the annotations of a picture leave out: classes that they do not label, and shapes behind what hides them.
+"""What the annotations of a picture leave out: unlabelled classes, and the hidden shape of objects.
 
-Two keys say so, `labelled` (a list of class names: every object of these classes is annotated) and `amodal` ("known" or
-"unknown": masks are of visible parts alone). They stand in a video or image of an annotation file, at its top level
+Two keys state it, `labelled` (a list of class names: every object of these classes is annotated) and `amodal` ("known"
+or "unknown": masks cover visible parts only). They stand in a video or image of an annotation file, at its top level
 for all of them, or, where the file is not to be changed, in the rules of a labels file in YAML:
 
     - files: cocoperson_*       # a shell pattern of the name of a picture's, or a video's first, file
@@ -9,7 +9,8 @@ for all of them, or, where the file is not to be changed, in the rules of a labe
     - files: "*"
       amodal: unknown
 
-The first rule whose pattern fits counts, before what the annotation file says of the picture, before its top level.
+The first rule whose pattern fits takes precedence over the picture's record in the annotation file, which takes
+precedence over the file's top level.
 """
 
 from __future__ import annotations
@@ -27,18 +28,18 @@ from ..config import config_directory
 from .problems import DataError, DataProblem, RecordError
 
 LABELS_FILE = "labels.yaml"
-"""Found by this name beside an annotation file."""
+"""Name of the labels file that is read beside an annotation file."""
 LABELS_HELP = "YAML file, or the name of one that comes with the package"
-"""What `--labels` takes."""
+"""Description of what `--labels` takes."""
 _AMODAL = {"known": True, "unknown": False}
 
 
 @dataclass(frozen=True)
 class Labels:
-    """What is annotated in one picture or video; None where nothing says so."""
+    """What is annotated in one picture or video; None where nothing is stated."""
 
     labelled: tuple[str, ...] | None = None
-    """Classes of which every object is annotated."""
+    """Names of the classes of which every object is annotated."""
     amodal: bool | None = None
     """Whether there are amodal masks."""
 
@@ -47,8 +48,8 @@ class Labels:
         """Read the two keys of a record.
 
         Args:
-            record: may hold other keys too.
-            classes: those that can be labelled.
+            record: the record, which may hold other keys too.
+            classes: names of the classes that can be labelled.
 
         Raises:
             RecordError: a value is none of the possible ones.
@@ -65,7 +66,7 @@ class Labels:
         return cls(None if labelled is None else tuple(labelled), None if amodal is None else _AMODAL[amodal])
 
     def over(self, other: Labels) -> Labels:
-        """These, and those of another where nothing is said here."""
+        """Return these labels, completed by those of another where nothing is stated here."""
         return Labels(
             other.labelled if self.labelled is None else self.labelled,
             other.amodal if self.amodal is None else self.amodal,
@@ -73,7 +74,11 @@ class Labels:
 
 
 def labels_file(labels: str | Path) -> Path:
-    """A YAML file, or that of a name from `config/labels`; raises DataError for an unknown name."""
+    """Return a YAML file, or the one of that name from `config/labels`.
+
+    Raises:
+        DataError: there is no such file or name.
+    """
     path = Path(labels)
     if path.suffix in (".yaml", ".yml"):
         return path
@@ -90,11 +95,15 @@ class LabelRules:
 
     path: str = ""
     rules: tuple[tuple[str, Mapping[str, Any]], ...] = ()
-    """Patterns of file names, and what holds for the pictures of such names."""
+    """Pairs of a file name pattern and the labels of the pictures it matches."""
 
     @classmethod
     def read(cls, labels: str | Path) -> LabelRules:
-        """Read a labels file, see `labels_file`; raises DataError when it cannot be read or is no list of rules."""
+        """Read a labels file (see `labels_file`).
+
+        Raises:
+            DataError: the file cannot be read or is not a list of rules.
+        """
         path = labels_file(labels)
 
         def error(record: str, message: str) -> DataError:
@@ -112,20 +121,24 @@ class LabelRules:
             if not isinstance(rule, dict) or not isinstance(rule.get("files"), str):
                 raise error(f"rule {number}", "has no 'files', the pattern of file names that it is about")
             if strange := sorted(map(str, rule.keys() - {"files", "labelled", "amodal"})):
-                raise error(f"rule {number}", f"unknown key {strange[0]!r}; there are files, labelled, amodal")
+                raise error(f"rule {number}", f"unknown key {strange[0]!r}; known are files, labelled, amodal")
             if len(rule) == 1:
-                raise error(f"rule {number}", "says nothing: give 'labelled' or 'amodal'")
+                raise error(f"rule {number}", "states nothing: give 'labelled' or 'amodal'")
             rules.append((rule["files"], rule))
         return cls(str(path), tuple(rules))
 
     @classmethod
     def find(cls, annotations: Path) -> LabelRules:
-        """The rules in the file `labels.yaml` beside an annotation file; none without one."""
+        """Return the rules in the file `labels.yaml` beside an annotation file; none without such a file."""
         beside = annotations.parent / LABELS_FILE
         return cls.read(beside) if beside.is_file() else cls()
 
     def of(self, file: str, classes: Sequence[str]) -> Labels:
-        """What the first fitting rule says about a picture; raises DataError for a class that there is not."""
+        """Return what the first fitting rule states about a picture.
+
+        Raises:
+            DataError: the rule names a class that does not exist.
+        """
         for number, (pattern, rule) in enumerate(self.rules, 1):
             if fnmatchcase(file, pattern):
                 try:

@@ -17,17 +17,17 @@ BoolMask = NDArray[np.bool_]
 
 
 class EmptyRingError(RecordError):
-    """A polygon without points, or none at all: there is no mask in this frame, and there should be one."""
+    """A polygon has no points, or there is no polygon: the frame has no mask where there should be one."""
 
 
 class Mask(Protocol):
     """The region of one object in one frame. Both methods raise RecordError when it is broken."""
 
     def decode(self) -> BoolMask:
-        """bool [H, W]"""
+        """Decode to a bool mask [H, W]."""
 
     def area(self) -> int:
-        """Pixels in the region."""
+        """Count the pixels in the region."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +39,11 @@ class PolygonMask:
     rings: Sequence[Any]
 
     def decode(self) -> BoolMask:
+        """Decode to a bool mask [H, W]."""
         return self._rle().decode()
 
     def area(self) -> int:
+        """Count the pixels in the region."""
         return self._rle().area()
 
     def _rle(self) -> RleMask:
@@ -52,7 +54,7 @@ class PolygonMask:
             points = np.asarray(ring, np.float64)
         except (TypeError, ValueError, OverflowError):
             raise RecordError(f"broken polygon: {reprlib.repr(ring)}") from None
-        # pycocotools takes four numbers for a box, and memory in proportion to the perimeter.
+        # pycocotools reads four numbers as a box, and takes memory in proportion to the perimeter.
         reach = 10 * max(self.height, self.width)
         if points.ndim != 1 or points.size < 6 or points.size % 2 or not (np.abs(points) <= reach).all():
             raise RecordError(f"broken polygon: {reprlib.repr(ring)}")
@@ -60,13 +62,14 @@ class PolygonMask:
 
 
 def parse_mask(value: object, height: int, width: int) -> Mask | None:
-    """A mask from its JSON value, an RLE object or polygons; None when it is an RLE of nothing."""
+    """Parse a mask from its JSON value, an RLE object or polygons; None when it is an RLE of nothing."""
     if isinstance(value, list):
         if not value or [] in value:
             raise EmptyRingError(
                 f"{reprlib.repr(value)} is neither an RLE nor polygons, which have points; it is taken for no mask"
             )
-        rings = value if isinstance(value[0], list) else [value]  # COCOA writes a single ring bare
+        # COCOA writes a single ring without the enclosing list.
+        rings = value if isinstance(value[0], list) else [value]
         return PolygonMask(height, width, rings)
     if not isinstance(value, dict):
         raise RecordError(f"{reprlib.repr(value)} is neither an RLE nor polygons")
@@ -91,8 +94,17 @@ def parse_masks(
     null_allowed: bool,
     report: Callable[[str], None],
 ) -> tuple[Mask | None, ...]:
-    """The masks of an object over a video of that length; a null stands for an absent object where allowed, and an
-    empty polygon, which is reported, for no mask."""
+    """Parse the masks of an object over a video of `length` frames.
+
+    Args:
+        kind: "visible" or "amodal", for messages.
+        values: the JSON value, a list of masks.
+        length: number of frames.
+        height: height of a frame in pixels.
+        width: width of a frame in pixels.
+        null_allowed: whether null stands for an absent object.
+        report: called with a message for an empty polygon, which gives no mask.
+    """
     if not isinstance(values, list):
         raise RecordError(f"{kind} masks are {reprlib.repr(values)}, not a list")
     if len(values) != length:

@@ -1,4 +1,4 @@
-"""What can be wrong with a data set, and where the loaders put it: by file and record, never as a crash."""
+"""Problems of data sets, reported by file and record, never as a crash."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..errors import A2VISError, RecordError, printable
 logger = logging.getLogger(__name__)
 
 _LONGEST_PART = 600
-"""Characters of a problem's file, record and message each."""
+"""Most characters of a problem's file, record and message each."""
 
 
 def add_strict_argument(parser: argparse.ArgumentParser) -> None:
@@ -27,23 +27,24 @@ def add_strict_argument(parser: argparse.ArgumentParser) -> None:
 
 @dataclass(frozen=True)
 class DataProblem:
-    """One thing that is wrong: in which file, in which record of it, and what."""
+    """One problem in a data set: the file, the record in it, and what is wrong."""
 
     file: str
     record: str
     message: str
 
     def __str__(self) -> str:
-        # Each cut by itself, so that a name without end leaves room for what is wrong.
+        # Each part is shortened by itself, so that a very long name leaves room for the message.
         parts = (printable(part, _LONGEST_PART) for part in (self.file, self.record, self.message))
         return ": ".join(parts)
 
 
 class DataError(A2VISError):
-    """A problem that cannot be stepped over, or any problem in strict mode. Made from a DataProblem."""
+    """A problem that cannot be skipped, or any problem in strict mode; made from a DataProblem."""
 
     @property
     def problem(self) -> DataProblem:
+        """The problem that the error was made from."""
         cause = self.args[0]
         # A loader process rebuilds its exceptions from their text alone.
         return cause if isinstance(cause, DataProblem) else DataProblem("?", "?", str(cause))
@@ -52,7 +53,7 @@ class DataError(A2VISError):
 class ProblemLog:
     """Collects problems, each once, and logs them as warnings; `strict` raises the first instead.
 
-    One log may serve several data sets. A copy sent to a loader process collects for itself there.
+    One log may serve several data sets. A copy sent to a loader process collects its own problems there.
     """
 
     def __init__(self, strict: bool = False) -> None:
@@ -66,6 +67,7 @@ class ProblemLog:
         return iter(tuple(self._problems))
 
     def report(self, problem: DataProblem) -> None:
+        """Add a problem and log it, unless it is known; raise it in strict mode."""
         if self.strict:
             raise DataError(problem)
         if problem not in self._problems:
@@ -74,7 +76,10 @@ class ProblemLog:
 
     @contextmanager
     def skipping(self, file: str, record: str) -> Iterator[None]:
-        """Reports what is raised in the block, a RecordError under this name, and leaves the block."""
+        """Report an error raised in the block and leave the block.
+
+        A RecordError is reported under `file` and `record`.
+        """
         try:
             yield
         except DataError as error:

@@ -1,7 +1,7 @@
-"""SAIL-VOS: the folders as published, or a JSON file in COCO's manner with one annotation per object and frame.
+"""SAIL-VOS: the folders as published, or a JSON file in COCO's format with one annotation per object and frame.
 
 <scene>/images/%06d.bmp             frames
-<scene>/visible/%06d.npy            id of the object seen at each pixel, 0 for none
+<scene>/visible/%06d.npy            ID of the object seen at each pixel, 0 for none
 <scene>/<id>_<label>.../%06d.png    amodal mask of an object, in the frames it is in
 """
 
@@ -39,11 +39,18 @@ def open_sailvos(
     document: object = None,
     labels: str | Path | None = None,
 ) -> SailvosFolders | SailvosFile:
-    """A folder of scenes, or a JSON file; `document` is its content where the caller has read it already, `labels`
-    a file that says what is labelled (see `labels`).
+    """Open a folder of scenes, or a JSON file.
 
-    The classes are those given, others being left out, else all there are: the categories of the file in the order
-    of their ids, or the labels in the names of the folders, sorted. The published benchmark evaluates 24.
+    Args:
+        path: the folder or the JSON file.
+        classes: classes to load, in this order; objects of others are left out. Without it, all there are: the
+            categories
+            of the file in the order of their IDs, or the labels in the names of the folders, sorted. The published
+            benchmark evaluates 24.
+        images: folder of a JSON file's images, if it is not in the usual place.
+        problems: log to which broken scenes and annotations are reported.
+        document: content of the JSON file, if the caller has already read it.
+        labels: labels file (see `labels`) used instead of the one beside the annotations.
     """
     if scene_folders(path):
         return SailvosFolders(path, classes, problems)
@@ -51,14 +58,14 @@ def open_sailvos(
 
 
 def scene_folders(path: str | Path) -> list[Path]:
-    """The scenes in a folder."""
+    """List the scenes in a folder."""
     root = Path(path)
     children = visible_files(root) if root.is_dir() else []
     return [child for child in children if (child / "images").is_dir() and (child / "visible").is_dir()]
 
 
 class SailvosFolders(Dataset):
-    """SAIL-VOS as published. See `open_sailvos`."""
+    """SAIL-VOS as published (see `open_sailvos`)."""
 
     format = "sailvos"
     has_amodal = True
@@ -71,9 +78,11 @@ class SailvosFolders(Dataset):
         self.classes = tuple(classes) if classes else tuple(sorted(self._labels))
 
     def class_names(self) -> Iterator[str]:
+        """Yield the label of every object folder; names repeat."""
         return iter(self._labels)
 
     def video_classes(self) -> Iterator[Mapping[int, float]]:
+        """Yield the classes and sizes of each video's objects (see `Dataset.video_classes`)."""
         for name in self.names:
             labels = {label for _, label, _ in _object_folders(Path(self.path, name))}
             yield {self.classes.index(label): 1.0 for label in labels.intersection(self.classes)}
@@ -100,7 +109,7 @@ class SailvosFolders(Dataset):
             if label not in self.classes:
                 continue
             files = _numbered(folder, (".png",))
-            # An object is in the frames for which it has an amodal mask, however empty.
+            # An object is in the frames for which it has an amodal mask, even an empty one.
             visible = [_LabelMask(*size, str(maps[n]), object_id) if n in files else None for n in numbers]
             amodal = [_ImageMask(*size, str(files[n])) if n in files else None for n in numbers]
             tracks[object_id] = ObjectTrack(
@@ -114,7 +123,7 @@ class SailvosFolders(Dataset):
 
 @dataclass(frozen=True, slots=True)
 class _LabelMask:
-    """The pixels of a map of object ids that show one object."""
+    """The pixels of one object in a map of object IDs."""
 
     height: int
     width: int
@@ -122,12 +131,14 @@ class _LabelMask:
     value: int
 
     def decode(self) -> BoolMask:
+        """Decode to a bool mask [H, W]."""
         labels = _label_map(self.path)
         if labels.shape != (self.height, self.width):
             raise RecordError(f"wrong size: {self.path} is {labels.shape}, the frame {(self.height, self.width)}")
         return np.equal(labels, self.value)
 
     def area(self) -> int:
+        """Count the pixels in the region."""
         return int(np.count_nonzero(self.decode()))
 
 
@@ -140,6 +151,7 @@ class _ImageMask:
     path: str
 
     def decode(self) -> BoolMask:
+        """Decode to a bool mask [H, W]."""
         try:
             image = load_image(self.path, cv2.IMREAD_GRAYSCALE)
         except RecordError as error:
@@ -149,17 +161,19 @@ class _ImageMask:
         return image > 0
 
     def area(self) -> int:
+        """Count the pixels in the region."""
         return int(np.count_nonzero(self.decode()))
 
 
 def _label_map(path: str) -> NDArray[Any]:
     try:
         return _load_labels(path, os.stat(path).st_mtime_ns)
-    except Exception as error:  # a broken file can fail anywhere in numpy's readers, also of headers and zip files
+    # For a broken file any of NumPy's readers can fail, including those of headers and zip files.
+    except Exception as error:
         raise RecordError(f"{path} cannot be read: {error}") from error
 
 
-@lru_cache(maxsize=32)  # all objects of a frame are in one map, and a training sample has some 15 frames
+@lru_cache(maxsize=32)  # All objects of a frame are in one map, and a training sample has some 15 frames.
 def _load_labels(path: str, _changed: int) -> NDArray[Any]:
     with open_regular(path) as file:
         labels = np.load(file, allow_pickle=False)
@@ -169,7 +183,7 @@ def _load_labels(path: str, _changed: int) -> NDArray[Any]:
 
 
 def _object_folders(scene: Path) -> Iterator[tuple[int, str, Path]]:
-    """Id, label (or "") and folder of each object. All kinds of "Ped..." are persons."""
+    """Yield ID, label (or "") and folder of each object; all kinds of "Ped..." are persons."""
     for name in sorted(os.listdir(scene)):
         if re.match(r"\d{4}", name) and (scene / name).is_dir():
             found = re.search("[A-Za-z][A-Za-z_]+[A-Za-z]", name)
@@ -184,7 +198,7 @@ def _numbered(folder: Path, suffixes: Sequence[str]) -> dict[int, Path]:
 
 @dataclass
 class _Instance:
-    """An object of the JSON file while its annotations are put together, by frame."""
+    """An object of the JSON file while its annotations are collected by frame."""
 
     class_id: int
     record: str
@@ -193,7 +207,7 @@ class _Instance:
 
 
 class SailvosFile(AnnotationFile):
-    """SAIL-VOS as JSON. See `open_sailvos`."""
+    """SAIL-VOS as JSON (see `open_sailvos`)."""
 
     format = "sailvos"
     _owner_key = "image_id"
@@ -229,7 +243,10 @@ class SailvosFile(AnnotationFile):
                 yield image_id, entry, index
 
     def _frame_paths(self, entry: Entry) -> list[Path]:
-        """The file names leave out the folder `images` of a scene, and may name another format."""
+        """Return the frames' files.
+
+        The names in the JSON file omit a scene's folder `images` and may have another suffix.
+        """
 
         def path(file: str, folder: str, suffix: str) -> Path:
             scene, name = os.path.split(file)
@@ -249,7 +266,7 @@ class SailvosFile(AnnotationFile):
                 number = value_of(annotation, "instance_id", int)
                 if number in left_out:
                     continue
-                left_out.add(number)  # unless this annotation turns out to be sound
+                left_out.add(number)  # Counts as broken unless this annotation turns out to be valid.
                 class_id = self._class_id(annotation)
                 if class_id is None:
                     continue

@@ -1,4 +1,4 @@
-"""Reading a data set from end to end: what is in it, and everything that is wrong with it."""
+"""Reading a whole data set: statistics of its content, and everything that is wrong with it."""
 
 from __future__ import annotations
 
@@ -13,27 +13,31 @@ from numpy.typing import NDArray
 from .problems import DataError, DataProblem
 from .video import ObjectTrack, VideoRecord
 
-THRESHOLDS = (0.1, 0.3, 0.5, 0.7, 0.9)  # of occlusion, as published for FISHBOWL
-SPLIT = 0.5  # where the paper's Table 9 divides
+THRESHOLDS = (0.1, 0.3, 0.5, 0.7, 0.9)  # Occlusion thresholds, as published for FISHBOWL.
+SPLIT = 0.5  # Occlusion at which the paper's Table 9 splits the objects.
 
 
 @dataclass
 class Statistics:
-    """Counts over videos. Occlusion is 1 - visible/amodal area, in the frames from an object's first visible one
-    on in which its amodal mask is not empty."""
+    """Counts over videos.
+
+    Occlusion is 1 - visible/amodal area, in the frames from an object's first visible one on in which its amodal mask
+    is
+    not empty.
+    """
 
     videos: int = 0
     frames: int = 0
-    sizes: Counter[str] = field(default_factory=Counter)  # frames by "WxH"
-    objects: Counter[str] = field(default_factory=Counter)  # by class
-    labelled: Counter[tuple[str, ...]] = field(default_factory=Counter)  # videos by the classes they label
-    amodal_unknown: int = 0  # videos without amodal masks
-    crowding: Counter[int] = field(default_factory=Counter)  # frames by number of visible objects
-    visible_frames: list[int] = field(default_factory=list)  # of each object
-    occlusion: list[NDArray[np.float64]] = field(default_factory=list)  # of each object, by frame
+    sizes: Counter[str] = field(default_factory=Counter)  # Number of frames by "WxH".
+    objects: Counter[str] = field(default_factory=Counter)  # Number of objects by class.
+    labelled: Counter[tuple[str, ...]] = field(default_factory=Counter)  # Number of videos by the classes they label.
+    amodal_unknown: int = 0  # Number of videos without amodal masks.
+    crowding: Counter[int] = field(default_factory=Counter)  # Number of frames by number of visible objects.
+    visible_frames: list[int] = field(default_factory=list)  # Number of visible frames of each object.
+    occlusion: list[NDArray[np.float64]] = field(default_factory=list)  # Occlusion of each object by frame.
 
     def add(self, video: VideoRecord, *, read_frames: bool = True) -> None:
-        """Counts a video and reports its problems: every mask is read and, if asked for, every frame."""
+        """Count a video and report its problems: every mask is read and, if `read_frames`, every frame."""
         if read_frames:
             for problem in video.source.problems():
                 video.problems.report(problem)
@@ -58,7 +62,7 @@ class Statistics:
                 self.occlusion.append(1 - np.minimum(visible[n, present] / amodal[n, present], 1))
 
     def summary(self) -> dict[str, Any]:
-        """The counts as plain numbers."""
+        """Return the counts as plain numbers."""
         counts = sorted(self.crowding.items())
         return {
             "videos": self.videos,
@@ -77,7 +81,7 @@ class Statistics:
         }
 
     def _occlusion_summary(self) -> dict[str, Any] | None:
-        """None where there are no amodal masks of visible objects."""
+        """Summarise occlusion; None where no visible object has amodal masks."""
         objects = [values for values in self.occlusion if len(values)]
         if not objects:
             return None
@@ -107,7 +111,7 @@ class Statistics:
 
 
 def survey(videos: Iterable[VideoRecord], *, read_frames: bool = True) -> Statistics:
-    """The statistics of these videos; what is wrong with them is in their problem log afterwards."""
+    """Compute the statistics of these videos; their problem log then holds what is wrong with them."""
     statistics = Statistics()
     for video in videos:
         statistics.add(video, read_frames=read_frames)
@@ -115,9 +119,9 @@ def survey(videos: Iterable[VideoRecord], *, read_frames: bool = True) -> Statis
 
 
 def _sound_areas(video: VideoRecord) -> tuple[list[ObjectTrack], NDArray[np.int64], NDArray[np.int64]]:
-    """The objects whose masks can all be read, and their visible and amodal areas, [N, T] each."""
+    """Return the objects whose masks can all be read, and their visible and amodal areas, [N, T] each."""
     areas: dict[int, list[tuple[int, int]]] = {n: [] for n in range(len(video.tracks))}
-    # By frame first: in SAIL-VOS all visible masks of a frame come from one file.
+    # Frames are the outer loop: in SAIL-VOS all visible masks of a frame come from one file.
     for t in range(video.length):
         for n in tuple(areas):
             pair = _areas(video, video.tracks[n], t)
@@ -138,7 +142,7 @@ def _areas(video: VideoRecord, track: ObjectTrack, t: int) -> tuple[int, int] | 
 
 
 def _mean_share(objects: Sequence[NDArray[np.float64]], threshold: float) -> float:
-    """The mean over objects of the share of their frames with more occlusion than that."""
+    """Return the mean over objects of the share of their frames whose occlusion exceeds a threshold."""
     shares = [(values > threshold).mean() for values in objects if len(values)]
     return float(np.mean(shares)) if shares else 0.0
 

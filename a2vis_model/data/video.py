@@ -1,6 +1,6 @@
-"""The one internal form of all data sets: a video, its objects, and a visible and an amodal mask of each a frame.
+"""Common form of all data sets: a video, its objects, and a visible and an amodal mask of each object per frame.
 
-An image is a video of length one. Nothing is decoded before it is asked for.
+An image is a video of length one. Nothing is decoded before it is needed.
 """
 
 from __future__ import annotations
@@ -19,16 +19,18 @@ from .masks import BoolMask, Mask
 from .problems import DataError, DataProblem, ProblemLog, RecordError
 
 AmodalRule = Literal["full", "video", "sample"]
-"""How the paper's rule (section 3.1), no amodal mask before an object was first seen, is applied: not at all
-("full"), from the object's first visible frame in the whole video ("video", for evaluation), or from its first
-visible frame among those loaded, in the order asked for ("sample", for training)."""
+"""How the rule of paper section 3.1, no amodal mask before an object was first seen, is applied.
+
+`full`: not at all. `video`: from the object's first visible frame in the whole video (for evaluation). `sample`: from
+its first visible frame among those loaded, in the order of the indices (for training).
+"""
 
 
 @dataclass(frozen=True)
 class MaskTrack:
-    """The masks of one object over a video, one a frame; None where there is nothing of it."""
+    """The masks of one object over a video, one per frame; None where there is no mask."""
 
-    kind: str  # "visible" or "amodal", for messages, as are file and record
+    kind: str  # "visible" or "amodal". Like `file` and `record`, it is used in messages.
     file: str
     record: str
     height: int
@@ -36,7 +38,11 @@ class MaskTrack:
     masks: tuple[Mask | None, ...]
 
     def decode(self, t: int) -> BoolMask:
-        """bool [H, W]; raises DataError when the mask is broken."""
+        """Decode the mask of frame `t` to bool [H, W].
+
+        Raises:
+            DataError: the mask is broken.
+        """
         mask = self.masks[t]
         if mask is None:
             return np.zeros((self.height, self.width), np.bool_)
@@ -44,13 +50,17 @@ class MaskTrack:
             return mask.decode()
 
     def decode_into(self, masks: BoolMask, frames: Sequence[int]) -> None:
-        """Writes the masks of these frames to bool [T, H, W], which comes filled with zeros."""
+        """Write the masks of these frames to bool [T, H, W], which must be filled with zeros."""
         for row, t in enumerate(frames):
             if self.masks[t] is not None:
                 masks[row] = self.decode(t)
 
     def area(self, t: int) -> int:
-        """Pixels in the mask; raises DataError when it is broken."""
+        """Count the pixels in the mask of frame `t`.
+
+        Raises:
+            DataError: the mask is broken.
+        """
         mask = self.masks[t]
         if mask is None:
             return 0
@@ -76,37 +86,37 @@ class ObjectTrack:
     amodal: MaskTrack | None
 
     def visible_mask(self, t: int) -> BoolMask:
-        """bool [H, W]"""
+        """Decode the visible mask of frame `t` to bool [H, W]."""
         return self.visible.decode(t)
 
     def amodal_mask(self, t: int) -> BoolMask | None:
-        """bool [H, W], the full shape inside the frame, as annotated."""
+        """Decode the amodal mask of frame `t`, the full shape inside the frame as annotated, to bool [H, W]."""
         return None if self.amodal is None else self.amodal.decode(t)
 
     def hidden_area(self, t: int) -> int:
-        """Pixels that something hides in a frame; 0 where amodal masks are unknown."""
+        """Count the hidden pixels of the object in a frame; 0 where amodal masks are unknown."""
         return 0 if self.amodal is None else max(self.amodal.area(t) - self.visible.area(t), 0)
 
     @cached_property
     def first_visible(self) -> int:
-        """The first frame with a visible pixel; the length of the video when there is none."""
+        """Find the first frame with a visible pixel; the length of the video when there is none."""
         length = len(self.visible.masks)
         return next((t for t in range(length) if self.visible.area(t)), length)
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """Some frames of a video with everything in them decoded. N objects, T frames."""
+    """Some frames of a video with everything in them decoded: N objects, T frames."""
 
     name: str
-    indices: NDArray[np.int64]  # [T], in the video
+    indices: NDArray[np.int64]  # [T] indices in the video
     frames: Frames  # [T, H, W, 3] RGB
     visible: NDArray[np.bool_]  # [N, T, H, W]
     amodal: NDArray[np.bool_] | None  # [N, T, H, W]
     class_ids: NDArray[np.int64]  # [N]
     object_ids: NDArray[np.int64]  # [N], unique in the video
-    first_visible: NDArray[np.int64]  # [N], in the whole video; its length for an object that is never seen
-    labelled: NDArray[np.bool_] | None = None  # [K], the classes whose every object is in it; None for all
+    first_visible: NDArray[np.int64]  # [N] frames of the video; its length for an object that is never seen
+    labelled: NDArray[np.bool_] | None = None  # [K], whether every object of a class is annotated; None for all classes
 
 
 @dataclass(frozen=True)
@@ -119,43 +129,52 @@ class VideoRecord:
     tracks: tuple[ObjectTrack, ...]
     has_amodal: bool
     problems: ProblemLog = field(repr=False, compare=False)
-    labelled: tuple[bool, ...] | None = None  # of each class, whether every object of it is annotated; None for all
+    labelled: tuple[bool, ...] | None = None  # Whether every object of each class is annotated; None for all classes.
 
     @property
     def height(self) -> int:
+        """Height of a frame in pixels."""
         return self.source.height
 
     @property
     def width(self) -> int:
+        """Width of a frame in pixels."""
         return self.source.width
 
     @property
     def length(self) -> int:
+        """Number of frames."""
         return self.source.length
 
     @property
     def labelled_classes(self) -> tuple[str, ...]:
-        """The names of the classes whose every object is annotated."""
+        """Return the names of the classes of which every object is annotated."""
         if self.labelled is None:
             return self.classes
         return tuple(name for name, labelled in zip(self.classes, self.labelled, strict=True) if labelled)
 
     def frames(self, indices: Sequence[int]) -> Frames:
-        """uint8 [n, H, W, 3] RGB; raises DataError when one cannot be read."""
+        """Read frames as uint8 [n, H, W, 3] RGB.
+
+        Raises:
+            DataError: a frame cannot be read.
+        """
         return self.source.read(indices)
 
     def frames_with(self, class_id: int) -> NDArray[np.int64]:
-        """The frames that have a visible mask of an object of this class; not decoded, a mask may turn out empty."""
+        """Find the frames that have a visible mask of a class; masks are not decoded and may turn out to be empty."""
         tracks = [track.visible.masks for track in self.tracks if track.class_id == class_id]
         return np.array([t for t in range(self.length) if any(masks[t] is not None for masks in tracks)], np.int64)
 
     def first_visible(self, track: ObjectTrack) -> int:
-        """The first frame in which the object is seen; the length of the video when it never is."""
+        """Find the first frame in which the object is seen; the length of the video when it never is."""
         return track.first_visible
 
     def hidden_area(self, t: int) -> int:
-        """Pixels that something hides in a frame, of all objects together; an object with a broken mask counts for
-        nothing, and `load` reports it."""
+        """Count the hidden pixels of all objects in a frame.
+
+        An object with a broken mask counts as zero; `load` reports it.
+        """
         area = 0
         for track in self.tracks:
             with suppress(DataError):
@@ -163,13 +182,16 @@ class VideoRecord:
         return area
 
     def load(self, indices: Sequence[int], *, amodal: AmodalRule = "full", seen_only: bool = False) -> Sample:
-        """Decodes these frames and the masks in them; with `seen_only`, of the objects visible in any of them.
+        """Decode these frames and the masks in them; with `seen_only`, only of objects that are visible in any of them.
 
-        An object with a broken mask among them is left out and reported. An unreadable frame raises DataError.
+        An object with a broken mask among them is left out and reported.
+
+        Raises:
+            DataError: a frame cannot be read.
         """
         frames = self.frames(indices)
         shape = (len(self.tracks), len(frames), self.height, self.width)
-        # Zeros cost nothing until written to, so that the rows of objects left out are free.
+        # Pages of zeros take no memory until they are written to, so rows of objects that are left out are free.
         visible = np.zeros(shape, np.bool_)
         full = np.zeros(shape if self.has_amodal else (0, *shape[1:]), np.bool_)
         kept: list[ObjectTrack] = []
@@ -207,7 +229,7 @@ class VideoRecord:
 def _apply_rule(
     rule: AmodalRule, amodal: BoolMask, visible: BoolMask, indices: Sequence[int], first_visible: int
 ) -> None:
-    """Empties the amodal masks [T, H, W] of the frames before the object was seen, in place."""
+    """Empty the amodal masks [T, H, W] of the frames before the object was seen, in place."""
     if rule == "video":
         amodal[np.asarray(indices) < first_visible] = False
     elif rule == "sample":

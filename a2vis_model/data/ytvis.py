@@ -25,16 +25,23 @@ def open_ytvis(
     document: object = None,
     labels: str | Path | None = None,
 ) -> YtvisFile:
-    """A JSON file, or the folder of one; `document` is its content where the caller has read it already, `labels`
-    a file that says what is labelled (see `labels`).
+    """Open a JSON file, or the folder of one.
 
-    The classes are those given, others being left out, else the categories of the file in the order of their ids.
+    Args:
+        path: the JSON file, or a folder that holds exactly one.
+        classes: classes to load, in this order; objects of others are left out. Without it, the categories of the file
+            in
+            the order of their IDs.
+        images: folder of the images, if it is not where the known data sets keep theirs.
+        problems: log to which broken videos and annotations are reported.
+        document: content of the file, if the caller has already read it.
+        labels: labels file (see `labels`) used instead of the one beside the annotations.
     """
     return YtvisFile(find_annotations(path), images, classes, problems, document, labels)
 
 
 class YtvisFile(AnnotationFile):
-    """See `open_ytvis`."""
+    """YouTube-VIS or OVIS file (see `open_ytvis`)."""
 
     format = "ytvis"
     _owner_key = "video_id"

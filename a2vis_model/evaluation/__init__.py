@@ -1,4 +1,4 @@
-"""How good a model or tracker is, in the numbers of the official tools. See docs/evaluation.md.
+"""Scores of a model or a tracker, computed with the public evaluation tools (see docs/evaluation.md).
 
 problems = ProblemLog()
 comparison = open_comparison("truth.json", "results.json", None, ScoreSettings(), problems)
@@ -7,14 +7,14 @@ print(results_of(scores, comparison.scope, ScoreSettings(), comparison.categorie
 """
 
 from .files import Comparison, open_comparison
-from .instances import Track, VideoInfo, VideoTracks
+from .instances import TrackRecord, VideoInfo, VideoTracks
 from .scoring import curves_of, results_of, score_videos
 from .settings import ScoreSettings
 
 __all__ = [
     "Comparison",
     "ScoreSettings",
-    "Track",
+    "TrackRecord",
     "VideoInfo",
     "VideoTracks",
     "curves_of",

@@ -1,7 +1,7 @@
 """Average precision and recall of tracks: the YouTube-VIS protocol, matched and accumulated by TrackEval.
 
-A track is one detection. Its overlap with an object is the spatio-temporal IoU; it counts from thresholds
-0.5, 0.55, ..., 0.95. Classes are evaluated apart and averaged.
+A track is one detection. Its overlap with an object is the spatio-temporal IoU; a match counts at the thresholds
+0.5, 0.55, ..., 0.95 that the overlap reaches. Classes are evaluated separately and averaged.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ IOU_THRESHOLDS = np.arange(0.5, 0.96, 0.05)
 RECALL_POINTS = np.linspace(0, 1, 101)
 
 ClassMatches = dict[str, Any]
-"""What TrackEval remembers of a video and class."""
+"""TrackEval's matches of one class in one video, as its accumulation step reads them."""
 
 
 class Curve(NamedTuple):
-    """Averaged over classes; -1 where no class has an object."""
+    """Precision and recall averaged over classes; -1 where no class has an object."""
 
     precision: NDArray[np.float64]
-    """[10, 101] over IoU thresholds and recall points."""
+    """Precision [10, 101] over IoU thresholds and recall points."""
     recall: NDArray[np.float64]
-    """[10] over IoU thresholds."""
+    """Recall [10] over IoU thresholds."""
 
 
 def match_tracks(
@@ -41,16 +41,16 @@ def match_tracks(
 
     Args:
         iou: [P, G] spatio-temporal IoU of predictions and objects.
-        scores: [P] of the predictions.
+        scores: [P] confidences of the predictions.
         ignored: [G] objects that do not count; a prediction that matches one does not count either.
-        labelled: every object of the class is there; if not, predictions that match none do not count.
+        labelled: whether every object of the class is annotated; if not, predictions that match none do not count.
 
     Returns:
-        None where there are neither objects nor predictions.
+        The matches, or None where there are neither objects nor predictions.
     """
     order = np.argsort(-scores, kind="mergesort")
     data = {
-        # TrackEval takes a match with the ID 0 for none, so they start at 1.
+        # TrackEval reads the ID 0 in a match as "no match", so IDs start at 1.
         "gt_track_ids": list(range(1, iou.shape[1] + 1)),
         "dt_track_ids": list(range(1, iou.shape[0] + 1)),
         "gt_tracks": [None] * iou.shape[1],
@@ -65,11 +65,11 @@ def match_tracks(
 
 
 def accumulate(videos: Sequence[Mapping[int, ClassMatches | None]], classes: Sequence[int], max_tracks: int) -> Curve:
-    """Precision and recall over all videos, averaged over the classes that have objects.
+    """Compute precision and recall over all videos, averaged over the classes that have objects.
 
     Args:
         videos: matches of each video by class.
-        classes: to average over.
+        classes: category IDs to average over.
         max_tracks: predictions counted in a video and class, those of the highest scores; 0 counts all.
     """
     accumulator = _accumulator(max_tracks)
@@ -92,7 +92,10 @@ def summarise(
     max_tracks: int,
     recall_tracks: int,
 ) -> dict[str, float | None]:
-    """AP, AP50, AP75 with `max_tracks`, AR with `recall_tracks`, AR1, AR10; None where there is no object."""
+    """Compute AP, AP50 and AP75 with `max_tracks`, AR with `recall_tracks`, AR1 and AR10.
+
+    A value is None where there is no object.
+    """
     curve = accumulate(videos, classes, max_tracks)
     recalls = {number: accumulate(videos, classes, number).recall.mean() for number in {recall_tracks, 1, 10}}
     values = {

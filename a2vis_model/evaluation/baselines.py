@@ -1,4 +1,4 @@
-"""Baselines to compare with: the frame detector with SORT or ByteTrack, and the guess that hidden things stand still.
+"""Baselines: the frame detector with SORT or ByteTrack, and the assumption that hidden objects stand still.
 
 MinVIS, VITA and GenVIS are variants of the network (`config/presets/variants.yaml`) and run as such. SORT and ByteTrack
 come from the `trackers` package, with its default settings.
@@ -18,25 +18,25 @@ from ..extras import optional_packages
 from ..masks.region import RegionMask
 from ..modeling import ClipPrediction, StreamNetwork, VideoNetwork
 from ..preprocessing import FrameTransform
-from ..tracking.observations import FrameReader
+from ..tracking.observations import PredictionReader
 from ..tracking.results import track_score
 from .prediction import PredictionSettings, Record, VideoPrediction, frames_of, predict_video
 
 System = Literal["network", "still", "sort", "bytetrack"]
 SYSTEMS: tuple[System, ...] = get_args(System)
 BOX_TRACKERS: tuple[System, ...] = ("sort", "bytetrack")
-"""They take the detector alone."""
+"""Trackers that follow the boxes of the frame detector and use no other part of the network."""
 
 LEAST_SCORE = 0.1
-"""Detections below this are not shown to the box trackers; ByteTrack makes use of weak ones."""
+"""Score below which a detection is not given to the box trackers. It is low because ByteTrack uses weak detections."""
 STILL_FRAMES = 30
-"""A mask stands still for so long after the object was last seen; then it is given up."""
+"""Number of frames for which the last visible mask is kept after an object was last seen."""
 
 
 def predict_with(
     system: System, model: StreamNetwork, config: ModelConfig, video: VideoRecord, settings: PredictionSettings
 ) -> VideoPrediction:
-    """Run the network itself, or a baseline that is made of it."""
+    """Run the network itself or a baseline built on it."""
     if system in BOX_TRACKERS:
         if not isinstance(model, VideoNetwork):
             raise TypeError(f"{system} takes the detector alone; give it the eager network")
@@ -49,7 +49,10 @@ def predict_with(
 
 
 def stand_still(record: Record) -> Record:
-    """The record with guessed amodal masks: the visible mask, and where nothing is visible the last one seen."""
+    """Return the record with assumed amodal masks.
+
+    The amodal mask is the visible mask or, where nothing is visible, the last visible one.
+    """
     amodal: list[Any] = []
     last, age = None, 0
     for mask in record["segmentations"]:
@@ -62,12 +65,15 @@ def stand_still(record: Record) -> Record:
 def _track_boxes(
     system: System, model: VideoNetwork, config: ModelConfig, video: VideoRecord, settings: PredictionSettings
 ) -> VideoPrediction:
-    """The detector's objects in single frames, joined by their boxes: amodal ones where it was trained on those."""
+    """Run the frame detector on each frame and join its detections by their boxes.
+
+    The boxes are amodal where the detector was trained on amodal boxes.
+    """
     follow = _box_tracker(system)
     device = next(model.parameters()).device
     transform = FrameTransform(input_height=config.input_height, input_width=config.input_width)
     key = "amodal_segmentations" if config.supervision == "amodal" else "segmentations"
-    reader = FrameReader.on(device)
+    reader = PredictionReader.on(device)
     tracks: dict[int, dict[str, Any]] = {}
     seconds = 0.0
     for t, image in enumerate(frames_of(video)):

@@ -18,20 +18,23 @@ with optional_packages():
     from trackeval.metrics import CLEAR, HOTA, Identity
 
 MATCH_IOU = 0.5
-"""An object and a prediction that overlap less are different things to CLEAR MOT, IDF1 and the timeline."""
+"""IoU that an object and a prediction need to match in CLEAR MOT, IDF1 and the timeline."""
 ALPHAS = np.arange(0.05, 0.99, 0.05)
-"""HOTA's thresholds of overlap."""
+"""Overlap thresholds of HOTA."""
 
 _COUNTED, _IGNORED = int(Role.COUNTED), int(Role.IGNORED)
 _EPSILON = float(np.finfo(float).eps)
 
 ClassMode = Literal["together", "averaged", "pooled"]
-"""Classes: all objects are one class, as in MOT Challenge; or each by itself and the values averaged; or each by
-itself and the counts added up."""
+"""How box tracking treats classes.
+
+`together`: all objects are one class, as in MOT Challenge. `averaged`: each class is scored and the values are
+averaged. `pooled`: each class is matched by itself and the counts are added up.
+"""
 
 
 class TrackingCounts(NamedTuple):
-    """What TrackEval counted, in one video or over many."""
+    """TrackEval's counts for one video or for several."""
 
     hota: dict[str, Any]
     clear: dict[str, Any]
@@ -42,6 +45,7 @@ class FastHOTA(HOTA):
     """TrackEval's HOTA with all thresholds of a frame counted at once, which is several times as fast."""
 
     def eval_sequence(self, data: dict[str, Any]) -> dict[str, Any]:
+        """Count one video, given as TrackEval's metrics take it."""
         if not data["num_tracker_dets"] or not data["num_gt_dets"]:
             result: dict[str, Any] = super().eval_sequence(data)
             return result
@@ -104,7 +108,7 @@ def count_tracking(
 
 
 def combine_videos(videos: Sequence[TrackingCounts]) -> TrackingCounts:
-    """Counts over several videos, at least one."""
+    """Combine the counts of several videos, at least one."""
     hota, clear, identity = (dict(enumerate(counts)) for counts in zip(*videos, strict=True))
     return TrackingCounts(
         _HOTA.combine_sequences(hota), _CLEAR.combine_sequences(clear), _IDENTITY.combine_sequences(identity)
@@ -112,7 +116,7 @@ def combine_videos(videos: Sequence[TrackingCounts]) -> TrackingCounts:
 
 
 def combine_classes(classes: Mapping[int, TrackingCounts], mode: ClassMode) -> TrackingCounts:
-    """Counts over several classes, at least one; the averages leave out classes that neither side has."""
+    """Combine the counts of several classes, at least one; averages leave out classes that neither side has."""
     hota, clear, identity = ({c: counts[i] for c, counts in classes.items()} for i in range(3))
     if mode == "averaged":
         return TrackingCounts(
@@ -128,7 +132,10 @@ def combine_classes(classes: Mapping[int, TrackingCounts], mode: ClassMode) -> T
 
 
 def tracking_values(counts: TrackingCounts) -> dict[str, float | int]:
-    """The values that papers report, and the counts behind them. HOTA, DetA and AssA are means over thresholds."""
+    """Return the values that papers report and the counts behind them.
+
+    HOTA, DetA and AssA are means over thresholds.
+    """
     hota, clear, identity = counts
     return {
         **{name: float(np.mean(hota[name])) for name in ("HOTA", "DetA", "AssA", "LocA")},
@@ -144,9 +151,13 @@ def tracking_values(counts: TrackingCounts) -> dict[str, float | int]:
 
 
 def match_timeline(frames: Sequence[FrameOverlap], objects: int) -> NDArray[np.int64]:
-    """Which prediction follows each object, [G, T] indices, -1 where none does: the matching of CLEAR MOT.
+    """Find the prediction that follows each object, with the matching of CLEAR MOT.
 
-    A pair stays together from frame to frame while it overlaps enough; the others are matched for most overlap.
+    A pair stays matched from frame to frame while it overlaps enough; the others are matched for the greatest total
+    overlap.
+
+    Returns:
+        [G, T] indices of predictions, -1 where none follows the object.
     """
     timeline = np.full((objects, len(frames)), -1, np.int64)
     previous = np.full(objects, -1, np.int64)
@@ -167,7 +178,7 @@ def match_timeline(frames: Sequence[FrameOverlap], objects: int) -> NDArray[np.i
 def regions_of(
     predictions: Sequence[Masks], regions: Masks | None, frames: Sequence[FrameOverlap]
 ) -> list[NDArray[np.bool_]] | None:
-    """For each frame [p], the predictions that lie in its ignore region by more than half."""
+    """For each frame, mark the predictions [p] that lie in its ignore region by more than half."""
     if regions is None:
         return None
     inside: list[NDArray[np.bool_]] = []
@@ -185,7 +196,7 @@ def _prepared(
     roles: NDArray[np.int8],
     in_region: Sequence[NDArray[np.bool_]] | None,
 ) -> dict[str, Any]:
-    """One video as TrackEval's metrics take it, with what does not count taken out as TrackEval does it."""
+    """Convert one video to what TrackEval's metrics take; what does not count is removed as in TrackEval."""
     gt_ids, tracker_ids, similarities = [], [], []
     for t, frame in enumerate(frames):
         rows, columns = objects[frame.objects], predictions[frame.predictions]
@@ -204,7 +215,7 @@ def _prepared(
         elif in_region is not None:
             gone = in_region[t][columns]
         counted = role == _COUNTED
-        # A frame without anything changes no measure.
+        # A frame without objects and predictions changes no measure.
         if counted.any() or not gone.all():
             gt_ids.append(g[counted])
             tracker_ids.append(p[~gone])
@@ -224,7 +235,7 @@ def _prepared(
 
 
 def _relabelled(ids: list[NDArray[np.intp]]) -> tuple[list[NDArray[np.intp]], int]:
-    """The same with indices 0, 1, ... without gaps, and how many there are."""
+    """Renumber indices as 0, 1, ... without gaps, and return their number."""
     if not ids:
         return ids, 0
     used, labels = np.unique(np.concatenate(ids), return_inverse=True)

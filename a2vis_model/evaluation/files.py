@@ -1,4 +1,4 @@
-"""Opening files of tracks in any of the public formats."""
+"""Opening track files in any of the public formats."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ TRACK_FORMATS: tuple[TrackFormat, ...] = get_args(TrackFormat)
 
 @dataclass(frozen=True)
 class Comparison:
-    """Ground truth and predictions in the same format, and what of them can be compared."""
+    """Ground truth and predictions in the same format, and the scope in which they can be compared."""
 
     truth: TrackSource
     ranked: TrackSource
     """Predictions for average precision."""
     tracked: TrackSource
-    """Predictions for all else."""
+    """Predictions for every other metric."""
     videos: Sequence[VideoInfo]
     categories: dict[int, str]
     scope: Scope
@@ -43,19 +43,19 @@ def open_comparison(
     format: TrackFormat = "auto",
     benchmark: Benchmark = "MOT17",
 ) -> Comparison:
-    """Open both sides.
+    """Open the ground truth and the predictions.
 
     Args:
-        truth: the ground truth.
-        predictions: what is compared with it.
-        tracks: other predictions of the same system for all but average precision, if there are.
-        settings: names the classes.
-        problems: where broken records are reported.
-        format: of all files.
-        benchmark: whose rules MOT text follows.
+        truth: path of the ground truth.
+        predictions: path of the predictions that are compared with it.
+        tracks: path of other predictions of the same system for everything but average precision, if there are any.
+        settings: settings that name the classes to score.
+        problems: log to which broken records are reported.
+        format: format of all files.
+        benchmark: benchmark whose rules MOT text follows.
 
     Raises:
-        DataError: where a file cannot be read at all, or there is nothing to compare.
+        DataError: if a file cannot be read at all, or there is nothing to compare.
     """
     if format == "auto":
         format = _sniff(Path(truth))
@@ -87,7 +87,7 @@ def _open_ytvis(
         raise DataError(DataProblem(truth.path, "categories", "there are none"))
     if not truth.kinds:
         raise DataError(DataProblem(truth.path, "annotations", "have no mask in any frame; there is nothing to score"))
-    # No prediction at all is an answer too, and a bad one, for every kind of mask.
+    # An empty prediction file is a valid (bad) answer for every kind of mask.
     shared = truth.kinds & (ranked.kinds | tracked.kinds or frozenset(KINDS))
     kinds = tuple(kind for kind in KINDS if kind in shared)
     if not kinds:

@@ -1,4 +1,4 @@
-"""The hidden part of objects alone: is what nobody can see where it is said to be?"""
+"""Score of the hidden part of objects: does the predicted hidden region lie where the object really is?"""
 
 from __future__ import annotations
 
@@ -14,33 +14,34 @@ from .instances import Masks, mask_areas
 from .overlaps import FrameOverlap, MaskOverlap
 
 BINS = 10
-"""Of occlusion, for the plot of occlusion against IoU."""
+"""Number of occlusion bins in the plot of IoU over occlusion."""
 
 
 @dataclass
 class HiddenPart:
-    """Sums over object-frames."""
+    """Sums over object-frames (one object in one frame)."""
 
     object_frames: int = 0
-    """With a hidden part large enough."""
+    """Number of object-frames whose hidden part is large enough to be scored."""
     found: int = 0
-    """Of these, with any prediction on them."""
+    """Number of scored object-frames that any prediction overlaps."""
     iou_sum: float = 0.0
     common: int = 0
-    """Pixels."""
+    """Intersection of predicted and true hidden parts, in pixels."""
     either: int = 0
-    """Pixels."""
+    """Union of predicted and true hidden parts, in pixels."""
     amodal_iou: NDArray[np.float64] = field(default_factory=lambda: np.zeros(BINS))
-    """Sum of the IoU of whole amodal masks, by occlusion."""
+    """[BINS] sum of the IoU of whole amodal masks, by occlusion."""
     amodal_frames: NDArray[np.int64] = field(default_factory=lambda: np.zeros(BINS, np.int64))
-    """Object-frames, by occlusion."""
+    """[BINS] number of object-frames, by occlusion."""
 
     def add(self, other: HiddenPart) -> None:
+        """Add the sums of other object-frames."""
         for name in vars(self):
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
     def values(self) -> dict[str, float | int | None]:
-        """IoU averaged over object-frames, IoU of all pixels together, and the share that was found at all."""
+        """Return the mean IoU of object-frames, the IoU of all pixels together, and the share that was found at all."""
         count = self.object_frames
         return {
             "IoU": self.iou_sum / count if count else None,
@@ -52,20 +53,23 @@ class HiddenPart:
 
 @dataclass(frozen=True)
 class WorstCase:
-    """The object-frame of a video where most pixels are wrong."""
+    """The object-frame of a video in which most pixels are wrong."""
 
     frame: int
     object_index: int
     prediction_index: int
-    """-1 where there is none."""
+    """Index of the prediction; -1 where there is none."""
     iou: float
     wrong: float
-    """Share of wrong pixels times the object's pixels."""
+    """Share of wrong pixels times the number of pixels of the object."""
 
 
 def best_partners(frames: Sequence[FrameOverlap], objects: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The prediction that overlaps each object, one to one and for most IoU in all: [G, T] indices, -1 for none,
-    and [G, T] IoU."""
+    """Match objects and predictions one to one in each frame, for the greatest total IoU.
+
+    Returns:
+        [G, T] indices of the predictions, -1 for none, and [G, T] IoU.
+    """
     partner = np.full((objects, len(frames)), -1, np.int64)
     iou = np.zeros((objects, len(frames)))
     for t, frame in enumerate(frames):
@@ -89,15 +93,16 @@ def score_hidden_part(
     """Score one video.
 
     The hidden part of an object is its amodal mask without its visible mask; that of a prediction is its amodal mask
-    without the visible mask of the object it goes with, so that a predictor of amodal masks alone is judged alike.
-    Visible masks are taken to lie inside amodal ones.
+    without the visible mask of the object it is matched with, so that a predictor of amodal masks alone is judged
+    alike.
+    Visible masks are assumed to lie inside amodal ones.
 
     Args:
-        overlap: of the amodal masks of G objects and P predictions.
-        visible: of the objects.
-        amodal: of the predictions.
-        occlusion: of the objects, [T] each.
-        least: pixels of a hidden part to count.
+        overlap: overlap of the amodal masks of G objects and P predictions.
+        visible: visible masks of the objects.
+        amodal: amodal masks of the predictions.
+        occlusion: hidden share [T] of each object.
+        least: smallest number of pixels of a hidden part that counts.
     """
     score = HiddenPart()
     partner, iou = best_partners(overlap.frames, len(visible))
@@ -136,5 +141,5 @@ def score_hidden_part(
 
 
 def _common(iou: float, overlap: MaskOverlap, g: int, p: int, t: int) -> int:
-    """Common pixels, recovered from the ratio."""
+    """Recover the number of common pixels from the IoU."""
     return round(iou * (overlap.object_areas[g, t] + overlap.prediction_areas[p, t]) / (1 + iou))

@@ -1,4 +1,4 @@
-"""How long an ID lives through occlusions: does an object that was hidden come back as the same?"""
+"""Survival of track IDs through occlusions: does an object that was hidden come back with the same ID?"""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 LENGTHS = (1, 5, 10, 20, 50)
-"""First frames of the classes of length: 1-4, 5-9, 10-19, 20-49, 50 and more."""
+"""First frame numbers of the length classes: 1-4, 5-9, 10-19, 20-49, 50 and more frames."""
 
 
 class Episode(NamedTuple):
-    """An occlusion of an object that was followed before and is seen again after it."""
+    """An occlusion of an object that was followed before it and is seen again after it."""
 
     frames: int
     followed: int
-    """Of these, in which the ID of before was still on the object."""
+    """Number of frames of the occlusion in which the previous ID was still on the object."""
     survived: bool
-    """The first ID on the object afterwards is that of before."""
+    """Whether the first ID on the object after the occlusion is the previous one."""
 
 
 def episodes(occlusion: NDArray[np.float64], timeline: NDArray[np.int64], at: float) -> list[Episode]:
-    """The occlusions of one object.
+    """Find the occlusions of one object.
 
     Args:
-        occlusion: [T] hidden share, NaN where the object is not there.
-        timeline: [T] the ID that follows it, -1 for none.
-        at: hidden share from which it is occluded.
+        occlusion: hidden share [T], NaN where the object is not in the frame.
+        timeline: ID [T] that follows the object, -1 for none.
+        at: hidden share from which the object counts as occluded.
     """
-    hidden = occlusion >= at  # false for NaN
+    hidden = occlusion >= at  # The comparison is false for NaN.
     edges = np.flatnonzero(np.diff(np.concatenate(([False], hidden, [False])).astype(np.int8)))
     found = []
     starts, stops = edges[::2].tolist(), edges[1::2].tolist()
     for start, stop, next_start in zip(starts, stops, [*starts, len(hidden)][1:], strict=True):
         if stop == len(hidden) or np.isnan(occlusion[stop]):
-            continue  # the video ends first, or the object leaves: nobody can tell
+            continue  # The video ends first, or the object leaves the frame: survival cannot be decided.
         before = timeline[:start][timeline[:start] >= 0]
         if not len(before):
             continue
@@ -47,8 +47,11 @@ def episodes(occlusion: NDArray[np.float64], timeline: NDArray[np.int64], at: fl
 
 
 def survival(found: Iterable[Episode]) -> dict[str, float | int | None]:
-    """By length of the occlusion in frames: their number, the share that the ID survived, and the share of their
-    frames in which it stayed on the object; and the longest that was survived."""
+    """Summarise occlusions by their length in frames.
+
+    For each length class: the number of occlusions, the share that the ID survived, and the share of their frames in
+    which the ID stayed on the object; and the longest occlusion that was survived.
+    """
     all_episodes = list(found)
     values: dict[str, float | int | None] = {}
     for first, last in zip(LENGTHS, [*(length - 1 for length in LENGTHS[1:]), None], strict=True):

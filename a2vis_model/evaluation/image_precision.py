@@ -20,17 +20,17 @@ from ..extras import optional_packages
 from ..masks.coco import areas, boxes, encode
 from ..modeling import ClipPrediction, VideoNetwork
 from ..preprocessing import FrameTransform
-from ..tracking.observations import FrameReader
+from ..tracking.observations import PredictionReader
 
 with optional_packages():
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
 DETECTIONS = 100
-"""Detections of an image that are counted, as COCO counts them."""
+"""Detections of an image that are counted; COCO's default."""
 
 _LEAST_SCORE = 1e-3
-"""Below this score a (query, class) pair is not worth a detection: it cannot change a precision anybody reads."""
+"""Lowest score of a (query, class) pair that becomes a detection; weaker ones do not change any reported precision."""
 
 # Rows of `COCOeval.stats`.
 _STATS = {"AP": 0, "AP50": 1, "AP75": 2, "AP_small": 3, "AP_medium": 4, "AP_large": 5, "AR": 8}
@@ -38,19 +38,19 @@ _STATS = {"AP": 0, "AP50": 1, "AP75": 2, "AP_small": 3, "AP_medium": 4, "AP_larg
 
 @dataclass(frozen=True)
 class ImagePrecision:
-    """COCO mask precision of a detector on a set of images, each value in [0, 1] or None where nothing is to be found.
+    """COCO mask precision of a detector on a set of images; None where there is nothing to find, else in [0, 1].
 
-    The sizes are COCO's, of the mask in the image's own pixels: small below 32², large from 96² on.
+    Sizes are COCO's, in pixels of the original image: small below 32², large from 96² on.
     """
 
     images: int
-    """How many images were used."""
+    """Number of images that were used."""
     objects: int
-    """How many objects there are to be found."""
+    """Number of annotated objects."""
     overall: dict[str, float | None]
     """AP, AP50, AP75, AP_small, AP_medium, AP_large and AR, averaged over the classes that have objects."""
     by_class: dict[str, float | None]
-    """AP of each class."""
+    """AP of each class, by class name."""
 
 
 def image_precision(
@@ -70,14 +70,14 @@ def image_precision(
     """
     model = model.to(device).eval()
     transform = FrameTransform(input_height=config.input_height, input_width=config.input_width, device=device)
-    reader = FrameReader.on(device)
+    reader = PredictionReader.on(device)
     images: list[dict[str, int]] = []
     truth: list[dict[str, Any]] = []
     found: list[dict[str, Any]] = []
     for number in tqdm(range(len(dataset)), unit="image", desc=config.name, disable=quiet):
         try:
             video = dataset[number]
-        except DataError:  # the data set has reported it
+        except DataError:  # The data set has reported the problem.
             continue
         try:
             frame = video.load([0])
@@ -95,15 +95,22 @@ def image_precision(
 def _detect(
     model: VideoNetwork,
     transform: FrameTransform,
-    reader: FrameReader,
+    reader: PredictionReader,
     image: NDArray[np.uint8],
     labelled: NDArray[np.bool_] | None,
     number: int,
 ) -> Iterator[dict[str, Any]]:
-    """The detections of one image [H, W, 3]: the best (query, class) pairs, a score each, of the classes that are
-    `labelled` [K] in it; None for all.
+    """Detect objects in one image: the best (query, class) pairs with a score each.
 
-    As in Mask2Former a score is the probability of the class times the mean probability inside the mask.
+    As in Mask2Former, a score is the probability of the class times the mean probability inside the mask.
+
+    Args:
+        model: the network; only its detector runs.
+        transform: conversion of an image to the network's input.
+        reader: conversion of the detector's masks to the image's size.
+        image: RGB image [H, W, 3].
+        labelled: classes [K] that are labelled in the image; None for all.
+        number: ID of the image in COCO records.
     """
     pixels, place = transform(image)
     detections = model.detector.detections(model.detector(pixels[None]))
@@ -151,7 +158,7 @@ def _score(
         present = {names[record["category_id"]] for record in truth}
         by_class = {name: value if name in present else None for name in classes}
         return ImagePrecision(len(images), len(truth), nothing | {"AP": value}, by_class)
-    with redirect_stdout(StringIO()):  # pycocotools prints its progress
+    with redirect_stdout(StringIO()):  # pycocotools prints its progress to standard output.
         reference = COCO()
         reference.dataset = {
             "info": {},
@@ -164,7 +171,8 @@ def _score(
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    precision = evaluation.eval["precision"][:, :, :, 0, -1]  # [thresholds, recalls, classes], of all sizes
+    # Precision [thresholds, recalls, classes] over objects of all sizes.
+    precision = evaluation.eval["precision"][:, :, :, 0, -1]
     return ImagePrecision(
         images=len(images),
         objects=len(truth),
@@ -174,5 +182,5 @@ def _score(
 
 
 def _value(number: float) -> float | None:
-    """pycocotools' -1 stands for a mean over nothing."""
+    """Return None for -1, which pycocotools writes for a mean over nothing."""
     return None if number < 0 else float(number)

@@ -1,4 +1,4 @@
-"""JSON lists larger than memory: an index of where each record is, and the records one at a time."""
+"""JSON lists larger than memory: an index of the position of each record, and the records one at a time."""
 
 from __future__ import annotations
 
@@ -12,18 +12,22 @@ from typing import IO, Any
 from ..data.problems import DataError, DataProblem, RecordError
 from ..files.regular import open_regular
 
-_CHUNK = 1 << 22  # bytes
+_CHUNK = 1 << 22  # Size of a piece in bytes.
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Bytes of a file."""
+    """A range of bytes in a file."""
 
     start: int
     stop: int
 
     def read(self, path: str) -> Any:
-        """The record at these bytes; raises RecordError where they are no longer one."""
+        """Read the record at these bytes.
+
+        Raises:
+            RecordError: if there is no longer a record at these bytes.
+        """
         try:
             with open_regular(path) as file:
                 file.seek(self.start)
@@ -33,13 +37,14 @@ class Span:
 
 
 def scan_records(path: str | Path) -> Iterator[tuple[str, Span, Any]]:
-    """The elements of the lists in a document: (key of the list, where, value).
+    """Yield the elements of the lists in a document as (key of the list, byte range, value).
 
-    The document is a list, whose key is "", or an object, of which the other values come as they are, but for nulls:
-    these stand for lists that are not there.
+    The document is a list, whose key is "", or an object. Other values of the object are yielded too, except nulls,
+    which
+    stand for absent lists.
 
     Raises:
-        DataError: where the file cannot be read as JSON, with the byte.
+        DataError: if the file cannot be read as JSON; the message names the byte.
     """
     try:
         with open_regular(path) as file:
@@ -49,16 +54,21 @@ def scan_records(path: str | Path) -> Iterator[tuple[str, Span, Any]]:
 
 
 class _Scanner:
-    """Reads a file in pieces. Bytes are taken for Latin-1 characters, so that positions count bytes; the structure
-    of UTF-8 JSON is the same, and what holds other characters than ASCII is decoded again."""
+    """A JSON scanner that reads a file in pieces.
+
+    Bytes are read as Latin-1 characters, so that positions count bytes; the structure of UTF-8 JSON is the same. Text
+    that
+    holds non-ASCII characters is decoded again.
+    """
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
         self._decoder = json.JSONDecoder()
         self._text = ""
         self._position = 0
-        # Some editors begin UTF-8 with a mark of the byte order, which is no part of the document.
-        self._offset = len(BOM_UTF8) if file.read(len(BOM_UTF8)) == BOM_UTF8 else 0  # of the text in the file
+        # Some editors begin UTF-8 files with a byte order mark, which is not part of the document.
+        # Position of the text in the file, in bytes.
+        self._offset = len(BOM_UTF8) if file.read(len(BOM_UTF8)) == BOM_UTF8 else 0
         file.seek(self._offset)
         self._ended = False
 
@@ -91,7 +101,7 @@ class _Scanner:
             yield key, span, value
 
     def _items(self, closing: str) -> Iterator[None]:
-        """Steps through a list or object; the caller reads an item at each step."""
+        """Step through a list or an object; the caller reads one item at each step."""
         self._position += 1
         if self._next() == closing:
             self._position += 1
@@ -109,7 +119,7 @@ class _Scanner:
         while True:
             try:
                 value, stop = self._decoder.raw_decode(self._text, self._position)
-                # A number at the end of the piece may go on in the next one.
+                # A number at the end of the piece may continue in the next one.
                 if stop < len(self._text) or self._ended:
                     text = self._text[self._position : stop]
                     if not text.isascii():
@@ -121,10 +131,10 @@ class _Scanner:
                 if self._ended:
                     raise ValueError(f"{error.msg} at byte {self._offset + error.pos}") from None
             self._fill(size)
-            size *= 2  # a record of any size takes few attempts
+            size *= 2  # Doubling keeps the number of attempts small for a record of any size.
 
     def _next(self) -> str:
-        """The next character that is not white space; "" at the end."""
+        """Return the next character that is not white space; "" at the end."""
         while True:
             while self._position < len(self._text):
                 if self._text[self._position] not in " \t\r\n":

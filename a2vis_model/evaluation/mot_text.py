@@ -1,4 +1,4 @@
-"""MOT Challenge text (boxes) and MOTS text (masks): one line an object and frame, one file a video.
+"""MOT Challenge text (boxes) and MOTS text (masks): one line per object and frame, one file per video.
 
 MOT:  frame, id, left, top, width, height, confidence, class, visibility    frames from 1, pixels
 MOTS: frame id class height width run-lengths                               class 10 is an ignore region
@@ -21,7 +21,7 @@ from ..files.images import MAX_SIDE, visible_files
 from ..files.regular import read_regular
 from ..masks import coco
 from ..masks.coco import Rle, RleMask
-from .instances import Kind, Role, Track, VideoInfo, VideoTracks, mask_areas, track_boxes
+from .instances import Kind, Role, TrackRecord, VideoInfo, VideoTracks, mask_areas, track_boxes
 from .occlusion import occlusion_of
 from .youtube_vis import MAX_LENGTH
 
@@ -30,20 +30,22 @@ BENCHMARKS: tuple[Benchmark, ...] = get_args(Benchmark)
 
 _PEDESTRIAN = 1
 _CLASSES = range(1, 14)
-_DISTRACTORS = frozenset({2, 7, 8, 12})  # person on vehicle, static person, distractor, reflection
+_DISTRACTORS = frozenset({2, 7, 8, 12})  # Person on vehicle, static person, distractor, reflection.
 _IGNORE_CLASS = 10
 _MOTS_CLASSES = {1: "car", 2: "pedestrian"}
 
 
 class TextTracks:
-    """A folder of text files, one a video: `<video>.txt`, `data/<video>.txt` or `<video>/gt/gt.txt`; or one file.
+    """A folder of text files, one per video, or a single file.
+
+    In a folder the file of a video is `<video>.txt`, `data/<video>.txt` or `<video>/gt/gt.txt`.
 
     Args:
-        path: the folder, or the file of a single video.
-        problems: where broken files and lines are reported.
-        masks: MOTS text instead of MOT text.
-        ground_truth: roles of objects, visibility and ignore regions are read.
-        benchmark: whose rules MOT ground truth follows; MOT15 knows no classes.
+        path: path of the folder, or of the file of a single video.
+        problems: log to which broken files and lines are reported.
+        masks: whether the files are MOTS text instead of MOT text.
+        ground_truth: whether roles of objects, visibility and ignore regions are read.
+        benchmark: benchmark whose rules MOT ground truth follows; MOT15 has no classes.
     """
 
     def __init__(
@@ -65,7 +67,7 @@ class TextTracks:
 
     @property
     def categories(self) -> dict[int, str]:
-        """The classes in the files, of which MOT text has one."""
+        """Return the classes in the files by category ID; MOT text has one class."""
         if not self._masks:
             return {_PEDESTRIAN: "pedestrian"}
         numbers = {line[2] for file in self._files.values() for line in _first_columns(file, 3) if len(line) == 3}
@@ -73,7 +75,10 @@ class TextTracks:
         return {number: _MOTS_CLASSES.get(number, f"class {number}") for number in sorted(found | {*_MOTS_CLASSES})}
 
     def videos(self, others: TextTracks) -> list[VideoInfo]:
-        """The videos, which end with the last frame in seqinfo.ini, or else here or in `others`."""
+        """Return the videos.
+
+        A video ends with the last frame in seqinfo.ini or, without it, in these files or in `others`.
+        """
         videos = []
         for number, (name, file) in enumerate(self._files.items(), 1):
             length = _sequence_length(file, self.problems)
@@ -85,14 +90,15 @@ class TextTracks:
         return videos
 
     def read(self, video: VideoInfo) -> VideoTracks:
+        """Read the tracks of a video; broken lines are reported and left out."""
         file = self._files.get(video.name)
         if file is None:
-            self.problems.report(DataProblem(self.path, f"video {video.name}", "has no file: taken for no tracks"))
+            self.problems.report(DataProblem(self.path, f"video {video.name}", "has no file: counts as no tracks"))
             return VideoTracks(video)
         return self._read_masks(file, video) if self._masks else self._read_boxes(file, video)
 
     def _read_boxes(self, file: Path, video: VideoInfo) -> VideoTracks:
-        tracks: dict[int, Track] = {}
+        tracks: dict[int, TrackRecord] = {}
         scores: dict[int, list[float]] = defaultdict(list)
         for record, fields in self._lines(file, ","):
             with self.problems.skipping(str(file), record):
@@ -103,7 +109,7 @@ class TextTracks:
                 if min(numbers[4:6]) <= 0:
                     raise RecordError(f"a box of {numbers[4]:g}x{numbers[5]:g} pixels; both sides are more than 0")
                 if number not in tracks:
-                    tracks[number] = Track(
+                    tracks[number] = TrackRecord(
                         track_id=number,
                         class_id=_PEDESTRIAN,
                         boxes=np.full((video.length, 4), np.nan),
@@ -124,7 +130,7 @@ class TextTracks:
         return VideoTracks(video, list(found))
 
     def _role(self, numbers: list[float]) -> Role:
-        """As TrackEval prepares the benchmarks."""
+        """Return the role of a MOT row, as TrackEval prepares the benchmarks."""
         marked = int(numbers[6]) != 0
         if self.benchmark == "MOT15":
             return Role.COUNTED if marked else Role.DROPPED
@@ -159,12 +165,12 @@ class TextTracks:
         ignored = [coco.union(regions[t]) if t in regions else None for t in range(video.length)]
         return VideoTracks(
             video,
-            [Track(track_id=number, class_id=c, visible=track) for (number, c), track in masks.items()],
+            [TrackRecord(track_id=number, class_id=c, visible=track) for (number, c), track in masks.items()],
             ignore_regions=ignored if regions else None,
         )
 
     def _lines(self, file: Path, separator: str) -> Iterator[tuple[str, list[str]]]:
-        """The lines of a file, a line's name and its columns."""
+        """Yield each line of a file as a name for messages and its columns."""
         try:
             text = _read_text(file)
         except (OSError, UnicodeDecodeError) as error:
@@ -179,7 +185,9 @@ class TextTracks:
                 yield f"line {number}", [field.strip() for field in fields if field.strip()]
 
 
-def write_mot(folder: str | Path, video: VideoInfo, tracks: Iterable[Track], kind: Kind, *, ground_truth: bool) -> None:
+def write_mot(
+    folder: str | Path, video: VideoInfo, tracks: Iterable[TrackRecord], kind: Kind, *, ground_truth: bool
+) -> None:
     """Write boxes around masks as `<video>.txt`, or for the ground truth as `<video>/gt/gt.txt` and `seqinfo.ini`.
 
     Every class is written as 1, the format's one class.
@@ -198,11 +206,11 @@ def write_mot(folder: str | Path, video: VideoInfo, tracks: Iterable[Track], kin
     _write(folder, video, "".join(row for _, _, row in sorted(rows)), ground_truth=ground_truth)
 
 
-def write_mots(folder: str | Path, video: VideoInfo, tracks: Iterable[Track], *, ground_truth: bool) -> None:
-    """Write visible masks as `write_mot` writes boxes.
+def write_mots(folder: str | Path, video: VideoInfo, tracks: Iterable[TrackRecord], *, ground_truth: bool) -> None:
+    """Write visible masks as MOTS text, in files named as those of `write_mot`.
 
-    The format has no overlaps: where two masks meet, the pixels go to the track of the higher score. Its class 10 is no
-    class, so that classes from 10 on are written as 11 and so on.
+    The format has no overlaps: where two masks meet, the pixels go to the track of the higher score. Its class 10 is
+    reserved, so that classes from 10 on are written as 11 and so on.
     """
     covered: dict[int, Rle] = {}
     rows = []
@@ -230,7 +238,7 @@ def _write(folder: str | Path, video: VideoInfo, text: str, *, ground_truth: boo
 
 
 def _without(mask: Rle, covered: Rle | None) -> Rle | None:
-    """The part of a mask outside of another; None when nothing is left."""
+    """Return the part of a mask outside of another; None when nothing is left."""
     if covered is None:
         return mask if mask_areas([mask])[0] else None
     pixels = coco.decode(mask) & ~coco.decode(covered)
@@ -270,18 +278,21 @@ def _sequence_length(file: Path, problems: ProblemLog) -> int | None:
 
 
 def _read_text(file: Path) -> str:
-    """UTF-8, with or without the mark that some editors begin it with."""
+    """Read UTF-8 text, with or without a byte order mark."""
     return read_regular(file).decode("utf-8-sig")
 
 
 def _last_frame(file: Path | None) -> int:
-    """The greatest frame number at the start of a line; what is no number is reported when the file is read."""
+    """Return the greatest frame number at the start of a line.
+
+    What is not a number is skipped here and reported when the file is read.
+    """
     numbers = [line[0] for line in _first_columns(file, 1)] if file is not None else []
     return min(max((int(n) for n in numbers if n.isdecimal() and len(n) < 8), default=0), MAX_LENGTH)
 
 
 def _first_columns(file: Path, count: int) -> list[list[str]]:
-    """The first columns of each line; nothing where the file cannot be read, which is reported when it is."""
+    """Read the first columns of each line; an unreadable file gives none here and is reported when it is read."""
     try:
         lines = _read_text(file).splitlines()
     except (OSError, UnicodeDecodeError):
@@ -293,7 +304,7 @@ def _numbers(fields: list[str]) -> list[float]:
     try:
         numbers = [float(field) for field in fields]
     except ValueError as error:
-        raise RecordError(f"holds something that is no number: {error}") from None
+        raise RecordError(f"holds something that is not a number: {error}") from None
     if not np.isfinite(numbers).all():
         raise RecordError("holds a number that is not finite")
     return numbers
@@ -322,7 +333,7 @@ def _rle(counts: str, height: int, width: int) -> Rle:
 
 
 def _claim(covered: dict[int, Rle], frame: int, rle: Rle) -> None:
-    """Note the pixels of a mask; as for TrackEval, the masks of a frame may not overlap."""
+    """Note the pixels of a mask; as in TrackEval, the masks of a frame may not overlap."""
     if frame in covered:
         before = covered[frame]
         if before["size"] != rle["size"]:

@@ -1,4 +1,4 @@
-"""How much of each object is hidden, and the split of objects by it (paper Table 9)."""
+"""Occlusion of each object and the split of objects by it (paper Table 9)."""
 
 from __future__ import annotations
 
@@ -8,27 +8,29 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .instances import Track, mask_areas
+from .instances import TrackRecord, mask_areas
 from .settings import SplitBy
 
 Group = Literal["all", "low", "high"]
 GROUPS: tuple[Group, ...] = ("all", "low", "high")
 
 
-def start_when_seen(track: Track) -> Track:
-    """The track without amodal masks before its first visible frame (paper 3.1)."""
+def start_when_seen(track: TrackRecord) -> TrackRecord:
+    """Return the track without amodal masks before its first visible frame (paper 3.1)."""
     if track.visible is None or track.amodal is None:
         return track
     seen = np.flatnonzero(mask_areas(track.visible))
     first = int(seen[0]) if len(seen) else len(track.visible)
     amodal = [None] * first + list(track.amodal[first:])
-    return Track(**{**vars(track), "amodal": amodal})
+    return TrackRecord(**{**vars(track), "amodal": amodal})
 
 
-def occlusion_of(track: Track) -> NDArray[np.float64] | None:
-    """[T] hidden share of an object: 1 - visible / amodal area, NaN where it is not in the frame or was never seen.
+def occlusion_of(track: TrackRecord) -> NDArray[np.float64] | None:
+    """Compute the hidden share [T] of an object: 1 - visible / amodal area.
 
-    None where the ground truth does not say.
+    A value is NaN where the object is not in the frame or was never seen. The result is None where the ground truth
+    does
+    not state visible and amodal extent.
     """
     if track.visible is not None and track.amodal is not None:
         visible, amodal = mask_areas(track.visible), mask_areas(track.amodal)
@@ -40,7 +42,10 @@ def occlusion_of(track: Track) -> NDArray[np.float64] | None:
 
 
 def outside(group: Group, occlusion: Sequence[NDArray[np.float64] | None], at: float, by: SplitBy) -> NDArray[np.bool_]:
-    """[G] the objects that do not belong to a group. An object whose occlusion is unknown belongs to none but "all"."""
+    """Mark the objects [G] that do not belong to a group.
+
+    An object of unknown occlusion belongs to the group "all" alone.
+    """
     if group == "all":
         return np.zeros(len(occlusion), np.bool_)
     levels = np.array([_level(values, by) for values in occlusion], np.float64)

@@ -1,4 +1,4 @@
-"""How much the regions of ground truth and predictions have in common, frame by frame."""
+"""Overlap of the regions of ground truth and predictions, frame by frame."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from .instances import Masks, mask_areas
 
 @dataclass(frozen=True)
 class FrameOverlap:
-    """One frame: which objects and predictions are there, and how alike their regions are."""
+    """Objects and predictions that are present in one frame, and the IoU of their regions."""
 
     objects: NDArray[np.intp]
-    """[g] indices among the objects of the video."""
+    """Indices [g] of the present objects among the objects of the video."""
     predictions: NDArray[np.intp]
-    """[p] indices among the predictions of the video."""
+    """Indices [p] of the present predictions among the predictions of the video."""
     iou: NDArray[np.float64]
-    """[g, p]."""
+    """IoU [g, p] of present objects and predictions."""
 
 
 @dataclass(frozen=True)
 class MaskOverlap:
-    """Masks of G objects and P predictions of one video of T frames."""
+    """Overlap of the masks of G objects and P predictions in one video of T frames."""
 
     frames: Sequence[FrameOverlap]
     object_areas: NDArray[np.int64]
-    """[G, T] pixels."""
+    """Object areas [G, T] in pixels."""
     prediction_areas: NDArray[np.int64]
-    """[P, T] pixels."""
+    """Prediction areas [P, T] in pixels."""
     tube_iou: NDArray[np.float64]
-    """[P, G] spatio-temporal IoU: common pixels of all frames over pixels of either in all frames."""
+    """Spatio-temporal IoU [P, G]: common pixels of all frames over the union of all frames."""
 
 
 def compare_masks(objects: Sequence[Masks], predictions: Sequence[Masks], length: int) -> MaskOverlap:
@@ -68,7 +68,7 @@ def compare_boxes(
 
 
 def box_iou(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[n, 4] and [m, 4] boxes (left, top, width, height) → [n, m] IoU; 0 where either has no area."""
+    """Compute the IoU [n, m] of boxes [n, 4] and [m, 4] (left, top, width, height); 0 where either box has no area."""
     a, b = first[:, None], second[None]
     low = np.maximum(a[..., :2], b[..., :2])
     high = np.minimum(a[..., :2] + a[..., 2:], b[..., :2] + b[..., 2:])

@@ -1,4 +1,4 @@
-"""Pictures of results: curves, timelines of IDs and the worst cases."""
+"""Plots of results: curves, timelines of IDs and the worst cases."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..files.atomic import replacing, write_bytes
 from ..masks import coco
 from ..tracking.overlay import track_colour
 from .files import Comparison
-from .instances import Track, VideoInfo, track_boxes
+from .instances import TrackRecord, VideoInfo, track_boxes
 from .occlusion import start_when_seen
 from .video_score import Timeline, VideoScore
 
@@ -25,8 +25,8 @@ with optional_packages():
     from matplotlib.figure import Figure
 
 Image = NDArray[np.uint8]
-FrameReader = Callable[[VideoInfo, int], Image]
-"""A frame of a video as RGB uint8 [H, W, 3]."""
+FrameLoader = Callable[[VideoInfo, int], Image]
+"""Function that reads a frame of a video as RGB uint8 [H, W, 3]."""
 
 TIMELINES = 50
 WORST = 12
@@ -38,10 +38,13 @@ def write_plots(
     scores: Sequence[VideoScore],
     curves: dict[str, Any],
     comparison: Comparison,
-    frames: FrameReader | None = None,
+    frames: FrameLoader | None = None,
 ) -> None:
-    """Write all plots as PNG: precision over recall, HOTA over thresholds, IoU over occlusion, a timeline of IDs for
-    each of the first videos, and the worst object-frames."""
+    """Write all plots as PNG.
+
+    These are precision over recall, HOTA over thresholds, IoU over occlusion, a timeline of IDs for each of the first
+    videos, and the worst object-frames.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for kind, lines in curves["precision_recall"].items():
         _curve(folder / f"precision_recall_{kind}.png", lines, "recall", "precision", f"{kind} masks")
@@ -60,9 +63,11 @@ def write_plots(
         write_bytes(folder / f"worst_{rank:02d}_{_file_name(score.info)}.png", encoded)
 
 
-def worst_case(score: VideoScore, comparison: Comparison, frames: FrameReader | None) -> Image:
-    """The worst object-frame of a video, the truth on the left and the prediction on the right: amodal masks
-    outlined, visible ones filled."""
+def worst_case(score: VideoScore, comparison: Comparison, frames: FrameLoader | None) -> Image:
+    """Draw the worst object-frame of a video, the ground truth on the left and the prediction on the right.
+
+    Amodal masks are outlined, visible masks are filled.
+    """
     assert score.worst is not None
     worst, info = score.worst, score.info
     chosen = set(comparison.scope.classes)
@@ -82,7 +87,7 @@ def worst_case(score: VideoScore, comparison: Comparison, frames: FrameReader | 
     return np.concatenate([banner, np.concatenate(halves, axis=1)])
 
 
-def _draw(image: Image, track: Track | None, frame: int) -> Image:
+def _draw(image: Image, track: TrackRecord | None, frame: int) -> Image:
     canvas = image.copy()
     if track is None:
         return canvas
@@ -129,8 +134,11 @@ def _occlusion(path: Path, curve: dict[str, list[Any]]) -> None:
 
 
 def _timeline(path: Path, name: str, timeline: Timeline) -> None:
-    """A row for each object: the colour is the ID on it, grey where hidden by more than half and without an ID; a
-    black bar marks a switch."""
+    """Plot one row per object of a video.
+
+    The colour is the ID on the object, or grey where it is hidden by more than half and has no ID; a black bar marks an
+    ID switch.
+    """
     objects, length = timeline.ids.shape
     figure, axes = _figure(9, 1.2 + 0.28 * objects)
     picture = np.full((objects, length, 3), 255, np.uint8)
@@ -150,7 +158,7 @@ def _timeline(path: Path, name: str, timeline: Timeline) -> None:
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Any]:
-    """Without pyplot, whose global state would pile figures up and ask for a display."""
+    """Make a figure without pyplot, whose global state would accumulate figures and require a display."""
     figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     return figure, figure.add_subplot()

@@ -17,7 +17,7 @@ from ..data import VideoRecord
 from ..errors import A2VISError
 from ..modeling import ClipPrediction, ClipWindow, FrameFeatures, StreamNetwork
 from ..preprocessing import FrameTransform, Placement
-from ..tracking.observations import FrameReader
+from ..tracking.observations import PredictionReader
 from ..tracking.results import TrackCollector
 from ..tracking.streaming import OFFLINE_FRAMES, StreamingTracker
 from ..tracking.tracks import TrackSettings
@@ -27,7 +27,8 @@ OutputMode = Literal["both", "video", "stream"]
 """What is scored: average precision on ranked slots and all else on the stream, or everything on one of them."""
 OUTPUT_MODES: tuple[OutputMode, ...] = get_args(OutputMode)
 ClassScore = Literal["final", "max", "mean"]
-"""A slot's class probabilities in a video: those of its last clip (as the paper), or over its clips."""
+"""A slot's class probabilities in a video: those of its last clip (as in the paper), or maximum or mean over its clips.
+"""
 CLASS_SCORES: tuple[ClassScore, ...] = get_args(ClassScore)
 
 _FRAMES_READ = 32
@@ -38,25 +39,25 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class PredictionSettings:
-    """How predictions are made of a network's output."""
+    """Settings for making predictions from a network's output."""
 
     output_mode: OutputMode = "both"
     class_score: ClassScore = "final"
     top: int = 20
-    """(slot, class) pairs of a video that are ranked."""
+    """Number of (slot, class) pairs of a video that are ranked."""
     stride: int = 0
-    """Frames between the stream's clips; 0 is the clip length, as the paper's clips."""
+    """Frames between the stream's clips; 0 stands for the clip length, which gives the paper's clips."""
     tracks: TrackSettings = field(default_factory=TrackSettings)
 
 
 @dataclass
 class VideoPrediction:
-    """What a system says of one video."""
+    """The predictions of a system for one video."""
 
     ranked: list[Record]
     tracked: list[Record]
     seconds: float
-    """Spent by the system: without reading the video, and without ranking where it has a stream."""
+    """Time the system took: without reading the video, and without ranking where it has a stream."""
     frames: int
 
 
@@ -118,21 +119,26 @@ def predict_video(
 
 
 def frames_of(video: VideoRecord) -> Iterator[NDArray[np.uint8]]:
-    """The frames of a video, RGB uint8 [H, W, 3]. Some at a time: to read a frame of a video file is to decode all
-    before it back to a key frame."""
+    """Yield the frames of a video, RGB uint8 [H, W, 3].
+
+    Several frames are read at a time, because reading a single frame of a video file decodes everything from the
+    previous
+    key frame.
+    """
     for start in range(0, video.length, _FRAMES_READ):
         yield from video.frames(range(start, min(start + _FRAMES_READ, video.length)))
 
 
 class RankedSlots:
-    """Every slot of a network through a whole video, as the paper evaluates: clip after clip of new frames, no
-    thresholds, no slot used twice. The last clip of a video is its last N_c frames, also where the clip before it has
-    decided some of them, see `ClipWindow`.
+    """Every slot of a network through a whole video, as the paper evaluates.
+
+    Clip after clip of new frames, without thresholds, no slot used twice. The last clip of a video is its last N_c
+    frames, also where the clip before it has decided some of them, see `ClipWindow`.
 
     Args:
         model: the network.
         config: its configuration.
-        settings: how many are ranked, and by which class probabilities.
+        settings: how many pairs are ranked, and by which class probabilities.
     """
 
     def __init__(self, model: StreamNetwork, config: ModelConfig, settings: PredictionSettings) -> None:
@@ -140,7 +146,7 @@ class RankedSlots:
         self._settings = settings
         self._clip = OFFLINE_FRAMES if config.offline else config.clip_length
         self._window = ClipWindow(model, config)
-        self._reader = FrameReader.on(model.device)
+        self._reader = PredictionReader.on(model.device)
         self._waiting: list[Placement] = []
         self._seen = np.zeros(model.slots, np.bool_)
         self._probabilities: list[NDArray[np.float32]] = []
@@ -158,7 +164,7 @@ class RankedSlots:
             self._decode()
 
     def flush(self) -> list[Record]:
-        """End the video: its best (slot, class) pairs, best first."""
+        """End the video and return its best (slot, class) pairs, best first."""
         if self._waiting:
             self._decode()
         if not self._probabilities:
@@ -193,7 +199,7 @@ class RankedSlots:
         self._waiting.clear()
 
     def _take(self, prediction: ClipPrediction, t: int, place: Placement) -> None:
-        """The masks of all slots in frame `t` of a clip, and how sure the network is of them."""
+        """Take the masks and class probabilities of all slots in frame `t` of a clip."""
         everything = np.zeros(self._model.slots, np.float32)
         frame = self._reader.read(prediction, t, place, everything, self._settings.tracks.least_part)
         masks = [frame.masks(slot) for slot in range(self._model.slots)]
@@ -208,13 +214,13 @@ class RankedSlots:
                 self._confidence[kind] += torch.stack([part.double() for part in sums]).cpu().numpy() * self._seen
 
     def _mean(self, kind: Kind, slot: int) -> float:
-        """Mean probability inside a slot's masks of the whole video; 0 without any."""
+        """Return the mean probability inside a slot's masks of the whole video; 0 without any mask."""
         total, count = self._confidence[kind][:, slot]
         return float(total / max(count, 1))
 
 
 class _FeatureTap:
-    """The network, remembering the features of the last frame: the stream and the ranking share them."""
+    """The network, keeping the features of the last frame, so that stream and ranking share them."""
 
     def __init__(self, network: StreamNetwork) -> None:
         self.network = network
@@ -228,7 +234,7 @@ class _FeatureTap:
 
 
 def _logits(prediction: ClipPrediction, t: int) -> dict[Kind, Tensor | None]:
-    """Mask logits [Q, h, w] of frame `t`; the amodal mask contains the visible one."""
+    """Return mask logits [Q, h, w] of frame `t`; the amodal mask contains the visible one."""
     visible = None if prediction.visible is None else prediction.visible[0, t].float()
     amodal = None if prediction.amodal is None else prediction.amodal[0, t].float()
     if visible is not None and amodal is not None:

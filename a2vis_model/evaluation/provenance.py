@@ -1,4 +1,4 @@
-"""Where numbers come from: version, weights, data, command and machine."""
+"""Record of what produced results: version, weights, data, command and machine."""
 
 from __future__ import annotations
 
@@ -22,12 +22,15 @@ _CONTENT = (".json", ".txt", ".ini", ".yaml")
 
 
 def data_hash(paths: Iterable[str | Path], *, times: bool = False) -> str:
-    """SHA-256 over files and folders: names, the content of annotations and tracks, and the sizes of all else,
-    pictures and videos, which would take as long to read as to evaluate.
+    """Compute the SHA-256 of files and folders.
+
+    It covers names, the content of annotations and tracks, and the sizes of all other files: hashing pictures and
+    videos
+    would take as long as evaluating them.
 
     Args:
-        paths: of the data.
-        times: take the times at which pictures and videos were changed, too. It then finds every change, but differs
+        paths: files and folders of the data.
+        times: include the modification times of pictures and videos. The hash then finds every change, but differs
             between copies of the same data.
     """
     digest = hashlib.sha256()
@@ -46,7 +49,7 @@ def _state(file: Path, *, times: bool) -> str:
 
 
 def provenance(**hashes: str | None) -> dict[str, Any]:
-    """What to write beside results."""
+    """Return the record that is written beside results."""
     from .. import __version__
 
     return {

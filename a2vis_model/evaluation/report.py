@@ -1,4 +1,4 @@
-"""Tables of results in Markdown, in the shape of the paper's."""
+"""Tables of results in Markdown, laid out as the paper's tables."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from .id_survival import LENGTHS
 
 Row = Mapping[str, Any]
-"""Results by their keys, and "name"."""
+"""Results of one system by their keys, and its "name"."""
 
 
 class _Column(NamedTuple):
@@ -86,15 +86,15 @@ _TABLES = (
         ),
     ),
 )
-_NEEDED = {"IDs↓", "parameters↓", "object-frames"}  # numbers that alone make no table
+_NEEDED = {"IDs↓", "parameters↓", "object-frames"}  # These numbers alone make no table.
 
 
 def markdown(rows: Sequence[Row], *, classes: bool = True) -> str:
-    """All tables for which there are values; the best of several rows is bold. Shares are in percent.
+    """Return all tables for which there are values; the best of several rows is bold. Shares are in percent.
 
     Args:
-        rows: one for each system.
-        classes: also the tables by class.
+        rows: results, one row per system.
+        classes: whether to add the tables by class.
     """
     parts = [_render(table, rows) for table in _TABLES]
     if classes:
@@ -105,7 +105,7 @@ def markdown(rows: Sequence[Row], *, classes: bool = True) -> str:
 
 
 def _by_class(row: Row) -> str:
-    """The classes of one system, a row each."""
+    """Return the table of one system by class, one row per class."""
     names = dict.fromkeys(key.split(".")[1] for key in row if key.startswith("classes."))
     values = [{**_below(row, f"classes.{name}."), "name": name} for name in names]
     return _render(_Table(f"By class: {row.get('name', '')}", _CLASS_COLUMNS), values, best=False)
@@ -116,7 +116,7 @@ def _below(row: Row, prefix: str) -> dict[str, Any]:
 
 
 def _render(table: _Table, rows: Sequence[Row], *, best: bool = True) -> str:
-    """One table; "" when no row has a value for it. The best of several rows is bold, if asked for."""
+    """Return one table; "" when no row has a value for it. The best of several rows is bold on request."""
     columns = [c for c in table.columns if any(row.get(table.prefix + c.key) is not None for row in rows)]
     if not {c.title for c in columns} - _NEEDED:
         return ""
@@ -150,7 +150,7 @@ def _best(values: Sequence[Any], column: _Column) -> Any:
 
 
 def _beaten(rows: Sequence[Row]) -> str:
-    """Where another row is better than the first, which is the system under test."""
+    """List the values in which another row beats the first row, the system under test."""
     first, lines = rows[0], []
     for table in _TABLES:
         for column in table.columns:

@@ -1,4 +1,4 @@
-"""Running a system over a data set, one file a video, so that an interrupted run goes on where it was."""
+"""Running a system over a data set, one file per video, so that an interrupted run can be resumed."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ from ..shipped import DEFAULT_WEIGHTS, find_weights
 from ..weights import load_weights, read_config
 from ..workers import worker_pool
 from .baselines import System, predict_with
-from .instances import Rle, Track, VideoInfo
-from .plots import FrameReader, Image
+from .instances import Rle, TrackRecord, VideoInfo
+from .plots import FrameLoader, Image
 from .prediction import PredictionSettings
 from .provenance import data_hash
 from .youtube_vis import ground_truth_document, ground_truth_record, write_json
 
 TRUTH, RANKED, TRACKED = "ground_truth.json", "predictions.json", "tracks.json"
-"""What a run leaves: all of it can be scored again with `a2vis score`."""
+"""Files that a run writes; `a2vis score` can score all of them again."""
 _TRUTH_KEY = "annotations"
-_FILES = {"ranked": RANKED, "tracked": TRACKED, _TRUTH_KEY: TRUTH}  # by their keys in the file of a video
+_FILES = {"ranked": RANKED, "tracked": TRACKED, _TRUTH_KEY: TRUTH}  # Keys in the file of a video.
 
 
 @dataclass(frozen=True)
 class ModelSource:
-    """Where the network comes from: weights, or a preset without training."""
+    """Source of the network: weights, or a preset without training."""
 
     weights: str | None = DEFAULT_WEIGHTS
-    """Name of a set that ships, or a file; None for a network without training."""
+    """Name of shipped weights, or path of a file; None for a network without training."""
     preset: str = "onboard"
     """Preset of a network without training."""
     variant: str | None = None
@@ -57,11 +57,11 @@ class ModelSource:
 
     @property
     def file(self) -> Path | None:
-        """The weight file; None for a network without training."""
+        """Return the weight file; None for a network without training."""
         return None if self.weights is None else find_weights(self.weights)
 
     def config(self) -> ModelConfig:
-        """The network's configuration."""
+        """Return the configuration of the network."""
         file = self.file
         if file is None:
             return change_config(load_config(self.preset, self.variant or "a2vis"), parse_changes(self.changes))
@@ -72,7 +72,7 @@ class ModelSource:
         return change_config(config, parse_changes(self.changes))
 
     def load(self) -> tuple[VideoNetwork, ModelConfig]:
-        """The network and its configuration."""
+        """Load the network and its configuration."""
         file = self.file
         if file is not None:
             return load_weights(file, parse_changes(self.changes))
@@ -83,7 +83,7 @@ class ModelSource:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A system and the data it runs on; everything a worker process needs."""
+    """A system and the data it runs on: everything that a worker process needs."""
 
     data: str
     format: str
@@ -94,19 +94,19 @@ class Evaluation:
     device: str
     output: str
     jobs: int = 1
-    """Processes that share the videos."""
+    """Number of processes that share the videos."""
     threads: int = 0
-    """Of PyTorch in each process; 0 leaves them as they are."""
+    """Number of PyTorch threads in each process; 0 keeps PyTorch's default."""
     backend: BackendName = "eager"
     precision: Precision = "fp32"
     engine_cache: str | None = None
     labels: str | None = None
-    """File that says what is labelled in the pictures of a JSON file, instead of the one beside it."""
+    """Path of the file that lists the labelled classes of each video; None for the file beside the JSON file."""
     strict: bool = False
     """Whether the first problem of the data is an error that ends the run."""
 
     def data_hash(self) -> str:
-        """SHA-256 of the data set, as `provenance.data_hash` computes it."""
+        """Return the SHA-256 of the data set, as `provenance.data_hash` computes it."""
         return data_hash(self._data_folders())
 
     def _data_folders(self) -> list[Path]:
@@ -118,7 +118,9 @@ class Evaluation:
         return [root, *(path for path in others if path and not path.is_relative_to(root))]
 
     def fingerprint(self, computed_by: str) -> str:
-        """Changes with anything that changes predictions or the truth: the code, the weights, the data, the options.
+        """Return a fingerprint that changes with anything that changes predictions or the ground truth.
+
+        It covers the code, the weights, the data and the options.
 
         Args:
             computed_by: backend, precision and device, as chosen.
@@ -139,31 +141,32 @@ class Evaluation:
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
     def pace(self) -> str:
-        """What speed depends on and predictions do not."""
+        """Describe what the speed depends on and the predictions do not."""
         return f"{processor_name()}, {self.jobs} jobs of {self.threads} threads"
 
 
 @dataclass
 class RunSummary:
-    """What a run was."""
+    """Facts about a finished run."""
 
     name: str
-    """Of the network's configuration."""
+    """Name in the network's configuration."""
     categories: dict[int, str]
     fps: float | None
-    """Frames a second of the system alone, in one process; None where no video was timed as this run would."""
+    """Frames per second of the system alone in one process; None where no video was timed under this run's conditions.
+    """
     parameters: int
     backend: str
-    """What computed it."""
+    """Backend, precision and device that computed the predictions."""
     data: str
-    """Hash of the data, as they were when the run began."""
+    """Hash of the data when the run began."""
 
 
 def run_evaluation(evaluation: Evaluation, problems: ProblemLog, *, quiet: bool) -> RunSummary:
-    """Predict every video that is not done yet, and write the truth and the predictions as YouTube-VIS JSON."""
+    """Predict every video that is not done yet, and write ground truth and predictions as YouTube-VIS JSON."""
     model, config = evaluation.source.load()
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    # Here first, so that an engine is built once and an obstacle is said before anything is done.
+    # The backend is chosen first, so that an engine is built once and an obstacle is reported before any work is done.
     backend = _backend(evaluation, model, config)
     described, computed_by = str(backend), f"{backend.name} {backend.precision} on {backend.device}"
     del model, backend
@@ -187,7 +190,7 @@ def run_evaluation(evaluation: Evaluation, problems: ProblemLog, *, quiet: bool)
 
 
 def open_data(evaluation: Evaluation, config: ModelConfig) -> Dataset:
-    """The data set, with the network's classes."""
+    """Open the data set with the network's classes."""
     return _open(evaluation, config, ProblemLog())
 
 
@@ -226,7 +229,7 @@ class _Worker:
         self.dataset = _open(evaluation, self.config, self.problems)
 
     def run(self, index: int) -> list[DataProblem]:
-        """Predict one video and write its file; the problem where that is impossible."""
+        """Predict one video and write its file; return the problem where that is impossible."""
         before = len(self.problems)
         try:
             video = self.dataset[index]
@@ -256,22 +259,22 @@ class _Worker:
             "problems": [vars(problem) for problem in list(self.problems)[before:]],
         }
         write_json(_part(self.folder, index), content)
-        return []  # they are read from the file, also when the run goes on another day
+        return []  # Masks are read from the file, also when the run is resumed.
 
 
-def truth_tracks(video: VideoRecord) -> list[Track]:
-    """The objects of a video that are seen in it, with broken ones reported and left out."""
+def truth_tracks(video: VideoRecord) -> list[TrackRecord]:
+    """Return the objects of a video that are seen in it; broken ones are reported and left out."""
     tracks = []
     for number, track in enumerate(video.tracks, 1):
         try:
             if track.first_visible == video.length:
-                continue  # by the paper's rule there is nothing to find
+                continue  # By the paper's rule there is nothing to find.
             visible = _masks(track.visible)
             amodal = None if track.amodal is None else _masks(track.amodal)
         except DataError as error:
             video.problems.report(error.problem)
             continue
-        tracks.append(Track(number, track.class_id + 1, 1.0, visible=visible, amodal=amodal))
+        tracks.append(TrackRecord(number, track.class_id + 1, 1.0, visible=visible, amodal=amodal))
     return tracks
 
 
@@ -286,7 +289,7 @@ def _masks(track: MaskTrack) -> list[Rle | None]:
     return masks
 
 
-_worker: _Worker | None = None  # of this process
+_worker: _Worker | None = None  # State of this worker process.
 
 
 def _prepare(evaluation: Evaluation, folder: Path) -> None:
@@ -321,7 +324,11 @@ def _part(folder: Path, index: int) -> Path:
 def _assemble(
     evaluation: Evaluation, folder: Path, names: Sequence[str], categories: dict[int, str], problems: ProblemLog
 ) -> tuple[float, int]:
-    """Join the files of the videos into three, reading one at a time: seconds and frames of those timed alike."""
+    """Join the files of the videos into three, reading one at a time.
+
+    Returns:
+        Seconds and frames of the videos that were timed under the same conditions.
+    """
     output, pace = Path(evaluation.output), evaluation.pace()
     infos: list[VideoInfo] = []
     seconds, frames = 0.0, 0
@@ -366,8 +373,8 @@ def _read_part(path: Path) -> dict[str, Any]:
         raise A2VISError(f"{path}: cannot be read ({error}); delete it and run again") from error
 
 
-def frame_reader(dataset: Dataset) -> FrameReader:
-    """Frames of the data set for pictures of the worst cases."""
+def frame_loader(dataset: Dataset) -> FrameLoader:
+    """Return a function that reads frames of the data set for plots of the worst cases."""
 
     def read(video: VideoInfo, frame: int) -> Image:
         try:

@@ -1,4 +1,4 @@
-"""Scoring many videos, in several processes, and summing up."""
+"""Scoring many videos in several processes, and combining the scores."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from .settings import ScoreSettings
 from .video_score import Scope, VideoScore, score_video
 
 Results = dict[str, Any]
-"""Flat: "amodal.AP" and so on; see docs/evaluation.md."""
+"""Flat results: "amodal.AP" and so on; see docs/evaluation.md."""
 
 
 def score_videos(
     comparison: Comparison, settings: ScoreSettings, problems: ProblemLog, *, jobs: int = 1, quiet: bool = False
 ) -> list[VideoScore]:
-    """Score every video, in the order of the ground truth. One that cannot be scored is reported and left out."""
+    """Score every video, in the order of the ground truth. A video that cannot be scored is reported and left out."""
     job = _Job(comparison, settings)
     bar = tqdm(total=len(comparison.videos), unit="video", desc="scoring", disable=quiet)
     found: dict[int, VideoScore] = {}
@@ -48,7 +48,10 @@ def score_videos(
 def results_of(
     scores: Sequence[VideoScore], scope: Scope, settings: ScoreSettings, categories: Mapping[int, str]
 ) -> Results:
-    """The values of a whole data set under their stable keys. None is what cannot be said, e.g. without objects."""
+    """Combine the scores of a whole data set under their stable keys.
+
+    None stands for a value that is undefined, for example because there are no objects.
+    """
     results: Results = {"videos": len(scores), "frames": sum(score.info.length for score in scores)}
     if not scores:
         return results
@@ -82,7 +85,7 @@ def results_of(
 
 
 def curves_of(scores: Sequence[VideoScore], scope: Scope, settings: ScoreSettings) -> dict[str, Any]:
-    """What the plots show: precision over recall, HOTA over thresholds, IoU over occlusion."""
+    """Compute the curves of the plots: precision over recall, HOTA over thresholds, IoU over occlusion."""
     curves: dict[str, Any] = {"precision_recall": {}, "hota": {}}
     if not scores:
         return curves
@@ -125,7 +128,7 @@ class _Job:
             return None, [*log, error.problem]
 
 
-_job: _Job | None = None  # of this worker process
+_job: _Job | None = None  # State of this worker process.
 
 
 def _prepare(job: _Job) -> None:
@@ -164,7 +167,7 @@ def _average_precision(
 def _tracking(
     scores: Sequence[VideoScore], name: str, group: Group, scope: Scope, settings: ScoreSettings
 ) -> TrackingCounts:
-    # A video whose occlusion is not known has no objects of a group.
+    # A video of unknown occlusion has no objects of a group.
     groups = [score.tracking[name][group] for score in scores if group in score.tracking[name]]
     if settings.tracking_classes == "together":
         return combine_videos([counts[None] for counts in groups])

@@ -1,4 +1,4 @@
-"""Where the paper leaves the protocol open: our choices, each a setting. See docs/evaluation.md."""
+"""Settings for what the paper leaves open in the evaluation protocol (see docs/evaluation.md)."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ class ScoreSettings:
     """How predictions are scored."""
 
     classes: tuple[str, ...] = ()
-    """Names of the classes to score; all of the ground truth where empty."""
+    """Names of the classes to score; empty for all of the ground truth."""
     max_tracks: int = 100
-    """Predictions that AP counts in a video and class; 0 counts all."""
+    """Number of predictions that AP counts in a video and class; 0 counts all."""
     recall_tracks: int = 1
-    """Predictions that AR counts in a video and class."""
+    """Number of predictions that AR counts in a video and class."""
     tracking_classes: ClassMode = "together"
     """How box tracking treats classes."""
     tracking_score: float = 0.0
-    """Tracks of a lower score are left out of box tracking, of the hidden part and of the lives of IDs."""
+    """Score below which tracks are left out of box tracking, of the hidden part and of ID survival."""
     split_at: float = 0.5
-    """Occlusion that parts the objects into low and high."""
+    """Occlusion that separates objects of low and high occlusion."""
     split_by: SplitBy = "peak"
-    """What counts as an object's occlusion: its greatest in any frame, or its mean."""
+    """Measure of an object's occlusion: its greatest in any frame, or its mean."""
     amodal_truth: AmodalTruth = "seen"
-    """Amodal ground truth begins with an object's first visible frame (paper 3.1), or is taken as it is."""
+    """Amodal ground truth begins with an object's first visible frame (paper 3.1), or is taken as annotated."""
     hidden_pixels: int = 16
-    """Hidden pixels from which the hidden part of an object is scored."""
+    """Number of hidden pixels from which the hidden part of an object is scored."""
     survival_at: float = 0.5
-    """Occlusion from which an object counts as occluded for the lives of IDs."""
+    """Occlusion from which an object counts as occluded in ID survival."""
 
     def __post_init__(self) -> None:
         for name in ("tracking_score", "split_at", "survival_at"):
@@ -49,7 +49,7 @@ class ScoreSettings:
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
-    """Declare the settings as arguments."""
+    """Add the settings to a command-line parser."""
     default = ScoreSettings()
     group = parser.add_argument_group("protocol (see docs/evaluation.md)")
 
@@ -57,20 +57,25 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         value = getattr(default, flag.replace("-", "_"))
         group.add_argument(f"--{flag}", type=kind, default=value, help=f"{text} (%(default)s)", **more)
 
-    group.add_argument("--classes", metavar="A,B,...", default="", help="score these classes alone (all)")
-    add("max-tracks", int, "predictions AP counts in a video and class, 0 for all", metavar="N")
-    add("recall-tracks", int, "predictions AR counts in a video and class", metavar="N")
+    group.add_argument("--classes", metavar="A,B,...", default="", help="score only these classes (all)")
+    add("max-tracks", int, "number of predictions that AP counts per video and class, 0 for all", metavar="N")
+    add("recall-tracks", int, "number of predictions that AR counts per video and class", metavar="N")
     add("tracking-classes", str, "how box tracking treats classes", choices=get_args(ClassMode))
-    add("tracking-score", float, "leave tracks of a lower score out of box tracking", metavar="S")
-    add("split-at", float, "occlusion that parts objects into low and high", metavar="SHARE")
-    add("split-by", str, "an object's occlusion: its greatest or its mean", choices=get_args(SplitBy))
-    add("amodal-truth", str, "amodal truth from the first visible frame on, or as it is", choices=get_args(AmodalTruth))
+    add("tracking-score", float, "lowest score of tracks in box tracking", metavar="S")
+    add("split-at", float, "occlusion that separates objects of low and high occlusion", metavar="SHARE")
+    add("split-by", str, "measure of an object's occlusion: its greatest or its mean", choices=get_args(SplitBy))
+    add(
+        "amodal-truth",
+        str,
+        "amodal truth from the first visible frame, or as annotated",
+        choices=get_args(AmodalTruth),
+    )
     add("hidden-pixels", int, "hidden pixels from which a hidden part is scored", metavar="N")
     add("survival-at", float, "occlusion from which an object counts as occluded for ID survival", metavar="SHARE")
 
 
 def settings_from(args: argparse.Namespace) -> ScoreSettings:
-    """The settings that were given."""
+    """Return the settings given on the command line."""
     names = set(ScoreSettings.__dataclass_fields__) - {"classes"}
     classes = tuple(name.strip() for name in args.classes.split(",") if name.strip())
     return ScoreSettings(classes=classes, **{name: getattr(args, name) for name in names})

@@ -1,4 +1,4 @@
-"""Everything that is measured in one video; small enough to be sent between processes and summed up."""
+"""All measurements of one video, small enough to be sent between processes and summed up."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from .average_precision import ClassMatches, match_tracks
 from .box_tracking import TrackingCounts, count_tracking, match_timeline, regions_of
 from .hidden_part import HiddenPart, WorstCase, score_hidden_part
 from .id_survival import Episode, episodes
-from .instances import Kind, Role, Track, VideoInfo, VideoTracks, track_boxes
+from .instances import Kind, Role, TrackRecord, VideoInfo, VideoTracks, track_boxes
 from .occlusion import GROUPS, Group, occlusion_of, outside, start_when_seen
 from .overlaps import FrameOverlap, MaskOverlap, compare_boxes, compare_masks
 from .settings import ScoreSettings
 
 TRACKING_OF: dict[str, Kind] = {"boxes": "amodal", "visible_boxes": "visible"}
-"""Names of box tracking in results. Boxes of formats that have no masks are scored as "boxes"."""
+"""Kind of masks behind each name of box tracking in results. Boxes of formats without masks are scored as "boxes"."""
 
 Matches = dict[Kind, dict[Group, dict[int, ClassMatches | None]]]
 Tracking = dict[str, dict[Group, dict[int | None, TrackingCounts]]]
-"""By what is tracked, group of objects, and class, None for all classes together."""
+"""Counts by what is tracked, group of objects, and class (None for all classes together)."""
 
 
 @dataclass
 class Timeline:
-    """Which IDs followed the objects of a video."""
+    """IDs that followed the objects of a video."""
 
     object_ids: list[int]
     class_ids: list[int]
     ids: NDArray[np.int64]
-    """[G, T] IDs of predictions, -1 where none follows."""
+    """IDs [G, T] of predictions, -1 where none follows."""
     occlusion: NDArray[np.float32]
-    """[G, T], NaN where an object is not there."""
+    """Occlusion [G, T], NaN where an object is not in the frame."""
 
 
 @dataclass
 class VideoScore:
-    """The measurements."""
+    """The measurements of one video."""
 
     info: VideoInfo
     matches: Matches = field(default_factory=dict)
@@ -49,19 +49,19 @@ class VideoScore:
     survival: list[Episode] | None = None
     timeline: Timeline | None = None
     objects: dict[Group, int] = field(default_factory=dict)
-    """How many there are in each group."""
+    """Number of objects in each group."""
 
 
 @dataclass(frozen=True)
 class Scope:
-    """What both sides have, and so can be compared."""
+    """What ground truth and predictions both hold, and can therefore be compared."""
 
     classes: tuple[int, ...]
-    """Category IDs."""
+    """Category IDs of the classes."""
     kinds: tuple[Kind, ...]
-    """Masks for average precision."""
+    """Kinds of masks for average precision."""
     tracking: tuple[str, ...]
-    """"boxes", "visible_boxes", "masks"."""
+    """Names of box tracking: "boxes", "visible_boxes", "masks"."""
     ranked: bool
     """Whether predictions have scores, without which there is no average precision."""
 
@@ -72,9 +72,11 @@ def score_video(
     """Measure one video.
 
     Args:
-        truth: the ground truth.
-        ranked: predictions for average precision, also those of low scores.
+        truth: tracks of the ground truth.
+        ranked: predictions for average precision, including those of low scores.
         tracked: predictions for all else; may be the same.
+        settings: how predictions are scored.
+        scope: what can be compared.
     """
     objects = [track for track in truth.tracks if track.class_id in scope.classes]
     if settings.amodal_truth == "seen":
@@ -113,7 +115,7 @@ def score_video(
 @dataclass(frozen=True)
 class _Video:
     truth: VideoTracks
-    objects: Sequence[Track]
+    objects: Sequence[TrackRecord]
     occlusion: Sequence[NDArray[np.float64] | None]
     groups: dict[Group, NDArray[np.bool_]]
     settings: ScoreSettings
@@ -123,7 +125,7 @@ class _Video:
     def length(self) -> int:
         return self.truth.info.length
 
-    def overlap(self, kind: Kind, predictions: Sequence[Track]) -> MaskOverlap:
+    def overlap(self, kind: Kind, predictions: Sequence[TrackRecord]) -> MaskOverlap:
         empty = [None] * self.length
         return compare_masks(
             [track.masks(kind) or empty for track in self.objects],
@@ -132,7 +134,7 @@ class _Video:
         )
 
     def matches(
-        self, kind: Kind, overlap: MaskOverlap, predictions: Sequence[Track]
+        self, kind: Kind, overlap: MaskOverlap, predictions: Sequence[TrackRecord]
     ) -> dict[Group, dict[int, ClassMatches | None]]:
         classes = np.array([track.class_id for track in self.objects], np.int64)
         found = np.array([track.class_id for track in predictions], np.int64)
@@ -150,20 +152,20 @@ class _Video:
         return result
 
     def frames(
-        self, name: str, predictions: Sequence[Track], overlaps: dict[Kind, MaskOverlap]
+        self, name: str, predictions: Sequence[TrackRecord], overlaps: dict[Kind, MaskOverlap]
     ) -> Sequence[FrameOverlap]:
         if name == "masks":
             return (overlaps.get("visible") or self.overlap("visible", predictions)).frames
         kind, absent = TRACKING_OF[name], np.full((self.length, 4), np.nan)
 
-        def boxes(tracks: Sequence[Track]) -> list[NDArray[np.float64]]:
+        def boxes(tracks: Sequence[TrackRecord]) -> list[NDArray[np.float64]]:
             found = (track_boxes(track, kind) for track in tracks)
             return [absent if values is None else values for values in found]
 
         return compare_boxes(boxes(self.objects), boxes(predictions), self.length)
 
     def tracking(
-        self, name: str, frames: Sequence[FrameOverlap], predictions: Sequence[Track]
+        self, name: str, frames: Sequence[FrameOverlap], predictions: Sequence[TrackRecord]
     ) -> dict[Group, dict[int | None, TrackingCounts]]:
         classes = np.array([track.class_id for track in self.objects], np.int64)
         found = np.array([track.class_id for track in predictions], np.int64)
@@ -190,7 +192,7 @@ class _Video:
         return result
 
     def _roles(self, out: NDArray[np.bool_]) -> NDArray[np.int8]:
-        """[G, T] with the objects outside of a group ignored, as distractors are."""
+        """Return roles [G, T] in which the objects outside of a group are ignored, as distractors are."""
         roles = np.zeros((len(self.objects), self.length), np.int8)
         for g, track in enumerate(self.objects):
             if track.roles is not None:
@@ -202,7 +204,9 @@ class _Video:
         return roles
 
 
-def _add_timeline(score: VideoScore, video: _Video, frames: Sequence[FrameOverlap], followed: Sequence[Track]) -> None:
+def _add_timeline(
+    score: VideoScore, video: _Video, frames: Sequence[FrameOverlap], followed: Sequence[TrackRecord]
+) -> None:
     partners = match_timeline(frames, len(video.objects))
     ids = np.array([*(track.track_id for track in followed), -1], np.int64)[partners]
     absent = np.full(video.length, np.nan)

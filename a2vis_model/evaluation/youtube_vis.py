@@ -19,27 +19,28 @@ from ..data.masks import EmptyRingError, parse_mask
 from ..data.problems import DataError, DataProblem, ProblemLog, RecordError
 from ..files.atomic import write_text
 from ..masks.coco import Rle, RleMask, compress, encode, first_broken
-from .instances import Kind, Masks, Track, VideoInfo, VideoTracks, mask_areas, mask_boxes
+from .instances import Kind, Masks, TrackRecord, VideoInfo, VideoTracks, mask_areas, mask_boxes
 from .json_records import Span, scan_records
 
 KEYS: dict[Kind, str] = {"visible": "segmentations", "amodal": "amodal_segmentations"}
 _BOX_KEYS: dict[Kind, str] = {"visible": "bboxes", "amodal": "amodal_bboxes"}
 _AREA_KEYS: dict[Kind, str] = {"visible": "areas", "amodal": "amodal_areas"}
-MAX_LENGTH = 1_000_000  # frames of a video; a longer one is a broken record, and would be allocated
+# Frames of a video. A longer one is a broken record; reading it would allocate memory for every frame.
+MAX_LENGTH = 1_000_000
 
 
 class _TrackFile:
-    """Tracks of a JSON file by video. Only where they are is kept in memory."""
+    """Tracks of a JSON file by video; only their byte ranges are kept in memory."""
 
     def __init__(self, path: str | Path, problems: ProblemLog) -> None:
         self.path = str(path)
         self.problems = problems
         self.kinds: frozenset[Kind] = frozenset()
         self._spans: dict[int, list[tuple[str, Span]]] = {}
-        self._dropped: list[str] = []  # masks of the record being read that are left out, in words
+        self._dropped: list[str] = []  # Names of the masks that are left out of the record being read, for the message.
 
     def read(self, video: VideoInfo) -> VideoTracks:
-        found: dict[int, Track] = {}
+        found: dict[int, TrackRecord] = {}
         for number, (name, span) in enumerate(self._spans.get(video.video_id, ()), 1):
             with self.problems.skipping(self.path, name):
                 self._dropped.clear()
@@ -53,7 +54,7 @@ class _TrackFile:
                 found[track.track_id] = track
         return VideoTracks(video, list(found.values()))
 
-    def _track(self, record: Any, video: VideoInfo, number: int) -> Track | None:
+    def _track(self, record: Any, video: VideoInfo, number: int) -> TrackRecord | None:
         raise NotImplementedError
 
     def _note(self, name: str, span: Span, record: Any) -> None:
@@ -73,7 +74,7 @@ class _TrackFile:
             masks.extend(self._parsed(value, video, f"{kind} mask of frame {t}") for t, value in enumerate(values))
         except RecordError as error:
             raise RecordError(f"{kind} mask of frame {len(masks)}: {error}") from None
-        # pycocotools reads out of bounds when runs do not add up.
+        # pycocotools reads out of bounds when run lengths do not add up.
         present = [t for t, mask in enumerate(masks) if mask is not None]
         broken = first_broken([mask["counts"] for mask in masks if mask is not None], video.height * video.width)
         if broken is not None:
@@ -81,7 +82,10 @@ class _TrackFile:
         return masks
 
     def _parsed(self, value: Any, video: VideoInfo, name: str) -> Rle | None:
-        """A mask as pycocotools takes it; None where there is nothing, and for an empty polygon, which is reported."""
+        """Convert a mask to what pycocotools takes.
+
+        None for an absent mask and for an empty polygon, which is reported.
+        """
         try:
             return _parsed(value, video)
         except EmptyRingError as error:
@@ -93,8 +97,8 @@ class YtvisGroundTruth(_TrackFile):
     """A YouTube-VIS annotation file, optionally with `amodal_segmentations`.
 
     Args:
-        path: the JSON file.
-        problems: where broken videos and annotations are reported.
+        path: path of the JSON file.
+        problems: log to which broken videos and annotations are reported.
     """
 
     def __init__(self, path: str | Path, problems: ProblemLog) -> None:
@@ -132,7 +136,7 @@ class YtvisGroundTruth(_TrackFile):
             name = self._spans[video_id][0][0]
             problems.report(DataProblem(self.path, name, f"video_id {video_id} is not among the videos"))
 
-    def _track(self, record: Any, video: VideoInfo, number: int) -> Track:
+    def _track(self, record: Any, video: VideoInfo, number: int) -> TrackRecord:
         class_id = value_of(record, "category_id", int)
         if class_id not in self.categories:
             raise RecordError(f"category_id {class_id} is not among the categories")
@@ -142,7 +146,7 @@ class YtvisGroundTruth(_TrackFile):
         visible = self._masks(record, "visible", video)
         if visible is None:
             raise RecordError(f"has no {KEYS['visible']}")
-        return Track(
+        return TrackRecord(
             track_id=value_of(record, "id", int),
             class_id=class_id,
             visible=visible,
@@ -155,14 +159,15 @@ class YtvisResults(_TrackFile):
     """YouTube-VIS results: a list of tracks, or an object with such a list under `annotations`.
 
     Args:
-        path: the JSON file.
-        problems: where broken records are reported.
+        path: path of the JSON file.
+        problems: log to which broken records are reported.
     """
 
     def __init__(self, path: str | Path, problems: ProblemLog) -> None:
         super().__init__(path, problems)
         self._own_names: dict[int, str] = {}
-        self._categories: dict[tuple[int, str | None], str] = {}  # as the records say them, and the first that does
+        # Categories of the results: as the records name them, and the first record that does.
+        self._categories: dict[tuple[int, str | None], str] = {}
         self._shapes: dict[int, set[_Shape]] = {}
         self._class_ids: dict[str, int] = {}
         for count, (key, span, value) in enumerate(scan_records(path)):
@@ -173,13 +178,15 @@ class YtvisResults(_TrackFile):
                     self._own_names[value_of(value, "id", int)] = value_of(value, "name", str)
 
     def match(self, truth: YtvisGroundTruth) -> None:
-        """Take the results for those of the ground truth's videos and categories: the latter by name where results
-        have names (`category_name`, or `categories` in the file), by id where they have none.
+        """Match the results with the ground truth's videos and categories.
 
-        Results of other videos, and of classes that the ground truth does not have, are reported and left out.
+        Categories are matched by name where results have names (`category_name`, or `categories` in the file), by ID
+        where
+        they have none. Results of other videos, and of classes that the ground truth does not have, are reported and
+        left out.
 
         Raises:
-            DataError: for an id that no category has, and where no result is of a video's id, length and size.
+            DataError: if no category has an ID, or no result has the ID, length and size of a video.
         """
         self._match_categories(truth)
         self._match_videos({video.video_id: video for video in truth.videos})
@@ -210,7 +217,7 @@ class YtvisResults(_TrackFile):
 
     def _match_videos(self, videos: Mapping[int, VideoInfo]) -> None:
         found = self._spans.keys()
-        # Numbered from 0 instead of 1, nearly all of them would be there, and be other videos.
+        # With videos numbered from 0 instead of 1, nearly all IDs would exist but belong to other videos.
         shifted = len(found) > 1 and 0 not in videos and {number + 1 for number in found} == videos.keys()
         if found and (shifted or found.isdisjoint(videos)):
             there, here = (", ".join(map(str, sorted(ids)[:5])) for ids in (videos, found))
@@ -232,12 +239,12 @@ class YtvisResults(_TrackFile):
             )
             raise DataError(DataProblem(self.path, "results", f"{message}; score with the truth of the same frames"))
 
-    def _track(self, record: Any, video: VideoInfo, number: int) -> Track | None:
+    def _track(self, record: Any, video: VideoInfo, number: int) -> TrackRecord | None:
         amodal_score = record.get("amodal_score")
         category = value_of(record, "category_id", int)
         name = _text_of(record.get("category_name")) or self._own_names.get(category)
         class_id = category if name is None else self._class_ids.get(name)
-        track = Track(
+        track = TrackRecord(
             track_id=value_of(record, "track_id", int) if "track_id" in record else number,
             class_id=category if class_id is None else class_id,
             score=_score(record.get("score", 1.0)),
@@ -250,7 +257,7 @@ class YtvisResults(_TrackFile):
 
 @dataclass(frozen=True)
 class _Shape:
-    """What a result says of its video: numbers of frames, and the size of its first mask, None where it has none."""
+    """Size of a video according to a result: number of frames, and size of its first mask (None where it has none)."""
 
     lengths: frozenset[int]
     size: tuple[int, int] | None
@@ -275,8 +282,8 @@ def _text_of(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def ground_truth_record(track: Track, video: VideoInfo, annotation_id: int) -> dict[str, Any]:
-    """A track as an annotation, with the keys that TrackEval and other readers of the format ask for."""
+def ground_truth_record(track: TrackRecord, video: VideoInfo, annotation_id: int) -> dict[str, Any]:
+    """Return a track as an annotation, with the keys that TrackEval and other readers of the format require."""
     record: dict[str, Any] = {
         "id": annotation_id,
         "video_id": video.video_id,
@@ -296,8 +303,8 @@ def ground_truth_record(track: Track, video: VideoInfo, annotation_id: int) -> d
     return record
 
 
-def result_record(track: Track, video: VideoInfo) -> dict[str, Any]:
-    """A track as an entry of a results file."""
+def result_record(track: TrackRecord, video: VideoInfo) -> dict[str, Any]:
+    """Return a track as an entry of a results file."""
     record: dict[str, Any] = {
         "video_id": video.video_id,
         "track_id": track.track_id,
@@ -315,7 +322,7 @@ def result_record(track: Track, video: VideoInfo) -> dict[str, Any]:
 def ground_truth_document(
     videos: Iterable[VideoInfo], categories: Mapping[int, str], annotations: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """A whole annotation file."""
+    """Return a whole annotation file."""
 
     def labelled(video: VideoInfo) -> dict[str, list[str]]:
         return {} if video.labelled is None else {"labelled": [categories[number] for number in video.labelled]}
@@ -340,12 +347,12 @@ def ground_truth_document(
 
 
 def write_json(path: str | Path, content: Any) -> None:
-    """Write a JSON file that appears whole or not at all."""
+    """Write a JSON file atomically: it appears complete or not at all."""
     write_text(path, json.dumps(content))
 
 
 def json_masks(masks: Masks) -> list[dict[str, Any] | None]:
-    """Masks as JSON holds them: text instead of bytes, null for an empty one."""
+    """Return masks as JSON holds them: text instead of bytes, null for an empty mask."""
     return [
         None if mask is None or not area else {"size": list(mask["size"]), "counts": mask["counts"].decode("ascii")}
         for mask, area in zip(masks, mask_areas(masks).tolist(), strict=True)
@@ -364,7 +371,7 @@ def _video(value: Any) -> VideoInfo:
 
 
 def _score(value: Any) -> float:
-    # The comparison is exact, also for whole numbers that no float can hold, and false for NaN.
+    # The comparison is exact, also for integers that no float can hold, and false for NaN.
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not (number and abs(value) <= sys.float_info.max):
         raise RecordError(f"score is {reprlib.repr(value)}, not a finite number")
@@ -376,7 +383,7 @@ def _any_mask(values: Any) -> bool:
 
 
 def _parsed(value: Any, video: VideoInfo) -> Rle | None:
-    """A mask as pycocotools takes it, compressed, but not yet checked; None for an absent or empty one."""
+    """Convert a mask to what pycocotools takes, compressed but not yet checked; None for an absent or empty one."""
     if value is None:
         return None
     mask = parse_mask(value, video.height, video.width)

@@ -12,22 +12,24 @@ _PART = ".part"
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """A new file to write, which takes the place of `path` at the end of the block, also if the machine fails then; it
-    is gone if the block raises.
+    """Give a new file to write, which replaces `path` at the end of the block.
 
-    Its name cannot be guessed, so nobody has put a symbolic link there; a link at `path` is replaced, not followed.
-    What a writer of the same path has left that was killed is removed. The folder is made if it is missing.
+    The replacement is atomic even if the machine fails at that moment; if the block raises, the new file is removed.
+    Its
+    name cannot be guessed, so that nobody can place a symbolic link there; a link at `path` is replaced, not followed.
+    Files left behind by killed writers of the same path are removed. The folder is made if it is missing.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(path)
     temporary = path.with_name(f"{_prefix(path)}{secrets.token_hex(8)}{_PART}")
-    descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)  # less the umask
+    # The usual mode of a new file, less the umask.
+    descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
     try:
-        # It says that the file is being written.
+        # The lock tells other processes that the file is being written.
         _try_lock(descriptor)
         yield temporary
-        # Opened anew: the block may have put another file there.
+        # The file is opened again, because the block may have put another file there.
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -37,7 +39,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a file of UTF-8."""
+    """Write a UTF-8 text file."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
@@ -49,7 +51,7 @@ def write_bytes(path: str | Path, content: bytes) -> None:
 
 
 def _prefix(path: Path) -> str:
-    # A long name is cut to its beginning: with what is added to it, it must still be a name.
+    # A long name is shortened, so that the name with its additions is still valid.
     return f".{path.name[:50]}."
 
 
@@ -59,14 +61,14 @@ def _remove_abandoned(path: Path) -> None:
             try:
                 descriptor = os.open(entry.path, os.O_RDWR | os.O_NOFOLLOW)
             except OSError:
-                continue  # finished in between, or another user's
+                continue  # The file was finished in the meantime, or belongs to another user.
             if _try_lock(descriptor):
                 Path(entry.path).unlink(missing_ok=True)
             os.close(descriptor)
 
 
 def _try_lock(descriptor: int) -> bool:
-    """Whether nobody else has this file locked; it is then locked until the descriptor is closed."""
+    """Lock a file until the descriptor is closed; return False if somebody else has locked it."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -1,4 +1,4 @@
-"""Image files: found in the order of their numbers, looked over before they take memory, and decoded upright."""
+"""Image files: listed in the order of their numbers, checked before they take memory, and decoded upright."""
 
 import io
 import re
@@ -21,31 +21,31 @@ with optional_packages():
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 MAX_SIDE = 16384
-"""Largest size of an image in pixels: a larger one would take gigabytes."""
+"""Largest width or height of an image in pixels; a larger image would take gigabytes."""
 
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 _ORIENTATION = 0x0112
-"""EXIF's tag for how the camera was held, 1 (upright) to 8."""
+"""EXIF tag of the camera's orientation, 1 (upright) to 8."""
 _INVERSE = {6: 8, 8: 6}
-"""Orientations that undo others; the rest undo themselves."""
+"""Orientations whose inverse differs from them; the others are their own inverse."""
 _EXIF_WITHIN = 1 << 17
-"""Bytes at the start of a file in which EXIF is looked for; a block of it has up to 2^16."""
+"""Number of bytes at the start of a file in which EXIF is looked for; a block of EXIF has up to 2^16."""
 
 
 class ImageFileError(ValueError):
-    """Says what is wrong with an image; whoever knows the file adds its name."""
+    """An image cannot be used; whoever knows the file adds its name."""
 
 
 @dataclass(frozen=True)
 class ImageHeader:
-    """What an image says of itself before it is decoded."""
+    """What an image states before it is decoded."""
 
     format: str
     height: int
-    """Rows of the pixels as stored, before they are turned upright."""
+    """Number of rows of the stored pixels, before they are turned upright."""
     width: int
     orientation: int
-    """EXIF's number, 1 to 8: how the stored pixels are turned and mirrored."""
+    """EXIF orientation, 1 to 8: how the stored pixels are rotated and mirrored."""
 
     @property
     def upright_size(self) -> tuple[int, int]:
@@ -55,16 +55,16 @@ class ImageHeader:
 
 @dataclass(frozen=True)
 class DecodedImage:
-    """Pixels, and what is missing of them."""
+    """The pixels of an image, and what is missing in them."""
 
     pixels: NDArray[np.uint8]
-    """[H, W] or [H, W, channels], by OpenCV's flags."""
+    """Pixels [H, W] or [H, W, channels], according to OpenCV's flags."""
     damage: str
-    """Empty for a whole image."""
+    """What is missing; empty for an intact image."""
 
 
 def frame_files(folder: str | Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> list[Path]:
-    """The images of a folder in the order of the numbers in their names: 2.png before 10.png.
+    """List the images of a folder in the order of the numbers in their names: 2.png before 10.png.
 
     Hidden files are left out, such as the "._000.jpg" that macOS leaves beside "000.jpg".
     """
@@ -73,35 +73,35 @@ def frame_files(folder: str | Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) ->
 
 
 def visible_files(folder: str | Path) -> list[Path]:
-    """Everything in a folder, sorted by name, that is not hidden by a dot."""
+    """List everything in a folder that is not hidden by a leading dot, sorted by name."""
     return sorted(file for file in Path(folder).iterdir() if not file.name.startswith("."))
 
 
 def by_number(name: str) -> list[tuple[int, str]]:
-    """A key for sorting that takes digits for numbers."""
+    """Return a sort key that compares digits as numbers."""
     parts = re.split("([0-9]+)", name)
-    # Text stands at even places and numbers at odd ones, so that both compare with their kind.
+    # Text stands at even positions and numbers at odd ones, so that each is compared with its kind.
     return [(int(part), "") if place % 2 else (0, part) for place, part in enumerate(parts)]
 
 
 def read_header(data: bytes) -> ImageHeader:
-    """Look an encoded image over.
+    """Read the header of an encoded image.
 
     Raises:
-        ImageFileError: it is of an unknown kind, or larger than `MAX_SIDE`.
+        ImageFileError: it is of an unknown format, or larger than `MAX_SIDE`.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what Pillow warns of is either an error below, or does not matter
+            warnings.simplefilter("ignore")  # What Pillow warns of either raises an error below or does not matter.
             with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
                 kind, (width, height) = str(image.format), image.size
-                if isinstance(image, TiffImageFile):  # whose size Pillow says upright
+                if isinstance(image, TiffImageFile):  # Pillow states the upright size of a TIFF.
                     width, height, orientation = (image.tag_v2.get(tag) for tag in (256, 257, _ORIENTATION))
                 else:
-                    orientation = _orientation(image.info.get("exif", b""))  # getexif() would decode all of a PNG
+                    orientation = _orientation(image.info.get("exif", b""))  # getexif() would decode all of a PNG.
     except Image.DecompressionBombError as error:
         raise ImageFileError(f"too large: {error}") from error
-    except Exception as error:  # a broken file can fail anywhere in its reader, with any error
+    except Exception as error:  # The reader of a broken file can fail anywhere, with any error.
         raise ImageFileError(f"cannot be read: not an image ({', '.join(_FORMATS)}), or a broken one") from error
     if not isinstance(height, int) or not isinstance(width, int) or min(height, width) < 1:
         raise ImageFileError(f"cannot be read: its size is {width}x{height} pixels")
@@ -112,9 +112,9 @@ def read_header(data: bytes) -> ImageHeader:
 
 
 def exif_orientation(data: bytes | memoryview) -> int:
-    """The orientation, 1 to 8, that a JPEG or PNG notes in front of its picture; 1 where it notes none."""
+    """Return the orientation, 1 to 8, that a JPEG or PNG states before its picture; 1 where it states none."""
     start = bytes(data[:_EXIF_WITHIN])
-    if b"Exif\0\0" not in start and b"eXIf" not in start:  # as of nearly all cameras' streams
+    if b"Exif\0\0" not in start and b"eXIf" not in start:  # Nearly all cameras' streams have no EXIF.
         return 1
     try:
         return read_header(bytes(data)).orientation
@@ -123,18 +123,18 @@ def exif_orientation(data: bytes | memoryview) -> int:
 
 
 def _orientation(exif: bytes) -> int:
-    """The orientation that a block of EXIF states; a broken block is ignored."""
+    """Return the orientation that a block of EXIF states; a broken block is ignored."""
     tags = Image.Exif()
     try:
         tags.load(exif)
         found = tags.get(_ORIENTATION)
-    except Exception:  # a broken block can fail anywhere in its reader, with any error
+    except Exception:  # The reader of a broken block can fail anywhere, with any error.
         return 1
     return found if isinstance(found, int) else 1
 
 
 def turn_upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Turn and mirror stored pixels as EXIF's orientation, 1 to 8, says a viewer shall."""
+    """Rotate and mirror stored pixels as the EXIF orientation, 1 to 8, tells a viewer."""
     if orientation >= 5:
         pixels = pixels.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
@@ -148,17 +148,18 @@ def read_image(path: str | Path, flags: int = cv2.IMREAD_COLOR, *, size: tuple[i
     """Decode an image file, upright as a viewer shows it.
 
     Args:
-        path: the file.
-        flags: of OpenCV.
-        size: height and width that are wanted; another size is refused before memory is taken for it. Where the
-            pixels as stored have this size and the upright ones have not, they are left as stored.
+        path: path of the file.
+        flags: OpenCV's flags of `imread`.
+        size: expected height and width; another size is refused before memory is allocated. Where the stored pixels
+            have
+            this size and the upright ones have not, they are left as stored.
 
     Raises:
         ImageFileError: it cannot be read, is no image, is of another size, too large or broken.
     """
     try:
         data = read_regular(path)
-    except (OSError, ValueError) as error:  # ValueError: no possible name of a file
+    except (OSError, ValueError) as error:  # ValueError: no file can have such a name.
         raise ImageFileError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
     header = read_header(data)
     stored = size == (header.height, header.width) != header.upright_size
@@ -179,7 +180,7 @@ def read_image(path: str | Path, flags: int = cv2.IMREAD_COLOR, *, size: tuple[i
     if pixels is None:
         raise ImageFileError("cannot be decoded: it is broken or cut short")
     orientation = header.orientation
-    if header.format == "TIFF":  # which OpenCV turns upright whatever it is asked for
+    if header.format == "TIFF":  # OpenCV turns a TIFF upright whatever its flags are.
         orientation = _INVERSE.get(orientation, orientation) if stored else 1
     elif stored:
         orientation = 1

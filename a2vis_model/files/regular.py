@@ -1,4 +1,4 @@
-"""Reading files that others named: nothing but regular files is opened, so that a pipe cannot hang the reader."""
+"""Reading files that others name: only regular files are opened, so that a pipe cannot block the reader."""
 
 import errno
 import os
@@ -14,7 +14,7 @@ def open_regular(path: str | Path) -> BufferedReader:
         OSError: it cannot be opened, or is a pipe, a device or a folder.
         ValueError: no file can have that name.
     """
-    # Without O_NONBLOCK, opening a pipe waits for somebody to write into it.
+    # Without O_NONBLOCK, opening a pipe waits until somebody writes into it.
     file = os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb")
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
@@ -23,6 +23,6 @@ def open_regular(path: str | Path) -> BufferedReader:
 
 
 def read_regular(path: str | Path) -> bytes:
-    """The content of a file; see `open_regular`."""
+    """Read the content of a file (see `open_regular`)."""
     with open_regular(path) as file:
         return file.read()

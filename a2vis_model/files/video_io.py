@@ -25,24 +25,24 @@ with optional_packages():
 DEFAULT_RATE = 30.0
 """Frames per second assumed for a folder of images."""
 _TICKS = 90_000
-"""Ticks a second of the videos written: MPEG's, in which the times of all usual rates are whole."""
+"""Ticks per second of written videos: MPEG's clock, in which frame times at all usual rates are whole numbers."""
 _NAMED = 8
-"""Damaged frames that a summary names; the others are counted."""
+"""Number of damaged frames that a summary names; further ones are counted."""
 
 
 @dataclass
 class DamageLog:
-    """Which frames of an input are damaged: broken in the file, or made up by the decoder in part.
+    """Damaged frames of an input: broken in the file, or partly made up by the decoder.
 
     Args:
-        source: the file or folder, for messages.
-        strict: raise at the first one.
+        source: file or folder, for messages.
+        strict: raise an error at the first damaged frame.
     """
 
     source: str
     strict: bool = False
     frames: dict[int, str] = field(default_factory=dict)
-    """What is wrong, by the number of the frame."""
+    """What is wrong, by frame number."""
     lost: list[str] = field(default_factory=list)
     """What could not be decoded at all and is left out."""
 
@@ -50,19 +50,27 @@ class DamageLog:
         return bool(self.frames or self.lost)
 
     def add(self, frame: int, what: str) -> None:
-        """Note a damaged frame; raises VideoError where the log is strict."""
+        """Note a damaged frame.
+
+        Raises:
+            VideoError: the log is strict.
+        """
         self.frames[frame] = what
         if self.strict:
-            raise VideoError(f"{self.source}: frame {frame} {what}: it is damaged; leave --strict out to go on")
+            raise VideoError(f"{self.source}: frame {frame} {what}: it is damaged; remove --strict to continue")
 
     def lose(self, what: str) -> None:
-        """Note something that is left out; raises VideoError where the log is strict."""
+        """Note something that is left out.
+
+        Raises:
+            VideoError: the log is strict.
+        """
         self.lost.append(what)
         if self.strict:
-            raise VideoError(f"{self.source}: {what}; leave --strict out to go on without it")
+            raise VideoError(f"{self.source}: {what}; remove --strict to continue without it")
 
     def summary(self, total: int) -> str:
-        """One line: how many frames of which file, and which."""
+        """Return one line that tells how many frames of which file are damaged, and which."""
         parts = []
         if self.frames:
             named = ", ".join(f"{frame} {what}" for frame, what in list(self.frames.items())[:_NAMED])
@@ -71,28 +79,28 @@ class DamageLog:
         if self.lost:
             more = f", and {len(self.lost) - _NAMED} more" if len(self.lost) > _NAMED else ""
             parts.append(f"left out: {', '.join(self.lost[:_NAMED])}{more}")
-        return f"{self.source}: {'; '.join(parts)}; what is tracked there may be wrong, --strict stops at the first"
+        return f"{self.source}: {'; '.join(parts)}; tracks there may be wrong; --strict stops at the first"
 
 
 @dataclass(frozen=True)
 class VideoInput:
-    """A video file or a folder of images, opened far enough to know what it is."""
+    """A video file or a folder of images whose size, rate and length have been read."""
 
     path: Path
     height: int
-    """Of the first frame, upright, in pixels, as is the width; later frames may have other sizes."""
+    """Height of the first frame in pixels, upright; later frames may have other sizes."""
     width: int
     rate: float
-    """Frames per second, on average."""
+    """Average number of frames per second."""
     length: int | None
-    """Number of frames; None where the file does not say."""
+    """Number of frames; None where the file does not state it."""
 
     @classmethod
     def open(cls, path: str | Path) -> "VideoInput":
-        """Look at a video file or a folder of images.
+        """Open a video file or a folder of images.
 
         Raises:
-            VideoError: if there is nothing to read.
+            VideoError: there is nothing to read.
         """
         path = Path(os.path.expanduser(path))
         if path.is_dir():
@@ -112,13 +120,14 @@ class VideoInput:
     def frames(self, damage: DamageLog | None = None) -> Iterator[tuple[float, NDArray[np.uint8]]]:
         """Decode frame after frame, upright: (seconds since the first frame, RGB uint8 [H, W, 3]).
 
-        Times are the file's own and always rise: where the file's clock jumps back, they go on one frame later.
+        Times are those of the file and always increase: where the file's clock jumps back, the next frame is one frame
+        later.
 
         Args:
-            damage: where damaged frames are noted; without it the first one raises.
+            damage: log for damaged frames; without it the first one raises.
 
         Raises:
-            VideoError: for a damaged frame where the log is strict, and if there is no frame.
+            VideoError: a frame is damaged and the log is strict, or there is no frame.
         """
         damage = DamageLog(str(self.path), strict=True) if damage is None else damage
         if self.path.is_dir():
@@ -167,9 +176,11 @@ class VideoWriter:
 
     Args:
         path: the file to write; it appears when the writer is closed without an error.
-        height, width: of the frames in pixels; an odd last row or column is left out, as H.264 asks, and a single one
-            is written twice.
-        rate: frames per second, of frames that are written without a time.
+        height: height of the frames in pixels; an odd last row is left out, as H.264 requires an even size, and a
+            single
+            row is written twice.
+        width: width of the frames in pixels; treated like the height.
+        rate: frames per second, for frames that are written without a time.
     """
 
     def __init__(self, path: str | Path, *, height: int, width: int, rate: float) -> None:
@@ -191,7 +202,10 @@ class VideoWriter:
         return self
 
     def write(self, image: NDArray[np.uint8], seconds: float | None = None) -> None:
-        """Append one RGB frame, uint8 [height, width, 3], shown from this time on; None for the rate's next."""
+        """Append one RGB frame, uint8 [height, width, 3], shown from `seconds` on.
+
+        None for the next time at the rate.
+        """
         if image.shape[:2] != self._size:
             raise VideoError(
                 f"{self._path}: a frame of {image.shape[1]}x{image.shape[0]} in a video of "
@@ -200,7 +214,7 @@ class VideoWriter:
         rows, columns = max(self._height - image.shape[0], 0), max(self._width - image.shape[1], 0)
         padded = np.pad(image, ((0, rows), (0, columns), (0, 0)), mode="edge") if rows or columns else image
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(padded[: self._height, : self._width]), format="rgb24")
-        # Two frames at one tick would be an error, and so would one that is earlier than the frame before it.
+        # Two frames at one tick would be an error, and so would a frame earlier than the one before it.
         frame.pts = self._next if seconds is None else max(round(seconds * _TICKS), self._last + 1)
         frame.time_base, frame.duration = Fraction(1, _TICKS), self._ticks_a_frame
         self._last, self._next = frame.pts, frame.pts + self._ticks_a_frame
@@ -219,10 +233,10 @@ class VideoWriter:
 
 
 class _Clock:
-    """Turns the times of a file into seconds since its first frame, which always rise.
+    """Converts the times of a file to increasing seconds since its first frame.
 
     Args:
-        gap_s: seconds between two frames where the file does not say.
+        gap_s: seconds between two frames where the file does not state them.
     """
 
     def __init__(self, gap_s: float) -> None:
@@ -231,7 +245,7 @@ class _Clock:
         self._last = -gap_s
 
     def step(self, time: float | None) -> float:
-        """The time of the next frame."""
+        """Return the time of the next frame."""
         if self._start is None:
             self._start = time or 0.0
         seconds = self._last + self._gap if time is None else time - self._start
@@ -250,7 +264,7 @@ def _images(folder: Path) -> list[Path]:
 
 
 def _first_image(files: list[Path]) -> NDArray[np.uint8]:
-    """The first one that can be read."""
+    """Read the first image that can be read."""
     for file in files:
         with suppress(ImageFileError):
             return _rgb(read_image(file).pixels)

@@ -1,4 +1,4 @@
-"""Video files: the one place where they are opened, turned upright and looked over for damage."""
+"""Opening video files, the only place that does so: demuxers, orientation and damage."""
 
 import os
 import stat
@@ -26,27 +26,28 @@ _FORMATS = (
     "mov,matroska,avi,mpegts,mpeg,mpegvideo,h264,hevc,av1,obu,ivf,m4v,flv,asf,ogg,mxf,mjpeg,gif,apng,dv,nut,"
     "yuv4mpegpipe,rm,wtv"
 )
-"""Demuxers that read one file and no other: playlists (hls, concat, dash) and patterns of names are left out."""
+"""Demuxers that read one file only: playlists (hls, concat, dash) and name patterns are excluded."""
 _OPTIONS = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
 _SIZE_MAY_CHANGE = ("mpegts", "mpeg", "mpegvideo", "h264", "hevc", "m4v", "obu")
-"""Demuxers of broadcasts and of bare streams, where another picture size may begin with any key frame."""
+"""Demuxers of broadcasts and raw streams, in which the picture size may change at any key frame."""
 _FORBIDDEN = (b"\0\0\0", b"\0\0\1", b"\0\0\2")
-"""What no NAL unit holds: encoders put a 3 after two zeros (H.264 7.4.1, H.265 7.4.2)."""
+"""Byte sequences that a NAL unit cannot hold: encoders put a 3 after two zeros (H.264 7.4.1, H.265 7.4.2)."""
 
 
 @contextmanager
 def open_video(path: str | Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """Open a local video file and choose its film.
+    """Open a local video file and choose its main video stream.
 
-    Whatever the file's name, it is looked for on this machine alone ("12:30.mp4" is no protocol), and whatever it
-    holds, no other file is read. Metadata that are no UTF-8 are ignored.
+    The name is always read as that of a local file ("12:30.mp4" is no protocol), and no other file is opened, whatever
+    the
+    file holds. Metadata that are not UTF-8 are ignored.
 
     Raises:
-        VideoError: there is nothing to read; also for errors of FFmpeg inside the block.
+        VideoError: there is nothing to read, or FFmpeg reports an error inside the block.
     """
     try:
         status = os.stat(path)
-    except (OSError, ValueError) as error:  # ValueError: no possible name of a file
+    except (OSError, ValueError) as error:  # ValueError: no file can have such a name.
         raise VideoError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if not stat.S_ISREG(status.st_mode):
         raise VideoError(f"{path}: cannot be read: it is not a regular file")
@@ -63,19 +64,19 @@ def open_video(path: str | Path) -> Iterator[tuple[InputContainer, VideoStream]]
 
 
 class Decoded(NamedTuple):
-    """A packet, and the frames that came out of the decoder when it went in."""
+    """A packet, and the frames that the decoder returned for it."""
 
     packet: Packet
     frames: list[av.VideoFrame]
     failed: bool
-    """The packet could not be decoded; its frame is missing."""
+    """Whether the packet could not be decoded, so that its frame is missing."""
 
 
 def decode_packets(container: InputContainer, stream: VideoStream) -> Iterator[Decoded]:
     """Decode packet after packet, to the end of the file.
 
-    Where another picture size begins, the frames that the decoder still holds are taken out of it first; by itself it
-    drops them.
+    Where the picture size changes, the frames that the decoder still holds are taken out first; otherwise it would drop
+    them.
     """
     context = stream.codec_context
     changes = not set(container.format.name.split(",")).isdisjoint(_SIZE_MAY_CHANGE)
@@ -93,17 +94,17 @@ def decode_packets(container: InputContainer, stream: VideoStream) -> Iterator[D
         except av.InvalidDataError:
             failed = True
         for frame in held:
-            frame.time_base = stream.time_base  # which PyAV forgets for those that were held
+            frame.time_base = stream.time_base  # PyAV does not set it for frames that the decoder held back.
         yield Decoded(packet, held, failed)
 
 
 def upright_pixels(frame: av.VideoFrame) -> NDArray[np.uint8]:
-    """A frame as players show it, RGB uint8 [H, W, 3]: turned and mirrored by its display matrix, if it has one."""
+    """Return a frame as players show it, with its display matrix applied: RGB uint8 [H, W, 3]."""
     pixels = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
     matrix = frame.side_data.get("DISPLAYMATRIX")
     if not isinstance(matrix, SideData):
         return pixels
-    # A point (x, y) is shown at (a x + c y, b x + d y): FFmpeg's libavutil/display.h. Players know quarter turns.
+    # A point (x, y) is shown at (a x + c y, b x + d y): FFmpeg's libavutil/display.h. Players support quarter turns.
     a, b, _, c, d = np.frombuffer(bytes(matrix)[:20], np.int32).tolist()
     if abs(b) + abs(c) > abs(a) + abs(d):
         pixels = pixels.swapaxes(0, 1)
@@ -116,7 +117,7 @@ def upright_pixels(frame: av.VideoFrame) -> NDArray[np.uint8]:
 
 
 def is_packet_damaged(packet: Packet, codec: str, extradata: bytes | None) -> bool:
-    """Whether the bytes of a packet cannot be what an encoder wrote, although a decoder may step over them."""
+    """Return whether an encoder cannot have written the bytes of a packet, although a decoder may accept them."""
     if codec == "mjpeg":
         return bool(jpeg_damage(bytes(packet)))
     # In mp4 and Matroska the parameter sets begin with a version, and NAL units with their length in 4 bytes.
@@ -135,7 +136,7 @@ def is_packet_damaged(packet: Packet, codec: str, extradata: bytes | None) -> bo
 
 
 def _size_of(key: Packet, stream: VideoStream) -> tuple[int, int] | None:
-    """The width and height that begin with a key frame, seen by a decoder of its own; None where it cannot tell."""
+    """Decode the width and height that begin with a key frame, in a separate decoder; None where it cannot tell."""
     probe = av.CodecContext.create(stream.codec_context.codec.name, "r")
     assert isinstance(probe, av.VideoCodecContext)
     probe.extradata = stream.codec_context.extradata
@@ -148,7 +149,7 @@ def _size_of(key: Packet, stream: VideoStream) -> tuple[int, int] | None:
 
 
 def _film(container: InputContainer) -> VideoStream | None:
-    """The stream to be tracked: the one that players choose, and never the picture of a cover."""
+    """Return the stream to be tracked: the one that players choose, and never a cover picture."""
     films = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
     best = container.streams.best("video")
     return next((stream for stream in films if stream is best), films[0] if films else None)

@@ -1,4 +1,4 @@
-"""Import weights that others trained: detectors, VITA, GenVIS and backbones."""
+"""Import of weights trained with other software: detectors, VITA, GenVIS and backbones."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,19 +16,20 @@ from .rules import Format, Translation, translate
 
 __all__ = ["FORMATS", "Format", "ImportReport", "detect_format", "import_checkpoint", "read_checkpoint"]
 
-# Rules name tensors as a video network does. A detector or a backbone by itself has the same without these.
+# Rules use the tensor names of a video network. A detector or a backbone alone has the same names without these
+# prefixes.
 _ROOTS = ("", "detector.", "detector.backbone.")
 
 
 def import_checkpoint(model: nn.Module, path: str | Path) -> ImportReport:
-    """Load into a network whatever a foreign weight file has of it.
+    """Load the tensors of a foreign weight file that fit a network.
 
     Args:
         model: a video network, a detector or a backbone, changed in place; untouched if an error is raised.
-        path: see `read_checkpoint`; its format is found out from its names.
+        path: weight file (see `read_checkpoint`); its format is detected from the tensor names.
 
     Returns:
-        what was loaded, adapted, skipped and left as it was.
+        What was loaded, adapted, skipped and left unchanged.
 
     Raises:
         CheckpointError: the file is unreadable, of an unknown format, or has nothing that fits.
@@ -43,7 +44,7 @@ def import_checkpoint(model: nn.Module, path: str | Path) -> ImportReport:
     translation = translate({name: state[name] for name in state if name not in PIXEL_KEYS}, found.rules)
     pixels = pixels_of(state) or found.pixels
     if pixels is not None and not pixels.is_ours:
-        notes.append(f"trained on {pixels}: the first layer is made to read ours")
+        notes.append(f"trained on {pixels}: the first layer is adapted to our pixels")
         read_our_pixels(translation.tensors, pixels)
     report = ImportReport(path=path, format=found.name, notes=notes, skipped=list(translation.skipped))
     own = model.state_dict()
@@ -62,33 +63,33 @@ def import_checkpoint(model: nn.Module, path: str | Path) -> ImportReport:
 
 
 def _fit(own: Mapping[str, Tensor], translation: Translation, report: ImportReport) -> dict[str, Tensor]:
-    """New values of our tensors, noting in the report what each one is."""
+    """Compute new values of our tensors and note in the report what happened to each."""
     root = max(_ROOTS, key=lambda prefix: sum(prefix + name in translation.tensors for name in own))
     values: dict[str, Tensor] = {}
-    homeless: dict[str, str] = {}
-    housed: set[str] = set()
+    rejected: dict[str, str] = {}
+    used: set[str] = set()
     for full_name, (foreign, value) in translation.tensors.items():
         name = full_name.removeprefix(root)
         target = own.get(name) if full_name.startswith(root) else None
         if target is None:
-            homeless[foreign] = "the model has no such part"
+            rejected[foreign] = "the model has no such part"
         elif value.shape == target.shape:
             values[name] = value
             report.loaded.append(name)
-            housed.add(foreign)
+            used.add(foreign)
         elif name.endswith(".bias_table") and _is_resizable(value, target):
             values[name] = _resized_bias_table(value, target.shape[0])
             report.adapted.append((name, "position biases resized to another window"))
-            housed.add(foreign)
+            used.add(foreign)
         elif ".class_head." in name and value.shape[:1] > (0,) and value.shape[1:] == target.shape[1:]:
-            # Other classes mean nothing here, but "no object", the last row, is the same everywhere.
+            # Other classes have no counterpart here, but "no object", the last row, is the same everywhere.
             values[name] = torch.cat([target[:-1], value[-1:].to(target)])
             report.adapted.append((name, f"{len(value) - 1} other classes, not {len(target) - 1}: no-object row alone"))
-            housed.add(foreign)
+            used.add(foreign)
         else:
-            homeless[foreign] = f"shape {tuple(value.shape)} does not fit {tuple(target.shape)}"
-    # A tensor that several of our names take is skipped only where none of them could.
-    report.skipped += [(name, reason) for name, reason in homeless.items() if name not in housed]
+            rejected[foreign] = f"shape {tuple(value.shape)} does not fit {tuple(target.shape)}"
+    # A tensor that several of our names take is skipped only where none of them could use it.
+    report.skipped += [(name, reason) for name, reason in rejected.items() if name not in used]
     return values
 
 
@@ -98,7 +99,7 @@ def _is_resizable(table: Tensor, target: Tensor) -> bool:
 
 
 def _resized_bias_table(table: Tensor, rows: int) -> Tensor:
-    """Interpolate a table of relative position biases, [(2w - 1)**2, heads], for another window."""
+    """Interpolate a table of relative position biases, [(2w - 1)**2, heads], for another window size."""
     old, new = round(len(table) ** 0.5), round(rows**0.5)
     grid = table.float().t().reshape(1, -1, old, old)
     resized = F.interpolate(grid, size=(new, new), mode="bicubic", align_corners=False)

@@ -34,7 +34,7 @@ FORMATS = (
 
 
 def detect_format(keys: Collection[str]) -> Format:
-    """Find the format of a state dict by its keys.
+    """Detect the format of a state dict by its keys.
 
     Raises:
         CheckpointError: it is of no known format.

@@ -1,4 +1,4 @@
-"""Names of the detector's heads and of VITA elsewhere, and here (relative to the video network)."""
+"""Tensor names of the detector's heads and of VITA in other software, mapped to ours in the video network."""
 
 from .rules import Rule, dropped, fused, module, tensor, under
 
@@ -6,7 +6,7 @@ _LOSS = "class weights of the loss"
 
 
 def _detectron2_attention(source: str, target: str) -> tuple[Rule, ...]:
-    """One post-norm attention block, `source`; its attention is `self_attn` or `multihead_attn`."""
+    """Map one post-norm attention block, `source`; its attention is `self_attn` or `multihead_attn`."""
     attention = rf"{source}\.(?:self_attn|multihead_attn)"
     return (
         fused(rf"{attention}\.in_proj_", f"{target}.attention"),
@@ -16,7 +16,7 @@ def _detectron2_attention(source: str, target: str) -> tuple[Rule, ...]:
 
 
 def _detectron2_decoder(target: str) -> tuple[Rule, ...]:
-    """Query decoder layers, of Mask2Former and VITA alike."""
+    """Map the query decoder layers, which Mask2Former and VITA name alike."""
     layer = rf"{target}.\1"
     return (
         *_detectron2_attention(r"transformer_cross_attention_layers\.(\d+)", f"{layer}.cross"),
@@ -48,7 +48,7 @@ def _detectron2_pixel_decoder() -> tuple[Rule, ...]:
 def _detectron2_frame_decoder() -> tuple[Rule, ...]:
     return (
         *_detectron2_decoder("layers"),
-        # Mask2Former's first release named its queries static.
+        # Mask2Former's first release called its queries static.
         tensor(r"(?:query_feat|static_query)\.weight", "query_content"),
         tensor(r"query_embed\.weight", "query_position"),
         tensor(r"level_embed\.weight", "level_embed"),
@@ -64,7 +64,7 @@ def _vita() -> tuple[Rule, ...]:
         *_detectron2_attention(r"enc_self_attn\.(\d+)", r"prototypes.encoder.\1.self_attention"),
         module(r"enc_ffn\.(\d+)\.(linear1|linear2|norm)", r"prototypes.encoder.\1.ffn.\2"),
         *_detectron2_decoder("prototypes.decoder"),
-        # A2VIS's global prototypes start where the clip's do.
+        # A2VIS's global prototypes are initialised like the clip's.
         tensor(r"query_feat\.weight", "prototypes.query_content", "global_prototypes"),
         tensor(r"query_embed\.weight", "prototypes.query_position"),
         tensor(r"fq_pos\.weight", "prototypes.token_position"),
@@ -73,7 +73,7 @@ def _vita() -> tuple[Rule, ...]:
         module("sim_embed_frame", "prototypes.frame_similarity"),
         module("sim_embed_clip", "prototypes.clip_similarity"),
         module("vita_mask_features", "mask_conv"),
-        # Amodal masks start from the embedding of visible ones.
+        # Amodal mask embeddings are initialised from those of visible masks.
         module(r"mask_embed\.layers\.(\d+)", r"visible_head.embed.layers.\1", r"samh.mask_embed.layers.\1"),
         module("pre_memory_embed_k", "memory_key"),
         module("pre_memory_embed_v", "memory_value"),

@@ -1,7 +1,7 @@
-"""Read a pickle's opcodes without running them, and refuse what no weight file does.
+"""Scan a pickle's opcodes without running them, and refuse what no weight file contains.
 
-Which functions a pickle may call is for its unpickler to say. What is refused here harms although every one of them is
-allowed: memory or time out of proportion to the file, and changes to the functions themselves.
+The unpickler decides which functions a pickle may call. This scan refuses what does harm although every called
+function is allowed: memory or time out of proportion to the file, and changes to the functions themselves.
 """
 
 import pickle
@@ -9,9 +9,9 @@ import pickletools
 from typing import IO
 
 _OPCODES = 2_000_000
-"""The largest weight files have a tenth of them."""
+"""Largest number of opcodes; the largest weight files have a tenth of it."""
 _WORK = 8
-"""Values, and bytes in them, that may be handed to functions or looked up, for each byte of the file."""
+"""Number of values, and bytes in them, that may be passed to functions or looked up, per byte of the file."""
 _SMALL = 1 << 20
 
 _FILLED_BY_BUILD = frozenset(
@@ -23,7 +23,7 @@ _FILLED_BY_BUILD = frozenset(
         "numpy._core.multiarray _reconstruct",
     }
 )
-"""What may make the objects whose state a pickle sets."""
+"""Callables whose results may have their state set by a pickle (opcode BUILD)."""
 _UNUSED = frozenset(
     {
         "ADDITEMS",
@@ -43,14 +43,14 @@ _UNUSED = frozenset(
 
 
 def scan_pickle(stream: IO[bytes], length: int) -> None:
-    """Read one pickle of a stream.
+    """Scan one pickle of a stream.
 
     Args:
-        stream: where it begins; afterwards, what follows it.
-        length: of the file, in bytes.
+        stream: stream at the pickle's beginning; it is left after the pickle's end.
+        length: length of the file in bytes.
 
     Raises:
-        pickle.UnpicklingError: it is broken, or not to be run.
+        pickle.UnpicklingError: the pickle is broken, or must not be run.
     """
     scan = _Scan(_WORK * length + _SMALL)
     try:
@@ -63,7 +63,7 @@ def scan_pickle(stream: IO[bytes], length: int) -> None:
 
 
 class _Value:
-    """What stands for a value: its size, what it refers to, and what made it."""
+    """Placeholder of a value: its size, the values it refers to, and what made it."""
 
     __slots__ = ("maker", "parts", "size", "text")
 
@@ -71,7 +71,7 @@ class _Value:
         self.size = size
         self.parts = parts if parts is not None else []
         self.maker = maker
-        """Of a global its own name behind "global "; of what it returned that name; empty for plain data."""
+        """For a global "global " and its name; for the result of calling a global its name; empty for plain data."""
         self.text = text
 
 
@@ -80,10 +80,10 @@ _MARK = _Value()
 
 
 class _Scan:
-    """The unpickler's stack and memo, of values that stand for the real ones.
+    """The unpickler's stack and memo, holding placeholders of the real values.
 
     Args:
-        work: values and bytes that may be walked through, all in all.
+        work: number of values and bytes that may be visited in total.
     """
 
     def __init__(self, work: int) -> None:
@@ -170,8 +170,9 @@ class _Scan:
         return values[::-1]
 
     def _walk(self, value: _Value) -> None:
-        """Go through a value as a function does that copies it, or a dictionary that looks it up: again and again
-        through a part that occurs in it more than once.
+        """Visit a value as a function does that copies it, or a dictionary that hashes it.
+
+        A part that occurs in it several times is visited several times.
         """
         pending = [value]
         while pending:
@@ -183,7 +184,7 @@ class _Scan:
 
 
 def _leaf(argument: object) -> _Value:
-    """A value that refers to no other."""
+    """Return a placeholder of a value that refers to no other."""
     if isinstance(argument, str):
         return _Value(1 + len(argument), text=argument)
     if isinstance(argument, bytes | bytearray):

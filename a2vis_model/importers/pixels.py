@@ -1,4 +1,7 @@
-"""Which images a network was trained on, and how its first layer is made to read ours: RGB, ImageNet's mean and std."""
+"""Pixel normalisation of imported weights, folded into the first layer.
+
+The layer then takes our pixels: RGB, normalised with ImageNet's mean and standard deviation.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,21 +12,22 @@ from torch import Tensor
 from ..preprocessing import PIXEL_MEAN, PIXEL_STD
 
 PIXEL_KEYS = ("pixel_mean", "pixel_std")
-"""What detectron2 calls them in its checkpoints."""
+"""Keys of the pixel normalisation in detectron2's checkpoints."""
 _FIRST_LAYERS = (
     ("detector.backbone.stem.conv.weight", "detector.backbone.stem.norm.running_mean"),
     ("detector.backbone.patch_embed.proj.weight", "detector.backbone.patch_embed.proj.bias"),
 )
-"""The convolution, and what can take a constant off its output: the mean of a batch norm, or else a bias."""
+"""First convolutions, and the tensor that can subtract a constant from their output: a batch norm's mean, or a bias."""
 
 
 @dataclass(frozen=True)
 class Pixels:
-    """How the pixels of images were given to a network.
+    """Normalisation of the pixels that a network was trained with.
 
     Attributes:
-        mean, std: of the channels in 0..255, red first.
-        bgr: whether the network took blue first.
+        mean: mean of the channels in 0..255, red first.
+        std: standard deviation of the channels in 0..255, red first.
+        bgr: whether the network takes blue first.
     """
 
     mean: tuple[float, ...]
@@ -32,7 +36,7 @@ class Pixels:
 
     @property
     def is_ours(self) -> bool:
-        """Whether nothing is to be done."""
+        """Return whether the normalisation is already ours."""
         ours = torch.tensor([PIXEL_MEAN, PIXEL_STD])
         return not self.bgr and torch.allclose(torch.tensor([self.mean, self.std]), ours, rtol=1e-3)
 
@@ -42,9 +46,10 @@ class Pixels:
 
 
 def pixels_of(state: Mapping[str, Tensor]) -> Pixels | None:
-    """What a checkpoint's own `pixel_mean` and `pixel_std` say (detectron2); None where it has none.
+    """Read a checkpoint's own `pixel_mean` and `pixel_std` (detectron2); None where it has none.
 
-    The order of the channels is seen by the means: ImageNet's red is brighter than its blue. Where both are the same,
+    The order of the channels is inferred from the means: ImageNet's red is brighter than its blue. Where both are
+    equal,
     it is BGR, detectron2's default.
     """
     if any(key not in state for key in PIXEL_KEYS):
@@ -58,20 +63,20 @@ def pixels_of(state: Mapping[str, Tensor]) -> Pixels | None:
 
 
 def read_our_pixels(tensors: dict[str, tuple[str, Tensor]], pixels: Pixels) -> None:
-    """Fold other pixels into the first layer, so that it reads ours, in place.
+    """Fold another pixel normalisation into the first layer in place, so that it takes ours.
 
-    Exact but for the image's border: padding with zeros means another grey there.
+    This is exact except at the image's border, where zero padding means another grey.
 
     Args:
-        tensors: our names to foreign names and tensors.
-        pixels: those that the layer was trained with.
+        tensors: our names, each with its foreign name and tensor.
+        pixels: pixel normalisation that the layer was trained with.
     """
     for weight_name, offset_name in _FIRST_LAYERS:
         if weight_name not in tensors or offset_name not in tensors:
             continue
         (foreign_weight, weight), (foreign_offset, offset) = tensors[weight_name], tensors[offset_name]
         if weight.dim() != 4 or weight.shape[1] != len(PIXEL_STD) or offset.shape != weight.shape[:1]:
-            continue  # of another architecture; what does not fit the model will be skipped
+            continue  # A layer of another architecture: it does not fit the model and will be skipped.
         weight = weight.float().flip(1) if pixels.bgr else weight.float()
         std = torch.tensor(pixels.std)
         constant = weight.sum(dim=(2, 3)) @ ((torch.tensor(PIXEL_MEAN) - torch.tensor(pixels.mean)) / std)

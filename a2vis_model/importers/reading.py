@@ -25,13 +25,12 @@ def read_checkpoint(path: str | Path, notes: list[str] | None = None) -> dict[st
     Args:
         path: `.safetensors`; `.pth`, `.pt` or `.bin` written by `torch.save`; `.pkl` as in detectron2's model
             zoo. Weights may lie under "model" or "state_dict", beside optimiser state and the like, and their names
-            have prefixes; see `wrapping`.
-        notes: told in words what was taken off or chosen.
+            may have prefixes; see `wrapping`.
+        notes: list to which a text is appended for each wrapper that was removed and each choice that was made.
 
     Raises:
         CheckpointError: the file is missing, broken, of another kind, asks for code to be run or for far more memory
-            than its size, holds something else than finite tensors under names, or tensors larger than the file's
-            content.
+            than its size, holds anything but named finite tensors, or tensors larger than the file's content.
     """
     path = Path(path)
     if not path.is_file():
@@ -51,7 +50,7 @@ def read_checkpoint(path: str | Path, notes: list[str] | None = None) -> dict[st
         )
     try:
         content = reader(path)
-    except Exception as error:  # A broken file can fail anywhere in its reader, with any error.
+    except Exception as error:  # A reader of a broken file can fail anywhere, with any error.
         raise CheckpointError(
             f"{path}: not readable as {path.suffix} ({_one_line(error)}); get the file again, or correct its "
             "extension if it is of another kind, or save its weights alone as .safetensors"
@@ -100,7 +99,7 @@ def _checked(content: Any, path: Path) -> dict[str, Tensor]:
 
 
 def _usable(value: Any) -> bool:
-    """Whether a value is a plain tensor of real numbers."""
+    """Return whether a value is a plain tensor of real numbers."""
     if not isinstance(value, Tensor) or value.layout != torch.strided or value.device.type != "cpu":
         return False
     return not (value.is_quantized or value.is_complex() or value.is_nested)
@@ -156,7 +155,7 @@ class _Array:
     def _fill(self, raw: bytes | str, dtype: _DType, shape: tuple[int, ...], order: str) -> None:
         data = raw.encode("latin1") if isinstance(raw, str) else raw
         values = np.frombuffer(data, dtype.value).reshape(shape, order="F" if order == "F" else "C")
-        # Our own, contiguous copy in this machine's byte order; torch takes no other.
+        # A contiguous copy in this machine's byte order, the only form that torch takes.
         self.array = values.astype(dtype.value.newbyteorder("="), order="C")
 
 
@@ -171,7 +170,7 @@ def _storage_from_bytes(data: bytes) -> Any:
 
 
 def _tensor(storage: Any, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any) -> Tensor:
-    # as_strided refuses what lies outside the storage, where torch's own function would enlarge it.
+    # as_strided refuses what lies outside the storage, where torch's own function would enlarge the storage.
     return torch.empty(0, dtype=storage.dtype).set_(storage).as_strided(size, stride, offset)
 
 
@@ -191,9 +190,14 @@ for _core in ("numpy.core", "numpy._core"):
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    """Unpickles containers, arrays and tensors; whatever else a file names is refused, not imported."""
+    """Unpickler of containers, arrays and tensors; any other name in a file is refused, not imported."""
 
     def find_class(self, module: str, name: str) -> Callable[..., Any]:
+        """Return the constructor for a name that is allowed.
+
+        Raises:
+            pickle.UnpicklingError: the name is not allowed.
+        """
         make = _ALLOWED.get((module, name))
         if make is None:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is not data")

@@ -1,4 +1,4 @@
-"""What an import did."""
+"""Report of an import."""
 
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -10,13 +10,13 @@ class ImportReport:
     """What became of a weight file's tensors and of a network's.
 
     Attributes:
-        path: the file.
+        path: path of the file.
         format: name of its format.
-        notes: what was made of the file before its names were looked at, and why.
-        loaded: our names that took their tensor as it was.
-        adapted: our names that took it changed, and how.
+        notes: wrappers that were removed and choices that were made before names were matched, and why.
+        loaded: our names that took their tensor unchanged.
+        adapted: our names that took a changed tensor, and how it was changed.
         skipped: foreign names that were not used, and why.
-        missing: our names that nothing was found for; they are as before.
+        missing: our names without a counterpart; their tensors are unchanged.
     """
 
     path: Path
@@ -28,7 +28,7 @@ class ImportReport:
     missing: list[str] = field(default_factory=list)
 
     def summary(self) -> str:
-        """A few lines for people: counts, and names grouped where there are many."""
+        """Summarise the import in a few lines: counts, and names grouped where there are many."""
         lines = [f"{self.path}: {self.format}", *(f"  {note}" for note in self.notes), f"  loaded {len(self.loaded)}"]
         for title, entries in (("adapted", self.adapted), ("skipped", self.skipped)):
             names_by_note = defaultdict(list)

@@ -18,9 +18,9 @@ class Rule:
     Attributes:
         source: regular expression of the foreign name.
         targets: our names as templates over the match; none drops the tensor.
-        split: the tensor is cut along its first dimension into equal parts, one a target; otherwise every
+        split: the tensor is cut along its first dimension into equal parts, one per target; otherwise every
             target gets all of it.
-        reason: why it is dropped.
+        reason: reason why it is dropped.
     """
 
     source: str
@@ -45,7 +45,7 @@ def fused(source: str, target: str) -> Rule:
 
 
 def dropped(source: str, reason: str) -> Rule:
-    """Drop tensors that have no place here."""
+    """Drop tensors that have no counterpart here."""
     return Rule(source=source, reason=reason)
 
 
@@ -65,7 +65,13 @@ def block_names(depths: Sequence[int]) -> list[str]:
 
 
 def under(rules: Iterable[Rule], source: str, target: str) -> tuple[Rule, ...]:
-    """The same rules for a part of a larger network: prefixes, `source` without capturing groups."""
+    """Return the same rules for a part of a larger network.
+
+    Args:
+        rules: rules with names relative to the part.
+        source: prefix of the foreign names, a regular expression without capturing groups.
+        target: prefix of our names.
+    """
     return tuple(
         replace(rule, source=source + rule.source, targets=tuple(target + name for name in rule.targets))
         for rule in rules
@@ -104,8 +110,8 @@ class Translation:
     """A foreign state dict in our names.
 
     Attributes:
-        tensors: our name to the foreign name and the tensor.
-        skipped: foreign names without a place here, and why.
+        tensors: our name, with the foreign name and the tensor.
+        skipped: foreign names without a counterpart here, and why.
     """
 
     tensors: dict[str, tuple[str, Tensor]] = field(default_factory=dict)

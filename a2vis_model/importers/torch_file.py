@@ -1,4 +1,4 @@
-"""What `torch.save` wrote, read without running anything and without more memory than the file's size."""
+"""Reading files of `torch.save` without running code and without more memory than the file's size."""
 
 import pickle
 import re
@@ -11,21 +11,22 @@ from .pickle_scan import scan_pickle
 
 _ZIP = b"PK\x03\x04"
 _LEGACY_PICKLES = 5
-"""Before 1.6: a magic number, a version, the system, the content and the names of storages, one behind the other."""
+"""Number of pickles in a file of torch before 1.6: magic number, version, system, content and the names of storages."""
 
 
 def load_torch(file: IO[bytes]) -> Any:
-    """The content of a file, on the CPU.
+    """Read the content of a file, on the CPU.
 
     Args:
-        file: at its beginning.
+        file: file at its beginning.
 
     Raises:
-        Exception: of any kind, where the file is broken; UnpicklingError where it asks for more than data.
+        pickle.UnpicklingError: the file asks for more than data.
+        Exception: the file is broken; the error may be of any kind.
     """
     length = file.seek(0, 2)
     file.seek(0)
-    if file.read(len(_ZIP)) == _ZIP:  # by this torch.load decides, too
+    if file.read(len(_ZIP)) == _ZIP:  # torch.load distinguishes the formats in the same way.
         _scan_zip(file, length)
     else:
         file.seek(0)
@@ -38,7 +39,7 @@ def load_torch(file: IO[bytes]) -> Any:
     try:
         return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        # torch's own text proposes to load such a file unsafely.
+        # The text of torch's own error proposes to load such a file unsafely.
         asked = re.search(r"GLOBAL (\S+)", str(error))
         if asked is None:
             raise _broken() from error
@@ -50,7 +51,8 @@ def _scan_zip(file: IO[bytes], length: int) -> None:
     with zipfile.ZipFile(file) as archive:
         members = archive.infolist()
         packed = [member.filename for member in members if member.compress_type != zipfile.ZIP_STORED]
-        # The last two leave one place where the list of members can be: torch must not find another than this.
+        # The last two conditions leave one possible place for the list of members: torch must not find another list
+        # than this.
         if packed:
             what = f"{packed[0]!r} is compressed in it"
         elif sum(member.file_size for member in members) > length:

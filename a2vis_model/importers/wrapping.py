@@ -1,4 +1,4 @@
-"""Find the weights in what training programs wrap around them: containers, averages, and prefixes of names."""
+"""Finding the weights inside what training programs wrap around them: containers, averages, and prefixes of names."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,21 +13,21 @@ _AVERAGES = (
     "state_dict_ema",
     "model_ema_state_dict",
 )
-"""Keys of exponential moving averages of the weights, which are what such a training is evaluated with."""
+"""Keys of exponential moving averages of the weights, which such a training evaluates with."""
 _COMPILED = "_orig_mod."
-"""What torch.compile puts into names, anywhere."""
+"""Prefix that torch.compile inserts anywhere in a name."""
 _PREFIXES = ("module.", "model.")
-"""What DataParallel, Lightning and others put in front of all names."""
+"""Prefixes that DataParallel, Lightning and others put in front of all names."""
 _COUNTERS = frozenset({"n_averaged", "steps", "num_updates", "decay"})
-"""What averages hold beside weights, without a prefix."""
-_DEPTH = 4  # of wrappers; a file may contain itself
+"""Entries without a prefix that averages hold beside weights."""
+_DEPTH = 4  # Largest depth of wrappers; a file may contain itself.
 
 
 def unwrap(content: Any) -> tuple[Any, list[str]]:
-    """The innermost mapping of names to values, and in words what was taken off or chosen.
+    """Return the innermost mapping of names to values, and a text for each wrapper removed and each choice made.
 
     Where averaged weights lie beside raw ones, the averaged are taken; of the raw ones only what has no average, such
-    as the statistics of batch norm. Content that is no mapping comes back as it is.
+    as the statistics of batch norm. Content that is not a mapping is returned unchanged.
     """
     notes: list[str] = []
     return _unwrapped(content, notes, _DEPTH), list(dict.fromkeys(notes))
@@ -48,7 +48,7 @@ def _unwrapped(content: Any, notes: list[str], depth: int) -> Any:
 
 
 def _bare(content: Mapping[Any, Any], notes: list[str]) -> Mapping[Any, Any]:
-    """The same without prefixes, and without raw weights where names say that there are averages."""
+    """Return the mapping without prefixes, and without raw weights where names show that there are averages."""
     if not all(isinstance(name, str) for name in content):
         return content
     average = next((f"{key}." for key in _AVERAGES if any(name.startswith(f"{key}.") for name in content)), None)
@@ -66,12 +66,12 @@ def _bare(content: Mapping[Any, Any], notes: list[str]) -> Mapping[Any, Any]:
 def _without_prefixes(content: Mapping[str, Any], notes: list[str]) -> Mapping[str, Any]:
     bare = {name.replace(_COMPILED, ""): value for name, value in content.items()}
     if bare.keys() != content.keys():
-        notes.append(f"the names hold {_COMPILED!r}, which is left out")
+        notes.append(f"the names hold {_COMPILED!r}, which is removed")
     for _ in range(_DEPTH):
         prefix = next((prefix for prefix in _PREFIXES if _all_begin(bare, prefix)), None)
         if prefix is not None:
             bare = {name.removeprefix(prefix): value for name, value in bare.items()}
-            notes.append(f"the names begin with {prefix!r}, which is left out")
+            notes.append(f"the names begin with {prefix!r}, which is removed")
     return bare if len(bare) == len(content) else content
 
 
@@ -81,7 +81,7 @@ def _all_begin(content: Mapping[str, Any], prefix: str) -> bool:
 
 
 def _completed(averaged: Mapping[Any, Any], raw: Mapping[Any, Any], notes: list[str]) -> Mapping[Any, Any]:
-    """The averaged weights with what only the raw ones have; the averaged alone where they are of another network."""
+    """Complete the averaged weights with what only the raw ones have, unless they belong to another network."""
     without = raw.keys() - averaged.keys() - _COUNTERS
     if not without or not averaged.keys() & raw.keys():
         return averaged

@@ -1,4 +1,4 @@
-"""Masks as run lengths inside a tight box, as tracks and messages hold them. NumPy alone; no torch, no ROS."""
+"""Masks as run lengths inside a tight box, as tracks and messages hold them; needs NumPy alone."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -7,11 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAX_PIXELS = 2**26
-"""Of a message's image, and so of a mask's box; 8192 x 8192. A few damaged bytes can name one that no memory holds."""
+"""Largest number of pixels of a message's image, and so of a mask's box (8192 x 8192).
+
+Without this limit, a few damaged bytes could claim more than all memory.
+"""
 
 
 class MaskError(ValueError):
-    """A mask whose runs, box and image do not fit each other."""
+    """The runs, the box and the image of a mask do not fit each other."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +35,16 @@ class RunLengthMask:
 
     @classmethod
     def empty(cls) -> "RunLengthMask":
-        """A mask without any pixel."""
+        """Return a mask without any pixel."""
         return cls(0, 0, 0, 0, np.zeros(0, np.uint32))
 
     @cached_property
     def pixels(self) -> NDArray[np.bool_]:
-        """bool [height, width], the content of the box; raises MaskError where runs and box do not fit."""
+        """Decode the content of the box, bool [height, width].
+
+        Raises:
+            MaskError: runs and box do not fit each other.
+        """
         self.check_runs()
         inside = np.zeros(len(self.counts), np.bool_)
         inside[1::2] = True
@@ -45,23 +52,31 @@ class RunLengthMask:
 
     @property
     def area(self) -> int:
-        """Pixels inside the mask."""
+        """Number of pixels inside the mask."""
         return int(self.counts[1::2].sum(dtype=np.int64))
 
     @property
     def box(self) -> tuple[int, int, int, int]:
-        """(x, y, width, height) in image pixels."""
+        """Bounding box (x, y, width, height) in image pixels."""
         return self.x, self.y, self.width, self.height
 
     def placed(self, height: int, width: int) -> NDArray[np.bool_]:
-        """The mask at the image's size, bool [height, width]; raises MaskError where its box leaves the image."""
+        """Decode the mask at the image's size, bool [height, width].
+
+        Raises:
+            MaskError: its box leaves the image.
+        """
         self.check_place(height, width)
         image = np.zeros((height, width), np.bool_)
         image[self.y : self.y + self.height, self.x : self.x + self.width] = self.pixels
         return image
 
     def check(self) -> None:
-        """Raises MaskError unless the runs fill the box, and its pixels can be held."""
+        """Check that the runs fill the box, and that its pixels fit in memory.
+
+        Raises:
+            MaskError: they do not.
+        """
         self.check_runs()
         if self.width * self.height > MAX_PIXELS:
             raise MaskError(
@@ -70,7 +85,11 @@ class RunLengthMask:
             )
 
     def check_runs(self) -> None:
-        """Raises MaskError unless the runs fill the box."""
+        """Check that the runs fill the box.
+
+        Raises:
+            MaskError: they do not.
+        """
         total = int(self.counts.sum(dtype=np.int64))
         if min(self.x, self.y, self.width, self.height) < 0 or total != self.width * self.height:
             raise MaskError(
@@ -79,7 +98,11 @@ class RunLengthMask:
             )
 
     def check_place(self, height: int, width: int) -> None:
-        """Raises MaskError unless the box lies inside an image of this size."""
+        """Check that the box lies inside an image of this size.
+
+        Raises:
+            MaskError: it does not.
+        """
         if self.x + self.width > width or self.y + self.height > height:
             raise MaskError(
                 f"the mask's box ends at ({self.x + self.width}, {self.y + self.height}), outside the {width}x{height} "
@@ -87,14 +110,22 @@ class RunLengthMask:
             )
 
     def check_inside(self, height: int, width: int) -> None:
-        """Raises MaskError unless the mask is one of an image of this size, which can be held."""
+        """Check that the mask lies inside an image of this size, and that the image fits in memory.
+
+        Raises:
+            MaskError: it does not.
+        """
         check_image(height, width)
         self.check_place(height, width)
         self.check()
 
 
 def check_image(height: int, width: int) -> None:
-    """Raises MaskError unless masks of an image of this size can be held."""
+    """Check that masks of an image of this size fit in memory.
+
+    Raises:
+        MaskError: they do not.
+    """
     if min(height, width) < 0 or height * width > MAX_PIXELS:
         raise MaskError(
             f"an image of {width}x{height} has more than {MAX_PIXELS} pixels; the message was damaged, or is of a "
@@ -107,13 +138,14 @@ def encode_box(pixels: NDArray[np.bool_], *, x: int, y: int) -> RunLengthMask:
 
     Args:
         pixels: bool [h, w], the content of the box; 0 x 0 for an empty mask.
-        x, y: the box's upper left pixel in the image.
+        x: the box's left column in the image.
+        y: the box's upper row in the image.
     """
     if not pixels.size:
         return RunLengthMask.empty()
     flat = np.ascontiguousarray(pixels).ravel()
     changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-    # A mask whose first pixel is inside starts with an empty run of outside.
+    # A mask whose first pixel is inside starts with an empty run of outside pixels.
     edges = np.concatenate(([0, 0] if flat[0] else [0], changes, [flat.size]))
     height, width = pixels.shape
     return RunLengthMask(x, y, width, height, np.diff(edges).astype(np.uint32))
@@ -124,7 +156,8 @@ def encode_image(mask: NDArray[np.bool_], *, x: int = 0, y: int = 0) -> RunLengt
 
     Args:
         mask: the image or the part.
-        x, y: the part's upper left pixel in the image.
+        x: the part's left column in the image.
+        y: the part's upper row in the image.
     """
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
@@ -138,7 +171,8 @@ def decode_image(mask: RunLengthMask, height: int, width: int) -> NDArray[np.boo
 
     Args:
         mask: a mask of the image.
-        height, width: of the image; of a message's masks, from the same TrackedInstanceArray.
+        height: of the image; of a message's masks, from the same TrackedInstanceArray.
+        width: of the image, likewise.
 
     Raises:
         MaskError: where its box leaves the image, or the image has more than MAX_PIXELS pixels.

@@ -1,8 +1,8 @@
-"""COCO's run lengths: the one codec of data, evaluation, rendering and bags, checked before pycocotools sees them.
+"""COCO's run lengths: the one codec of data, evaluation, rendering and bags, which checks them before pycocotools.
 
 COCO counts pixels column by column over the image and writes the runs as text. pycocotools reads and writes out of
-bounds when the runs of a broken record do not add up to the image, so what comes from outside is decoded here, which
-also takes a third of its time. What is computed on run lengths (areas, overlaps, unions) is left to pycocotools.
+bounds when the runs of a broken record do not add up to the image, so data from outside are decoded here, which also
+takes a third of its time. Computations on run lengths (areas, overlaps, unions) are left to pycocotools.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from .box_runs import RunLengthMask
 with optional_packages():
     from pycocotools import mask as _mask
 
-# Its type stubs want their own private dictionary type.
+# The type stubs of pycocotools expect their own private dictionary type.
 _coco: Any = _mask
 
 Rle = dict[str, Any]
-"""{"size": [height, width], "counts": bytes or str}, compressed run lengths that cover the image exactly."""
+"""Mask `{"size": [height, width], "counts": bytes or str}`: compressed run lengths that cover the image exactly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +39,24 @@ class RleMask:
     counts: bytes | Sequence[int]
 
     def runs(self) -> NDArray[np.int64]:
-        """Lengths of the runs outside, inside, outside, ... the region; they cover the image exactly.
+        """Return lengths of the runs outside, inside, outside, ... the region; they cover the image exactly.
 
         Raises:
             RecordError: they do not, or `counts` are no run lengths.
         """
         runs = _inflate(self.counts) if isinstance(self.counts, bytes) else _plain(self.counts)
         pixels = self.height * self.width
-        # Each run is checked before their sum, which could overflow into the right number.
+        # Each run is checked before their sum, which could overflow to the expected number.
         if runs.min() < 0 or runs.max() > pixels or runs.sum() != pixels:
             raise RecordError(f"broken RLE: its runs do not cover {self.width}x{self.height} pixels")
         return runs
 
     def decode(self) -> NDArray[np.bool_]:
-        """The region, bool [H, W]; raises RecordError as `runs`."""
+        """Decode the region, bool [H, W].
+
+        Raises:
+            RecordError: the run lengths are broken.
+        """
         runs = self.runs()
         inside = np.zeros(len(runs), np.uint8)
         inside[1::2] = 1
@@ -60,23 +64,29 @@ class RleMask:
         return cv2.transpose(columns).reshape(self.height, self.width).view(np.bool_)
 
     def area(self) -> int:
-        """Pixels in the region; raises RecordError as `runs`."""
+        """Count the pixels in the region.
+
+        Raises:
+            RecordError: the run lengths are broken.
+        """
         return int(self.runs()[1::2].sum())
 
 
 def encode(pixels: NDArray[np.bool_]) -> Rle:
-    """Run lengths of a mask, bool [H, W]; `counts` are bytes."""
+    """Encode a bool mask [H, W]; `counts` are bytes."""
     rle: Rle = _coco.encode(np.asfortranarray(pixels, np.uint8))
     return rle
 
 
 def encode_box(mask: NDArray[np.bool_], *, top: int, left: int, height: int, width: int) -> Rle:
-    """Run lengths of a mask that is known inside a box, without ever building the image; `counts` are str, as in JSON.
+    """Encode a mask that is known inside a box, without building the image; `counts` are str, as in JSON.
 
     Args:
-        mask: bool [h, w], the content of the box.
-        top, left: the box's upper left pixel in the image.
-        height, width: of the image, which holds the box.
+        mask: content of the box, bool [h, w].
+        top: first row of the box in the image.
+        left: first column of the box in the image.
+        height: height of the image in pixels.
+        width: width of the image in pixels.
     """
     rows, columns = mask.shape
     # One empty cell below every column keeps the runs of neighbouring columns apart inside the box.
@@ -94,7 +104,7 @@ def encode_box(mask: NDArray[np.bool_], *, top: int, left: int, height: int, wid
 
 
 def encode_runs(mask: RunLengthMask, height: int, width: int) -> Rle:
-    """Run lengths of a mask in an image of that size; `counts` are str, as in JSON.
+    """Encode a mask in an image of this size; `counts` are str, as in JSON.
 
     Raises:
         MaskError: the mask's runs, its box and the image do not fit each other.
@@ -104,83 +114,87 @@ def encode_runs(mask: RunLengthMask, height: int, width: int) -> Rle:
 
 
 def compress(counts: list[int], height: int, width: int) -> Rle:
-    """Plain run lengths, checked already → compressed ones."""
+    """Compress plain run lengths that were checked before."""
     rle: Rle = _coco.frPyObjects({"size": [height, width], "counts": counts}, height, width)
     return rle
 
 
 def draw(polygons: Sequence[Sequence[float]], height: int, width: int) -> RleMask:
-    """The union of polygons x0, y0, x1, y1, ... in pixels, each already checked to have 3 points or more."""
+    """Return the union of polygons x0, y0, x1, y1, ... in pixels, each checked before to have at least 3 points."""
     merged = _coco.merge(_coco.frPyObjects(list(polygons), height, width))
     return RleMask(height, width, as_bytes(merged["counts"]))
 
 
 @lru_cache(maxsize=64)
 def empty_counts(height: int, width: int) -> str:
-    """The compressed run length of an image with nothing in it."""
+    """Return the compressed run length of an empty image."""
     return str(encode_box(np.zeros((1, 1), np.bool_), top=0, left=0, height=height, width=width)["counts"])
 
 
 def empty(height: int, width: int) -> Rle:
-    """The mask without any pixel: FISHBOWL files hold it rather than null."""
+    """Return the mask without any pixel, which FISHBOWL files hold instead of null."""
     return {"size": [height, width], "counts": empty_counts(height, width)}
 
 
 def decode(mask: Rle) -> NDArray[np.bool_]:
-    """The mask, bool [H, W]; raises RecordError where it is broken."""
+    """Decode a mask, bool [H, W].
+
+    Raises:
+        RecordError: it is broken.
+    """
     height, width = mask["size"]
     return RleMask(height, width, as_bytes(mask["counts"])).decode()
 
 
 def as_text(mask: Rle) -> Rle:
-    """The same with `counts` as JSON holds them."""
+    """Return the mask with `counts` as JSON holds them."""
     counts = mask["counts"]
     return {"size": mask["size"], "counts": counts.decode("ascii") if isinstance(counts, bytes) else counts}
 
 
 def as_bytes(counts: str | bytes) -> bytes:
-    """Compressed counts as pycocotools gives them."""
+    """Return compressed counts as pycocotools gives them."""
     return counts.encode() if isinstance(counts, str) else counts
 
 
 def area(mask: Rle) -> int:
-    """Number of pixels."""
+    """Count the pixels of a mask."""
     return int(_coco.area(mask))
 
 
 def areas(masks: Sequence[Rle]) -> NDArray[np.int64]:
-    """[n] pixels."""
+    """Count the pixels [n] of masks."""
     return np.asarray(_coco.area(list(masks)), np.int64)
 
 
 def boxes(masks: Sequence[Rle]) -> NDArray[np.float64]:
-    """[n, 4] left, top, width, height in pixels; all 0 for an empty mask."""
+    """Compute boxes [n, 4] (left, top, width, height) in pixels; all 0 for an empty mask."""
     return np.asarray(_coco.toBbox(list(masks)), np.float64)
 
 
 def iou(first: Sequence[Rle], second: Sequence[Rle], *, over_first: bool = False) -> NDArray[np.float64]:
-    """[n, m] common pixels over those of either, or over those of the first; 0 where there are none."""
+    """Compute the overlap [n, m]: common pixels over the union, or over the first mask; 0 where there are none."""
     if not first or not second:
         return np.zeros((len(first), len(second)))
     return np.nan_to_num(np.asarray(_coco.iou(list(first), list(second), [over_first] * len(second)), np.float64))
 
 
 def union(masks: Sequence[Rle]) -> Rle:
-    """Pixels of any of the masks."""
+    """Return the union of masks."""
     rle: Rle = _coco.merge(list(masks))
     return rle
 
 
 def intersection(masks: Sequence[Rle]) -> Rle:
-    """Pixels of all of the masks."""
+    """Return the intersection of masks."""
     rle: Rle = _coco.merge(list(masks), True)
     return rle
 
 
 def first_broken(counts: Sequence[bytes], pixels: int) -> int | None:
-    """The first of some compressed run lengths that does not cover an image of that many pixels exactly.
+    """Find the first compressed run lengths that do not cover an image of `pixels` exactly.
 
-    As `RleMask.runs` checks one, for the many masks of a track at once: it takes a thirtieth of the time.
+    The rule is that of `RleMask.runs`; this form checks the many masks of a track at once, in a thirtieth of the time.
     """
     if not counts:
         return None
@@ -189,7 +203,7 @@ def first_broken(counts: Sequence[bytes], pixels: int) -> int | None:
         numbers, ends = _numbers(b"".join(counts))
     except RecordError:
         return _one_by_one(counts, pixels)
-    # From the fourth on, a number is the difference to the one two places before it in the same mask.
+    # From the fourth number on, a number is the difference to the one two places before it in the same mask.
     stops = np.cumsum(lengths)
     if not lengths.all() or not np.isin(stops - 1, ends).all():
         return _one_by_one(counts, pixels)
@@ -237,10 +251,10 @@ def _inflate(counts: bytes) -> NDArray[np.int64]:
 
 
 def _numbers(text: bytes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The numbers that COCO's text holds, and where each one ends in it.
+    """Read the numbers in COCO's text, and where each one ends in it.
 
     A number is written in groups of five bits, the lowest first, as characters from '0' on; a sixth bit says
-    that more follow, and the highest of the last group is the sign.
+    that more follow, and the highest bit of the last group is the sign.
     """
     groups = np.frombuffer(text, np.uint8).astype(np.int64) - ord("0")
     if not len(groups) or groups.min() < 0 or groups.max() > 63:

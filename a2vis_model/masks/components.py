@@ -1,4 +1,4 @@
-"""Connected parts of masks: a mask of specks has no useful box, and networks leave specks."""
+"""Connected parts of masks, for removing specks: networks predict some, and a mask with specks has no useful box."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,14 +10,14 @@ from .run_lengths import Segments
 
 
 def large_parts(segments: Segments, place: Placement, slots: int | None, least: float) -> NDArray[np.bool_]:
-    """Which segments belong to large parts of their masks; pixels that touch, also by a corner, are one part.
+    """Mark the segments that belong to large parts of their masks; pixels that touch, also by a corner, are one part.
 
     A part is large if it has at least the share `least` of the pixels of its mask's largest. Where masks come in pairs,
-    the amodal part that holds the largest visible part is kept too, and visible parts outside the amodal parts that are
-    kept are left out: the amodal mask still contains the visible one, and what can be seen of an object is still seen.
+    the amodal part that holds the largest visible part is kept too, and visible parts outside the kept amodal parts
+    are removed: the amodal mask still contains the visible one, and an object with visible pixels keeps some.
 
     Args:
-        segments: of all masks of a frame.
+        segments: segments of all masks of a frame.
         place: where the image lies in the input.
         slots: visible masks, numbered below this, come with amodal ones, which are numbered this much higher and
             contain them; None where masks do not come in pairs.
@@ -36,7 +36,7 @@ def large_parts(segments: Segments, place: Placement, slots: int | None, least: 
     np.maximum.at(largest, mask, pixels)
     kept = pixels >= least * largest[mask]
     if slots is not None:
-        # Any segment tells in which amodal part a visible part lies: parts are connected.
+        # Any segment tells in which amodal part a visible part lies, because parts are connected.
         visible = np.flatnonzero(mask < slots)
         around = part[_containing(segments, place, first[visible], slots)]
         kept[around[pixels[visible] == largest[mask[visible]]]] = True
@@ -45,11 +45,11 @@ def large_parts(segments: Segments, place: Placement, slots: int | None, least: 
 
 
 def _parts(segments: Segments, place: Placement) -> NDArray[np.int32]:
-    """[N] the number of each segment's part, counted over all masks."""
+    """Return the number [N] of each segment's part, counted over all masks."""
     start, stop = _positions(segments, place)
     stride = place.image_width + 1
-    # In the next row, all segments from the first that ends not before this one's left corner to the last that
-    # begins not after its right corner.
+    # A segment touches, in the next row, all segments from the first that does not end before its left corner to the
+    # last that does not begin after its right corner.
     low = np.searchsorted(stop, start + stride)
     count = (np.searchsorted(start, stop + stride, side="right") - low).clip(min=0)
     upper = np.repeat(np.arange(len(start)), count)
@@ -59,14 +59,14 @@ def _parts(segments: Segments, place: Placement) -> NDArray[np.int32]:
 
 
 def _containing(segments: Segments, place: Placement, index: NDArray[np.int64], slots: int) -> NDArray[np.int64]:
-    """The segments of amodal masks in which segments of visible masks lie."""
+    """Return the segments of amodal masks in which segments of visible masks lie."""
     start, _ = _positions(segments, place)
     moved = start[index] + slots * _plane(place)
     return np.searchsorted(start, moved, side="right") - 1
 
 
 def _positions(segments: Segments, place: Placement) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Where segments start and stop if all masks lie one below the other, an empty row between them."""
+    """Return where segments start and stop if all masks are stacked vertically, with an empty row between them."""
     line = segments.mask * _plane(place) + segments.row * (place.image_width + 1)
     return line + segments.left, line + segments.right
 

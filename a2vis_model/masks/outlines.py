@@ -2,12 +2,12 @@
 
 Bilinear interpolation between four cells of one sign keeps that sign. Between two cells of different signs a row of
 pixels changes its sign once, since both terms of `a * (1 - f) + b * f` then fall or rise together, in floating point
-too. So a mask is known from the quads of cells whose signs are mixed: for each row of pixels through such a quad, the
-column where the sign changes. Sorted, these columns are the run lengths (`run_lengths.py`).
+too. So a mask is determined by the quads of cells whose signs are mixed: for each row of pixels through such a quad,
+the column where the sign changes. Sorted, these columns are the run lengths (`run_lengths.py`).
 
-The device part has static shapes where it is given limits: nothing of it waits for a GPU. Each multiplication and each
-addition is an operation of its own, so that no device joins them, and CPU, GPU and `masks.logits_to_mask` agree in
-every bit. (Logits between 0 and 1e-20 are beyond this: their weighted parts may vanish.)
+The device part has static shapes where it is given limits: no operation waits for a GPU. Each multiplication and each
+addition is an operation of its own, so that no device fuses them, and CPU, GPU and `masks.logits_to_mask` agree in
+every bit. (Logits between 0 and 1e-20 are excluded: their weighted parts may vanish.)
 """
 
 from dataclasses import dataclass
@@ -24,26 +24,26 @@ from ..transfer import upload
 from .region import LOGIT_STRIDE, PixelAxis
 
 
-class Limits(NamedTuple):
-    """What a frame has room for on a device, summed over its masks."""
+class OutlineCapacity(NamedTuple):
+    """Buffer sizes for a frame on a device, summed over its masks."""
 
     lines: int = 2**13
-    """Rows of quads that touch a mask."""
+    """Number of rows of quads that touch a mask."""
     quads: int = 2**16
-    """Quads of mixed signs."""
+    """Number of quads of mixed signs."""
     edges: int = 2**17
-    """Places where a row of pixels enters or leaves a mask."""
+    """Number of places where a row of pixels enters or leaves a mask."""
 
 
 class Edges(NamedTuple):
-    """Where rows of pixels enter and leave masks, in no order."""
+    """Places where rows of pixels enter and leave masks, unordered."""
 
     found: Tensor
-    """int32 [3], how many lines, quads and edges there are; where one is above its limit, edges are missing."""
+    """Numbers of lines, quads and edges found, int32 [3]; where one is above its limit, edges are missing."""
     mask: Tensor
-    """int32 [N], which mask an edge belongs to; what follows the edges that were found means nothing."""
+    """Mask of each edge, int32 [N]; entries after the edges that were found are undefined."""
     position: Tensor
-    """int32 [N], row * (image width + 1) + the column of the first pixel after the change."""
+    """Position of each edge, int32 [N]: row * (image width + 1) + the column of the first pixel after the change."""
 
 
 @dataclass(frozen=True)
@@ -55,36 +55,36 @@ class PixelGrid:
     """
 
     columns: int
-    """Cell columns that matter to the image."""
+    """Number of cell columns that the image uses."""
     image_width: int
     step: float
-    """Cells from a pixel to the next one in its row."""
+    """Distance in cells from a pixel to the next one in its row."""
     below: Tensor
-    """int64 [J], the cell row below each quad row."""
+    """Cell row below each quad row, int64 [J]."""
     first_y: Tensor
-    """int64 [J], the first row of pixels in a quad row."""
+    """First row of pixels in each quad row, int64 [J]."""
     lower: Tensor
-    """[J, R], weight of the lower cells for each of these rows of pixels."""
+    """Weight of the lower cells for each row of pixels in a quad row, [J, R]."""
     has_line: Tensor
-    """bool [J, R], whether there is this row of pixels."""
+    """Whether each of these rows of pixels exists, bool [J, R]."""
     first_x: Tensor
-    """int64 [columns + 1], the first column of pixels in an interval."""
+    """First column of pixels in each interval, int64 [columns + 1]."""
     count_x: Tensor
-    """int64 [columns + 1], how many there are."""
+    """Number of columns of pixels in each interval, int64 [columns + 1]."""
     right: Tensor
-    """[image width + 1], weight of the cell at the right of each column of pixels."""
+    """Weight of the cell at the right of each column of pixels, [image width + 1]."""
 
     @staticmethod
     @lru_cache(maxsize=16)
     def of(rows: int, columns: int, place: Placement, device: torch.device) -> "PixelGrid":
-        """For maps of `rows` by `columns` cells."""
+        """Make the grid for maps of `rows` by `columns` cells."""
         y = PixelAxis.of(rows, place.image_height, place.scaled_height)
         x = PixelAxis.of(columns, place.image_width, place.scaled_width)
         quad_rows, used = int(y.low[-1]) + 1, min(int(x.low[-1]) + 2, columns)
         first_y, count_y = y.first[:quad_rows], np.diff(y.first)[:quad_rows]
         line = np.arange(count_y.max())
         pixel_y = np.minimum(first_y[:, None] + line, place.image_height - 1)
-        # The intervals at the borders hold no pixels: edges there lie on the image's own.
+        # The intervals at the borders hold no pixels: edges there lie on the image's own border.
         first_x = np.concatenate(([0], x.first[: used - 1], [place.image_width]))
         count_x = np.pad(np.diff(x.first)[: used - 1], 1)
         tables = (
@@ -100,14 +100,14 @@ class PixelGrid:
         return PixelGrid(used, place.image_width, step, *(upload(torch.from_numpy(table), device) for table in tables))
 
 
-def trace(logits: Tensor, wanted: Tensor, grid: PixelGrid, limits: Limits | None) -> Edges:
+def trace(logits: Tensor, wanted: Tensor, grid: PixelGrid, limits: OutlineCapacity | None) -> Edges:
     """Find the edges of masks.
 
     Args:
         logits: [M, h, w], contiguous.
-        wanted: bool [M], the masks to trace.
-        grid: of h by w cells.
-        limits: sizes of the result and of what is in between; None for as much as there is, which only the CPU
+        wanted: the masks to trace, bool [M].
+        grid: pixel grid of h by w cells.
+        limits: sizes of the result and of intermediate tensors; None for the exact sizes, which only the CPU
             knows without waiting.
     """
     touched = logits.amax(dim=-1) > 0
@@ -149,9 +149,9 @@ def trace(logits: Tensor, wanted: Tensor, grid: PixelGrid, limits: Limits | None
 
 
 def _crossing(a: Tensor, b: Tensor, interval: Tensor, grid: PixelGrid) -> Tensor:
-    """The column [N] at which the sign has changed, between values [N] of different signs.
+    """Return the column [N] at which the sign has changed, between values [N] of different signs.
 
-    Real numbers say where it changes up to one pixel; that pixel's own value decides.
+    Solving for it gives the place up to one pixel; that pixel's own value decides.
     """
     first, count = _take(grid.first_x, interval), _take(grid.count_x, interval)
     guess = (a / (a - b) + interval - 0.5) / grid.step - 0.5 - first
@@ -162,10 +162,10 @@ def _crossing(a: Tensor, b: Tensor, interval: Tensor, grid: PixelGrid) -> Tensor
 
 
 def _indices(found: Tensor, limit: int | None) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Flat indices [N] of what is true, how many there are, and, with a limit, which of the N mean anything."""
+    """Return flat indices [N] of true entries, their number, and, with a limit, which of the N are valid."""
     flat = found.flatten()
     if limit is None:
-        index = torch.from_numpy(np.flatnonzero(flat.numpy()))  # torch.nonzero takes eight times as long
+        index = torch.from_numpy(np.flatnonzero(flat.numpy()))  # torch.nonzero takes eight times as long.
         return index, torch.tensor(len(index)), None
     rank = flat.cumsum(0, dtype=torch.int32)
     wanted = torch.arange(1, limit + 1, dtype=torch.int32, device=flat.device)
@@ -174,11 +174,11 @@ def _indices(found: Tensor, limit: int | None) -> tuple[Tensor, Tensor, Tensor |
 
 
 def _take(values: Tensor, index: Tensor) -> Tensor:
-    """values[index]; several times as fast on a CPU."""
+    """Return values[index]; several times as fast as indexing on a CPU."""
     return values.index_select(0, index)
 
 
 def _split(index: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """index // size and index % size."""
+    """Return index // size and index % size."""
     quotient = index.div(size, rounding_mode="floor")
     return quotient, index - quotient * size

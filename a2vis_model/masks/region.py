@@ -11,7 +11,7 @@ from ..preprocessing import Placement
 from .box_runs import RunLengthMask, encode_image
 
 LOGIT_STRIDE = 4
-"""Input pixels that a cell of the mask logits covers."""
+"""Number of input pixels along each axis that a cell of the mask logits covers."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class RegionMask(RunLengthMask):
         return self.placed(self.image_height, self.image_width)
 
     def union(self, other: "RegionMask") -> "RegionMask":
-        """Pixels of either mask; both are of the same image."""
+        """Return the pixels of either mask; both must be of the same image."""
         parts = [mask for mask in (self, other) if mask.width]
         if len(parts) < 2:
             return parts[0] if parts else self
@@ -62,19 +62,19 @@ class RegionMask(RunLengthMask):
 
 @dataclass(frozen=True)
 class PixelAxis:
-    """Where the image's pixels lie between the cells of the logits, along one axis."""
+    """Position of the image's pixels between the cells of the logits, along one axis."""
 
     low: NDArray[np.int64]
-    """[pixels] the cell at or before each pixel."""
+    """Cell at or before each pixel, [pixels]."""
     fraction: NDArray[np.float32]
-    """[pixels] how far it is from there to the next cell, in [0, 1]."""
+    """Distance from that cell to the pixel, [pixels] in [0, 1], in cells."""
     first: NDArray[np.int64]
-    """[cells + 1] the first pixel at or after each cell; the last is the number of pixels."""
+    """First pixel at or after each cell, [cells + 1]; the last entry is the number of pixels."""
 
     @staticmethod
     @lru_cache(maxsize=64)
     def of(cells: int, image_size: int, scaled_size: int) -> "PixelAxis":
-        """For `cells` cells over the input, of which an image of `image_size` pixels fills `scaled_size` pixels."""
+        """Make the axis for `cells` cells over the input, of which the image fills `scaled_size` pixels."""
         position = (np.arange(image_size) + 0.5) * (scaled_size / image_size / LOGIT_STRIDE) - 0.5
         position = position.clip(0, cells - 1)
         low = position.astype(np.int64)
@@ -85,9 +85,10 @@ class PixelAxis:
 def logits_to_mask(logits: NDArray[np.float32], place: Placement) -> RegionMask:
     """Interpolate one mask's logits to the image and keep what is positive.
 
-    Bilinear, cell centres on cell centres, as `torch.nn.functional.interpolate` without `align_corners`: first along
-    columns, then along rows. Only the neighbourhood of positive cells can become positive, so only that is computed.
-    `outlines.trace` gives the same masks, many at a time.
+    Interpolation is bilinear with cell centres on cell centres, as `torch.nn.functional.interpolate` without
+    `align_corners`: first along columns, then along rows. Only the neighbourhood of positive cells can become positive,
+    so
+    only that is computed. `outlines.trace` gives the same masks, many at a time.
 
     Args:
         logits: float32 [h, w] over the network's input, stride 4.
@@ -108,5 +109,5 @@ def logits_to_mask(logits: NDArray[np.float32], place: Placement) -> RegionMask:
 
 
 def _reach(axis: PixelAxis, positive: NDArray[np.int64]) -> slice:
-    """The pixels that positive cells, ascending, can make positive."""
+    """Return the pixels that positive cells, ascending, can make positive."""
     return slice(int(axis.first[max(positive[0] - 1, 0)]), int(axis.first[positive[-1] + 1]))

@@ -10,29 +10,30 @@ from .region import RegionMask
 
 
 class Segments(NamedTuple):
-    """Pixels side by side in a row of a mask; int64 [N] each, ordered by mask, row and column."""
+    """Horizontal segments of masks: adjacent pixels in a row, int64 [N] each, ordered by mask, row and column."""
 
     mask: NDArray[np.int64]
-    """The mask's number."""
+    """Number of the mask."""
     row: NDArray[np.int64]
     left: NDArray[np.int64]
-    """The first column."""
+    """First column."""
     right: NDArray[np.int64]
-    """The first column that is outside again."""
+    """First column that is outside again."""
 
     @classmethod
     def between(cls, mask: NDArray[np.int32], position: NDArray[np.int32], place: Placement) -> "Segments":
-        """What lies between edges.
+        """Make the segments between edges.
 
         Args:
-            mask, position: of all edges, as in `outlines.Edges`.
+            mask: mask of each edge, as in `outlines.Edges`.
+            position: position of each edge, as in `outlines.Edges`.
             place: where the image lies in the input.
         """
         stride = place.image_width + 1
         plane = place.image_height * stride
-        # Nearly in order as they come, which a stable sort makes use of.
+        # The edges arrive nearly in order, which a stable sort exploits.
         edges = np.sort(mask * np.int64(plane) + position, kind="stable")
-        # Between two pixels the sign may change to and fro, where pixels are wider than cells: pairs cancel.
+        # Between two pixels the sign may change twice, where pixels are wider than cells: such pairs cancel.
         different = np.flatnonzero(np.diff(edges, prepend=-1))
         edges = edges[different[np.diff(different, append=len(edges)) % 2 == 1]]
         start, stop = edges[::2], edges[1::2]
@@ -41,7 +42,7 @@ class Segments(NamedTuple):
         return cls(owner, row, left, left + (stop - start))
 
     def choose(self, kept: NDArray[np.bool_]) -> "Segments":
-        """Some of them."""
+        """Return some of the segments."""
         return Segments(*(values[kept] for values in self))
 
 
@@ -49,14 +50,14 @@ class MaskRuns:
     """Masks as run lengths.
 
     Args:
-        segments: of all masks.
+        segments: segments of all masks.
         place: where the image lies in the input.
     """
 
     def __init__(self, segments: Segments, place: Placement) -> None:
         self._place = place
         owner, row, left, right = segments
-        # From here one entry a mask, of those that have any pixel.
+        # From here on arrays have one entry per mask, for masks that have any pixel.
         segment = np.flatnonzero(np.diff(owner, prepend=-1))
         self._index = {int(m): i for i, m in enumerate(owner[segment])}
         if not self._index:
@@ -65,7 +66,7 @@ class MaskRuns:
         self._x, self._y = np.minimum.reduceat(left, segment), row[segment]
         self._width = np.maximum.reduceat(right, segment) - self._x
         self._height = row[last] - self._y + 1
-        # Segments that meet, from the right end of a row to the left one of the next, are one run.
+        # Segments that meet, at the right end of a row and the left end of the next, are one run.
         which = np.repeat(np.arange(len(segment)), last - segment + 1)
         line = (row - self._y[which]) * self._width[which] - self._x[which]
         start, stop = line + left, line + right
@@ -74,7 +75,7 @@ class MaskRuns:
         bounds = np.stack((start, stop), axis=1)[np.stack((apart[:-1], apart[1:]), axis=1)]
         kept = np.append(0, np.cumsum(apart[:-1].astype(np.int64) + apart[1:]))
         first, end = kept[segment], kept[last + 1]
-        # Each mask's runs go on to the end of its box, unless the last pixel is inside.
+        # Each mask's runs continue to the end of its box, unless the last pixel is inside.
         size = self._width * self._height
         number = np.arange(len(segment))
         self._from, self._to = first + number, end + number + (bounds[end - 1] < size)
@@ -83,7 +84,7 @@ class MaskRuns:
         self._runs = runs.astype(np.uint32)
 
     def mask(self, index: int) -> RegionMask:
-        """The mask of that number; an empty one where it has no edges."""
+        """Return the mask of that number; an empty one where it has no edges."""
         place, i = self._place, self._index.get(index)
         if i is None:
             return RegionMask.empty(place.image_height, place.image_width)

@@ -1,4 +1,4 @@
-"""The network: one module for each part the paper names."""
+"""The network: one module for each part that the paper names."""
 
 from .a2vis import A2VIS, ClipOutput, Stage, VideoNetwork
 from .baselines import VITA, FrameQueryTracker, GenVIS, Mask2FormerVIS

@@ -1,4 +1,4 @@
-"""A2VIS, assembled (paper 3.2, Fig. 2)."""
+"""The assembled A2VIS network (paper 3.2, Fig. 2)."""
 
 from collections.abc import Sequence
 from typing import ClassVar, Literal, NamedTuple
@@ -33,7 +33,7 @@ class VideoNetwork(nn.Module):
 
     Args:
         detector: the frame-level detector.
-        slots: number Q of objects that can be told apart at a time.
+        slots: number Q of objects that can be distinguished at a time.
     """
 
     stages: ClassVar[tuple[Stage, ...]] = ("frame", "video", "joint")
@@ -48,7 +48,7 @@ class VideoNetwork(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters are."""
+        """Device of the parameters."""
         return next(self.parameters()).device
 
     def prepare(self, height: int, width: int, frames: int) -> None:
@@ -56,16 +56,16 @@ class VideoNetwork(nn.Module):
         self.detector.prepare(height, width)
 
     def extract(self, images: Tensor) -> FrameFeatures:
-        """Normalised RGB images [B, T, 3, H, W] → features; every frame by itself."""
+        """Compute features of normalised RGB images [B, T, 3, H, W], each frame by itself."""
         output = self.detector(images.flatten(0, 1))
         return self.frame_features(output, images.shape[0])
 
     def frame_features(self, output: DetectorOutput, batch: int) -> FrameFeatures:
-        """Make the features of B · T frames from what the detector gives of them."""
+        """Compute the features of B · T frames from the detector's output."""
         raise NotImplementedError
 
     def initial_state(self, batch: int = 1) -> ClipState:
-        """The state before the first clip."""
+        """Return the state before the first clip."""
         raise NotImplementedError
 
     def step(self, features: FrameFeatures, state: ClipState) -> tuple[ClipPrediction, ClipState]:
@@ -73,11 +73,14 @@ class VideoNetwork(nn.Module):
         raise NotImplementedError
 
     def recycle(self, state: ClipState, slots: Tensor) -> ClipState:
-        """Give slots back for new objects: their part of the state is as at the start.
+        """Give slots back for new objects: their part of the state is reset.
 
         Args:
             state: the current state.
             slots: bool [B, Q], true where the slot's object has ended.
+
+        Returns:
+            The state with these slots as at the start.
         """
         return recycle_slots(self.initial_state(slots.shape[0]), state, slots)
 
@@ -102,10 +105,11 @@ class PrototypeNetwork(VideoNetwork):
 
     Args:
         detector: the frame-level detector.
-        prototypes: Θ.
-        visible_head: Γ; also reads masks from the clip's own prototypes for the auxiliary loss.
-        dim, mask_dim: channels of the detector's finest map and of the frame features.
-        amodal: where the network has one kind of masks, they are amodal ones ("-Amodal", paper 4.3).
+        prototypes: instance prototype modelling Θ.
+        visible_head: visible mask head Γ; also predicts masks from the clip's own prototypes for the auxiliary loss.
+        dim: channels of the detector's finest map.
+        mask_dim: channels of the frame features.
+        amodal: whether a network with one kind of masks predicts amodal ones ("-Amodal", paper 4.3).
     """
 
     def __init__(
@@ -125,6 +129,7 @@ class PrototypeNetwork(VideoNetwork):
         self.visible_head = visible_head
 
     def frame_features(self, output: DetectorOutput, batch: int) -> FrameFeatures:
+        """Compute the features of B · T frames from the detector's output."""
         return FrameFeatures(
             queries=output.queries[-1].unflatten(0, (batch, -1)),
             mask_features=_by_batch(self.mask_conv(output.pixels), batch),
@@ -164,24 +169,26 @@ class PrototypeNetwork(VideoNetwork):
 
 
 def _by_batch(maps: Tensor, batch: int) -> Tensor:
-    """[B · T, C, h, w] → [B, T, C, h, w], laid out once as every clip needs it: cells last."""
+    """Rearrange [B · T, C, h, w] → [B, T, C, h, w], in the memory layout that every clip needs: cells last."""
+    if maps.requires_grad:
+        # What made the maps is several times as fast backwards when their gradient has its layout, channels last.
+        maps.register_hook(lambda gradient: gradient.contiguous(memory_format=torch.channels_last))
     return maps.contiguous().unflatten(0, (batch, -1))
 
 
 class ClipOutput(NamedTuple):
-    """A clip decoded, with all that training supervises."""
+    """Output of the network for a clip, including everything that training supervises."""
 
     classes: Tensor
-    """Logits [B, Q, K + 1]."""
+    """Class logits [B, Q, K + 1]."""
     visible: Tensor
-    """M^k, logits [B, T, Q, H/4, W/4]."""
+    """Visible masks M^k, logits [B, T, Q, H/4, W/4]."""
     amodal: list[Tensor]
-    """A^k before each SAMH layer and after the last, logits [B, T, Q, H/4, W/4], not gated; empty without
-    SAMH."""
+    """Amodal masks A^k before each SAMH layer and after the last, logits [B, T, Q, H/4, W/4]; empty without SAMH."""
     clip_prototypes: Prototypes
-    """p^k."""
+    """Prototypes p^k of the clip."""
     global_prototypes: Tensor
-    """p^G [B, Q, C] for the next clip."""
+    """Global prototypes p^G [B, Q, C] for the next clip."""
 
 
 class A2VIS(PrototypeNetwork):
@@ -193,15 +200,17 @@ class A2VIS(PrototypeNetwork):
 
     Args:
         detector: the frame-level detector.
-        prototypes: Θ.
+        prototypes: instance prototype modelling Θ.
         seeded: let Θ start from p^G instead of learned queries, as GenVIS does, so that slot i of p^k and of p^G is
-            the same object's. The learned queries are then what p^G starts as.
+            the same object's. p^G then starts as the learned queries.
         update: prototype update.
-        gate: how much of p_L the next clip gets; None hands on all of it, as Algorithm 1 does.
-        visible_head: Γ.
+        gate: how much of p_L the next clip gets; None passes on all of it, as Algorithm 1 does.
+        visible_head: visible mask head Γ.
         samh: the amodal mask head; None for the ablation of paper Table 8.
         class_head: the classification head.
-        dim, mask_dim, amodal: see `PrototypeNetwork`.
+        dim: channels of the detector's finest map.
+        mask_dim: channels of the frame features.
+        amodal: whether a network with one kind of masks predicts amodal ones.
     """
 
     def __init__(
@@ -228,7 +237,7 @@ class A2VIS(PrototypeNetwork):
             amodal=amodal,
         )
         self.seeded = seeded
-        # The first clip runs the same path as all others: everything in it is new against this start.
+        # The first clip runs the same path as all others: everything in it is new compared to this start.
         if not seeded:
             self.global_prototypes = nn.Parameter(prototypes.query_content.detach().clone())
         self.update = update
@@ -239,11 +248,13 @@ class A2VIS(PrototypeNetwork):
         self.class_head = class_head
 
     def prepare(self, height: int, width: int, frames: int) -> None:
+        """Fix the size of images (pixels, multiples of 32) and the number of frames of a clip."""
         super().prepare(height, width, frames)
         if self.samh is not None:
             self.samh.prepare(height, width, frames)
 
     def frame_features(self, output: DetectorOutput, batch: int) -> FrameFeatures:
+        """Compute the features of B · T frames, including O and E, from the detector's output."""
         if self.samh is None:
             return super().frame_features(output, batch)
         maps = self.mask_conv(output.pixels)
@@ -257,10 +268,11 @@ class A2VIS(PrototypeNetwork):
 
     @property
     def start(self) -> nn.Parameter:
-        """What p^G starts as, [Q, C]."""
+        """Initial value of p^G, [Q, C]."""
         return self.prototypes.query_content if self.seeded else self.global_prototypes
 
     def initial_state(self, batch: int = 1) -> ClipState:
+        """Return the state before the first clip."""
         return ClipState(prototypes=self.start.expand(batch, -1, -1))
 
     def decode(self, features: FrameFeatures, global_prototypes: Tensor) -> ClipOutput:
@@ -286,6 +298,7 @@ class A2VIS(PrototypeNetwork):
         )
 
     def step(self, features: FrameFeatures, state: ClipState) -> tuple[ClipPrediction, ClipState]:
+        """Predict a clip from the features of its frames; the new state goes to the next clip."""
         output = self.decode(features, state.prototypes)
         state = ClipState(prototypes=output.global_prototypes)
         if not output.amodal:
@@ -293,6 +306,7 @@ class A2VIS(PrototypeNetwork):
         return ClipPrediction(classes=output.classes, visible=output.visible, amodal=output.amodal[-1]), state
 
     def unroll(self, features: FrameFeatures, clips: int) -> Unrolled:
+        """Run the clips one after the other and keep what training supervises; see `VideoNetwork.unroll`."""
         prototypes = self.initial_state(len(features.mask_features)).prototypes
         outputs: list[ClipOutput] = []
         for clip in split_clips(features, clips):

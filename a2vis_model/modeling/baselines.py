@@ -21,7 +21,7 @@ from .visible_mask_head import VisibleMaskHead
 
 
 def _no_state(network: VideoNetwork, batch: int) -> ClipState:
-    """The state of a network that carries nothing: of the usual form, without channels."""
+    """Return the state of a network without memory: of the usual form, without channels."""
     device = next(network.parameters()).device
     return ClipState(prototypes=torch.zeros(batch, network.slots, 0, device=device))
 
@@ -30,12 +30,15 @@ class VITA(PrototypeNetwork):
     """VITA (Heo et al. 2022): the whole video is one clip, slots are tracks."""
 
     def initial_state(self, batch: int = 1) -> ClipState:
+        """Return the empty state."""
         return _no_state(self, batch)
 
     def step(self, features: FrameFeatures, state: ClipState) -> tuple[ClipPrediction, ClipState]:
+        """Predict the video, given as one clip; the state does not change."""
         return self.read_answer(self.prototypes(features.queries), features), state
 
     def unroll(self, features: FrameFeatures, clips: int) -> Unrolled:
+        """Model every clip by itself and keep what training supervises; see `VideoNetwork.unroll`."""
         own = join_prototypes([self.prototypes(clip.queries) for clip in split_clips(features, clips)])
         return Unrolled(clips=self.read_prototypes(own, features, clips), owners="matched", prototypes=own)
 
@@ -43,12 +46,17 @@ class VITA(PrototypeNetwork):
 class GenVIS(PrototypeNetwork):
     """GenVIS (Heo et al. 2023): prototypes seeded by the last clip and by a memory of all clips.
 
-    The memory here holds the last `memory` clips, so that a run can last for ever; the reference's grows
-    without end. Both are the same for videos of at most that many clips.
+    The memory here holds the last `memory` clips, so that a run can be arbitrarily long; the reference's grows
+    without limit. Both are equal for videos of at most that many clips.
 
     Args:
-        memory: clips remembered, M.
-        others: see `PrototypeNetwork`.
+        detector: see `PrototypeNetwork`.
+        prototypes: see `PrototypeNetwork`.
+        visible_head: see `PrototypeNetwork`.
+        dim: see `PrototypeNetwork`.
+        mask_dim: see `PrototypeNetwork`.
+        amodal: see `PrototypeNetwork`.
+        memory: number M of remembered clips.
     """
 
     def __init__(
@@ -80,6 +88,7 @@ class GenVIS(PrototypeNetwork):
             nn.init.zeros_(layer.bias)
 
     def initial_state(self, batch: int = 1) -> ClipState:
+        """Return the state before the first clip, with an empty memory."""
         content = self.prototypes.query_content
         slots, dim = content.shape
         device = content.device
@@ -91,10 +100,12 @@ class GenVIS(PrototypeNetwork):
         )
 
     def step(self, features: FrameFeatures, state: ClipState) -> tuple[ClipPrediction, ClipState]:
+        """Predict a clip from the features of its frames; the new state goes to the next clip."""
         clip, state = self._model(features, state)
         return self.read_answer(clip, features), state
 
     def unroll(self, features: FrameFeatures, clips: int) -> Unrolled:
+        """Run the clips one after the other and keep what training supervises; see `VideoNetwork.unroll`."""
         state = self.initial_state(len(features.mask_features))
         if state.memory_keys is not None and state.memory_values is not None and state.memory_used is not None:
             # More memory than clips stays empty, at the price of copying it at every clip.
@@ -127,7 +138,7 @@ class GenVIS(PrototypeNetwork):
         )
 
     def _recall(self, prototypes: Tensor, keys: Tensor, values: Tensor, used: Tensor) -> Tensor:
-        """Read what each slot remembers of earlier clips: [B, Q, C]; zeros while it remembers none."""
+        """Read what each slot remembers of earlier clips: [B, Q, C]; zeros while the memory is empty."""
         query = self.query_key(prototypes).unsqueeze(2)
         weights = torch.where(used, (query * keys).sum(dim=-1), BLOCKED).softmax(dim=-1)
         weights = torch.where(used, weights, 0.0)
@@ -145,6 +156,7 @@ class Mask2FormerVIS(VideoNetwork):
         self.amodal = amodal
 
     def extract(self, images: Tensor) -> FrameFeatures:
+        """Compute features of normalised RGB images [B, T, 3, H, W], each frame by itself."""
         batch = images.shape[0]
         features = self.detector.features(images.flatten(0, 1))
         levels = self.detector.levels(features)
@@ -160,14 +172,17 @@ class Mask2FormerVIS(VideoNetwork):
         )
 
     def initial_state(self, batch: int = 1) -> ClipState:
+        """Return the empty state."""
         return _no_state(self, batch)
 
     def step(self, features: FrameFeatures, state: ClipState) -> tuple[ClipPrediction, ClipState]:
+        """Predict the video, given as one clip; the state does not change."""
         decoder, queries = self.detector.frame_decoder, self._decode(features)[-1]
         masks = mask_product(decoder.mask_head(queries), features.mask_features)
         return single_mask(decoder.class_head(queries), masks, amodal=self.amodal), state
 
     def unroll(self, features: FrameFeatures, clips: int) -> Unrolled:
+        """Decode the video as one clip and keep what training supervises; see `VideoNetwork.unroll`."""
         if clips != 1:
             raise ValueError(f"clips={clips}: this variant takes a video as one clip; give 1")
         decoder, queries = self.detector.frame_decoder, torch.stack(self._decode(features))
@@ -195,13 +210,13 @@ class Mask2FormerVIS(VideoNetwork):
 
 
 class FrameQueryTracker(VideoNetwork):
-    """Frame-by-frame Mask2Former with tracks made of its queries.
+    """Frame-by-frame Mask2Former whose queries form tracks.
 
     Args:
         detector: the frame-level detector.
-        amodal: the masks are amodal ones.
+        amodal: whether the masks are amodal ones.
         match: True is MinVIS (Huang et al. 2022): queries are matched to the last frame's by cosine
-            similarity. False takes the query's index for its identity, Mask2Former without any tracking.
+            similarity. False identifies objects by the query's index, Mask2Former without any tracking.
     """
 
     stages: ClassVar[tuple[Stage, ...]] = ("frame",)
@@ -212,6 +227,7 @@ class FrameQueryTracker(VideoNetwork):
         self.match = match
 
     def frame_features(self, output: DetectorOutput, batch: int) -> FrameFeatures:
+        """Compute the features of B · T frames from the detector's output."""
         mask_features = self.detector.pixel_decoder.mask_features(output.pixels)
         return FrameFeatures(
             queries=output.queries[-1].unflatten(0, (batch, -1)),
@@ -219,12 +235,13 @@ class FrameQueryTracker(VideoNetwork):
         )
 
     def initial_state(self, batch: int = 1) -> ClipState:
-        """All-zero queries: similar to nothing, so the first frame keeps its order."""
+        """Return all-zero queries, which resemble nothing, so that the first frame keeps its order."""
         device = next(self.parameters()).device
         dim = self.detector.frame_decoder.query_content.shape[1]
         return ClipState(prototypes=torch.zeros(batch, self.slots, dim, device=device))
 
     def step(self, features: FrameFeatures, state: ClipState) -> tuple[ClipPrediction, ClipState]:
+        """Predict a clip of one frame; its queries are the new state."""
         if features.queries is None or features.queries.shape[1] != 1:
             raise ValueError("this network takes clips of one frame")
         queries = features.queries[:, 0]

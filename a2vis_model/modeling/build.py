@@ -1,7 +1,8 @@
-"""Build networks from configurations: the only place that knows which sizes go where."""
+"""Building networks from configurations: the only place that assigns sizes to parts."""
 
 from dataclasses import fields
 from importlib import import_module
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -20,6 +21,8 @@ from .prototype_update import PrototypeGate, PrototypeUpdate
 from .samh import SAMH
 from .visible_mask_head import VisibleMaskHead
 
+Network = TypeVar("Network", bound=nn.Module)
+
 
 def build_model(config: ModelConfig) -> VideoNetwork:
     """Build the network of a configuration, randomly initialised and prepared for its input size."""
@@ -28,9 +31,10 @@ def build_model(config: ModelConfig) -> VideoNetwork:
     return model
 
 
-def freeze(model: VideoNetwork) -> VideoNetwork:
-    """Make a network ready for inference, in place: no gradients, norms folded, activations without a copy,
-    channels last in memory.
+def freeze(model: Network) -> Network:
+    """Prepare a network, or a part of one, for inference in place.
+
+    It then has no gradients, folded norms, activations in place, and channels last in memory.
 
     Its state dict is no longer that of a trainable network; save before, not after.
     """
@@ -152,6 +156,6 @@ def _build_samh(config: ModelConfig, visible_head: VisibleMaskHead) -> SAMH | No
         position=samh.position,
     )
     if samh.residual:
-        # With E = F at the start, the same embedding makes amodal masks begin as the visible ones.
+        # With E = F at the start, the same embedding makes amodal masks begin like the visible ones.
         module.mask_embed.load_state_dict(visible_head.embed.state_dict())
     return module

@@ -18,5 +18,5 @@ class ClassificationHead(nn.Module):
         self.classify = nn.Linear(dim, classes + 1)
 
     def forward(self, prototypes: Tensor) -> Tensor:
-        """[B, Q, C] → [B, Q, K + 1]."""
+        """Compute logits: [B, Q, C] → [B, Q, K + 1]."""
         return self.classify(F.relu(self.embed(prototypes)))

@@ -1,4 +1,4 @@
-"""The one way a stream of frames becomes clips: what a clip holds at the start, in the middle and at the end."""
+"""Clip window: the conversion of a stream of frames to clips, at its start, in the middle and at its end."""
 
 from collections import deque
 
@@ -10,20 +10,20 @@ from .features import ClipPrediction, ClipState, FrameFeatures, StreamNetwork, c
 
 
 class ClipWindow:
-    """The last N_c frames of a stream and the network's state behind them.
+    """The last N_c frames of a stream, and the network's state after the clips before.
 
-    A clip always has N_c frames, since engines have static shapes. Until N_c frames have come the oldest stands in
+    A clip always has N_c frames, since engines have static shapes. Until N_c frames have come the oldest is repeated
     for the missing ones. Frames that an earlier clip has decided stay in the window, so a clip that is decoded before
     N_c new frames have come, as at the end of a video, sees them again. The offline variants (VITA, Mask2Former-VIS)
     keep every frame since `reset()` and take all of them as one clip.
 
     Args:
-        network: what decodes the clips.
+        network: the network that decodes the clips.
         config: its configuration, with N_c.
     """
 
     state: ClipState
-    """What the next clip starts from."""
+    """State that the next clip starts from."""
 
     def __init__(self, network: StreamNetwork, config: ModelConfig) -> None:
         self.network = network
@@ -47,7 +47,7 @@ class ClipWindow:
         """Run the network over the window; at least one frame must have come.
 
         Returns:
-            the clip's prediction and the indices of the frames in it that it decides: the open ones, counted from the
+            The clip's prediction and the indices of the frames in it that it decides: the open ones, counted from the
             end, -open to -1.
         """
         missing = 0 if self._length is None else self._length - len(self._frames)
@@ -60,12 +60,12 @@ class ClipWindow:
 
     @torch.inference_mode()
     def recycle(self, slots: Tensor) -> None:
-        """Give slots (bool [1, Q]) back for new objects: their part of the state is as at the start."""
+        """Give slots (bool [1, Q]) back for new objects: their part of the state is reset."""
         self.state = self.network.recycle(self.state, slots)
 
     @torch.inference_mode()
     def reset(self) -> None:
-        """Forget all frames and start anew."""
+        """Forget all frames and start again."""
         self._frames.clear()
         self._open = 0
         self.state = self.network.initial_state()

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .point_bags import sum_bags
+from .embedding_bag_sampling import sample_by_embedding_bag
 
 Sampling = Literal["grid_sample", "gather"]
 
@@ -51,14 +51,14 @@ def _sample_by_gather(value: Tensor, locations: Tensor) -> Tensor:
 
 
 class DeformableAttention(nn.Module):
-    """Each token reads a few points per level around its own place, which it chooses itself.
+    """Attention in which each token reads a few points per level around its own place, at offsets that it predicts.
 
     Args:
         dim: channels of tokens and result.
         heads: number of heads; must divide `dim`.
         levels: number of maps.
         points: points per head and level.
-        sampling: see `sample_bilinear`.
+        sampling: sampling method (see `sample_bilinear`).
     """
 
     def __init__(self, *, dim: int, heads: int, levels: int, points: int, sampling: Sampling) -> None:
@@ -112,8 +112,10 @@ class DeformableAttention(nn.Module):
         n, length, dim = query.shape
         heads, levels, points = self.heads, self.levels, self.points
         offsets, weights = self._choose_points(query)
-        if self._sums_bags(query):
-            read = sum_bags(self.value_proj(value).to(weights.dtype), offsets, weights, reference, tuple(sizes))
+        if self._uses_embedding_bag(query):
+            read = sample_by_embedding_bag(
+                self.value_proj(value).to(weights.dtype), offsets, weights, reference, tuple(sizes)
+            )
             return self.output_proj(read.to(value.dtype))
         offsets = offsets.view(n, length, heads, levels, points, 2)
         offsets = offsets.permute(0, 2, 3, 1, 4, 5).flatten(0, 1)
@@ -133,15 +135,15 @@ class DeformableAttention(nn.Module):
             raise ValueError("sizes is empty; give the (height, width) of at least one level")
         return self.output_proj(result.unflatten(0, (n, heads)).permute(0, 3, 1, 2).flatten(2).to(value.dtype))
 
-    def _sums_bags(self, query: Tensor) -> bool:
-        """Whether this is inference on a CPU, uncompiled: where bags are 6 to 11 times as fast as sampling maps."""
+    def _uses_embedding_bag(self, query: Tensor) -> bool:
+        """Return whether this is uncompiled inference on a CPU, where bags are 6 to 11 times as fast as maps."""
         plain = not torch.is_grad_enabled() and not torch.compiler.is_compiling()
         return plain and query.device.type == "cpu" and self.sampling == "grid_sample"
 
     def _choose_points(self, query: Tensor) -> tuple[Tensor, Tensor]:
-        """Offsets in cells [N, S, heads · levels · points · 2] and weights [N, S, heads, levels · points].
+        """Predict offsets in cells [N, S, heads · levels · points · 2] and weights [N, S, heads, levels · points].
 
-        Both in fp32 also under autocast and in a network of fp16: at its precision a sampling point misses by half
+        Both are in fp32 even under autocast and in an fp16 network: at fp16 precision a sampling point misses by half
         a cell.
         """
         device = query.device.type

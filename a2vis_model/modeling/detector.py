@@ -14,40 +14,40 @@ from .predictions import SetPrediction
 
 
 class Backbone(Protocol):
-    """What the detector asks of a backbone."""
+    """Interface of a backbone."""
 
     channels: tuple[int, int, int, int]
 
     def prepare(self, height: int, width: int) -> None:
-        """Build what depends on the input size (pixels)."""
+        """Build what depends on the input size in pixels."""
 
     def __call__(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Images [N, 3, H, W] → maps at strides 4, 8, 16 and 32."""
+        """Compute maps at strides 4, 8, 16 and 32 from images [N, 3, H, W]."""
 
 
 class FrameDetections(NamedTuple):
-    """Objects found in single frames."""
+    """Objects detected in single frames."""
 
     classes: Tensor
-    """[N, fQ, K + 1] logits, the last of them "no object"."""
+    """Class logits [N, fQ, K + 1], "no object" last."""
     masks: Tensor
-    """[N, fQ, H/4, W/4] logits."""
+    """Mask logits [N, fQ, H/4, W/4]."""
 
 
 class DetectorOutput(NamedTuple):
-    """What the video part of the network needs of each frame."""
+    """Output of the detector that the video part of the network needs, for N frames."""
 
     pixels: Tensor
-    """P, [N, C, H/4, W/4]."""
+    """Finest map P, [N, C, H/4, W/4]."""
     queries: list[Tensor]
     """Normalised frame queries [N, fQ, C] before the first decoder layer and after each one."""
 
 
 class Detector(nn.Module):
-    """Finds the objects of single frames.
+    """Detects the objects of single frames.
 
     Args:
-        backbone: a module that is a `Backbone`.
+        backbone: a module that implements `Backbone`.
         pixel_decoder: see `PixelDecoder`.
         frame_decoder: see `FrameDecoder`, with as many levels as the pixel decoder attends to.
     """
@@ -77,7 +77,7 @@ class Detector(nn.Module):
             self.register_buffer(f"position_{level}", position, persistent=False)
 
     def features(self, images: Tensor) -> PixelFeatures:
-        """Normalised images [N, 3, H, W] → pixel-decoder features."""
+        """Compute pixel-decoder features of normalised images [N, 3, H, W]."""
         if tuple(images.shape[-2:]) != self.input_size:
             raise ValueError(
                 f"images of {tuple(images.shape[-2:])} but the detector is prepared for {self.input_size}; "
@@ -86,7 +86,7 @@ class Detector(nn.Module):
         return self.pixel_decoder(self.backbone(images))
 
     def levels(self, features: PixelFeatures) -> list[DecoderLevel]:
-        """Lay the pyramid out for the frame decoder, each level with mask features of its own size."""
+        """Arrange the pyramid for the frame decoder, each level with mask features of its own size."""
         return [
             DecoderLevel(
                 memory=memory.flatten(2).transpose(1, 2),
@@ -99,12 +99,12 @@ class Detector(nn.Module):
         ]
 
     def forward(self, images: Tensor) -> DetectorOutput:
-        """Normalised RGB images [N, 3, H, W], padded to the prepared size → what the video part needs."""
+        """Run on normalised RGB images [N, 3, H, W], padded to the prepared size."""
         features = self.features(images)
         return DetectorOutput(pixels=features.pixels, queries=self.frame_decoder(self.levels(features)))
 
     def detections(self, output: DetectorOutput, layer: int = -1) -> FrameDetections:
-        """Read classes and masks from the queries of one decoder layer, the last by default."""
+        """Predict classes and masks from the queries of one decoder layer, the last by default."""
         queries = output.queries[layer]
         mask_features = self.pixel_decoder.mask_features(output.pixels)
         masks = mask_product(self.frame_decoder.mask_head(queries), mask_features.unsqueeze(1))

@@ -1,4 +1,4 @@
-"""What flows between the two halves of the network: frame features, clip state, clip prediction.
+"""Data exchanged between the two halves of the network: frame features, clip state, clip prediction.
 
 Frames become features one by one, clips of features become predictions. All three are tuples of tensors of
 fixed size, so that both halves export with static shapes. Dimensions stand in one order throughout:
@@ -12,20 +12,20 @@ from torch import Tensor
 
 
 class FrameFeatures(NamedTuple):
-    """Everything a clip needs of its frames. What a variant does not use is None or empty."""
+    """Everything a clip needs of its frames. Fields that a variant does not use are None or empty."""
 
     queries: Tensor | None
     """Frame queries [B, T, fQ, C]; None for the joint variant, whose queries belong to the clip."""
     mask_features: Tensor
-    """F, [B, T, mask_dim, H/4, W/4]."""
+    """Frame features F, [B, T, mask_dim, H/4, W/4]."""
     amodal_attention: Tensor | None = None
-    """O, [B, T, mask_dim, H/k, W/k], k the key stride."""
+    """Attention features O, [B, T, mask_dim, H/k, W/k], with k the key stride."""
     amodal_features: Tensor | None = None
-    """E, [B, T, mask_dim, H/4, W/4]."""
+    """Amodal mask features E, [B, T, mask_dim, H/4, W/4]."""
     pyramid: tuple[Tensor, ...] = ()
-    """Joint variant: memory maps [B, T, C, h, w], coarsest first."""
+    """Memory maps of the joint variant [B, T, C, h, w], coarsest first."""
     pyramid_masks: tuple[Tensor, ...] = ()
-    """Joint variant: mask features at the sizes of `pyramid`, [B, T, mask_dim, h, w]."""
+    """Mask features of the joint variant at the sizes of `pyramid`, [B, T, mask_dim, h, w]."""
 
 
 def concatenate(features: list[FrameFeatures]) -> FrameFeatures:
@@ -46,63 +46,66 @@ def concatenate(features: list[FrameFeatures]) -> FrameFeatures:
 
 
 class ClipState(NamedTuple):
-    """All that is carried from clip to clip; its size never changes."""
+    """State carried from clip to clip; its size never changes."""
 
     prototypes: Tensor
-    """p^G [B, Q, C]; what else a variant tracks its slots by."""
+    """Global prototypes p^G [B, Q, C], or the vectors by which another variant tracks its slots."""
     memory_keys: Tensor | None = None
-    """GenVIS: [B, Q, M, C], newest last."""
+    """Keys of GenVIS's memory [B, Q, M, C], newest last."""
     memory_values: Tensor | None = None
-    """GenVIS: [B, Q, M, C]."""
+    """Values of GenVIS's memory [B, Q, M, C]."""
     memory_used: Tensor | None = None
-    """GenVIS: bool [B, Q, M]."""
+    """Used entries of GenVIS's memory, bool [B, Q, M]."""
 
 
 class ClipPrediction(NamedTuple):
-    """What is known of every slot in one clip."""
+    """Prediction for every slot in one clip."""
 
     classes: Tensor
-    """Logits [B, Q, K + 1], "no object" last."""
+    """Class logits [B, Q, K + 1], "no object" last."""
     visible: Tensor | None
     """Mask logits M^k [B, T, Q, H/4, W/4]; None where the variant predicts amodal masks alone."""
     amodal: Tensor | None
-    """Mask logits A^k [B, T, Q, H/4, W/4]; None where the variant predicts visible masks alone. An object has none
-    before it was first seen (3.1): whoever makes tracks of slots knows when that was."""
+    """Mask logits A^k [B, T, Q, H/4, W/4]; None where the variant predicts visible masks alone.
+
+    By definition an object has no amodal mask before it was first seen (paper 3.1); this rule is applied where slots
+    become tracks, because only there it is known when that was.
+    """
 
 
 def single_mask(classes: Tensor, masks: Tensor, *, amodal: bool) -> ClipPrediction:
-    """The prediction of a network with one kind of masks, visible or amodal."""
+    """Return the prediction of a network with one kind of masks, visible or amodal."""
     if amodal:
         return ClipPrediction(classes=classes, visible=None, amodal=masks)
     return ClipPrediction(classes=classes, visible=masks, amodal=None)
 
 
 class StreamNetwork(Protocol):
-    """What a stream needs of a network: `VideoNetwork` has it, and so has what was compiled of one."""
+    """Interface of a network in a stream, implemented by `VideoNetwork` and by its compiled forms."""
 
     @property
     def slots(self) -> int:
-        """Number Q of objects that can be told apart at a time."""
+        """Number Q of objects that can be distinguished at a time."""
 
     @property
     def device(self) -> torch.device:
-        """Where it computes, and where all its tensors are."""
+        """Device that computes and holds all tensors."""
 
     def extract(self, images: Tensor) -> FrameFeatures:
-        """Normalised RGB images [B, T, 3, H, W] → features; every frame by itself."""
+        """Compute features of normalised RGB images [B, T, 3, H, W], each frame by itself."""
 
     def initial_state(self) -> ClipState:
-        """The state before the first clip."""
+        """Return the state before the first clip."""
 
     def step(self, features: FrameFeatures, state: ClipState) -> tuple[ClipPrediction, ClipState]:
         """Predict a clip from the features of its frames; the new state goes to the next clip."""
 
     def recycle(self, state: ClipState, slots: Tensor) -> ClipState:
-        """Give slots (bool [B, Q]) back for new objects: their part of the state is as at the start."""
+        """Give slots (bool [B, Q]) back for new objects: their part of the state is reset."""
 
 
 def recycle_slots(start: ClipState, state: ClipState, slots: Tensor) -> ClipState:
-    """The state with some slots (bool [B, Q]) as they are in `start`."""
+    """Return the state with some slots (bool [B, Q]) reset to `start`."""
 
     def choose(initial: Tensor, current: Tensor) -> Tensor:
         return torch.where(slots.view(*slots.shape, *(1,) * (current.dim() - 2)), initial, current)

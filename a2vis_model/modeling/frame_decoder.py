@@ -14,14 +14,14 @@ from .layers import MLP, CrossAttention, FeedForward, SelfAttention, attention_b
 
 
 class DecoderLevel(NamedTuple):
-    """One level of the pyramid as the decoder reads it; S cells, of one image or of a clip."""
+    """One level of the pyramid as the decoder reads it: S cells, of one image or of a clip."""
 
     memory: Tensor
-    """[N, S, dim]"""
+    """Tokens [N, S, dim]."""
     position: Tensor
-    """[S, dim]"""
+    """Position encodings [S, dim]."""
     mask_features: Tensor
-    """[N, mask_dim, S] pixel embeddings at this level's size, to find the cells of each query's mask."""
+    """Pixel embeddings at this level's size, [N, mask_dim, S], to find the cells of each query's mask."""
 
 
 class FrameDecoderLayer(nn.Module):
@@ -34,19 +34,20 @@ class FrameDecoderLayer(nn.Module):
         self.ffn = FeedForward(dim=dim, hidden_dim=ffn_dim)
 
     def forward(self, x: Tensor, position: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
+        """Update queries x [N, queries, dim] from keys and values [N, S, dim]."""
         x = self.cross(x, position, key, value, bias)
         return self.ffn(self.self_attention(x, position))
 
 
 class FrameDecoder(nn.Module):
-    """Decodes `queries` object queries from a pyramid, level after level.
+    """Decodes object queries from a pyramid, level after level.
 
     Args:
         classes: number of classes K, without the no-object class.
         queries: number of object queries.
         dim: channels of queries and memory.
         mask_dim: channels of the mask features.
-        layers: decoder layers; layer i reads level i mod `levels`.
+        layers: number of decoder layers; layer i reads level i mod `levels`.
         levels: number of pyramid levels.
         heads: attention heads.
         ffn_dim: hidden size of the feed-forward blocks.
@@ -77,8 +78,8 @@ class FrameDecoder(nn.Module):
         """Decode the pyramid, coarsest level first.
 
         Returns:
-            the normalised queries [N, queries, dim] before the first layer and after each one; the last are
-            the objects found, the others are for deep supervision.
+            The normalised queries [N, queries, dim] before the first layer and after each one; the last are
+            the detected objects, the others are for deep supervision.
         """
         if len(levels) != len(self.level_embed):
             raise ValueError(f"got {len(levels)} levels, the decoder was built for {len(self.level_embed)}")

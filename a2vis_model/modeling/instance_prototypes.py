@@ -13,12 +13,14 @@ class Prototypes(NamedTuple):
     """Clip-based instance prototypes."""
 
     layers: list[Tensor]
-    """p^k after each decoder layer, normalised, [B, Q, C]; the last are the prototypes, the others are for
-    deep supervision."""
+    """Normalised prototypes p^k [B, Q, C] after each decoder layer.
+
+    The last are the answer, the others are for deep supervision.
+    """
     raw: Tensor
-    """[B, Q, C] the last layer's output before the norm; GenVIS carries it to the next clip."""
+    """Output of the last layer before the norm, [B, Q, C]; GenVIS carries it to the next clip."""
     tokens: Tensor
-    """[B, T, fQ, C] encoded frame queries; training holds same objects together in them."""
+    """Encoded frame queries [B, T, fQ, C]; a training loss pulls those of the same object together."""
 
 
 class EncoderLayer(nn.Module):
@@ -30,11 +32,12 @@ class EncoderLayer(nn.Module):
         self.ffn = FeedForward(dim=dim, hidden_dim=ffn_dim)
 
     def forward(self, tokens: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Update tokens [N, S, dim]; `bias` [N, S, S] is added to the attention scores."""
         return self.ffn(self.self_attention(tokens, bias=bias))
 
 
 class DecoderLayer(nn.Module):
-    """Prototypes read the clip's tokens, then each other."""
+    """Prototypes attend to the clip's tokens, then to each other."""
 
     def __init__(self, *, dim: int, heads: int, ffn_dim: int) -> None:
         super().__init__()
@@ -43,6 +46,7 @@ class DecoderLayer(nn.Module):
         self.ffn = FeedForward(dim=dim, hidden_dim=ffn_dim)
 
     def forward(self, x: Tensor, position: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Update prototypes x [B, Q, dim] from keys and values [B, S, dim]."""
         return self.ffn(self.self_attention(self.cross(x, position, key, value), position))
 
 
@@ -56,7 +60,8 @@ class InstancePrototypes(nn.Module):
         dim: channels C.
         heads: attention heads.
         ffn_dim: hidden size of the feed-forward blocks.
-        encoder_layers, decoder_layers: their numbers.
+        encoder_layers: number of encoder layers.
+        decoder_layers: number of decoder layers.
         window: frames that attend to each other in the encoder; 0 is the whole clip. Windows shift by half
             in every second layer; they are for long clips (VITA takes whole videos with 6).
     """
@@ -84,7 +89,7 @@ class InstancePrototypes(nn.Module):
         self.query_content = nn.Parameter(torch.randn(prototypes, dim))
         self.query_position = nn.Parameter(torch.randn(prototypes, dim))
         self.norm = nn.LayerNorm(dim)
-        # The three heads below only serve auxiliary losses.
+        # The three heads below serve auxiliary losses only.
         self.class_head = nn.Linear(dim, classes + 1)
         self.frame_similarity = nn.Linear(dim, dim)
         self.clip_similarity = nn.Linear(dim, dim)
@@ -94,7 +99,7 @@ class InstancePrototypes(nn.Module):
 
         Args:
             queries: frame queries [B, T, fQ, C].
-            seed: [B, Q, C] where the prototypes start from; the learned `query_content` when None. A2VIS
+            seed: initial prototypes [B, Q, C]; the learned `query_content` when None. A2VIS
                 keeps clips independent here (paper 3.3); GenVIS seeds with the previous clip.
         """
         tokens = self._encode(self.input_proj(queries))
@@ -122,7 +127,7 @@ class InstancePrototypes(nn.Module):
         windows = -(-frames // window)
         x = F.pad(tokens, (0, 0, 0, 0, 0, windows * window - frames))
         frame = torch.arange(windows * window, device=tokens.device)
-        # A frame reads only real frames, and only such as were neighbours before a shift wrapped around.
+        # A frame attends only to real frames that were neighbours before the shift wrapped around.
         plain = (frame < frames).view(windows, 1, window).expand(-1, window, -1)
         rolled = frame.roll(-shift).view(windows, window)
         wrapped = (rolled < shift) & (torch.arange(windows, device=tokens.device)[:, None] == windows - 1)

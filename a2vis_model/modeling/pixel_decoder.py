@@ -18,10 +18,10 @@ STRIDES = (4, 8, 16, 32)
 
 
 class PixelFeatures(NamedTuple):
-    """What the pixel decoder makes of a batch of images."""
+    """Output of the pixel decoder for N images."""
 
     pixels: Tensor
-    """P, [N, C, H/4, W/4]: the finest map, from which all mask features are made."""
+    """Finest map P, [N, C, H/4, W/4], from which all mask features are computed."""
     memory: tuple[Tensor, ...]
     """Maps for the frame decoder to attend to, [N, C, H/s, W/s], coarsest first."""
 
@@ -59,6 +59,7 @@ class PixelDecoderLayer(nn.Module):
         cell_size: Tensor,
         sizes: Sequence[tuple[int, int]],
     ) -> Tensor:
+        """Update tokens [N, S, dim] (see `DeformableAttention.forward` for the other arguments)."""
         read = self.attention(tokens + position, tokens, reference, cell_size, sizes)
         return self.ffn(self.norm(tokens + read))
 
@@ -158,7 +159,7 @@ class PixelDecoder(nn.Module):
         return PixelFeatures(pixels=pixels, memory=memory)
 
     def mask_features(self, pixels: Tensor) -> Tensor:
-        """Pixel embeddings of the frame decoder's masks: [N, C, h, w] → [N, mask_dim, h, w].
+        """Compute pixel embeddings of the frame decoder's masks: [N, C, h, w] → [N, mask_dim, h, w].
 
         The convolution is 1x1 and bilinear weights add up to one, so resizing `pixels` before it gives the
         same features as resizing after, at a fraction of the work.
@@ -167,7 +168,7 @@ class PixelDecoder(nn.Module):
 
 
 def _cell_centres(height: int, width: int) -> Tensor:
-    """Centres (x, y) in [0, 1] of a map's cells, row-major: [height · width, 2]."""
+    """Return centres (x, y) in [0, 1] of a map's cells, row-major: [height · width, 2]."""
     y = (torch.arange(height, dtype=torch.float32) + 0.5) / height
     x = (torch.arange(width, dtype=torch.float32) + 0.5) / width
     return torch.stack((x[None].expand(height, width), y[:, None].expand(height, width)), dim=-1).flatten(0, 1)

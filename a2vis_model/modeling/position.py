@@ -1,4 +1,4 @@
-"""Sine position encodings, computed once for a fixed size and kept as buffers by their users."""
+"""Sine position encodings, computed once for a fixed size and stored as buffers by their users."""
 
 import math
 

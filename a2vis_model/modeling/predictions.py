@@ -1,4 +1,4 @@
-"""What training supervises: the predictions of every layer and every clip, not the answer alone."""
+"""Predictions that training supervises: those of every layer and every clip, not only the answer."""
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
@@ -10,49 +10,52 @@ from .features import FrameFeatures
 from .instance_prototypes import Prototypes
 
 ClipOwners = Literal["matched", "clips", "tracks"]
-"""Which slot of a clip's own prediction answers for an object: the one matched anew in every clip, the one that was
-matched in the clip the object was first seen in, or the slot of its track."""
+"""Slots of a clip's own prediction that are supervised for the objects.
+
+`matched`: the slot matched in every clip. `clips`: the slot matched in the clip in which the object was first seen.
+`tracks`: the slot of the object's track.
+"""
 
 
 class SetPrediction(NamedTuple):
-    """What L decoder layers say about I items of T frames; masks are products of embeddings and features."""
+    """Predictions of L decoder layers for I items of T frames; masks are products of embeddings and features."""
 
     classes: Tensor
-    """[L, I, Q, K + 1]."""
+    """Class logits [L, I, Q, K + 1]."""
     embeddings: Tensor
-    """[L, I, Q, C]."""
+    """Mask embeddings [L, I, Q, C]."""
     features: Tensor
-    """[I, T, C, h, w]."""
+    """Frame features [I, T, C, h, w]."""
 
 
 class TrackPrediction(NamedTuple):
-    """What A2VIS says about I clips of T frames; clips of a sequence are neighbours in I."""
+    """Predictions of A2VIS for I clips of T frames; clips of a sequence are neighbours in I."""
 
     classes: Tensor
-    """[I, Q, K + 1]."""
+    """Class logits [I, Q, K + 1]."""
     visible: Tensor
-    """M, logits [I, T, Q, h, w]."""
+    """Visible masks M, logits [I, T, Q, h, w]."""
     amodal: list[Tensor]
-    """A before each SAMH layer and after the last, logits [I, T, Q, h, w]; empty without SAMH."""
+    """Amodal masks A before each SAMH layer and after the last, logits [I, T, Q, h, w]; empty without SAMH."""
 
 
 class Unrolled(NamedTuple):
     """A network's predictions for the B · K clips of B sequences."""
 
     clips: SetPrediction
-    """From the clips' own prototypes or queries, one for each decoder layer."""
+    """Predictions of the clips' own prototypes or queries, one for each decoder layer."""
     owners: ClipOwners
-    """Which slots of `clips` answer for the objects."""
+    """Rule that assigns the slots of `clips` to objects."""
     tracks: TrackPrediction | None = None
-    """From the global prototypes; A2VIS alone has them."""
+    """Predictions of the global prototypes, which only A2VIS has."""
     prototypes: Prototypes | None = None
-    """The last layer's [I, Q, C] and tokens [I, T, fQ, C], for the similarity loss."""
+    """The last layer's prototypes [I, Q, C] and tokens [I, T, fQ, C], for the similarity loss."""
 
 
 def split_clips(features: FrameFeatures, clips: int) -> list[FrameFeatures]:
-    """The features of each of `clips` equally long clips.
+    """Return the features of each of `clips` equally long clips.
 
-    All are cut at once, since of each single cut the gradient would be as large as all of the features.
+    All are cut at once, because the gradient of each single cut would be as large as all of the features.
     """
 
     def cut(x: Tensor | None) -> Sequence[Tensor | None]:
@@ -74,7 +77,7 @@ def interleave(clips: Sequence[Tensor]) -> Tensor:
 
 
 def join_prototypes(clips: Sequence[Prototypes]) -> Prototypes:
-    """The prototypes of consecutive clips, as items."""
+    """Join the prototypes of consecutive clips as items."""
     return Prototypes(
         layers=[interleave(layer) for layer in zip(*(clip.layers for clip in clips), strict=True)],
         raw=interleave([clip.raw for clip in clips]),

@@ -1,4 +1,4 @@
-"""Instance prototype update: the global prototypes take up what the clip's prototypes saw (paper 3.6, Eq. 2)."""
+"""Instance prototype update: the global prototypes take up the information of the clip's (paper 3.6, Eq. 2)."""
 
 import torch
 from torch import Tensor, nn
@@ -9,14 +9,14 @@ class PrototypeUpdate(nn.Module):
 
     Eq. 2 as printed has neither softmax nor scale nor norm; iterated over the clips of a video it grows
     without bound. Softmax, 1/√C and a final layer norm keep the norm of the prototypes constant. Slot
-    embeddings on queries and keys, and keys that start as the queries' twin, let attention begin with slot i
+    embeddings on queries and keys, and keys that are initialised like the queries, let attention begin with slot i
     reading slot i instead of the mean of all.
 
     Args:
         dim: channels C.
         null_key: let a slot read nothing. A softmax over the clip's prototypes alone makes a slot whose object is
-            hidden take up another's. Nothing has a learned key and a score to begin with, which a prototype of the
-            same slot reaches when its content is unlike the slot's, and passes when it is alike.
+            hidden take up another's. "Nothing" has a learned key and an initial score that a prototype of the
+            same slot reaches when its content differs from the slot's, and exceeds when it is alike.
         gain: gain of the query and key projections' initial weights; 0.5 starts slot-aligned (about 0.9 of
             the weight on a slot's own prototype) without saturating the softmax.
     """
@@ -54,7 +54,10 @@ class PrototypeUpdate(nn.Module):
         return self.norm(global_prototypes + torch.matmul(weights, self.v(clip_prototypes)))
 
     def weights(self, global_prototypes: Tensor, clip_prototypes: Tensor, slot: Tensor) -> Tensor:
-        """How much each slot reads of each clip prototype: [B, Q, Q]; rows sum to 1, with a null key to less."""
+        """Compute how much each slot reads of each clip prototype: [B, Q, Q].
+
+        Rows sum to 1, or to less with a null key.
+        """
         query = self.q(global_prototypes + slot)
         key = self.k(clip_prototypes + slot)
         scores = torch.matmul(query, key.transpose(1, 2)) * self.scale
@@ -65,10 +68,10 @@ class PrototypeUpdate(nn.Module):
 
 
 class PrototypeGate(nn.Module):
-    """How much of what a clip made of each slot is kept for the next clip: p^G ← p^G + g · (p_L - p^G).
+    """Gate on what the next clip gets of each slot's update: p^G ← p^G + g · (p_L - p^G).
 
-    Every post-norm residual a prototype passes in a clip wears away what it held before, whether or not its object is
-    in view. The gate g in (0, 1), one number a slot, shuts where there is nothing to learn and opens where there is.
+    Every post-norm residual that a prototype passes in a clip erodes its earlier content, whether or not its object is
+    in view. The gate g in (0, 1), one number per slot, closes where there is nothing to learn and opens where there is.
 
     Args:
         dim: channels C.
@@ -83,13 +86,13 @@ class PrototypeGate(nn.Module):
 
     @torch.no_grad()
     def mark(self, start: nn.Parameter) -> None:
-        """Begin with a gate that is wide open for slots [Q, C] at their start and mostly shut for all others.
+        """Initialise the gate: wide open for slots [Q, C] at their start and mostly closed for all others.
 
-        Layer norms leave channels with a mean of zero; the start gets one of 1/2, and the gate looks for it.
+        Layer norms leave channels with a mean of zero; the start gets a mean of 1/2, which the gate detects.
         """
         start.add_(0.5 - start.mean(dim=-1, keepdim=True))
         self.open.weight[:, : self.dim] = 7 / self.dim
 
     def forward(self, before: Tensor, after: Tensor) -> Tensor:
-        """p^G at the start of a clip and p_L at its end, [B, Q, C] → p^G for the next clip."""
+        """Compute p^G for the next clip from p^G at the start of a clip and p_L at its end, all [B, Q, C]."""
         return before + self.open(torch.cat((before, after), dim=-1)).sigmoid() * (after - before)

@@ -12,27 +12,27 @@ from .position import sine_position_2d, sine_position_3d
 
 
 class AmodalFeatures(NamedTuple):
-    """What Ω makes of frame features."""
+    """Output of Ω for N frames."""
 
     attention: Tensor
-    """O, [N, C, H/key_stride, W/key_stride]: keys and values of SAMH's attention."""
+    """Attention features O, [N, C, H/key_stride, W/key_stride]: keys and values of SAMH's attention."""
     mask: Tensor
-    """E, [N, C, H/4, W/4]: pixel embeddings of the amodal masks."""
+    """Amodal mask features E, [N, C, H/4, W/4]: pixel embeddings of the amodal masks."""
 
 
 class SamhOutput(NamedTuple):
-    """What SAMH makes of a clip."""
+    """Output of SAMH for a clip."""
 
     amodal: list[Tensor]
-    """A^k, logits [B, T, Q, H/4, W/4], before each layer and after the last; the last are the answer."""
+    """Amodal masks A^k, logits [B, T, Q, H/4, W/4], before each layer and after the last; the last are the answer."""
     prototypes: Tensor
-    """p^G [B, Q, dim] after the last layer, which the next clip starts from."""
+    """Prototypes p^G [B, Q, dim] after the last layer, which the next clip starts from."""
 
 
 class AmodalFeatureExtraction(nn.Module):
-    """Ω: a chain of 3x3 convolutions; its first half yields O, its second half E.
+    """Amodal feature extraction Ω: a chain of 3x3 convolutions; its first half yields O, its second half E.
 
-    ReLU stands between convolutions, O and E themselves are linear.
+    ReLU stands between convolutions; O and E themselves are linear.
 
     Args:
         channels: channels of F, O and E.
@@ -71,7 +71,7 @@ class AmodalFeatureExtraction(nn.Module):
             self.register_buffer("position", position.to(self.position), persistent=False)
 
     def forward(self, features: Tensor) -> AmodalFeatures:
-        """F [N, C, h, w] at stride 4 → O at this module's stride and E at stride 4."""
+        """Compute O at this module's stride and E at stride 4 from F [N, C, h, w] at stride 4."""
         x = F.avg_pool2d(features, self.pool) if self.pool > 1 else features
         if self.position is not None:
             x = x + self.position
@@ -94,18 +94,19 @@ class SamhLayer(nn.Module):
         self.self_attention = SelfAttention(dim=dim, heads=heads)
 
     def forward(self, x: Tensor, position: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
+        """Update prototypes x [B, Q, dim] from keys and values [B, S, memory_dim] under the prior's bias [B, Q, S]."""
         return self.self_attention(self.cross(x, position, key, value, bias), position)
 
 
 class SAMH(nn.Module):
-    """Decodes amodal characteristics into the prototypes and predicts amodal masks.
+    """Amodal mask head that decodes amodal characteristics into the prototypes and predicts amodal masks.
 
     Args:
         dim: channels of the prototypes.
         mask_dim: channels of the frame features.
         heads: attention heads.
-        layers: decoding layers L.
-        conv_layers: convolutions of Ω.
+        layers: number of decoding layers L.
+        conv_layers: number of convolutions of Ω.
         vspm: attend within what is visible somewhere in the clip (short range).
         aspm: attend within the amodal mask known so far (long range). Without both priors attention is plain
             cross-attention (paper Table 4).
@@ -153,7 +154,7 @@ class SAMH(nn.Module):
         self.register_buffer("position", position.to(device), persistent=False)
 
     def extract(self, features: Tensor) -> AmodalFeatures:
-        """Ω on frame features F [N, mask_dim, H/4, W/4]; depends on single frames only."""
+        """Apply Ω to frame features F [N, mask_dim, H/4, W/4]; the result depends on single frames only."""
         attention, mask = self.features(features)
         if self.key_pool > 1:
             attention = F.avg_pool2d(attention, self.key_pool)
@@ -179,7 +180,7 @@ class SAMH(nn.Module):
         key = value + self.position
         amodal = []
         for layer in self.layers:
-            # Without ASPM nothing but the auxiliary loss reads the mask in between.
+            # Without ASPM only the auxiliary loss reads the intermediate masks.
             if self.aspm or self.training:
                 amodal.append(mask_product(self.mask_embed(prototypes), mask))
             bias = self.prior_bias(visible, amodal[-1] if amodal else None)
@@ -190,17 +191,17 @@ class SAMH(nn.Module):
         return SamhOutput(amodal=amodal, prototypes=prototypes)
 
     def prior_bias(self, visible: Tensor, amodal: Tensor | None) -> Tensor | None:
-        """T^k: where each prototype may look, the union over frames of VSPM and ASPM.
+        """Compute T^k: where each prototype may attend, the union over frames of VSPM and ASPM.
 
-        One spatial mask a prototype, the same for all frames: a part hidden in one frame is reached at the
+        There is one spatial mask per prototype, the same for all frames: a part hidden in one frame is reached at the
         same place in another.
 
         Args:
-            visible: M^k logits [B, T, Q, H/4, W/4].
-            amodal: A^k logits [B, T, Q, H/4, W/4]; may be None when ASPM is off.
+            visible: m^k logits [B, T, Q, H/4, W/4].
+            amodal: a^k logits [B, T, Q, H/4, W/4]; may be None when ASPM is off.
 
         Returns:
-            additive bias [B, Q, S] over the S cells at key stride; None when both priors are off.
+            Additive bias [B, Q, S] over the S cells at key stride; None when both priors are off.
         """
         priors = [m for m, on in ((visible, self.vspm), (amodal, self.aspm)) if on and m is not None]
         if not priors:

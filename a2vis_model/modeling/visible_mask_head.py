@@ -18,5 +18,5 @@ class VisibleMaskHead(nn.Module):
         self.embed = MLP(in_dim=dim, hidden_dim=dim, out_dim=mask_dim, layers=3)
 
     def forward(self, prototypes: Tensor, features: Tensor) -> Tensor:
-        """prototypes [B, Q, C], features F [B, T, mask_dim, He, We] → mask logits [B, T, Q, He, We]."""
+        """Compute mask logits [B, T, Q, He, We] of prototypes [B, Q, C] and features F [B, T, mask_dim, He, We]."""
         return mask_product(self.embed(prototypes), features)

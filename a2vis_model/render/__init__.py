@@ -1,12 +1,11 @@
-"""Procedural occlusion video with exact visible and amodal masks: an aquarium after FISHBOWL, a robot's
-world.
+"""Procedural occlusion videos with exact visible and amodal masks: an aquarium after FISHBOWL, and a robot's world.
 
     clip = render_clip(world="robot", seed=7, frames=32, height=320, width=480)
     clip.frames                # uint8 RGB [T, H, W, 3]
     clip.objects[0].amodal     # bool [T, H, W]
 
-`SyntheticClips` feeds training without touching the disk; `write_clip` writes FISHBOWL's layout. `ComposedClip`
-(`composed_world.py`) makes such clips of real pictures: cut-outs that move over photographs.
+`SyntheticClips` feeds training without using the disk; `write_clip` writes FISHBOWL's layout. `ComposedClip`
+(`composed_world.py`) makes such videos from real pictures: cut-outs that move over photographs.
 """
 
 from .classes import CLASS_NAMES, WORLD_CLASSES

@@ -1,4 +1,4 @@
-"""The aquarium: a still camera among circling fish, scene parameters drawn from FISHBOWL's priors."""
+"""The aquarium: a fixed camera among circling fish, with scene parameters drawn from FISHBOWL's priors."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from .texture import Rng, Texture
 
 FPS = 30
 _POPULATION = (8, 8, 8, 4, 4)
-_FIELD_OF_VIEW = np.deg2rad(53.96)  # of the picture's height
-_SCHOOL_SHARE = 0.1  # of clips in which the fish of a species keep together
-_FOREGROUND_SHARE = 0.2  # of clips with something big close by, for long full occlusions
+_FIELD_OF_VIEW = np.deg2rad(53.96)  # Share of the picture's height.
+_SCHOOL_SHARE = 0.1  # Share of videos in which the fish of a species keep together.
+_FOREGROUND_SHARE = 0.2  # Share of videos with something big close by, for long full occlusions.
 
 
 def render_aquarium(*, seed: int, frames: int, height: int, width: int) -> RenderedClip:
-    """One clip; equal arguments give equal pixels."""
+    """Render one video; equal arguments give equal pixels."""
     streams = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(3)]
     parameters = _sample_parameters(streams[0])
     camera = _camera(parameters, height, width)
@@ -138,11 +138,11 @@ def _draw(fish: Fish, time: float, camera: Camera, water: Water, textures: dict[
 
 
 def _furnish(rng: Rng, camera: Camera, water: Water) -> list[Layer]:
-    """Rocks, corals, weeds, columns and wrecks on the floor, and sometimes something big close by."""
+    """Make rocks, corals, weeds, columns and wrecks on the floor, and sometimes something big close by."""
     layers: list[Layer | None] = []
 
     def place(depth: float, across: float) -> Array:
-        """On the floor, ``across`` of the picture's half width from its middle."""
+        """Return a point on the floor, `across` of the picture's half width from its middle."""
         forward = camera.rotation[2] * vector(1, 0, 1)
         right = camera.rotation[0]
         reach = across * depth * camera.width / 2 / camera.focal
@@ -176,7 +176,7 @@ def _furnish(rng: Rng, camera: Camera, water: Water) -> list[Layer]:
     if rng.uniform() < _FOREGROUND_SHARE:
         depth, eye_height = rng.uniform(9, 24), float(camera.position[1])
         foot = place(depth, across(0.9))
-        # High enough to reach into the picture, whatever the height of the eye above the floor.
+        # The thing is high enough to reach into the picture, whatever the height of the eye above the floor.
         top = eye_height + depth * rng.uniform(-0.2, 0.6)
         kind = rng.integers(3)
         if kind == 0:

@@ -1,4 +1,4 @@
-"""Flat things that stand upright on the ground and face the camera, drawn with soft edges."""
+"""Billboards: flat pictures that stand upright on the ground and face the camera, drawn with soft edges."""
 
 from __future__ import annotations
 
@@ -13,15 +13,21 @@ from .raster import Patch
 from .sensor import smear
 
 NEAREST = 0.3
-"""Metres from the camera at which things are no longer drawn."""
+"""Distance from the camera in metres below which things are not drawn."""
 
-_MARGIN = 2  # transparent pixels around a sprite, so that its edge is interpolated with nothing
+_MARGIN = 2  # Transparent pixels around a sprite, so that its edge is interpolated with transparency.
 
 
 @dataclass(frozen=True)
 class Sprite:
-    """A picture with soft edges, and its halvings, finest first, uint8 RGBA ``[h, w, 4]``; transparent pixels have the
-    colour of the nearest opaque ones. ``foot`` is where it touches the ground in pixels (x, y) of the finest."""
+    """A picture with soft edges, as an image pyramid.
+
+    Attributes:
+        levels: the picture and its halvings, finest first, uint8 RGBA [h, w, 4]; transparent pixels have the colour of
+            the nearest opaque ones.
+        metres_per_pixel: size of a pixel of the finest level.
+        foot: where it touches the ground, (x, y) in pixels of the finest level.
+    """
 
     levels: tuple[NDArray[np.uint8], ...]
     metres_per_pixel: float
@@ -29,20 +35,26 @@ class Sprite:
 
     @property
     def height(self) -> float:
-        """Metres from the foot to the top."""
+        """Height from the foot to the top in metres."""
         return (self.foot[1] - _MARGIN + 0.5) * self.metres_per_pixel
 
     @property
     def width(self) -> float:
-        """Metres across."""
+        """Width in metres."""
         return (self.levels[0].shape[1] - 2 * _MARGIN) * self.metres_per_pixel
 
 
 @dataclass(frozen=True)
 class Pose:
-    """How a thing stands for a moment. ``turn`` is its width: 1 as pictured, -1 mirrored, between them while it turns;
-    ``lean`` radians to the right; ``sway`` how far the top is bent to the right, ``rise`` how far it is lifted and
-    ``stride`` how far the legs are spread, in shares of its height and width."""
+    """Pose of a thing at one moment.
+
+    Attributes:
+        turn: width: 1 as pictured, -1 mirrored, between them while it turns.
+        lean: angle to the right in radians.
+        sway: how far the top is bent to the right, as a share of the height.
+        rise: how far it is lifted, as a share of the height.
+        stride: how far the legs are spread, as a share of the width.
+    """
 
     turn: float = 1.0
     lean: float = 0.0
@@ -52,7 +64,7 @@ class Pose:
 
 
 def make_sprite(pixels: NDArray[np.uint8], height: float) -> Sprite:
-    """From RGBA ``[h, w, 4]`` of a thing ``height`` metres high, standing on its lowest opaque pixels."""
+    """Make a sprite from RGBA [h, w, 4] of a thing `height` metres high that stands on its lowest opaque pixels."""
     padded = cv2.copyMakeBorder(pixels, _MARGIN, _MARGIN, _MARGIN, _MARGIN, cv2.BORDER_REPLICATE)
     alpha = padded[..., 3]
     inner = np.zeros_like(alpha)
@@ -70,22 +82,23 @@ def make_sprite(pixels: NDArray[np.uint8], height: float) -> Sprite:
 def draw(
     sprite: Sprite, place: Array, pose: Pose, camera: Camera, travel: Array | None = None
 ) -> tuple[float, Patch] | None:
-    """Depth in metres and what is seen of ``sprite`` standing at ``place`` ``[3]``; None if nothing is.
+    """Draw `sprite` at `place` [3]; return its depth in metres and its visible patch, or None if it is out of view.
 
-    ``travel`` ``[3]`` is how far in metres it goes while the shutter is open, about ``place``: its edges are spread
-    along that way, and it covers what it covers for half the time or more.
+    `travel` [3] is the distance in metres that it moves while the shutter is open, centred on `place`: its edges are
+    spread
+    along that way, and its mask covers the pixels that it covers for half the time or more.
     """
     at = camera.to_camera(place)
     depth = float(at[2])
     if depth < NEAREST:
         return None
     foot = camera.to_pixels(at)
-    scale = camera.focal / depth * sprite.metres_per_pixel  # picture pixels a sprite pixel
+    scale = camera.focal / depth * sprite.metres_per_pixel  # Picture pixels per sprite pixel.
     across, up = _axes(camera, pose.lean)
     turn = float(np.copysign(max(abs(pose.turn), 0.3), pose.turn))
     height, width = sprite.levels[0].shape[:2]
     tall = sprite.foot[1] * scale
-    # The corners of the sprite in the picture, with room for what bends.
+    # Corners of the sprite in the picture, with room for bending.
     spread = (1 + abs(pose.stride)) * abs(turn) * scale
     ends = (-sprite.foot[0], width - sprite.foot[0]) if turn > 0 else (sprite.foot[0] - width, sprite.foot[0])
     xs = (ends[0] * spread - abs(pose.sway) * tall, ends[1] * spread + abs(pose.sway) * tall)
@@ -105,7 +118,7 @@ def draw(
     rows = (np.arange(top, bottom, dtype=np.float32) - foot[1])[:, None]
     x = columns * across[0] + rows * across[1]
     y = columns * up[0] + rows * up[1] - np.float32(pose.rise * tall)
-    share = y / np.float32(tall)  # 0 at the foot, 1 at the top
+    share = y / np.float32(tall)  # 0 at the foot, 1 at the top.
     if pose.sway:
         x = x - np.float32(pose.sway * tall) * share * np.abs(share)
     if pose.stride:
@@ -126,7 +139,7 @@ def draw(
 
 
 def _axes(camera: Camera, lean: float) -> tuple[Array, Array]:
-    """Right and up of a thing in the picture, ``[2]`` each: up is the world's, turned by ``lean``."""
+    """Return right and up of a thing in the picture, [2] each: up is the world's, turned by `lean`."""
     up = camera.rotation[:2, 1] / max(float(np.linalg.norm(camera.rotation[:2, 1])), 1e-6)
     across = np.array([-up[1], up[0]], np.float32)
     cos, sin = np.float32(np.cos(lean)), np.float32(np.sin(lean))

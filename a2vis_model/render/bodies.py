@@ -1,4 +1,4 @@
-"""The five moving bodies of the robot world: meshes in parts, and how the parts move."""
+"""The five moving bodies of the robot world: meshes in parts, and the motion of the parts."""
 
 from __future__ import annotations
 
@@ -14,28 +14,33 @@ from .mesh import Mesh, about_x, about_y, ball, cuboid, cylinder, limb, merge
 from .texture import Rng, Texture
 
 Placement = tuple[Array, Array]
-"""Rotation ``[3, 3]`` and offset ``[3]`` of a part in the body's frame: x to its right, y up, z ahead."""
+"""Rotation [3, 3] and offset [3] of a part in the body's frame: x to its right, y up, z ahead."""
 
 Gait = Callable[[float, float], Sequence[Placement]]
-"""Placements of all parts after so many metres travelled and so many seconds."""
+"""Function from metres travelled and seconds to the placements of all parts."""
 
-_CELL = 64  # texels of an atlas cell's side
-_CELLS = 4  # cells along an atlas' side
+_CELL = 64  # Side of an atlas cell in texels.
+_CELLS = 4  # Number of cells along a side of the atlas.
 
 
 @dataclass(frozen=True)
 class Body:
-    """``mesh`` with each vertex in the frame of its part ``[V]``; ``width`` metres across."""
+    """A body of several parts.
+
+    Attributes:
+        mesh: mesh [V] with each vertex in the frame of its part.
+        width: width in metres.
+    """
 
     mesh: Mesh
     part: NDArray[np.intp]
     texture: Texture
     gait: Gait
-    reach: float  # metres from the middle of the foot within which everything is
+    reach: float  # Distance in metres from the middle of the foot within which everything is.
     width: float
 
     def shape(self, travelled: float, time: float) -> tuple[Array, Array]:
-        """Vertices and normals ``[V, 3]`` in the body's frame, its foot in the origin."""
+        """Return vertices and normals [V, 3] in the body's frame, with its foot in the origin."""
         placements = self.gait(travelled, time)
         rotations = np.stack([rotation for rotation, _ in placements])[self.part]
         offsets = np.stack([offset for _, offset in placements])[self.part]
@@ -44,18 +49,18 @@ class Body:
 
 
 _STILL = np.eye(3, dtype=np.float32)
-_ON_SIDE = np.array([[0, 1, 0], [-1, 0, 0], [0, 0, 1]], np.float32)  # a standing drum's axis to the right
+_ON_SIDE = np.array([[0, 1, 0], [-1, 0, 0], [0, 0, 1]], np.float32)  # Axis of a standing drum, to the right.
 
 
 def _build(parts: Sequence[tuple[Mesh, int]], cells: Sequence[Array], gait: Gait, reach: float, width: float) -> Body:
-    """``parts`` with the number of their atlas cell each."""
+    """Build a body of `parts`, each with the number of its atlas cell."""
     side = _CELL * _CELLS
     atlas = np.zeros((side, side, 3), np.float32)
     meshes = []
     for number, image in enumerate(cells):
         row, column = divmod(number, _CELLS)
         atlas[row * _CELL : (row + 1) * _CELL, column * _CELL : (column + 1) * _CELL] = image
-    inset = 2 / side  # keeps the neighbouring cell out of the interpolation
+    inset = 2 / side  # The margin keeps the neighbouring cell out of the interpolation.
     for mesh, number in parts:
         row, column = divmod(number, _CELLS)
         u, v = column / _CELLS, row / _CELLS
@@ -65,7 +70,7 @@ def _build(parts: Sequence[tuple[Mesh, int]], cells: Sequence[Array], gait: Gait
 
 
 def person(rng: Rng) -> Body:
-    """A walker of ten limbs, torso and head."""
+    """Make a walker of ten limbs, torso and head."""
     tall = float(rng.uniform(1.45, 1.95))
     stout = float(rng.uniform(0.85, 1.3))
     thigh, shin, upper, lower = 0.245 * tall, 0.235 * tall, 0.17 * tall, 0.16 * tall
@@ -95,7 +100,7 @@ def person(rng: Rng) -> Body:
     ]
     swing, bend = float(rng.uniform(0.4, 0.65)), float(rng.uniform(0.5, 1.0))
     stride = 0.8 * tall
-    hold = float(rng.uniform(0, 1.3))  # how far the elbows are bent
+    hold = float(rng.uniform(0, 1.3))  # Angle of the elbows.
 
     def gait(travelled: float, time: float) -> list[Placement]:
         phase = 2 * np.pi * travelled / stride
@@ -119,7 +124,7 @@ def person(rng: Rng) -> Body:
 
 
 def vehicle(rng: Rng, scale: float = 1.0) -> Body:
-    """A car, van or cart on four wheels; ``scale`` is 1 for a real car."""
+    """Make a car, van or cart on four wheels; `scale` is 1 for a real car."""
     long, wide = scale * float(rng.uniform(3.2, 4.8)), scale * float(rng.uniform(1.5, 1.9))
     wheel, low = scale * float(rng.uniform(0.28, 0.38)), scale * float(rng.uniform(0.55, 0.8))
     high, cab = scale * float(rng.uniform(0.5, 0.9)), float(rng.uniform(0.4, 0.75))
@@ -142,7 +147,7 @@ def vehicle(rng: Rng, scale: float = 1.0) -> Body:
 
 
 def box(rng: Rng) -> Body:
-    """A crate or carton."""
+    """Make a crate or carton."""
     size = rng.uniform(0.3, 0.9, 3).astype(np.float32)
     crate = cuboid(size, 2).moved(offset=(0, float(size[1]) / 2, 0))
 
@@ -153,10 +158,10 @@ def box(rng: Rng) -> Body:
 
 
 def toy(rng: Rng) -> Body:
-    """A ball that rolls, and sometimes bounces."""
+    """Make a ball that rolls, and sometimes bounces."""
     radius = float(rng.uniform(0.12, 0.4))
     leap = float(rng.uniform(0.2, 0.9)) if rng.uniform() < 0.4 else 0.0
-    beat = float(np.sqrt(9.81 / 8 / leap)) if leap else 0.0  # bounces per second under gravity
+    beat = float(np.sqrt(9.81 / 8 / leap)) if leap else 0.0  # Bounces per second under gravity.
     start = float(rng.uniform())
 
     def gait(travelled: float, time: float) -> list[Placement]:
@@ -167,7 +172,7 @@ def toy(rng: Rng) -> Body:
 
 
 def robot(rng: Rng) -> Body:
-    """A wheeled machine: base, mast, a head that looks around and an arm that works."""
+    """Make a wheeled robot: base, mast, a head that looks around and a working arm."""
     radius, low = float(rng.uniform(0.22, 0.38)), float(rng.uniform(0.2, 0.45))
     mast, thick = float(rng.uniform(0.3, 0.9)), float(rng.uniform(0.05, 0.14))
     upper, lower = float(rng.uniform(0.25, 0.4)), float(rng.uniform(0.2, 0.35))

@@ -12,24 +12,32 @@ Array = NDArray[np.float32]
 
 
 def vector(*values: Any) -> Array:
-    """Numbers as one float32 array ``[n]``."""
+    """Make a float32 array [n] of numbers."""
     return np.array(values, np.float32)
 
 
 def unit(v: Array) -> Array:
+    """Scale a vector [n] to unit length."""
     return v / max(float(np.linalg.norm(v)), 1e-9)
 
 
 def cross(a: Array, b: Array) -> Array:
-    """The vector product of two vectors ``[3]``; numpy's own is ten times slower on a single pair."""
+    """Return the vector product of two vectors [3]; NumPy's own is ten times slower on a single pair."""
     (ax, ay, az), (bx, by, bz) = a.tolist(), b.tolist()
     return vector(ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx)
 
 
 @dataclass(frozen=True)
 class Camera:
-    """``position`` ``[3]`` in the world; rows of ``rotation`` ``[3, 3]`` are right, down, forward; ``focal``
-    in pixels."""
+    """A pinhole camera.
+
+    Attributes:
+        position: position [3] in the world.
+        rotation: rotation [3, 3], whose rows are right, down and forward.
+        focal: focal length in pixels.
+        height: height of the picture in pixels.
+        width: width of the picture in pixels.
+    """
 
     position: Array
     rotation: Array
@@ -39,7 +47,7 @@ class Camera:
 
     @classmethod
     def look_at(cls, *, eye: Array, target: Array, focal: float, height: int, width: int, roll: float = 0.0) -> Camera:
-        """The camera at ``eye`` that has ``target`` in its centre; ``roll`` in radians, clockwise."""
+        """Make the camera at `eye` with `target` in its centre; `roll` is in radians, clockwise."""
         forward = unit(target - eye)
         level = unit(vector(-forward[2], 0, forward[0]))
         down = cross(forward, level)
@@ -49,26 +57,26 @@ class Camera:
 
     @property
     def centre(self) -> Array:
-        """The principal point ``(x, y)`` in pixels."""
+        """Principal point (x, y) in pixels."""
         return vector((self.width - 1) / 2, (self.height - 1) / 2)
 
     def to_camera(self, points: Array) -> Array:
-        """World points ``[..., 3]`` to camera coordinates ``[..., 3]``."""
+        """Convert world points [..., 3] to camera coordinates [..., 3]."""
         return (points - self.position) @ self.rotation.T
 
     def to_pixels(self, points: Array) -> Array:
-        """Camera points ``[..., 3]`` with positive depth to pixels ``[..., 2]``."""
+        """Project camera points [..., 3] with positive depth to pixels [..., 2]."""
         return points[..., :2] * (self.focal / points[..., 2:]) + self.centre
 
     def rays(self) -> Array:
-        """The world direction through each pixel, ``[H, W, 3]``, with a camera depth of one."""
+        """Return the world direction through each pixel, [H, W, 3], with a camera depth of one."""
         x = (np.arange(self.width, dtype=np.float32) - self.centre[0]) / np.float32(self.focal)
         y = (np.arange(self.height, dtype=np.float32) - self.centre[1]) / np.float32(self.focal)
         right, down, forward = self.rotation
         return forward + x[None, :, None] * right + y[:, None, None] * down
 
     def sees_sphere(self, centre: Array, radius: float) -> bool:
-        """Whether a sphere at ``centre`` (camera coordinates) may touch the picture."""
+        """Return whether a sphere at `centre` (camera coordinates) may touch the picture."""
         x, y, z = (float(v) for v in centre)
         if z < -radius:
             return False

@@ -1,5 +1,4 @@
-"""The generator's ten classes, named once: the five fish of FISHBOWL, then the five bodies of the robot
-world."""
+"""The renderer's ten classes: the five fish of FISHBOWL, then the five bodies of the robot world."""
 
 CLASS_NAMES: tuple[str, ...] = (
     "SmallFishA",
@@ -16,4 +15,4 @@ CLASS_NAMES: tuple[str, ...] = (
 FISH_NAMES: tuple[str, ...] = CLASS_NAMES[:5]
 BODY_NAMES: tuple[str, ...] = CLASS_NAMES[5:]
 WORLD_CLASSES = {"aquarium": FISH_NAMES, "robot": BODY_NAMES, "mixed": CLASS_NAMES}
-"""What each world shows."""
+"""Classes that occur in each world."""

@@ -1,4 +1,4 @@
-"""What a rendered clip is: pictures, and for every object its visible and its amodal masks."""
+"""A rendered video: pictures, and the visible and amodal masks of every object."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from ..masks import coco as rle
 from ..masks.coco import Rle
 
 MIN_VISIBLE_PIXELS = 100
-"""An object is kept when more of its pixels than this are seen in the whole clip, as FISHBOWL does."""
+"""Number of pixels visible in the whole video above which an object is kept, as in FISHBOWL."""
 
 
 @dataclass(frozen=True)
 class RenderedObject:
-    """One object; its masks are kept as run lengths: ``[T, H, W]`` booleans of a whole clip would fill the
-    memory."""
+    """One object. Its masks are kept as run lengths, because bool [T, H, W] of a whole video would fill the memory."""
 
     id: int
     class_id: int
@@ -31,29 +30,33 @@ class RenderedObject:
 
     @property
     def visible(self) -> NDArray[np.bool_]:
-        """Pixels where the object is seen, ``[T, H, W]``, decoded at every access."""
+        """Pixels where the object is visible, [T, H, W], decoded at every access."""
         return np.stack([rle.decode(r) for r in self.visible_rles])
 
     @property
     def amodal(self) -> NDArray[np.bool_]:
-        """The full silhouette in the frame, hidden parts included, ``[T, H, W]``, decoded at every access."""
+        """Complete silhouette inside the frame, hidden parts included, [T, H, W], decoded at every access."""
         return np.stack([rle.decode(r) for r in self.amodal_rles])
 
     @property
     def visible_areas(self) -> NDArray[np.int64]:
-        """Seen pixels per frame, ``[T]``."""
+        """Number of visible pixels per frame, [T]."""
         return np.array([rle.area(r) for r in self.visible_rles], np.int64)
 
     @property
     def amodal_areas(self) -> NDArray[np.int64]:
-        """Pixels of the full silhouette per frame, ``[T]``."""
+        """Number of pixels of the complete silhouette per frame, [T]."""
         return np.array([rle.area(r) for r in self.amodal_rles], np.int64)
 
 
 @dataclass(frozen=True)
 class RenderedClip:
-    """``frames`` is uint8 RGB ``[T, H, W, 3]``; ``objects`` are those with more than 100 visible pixels in
-    all."""
+    """A rendered video.
+
+    Attributes:
+        frames: pictures, uint8 RGB [T, H, W, 3].
+        objects: objects with more than `MIN_VISIBLE_PIXELS` visible pixels in all frames together.
+    """
 
     world: str
     seed: int

@@ -1,4 +1,4 @@
-"""What a composed clip shows: a place, a camera in it, things on their ways, and what stands before them.
+"""Scene of a composed video: a place, a camera in it, moving things, and what stands in front of them.
 
 The world has the ground at y = 0, z ahead of the camera and metres as units. Things stand upright on the ground, so
 that those lower in the picture are nearer, larger and in front.
@@ -17,15 +17,17 @@ from .things import Thing, sample_thing
 from .traits import traits_of
 from .view import View, sample_view
 
-_WINDOW = 4.0  # seconds for which journeys are made, at least: a shorter clip is a part of it
-_CROWD_SHARE = 0.12  # of clips
-_MOST = 15  # things
+_WINDOW = 4.0  # Shortest duration in seconds for which journeys are made; a shorter video is a part of it.
+_CROWD_SHARE = 0.12  # Share of videos.
+_MOST = 15  # Number of things.
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A clip's content. ``start`` is the scene's time in seconds at the first frame, ``shadow`` how dark the ground is
-    below things, in 0..1."""
+    """Content of a video.
+
+    `start` is the scene's time in seconds at the first frame, `shadow` the darkness of the ground below things in 0..1.
+    """
 
     backdrop: Backdrop
     view: View
@@ -36,7 +38,7 @@ class Scene:
 
 
 def sample_scene(rng: Rng, pictures: Pictures, *, duration: float, height: int, width: int) -> Scene:
-    """A scene for ``duration`` seconds in pictures of ``height`` by ``width`` pixels."""
+    """Sample a scene for `duration` seconds in pictures of `height` by `width` pixels."""
     classes = sample_classes(rng, pictures)
     window = max(duration, _WINDOW)
     traits = [traits_of(name, pictures.sizes) for name in classes]
@@ -59,7 +61,7 @@ def sample_scene(rng: Rng, pictures: Pictures, *, duration: float, height: int, 
 
 
 def sample_classes(rng: Rng, pictures: Pictures) -> list[str]:
-    """The class of each thing of a scene: one to four kinds, every class as often as another; in a crowd one kind."""
+    """Sample the class of each thing of a scene: one to four classes, drawn evenly, or one class for a crowd."""
     crowd = rng.uniform() < _CROWD_SHARE
     kinds = 1 if crowd else int(rng.choice((1, 2, 3, 4), p=(0.2, 0.35, 0.25, 0.2)))
     names = rng.permutation(pictures.classes)[:kinds].tolist()

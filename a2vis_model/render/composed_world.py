@@ -25,7 +25,7 @@ WORLD = "composed"
 
 @dataclass(frozen=True)
 class ComposedClip:
-    """A clip that is not rendered yet: any of its frames can be, at any time and in any order."""
+    """A video that is not rendered yet: its frames can be rendered at any time and in any order."""
 
     pictures: Pictures
     seed: int
@@ -36,7 +36,7 @@ class ComposedClip:
 
     @classmethod
     def sample(cls, pictures: Pictures, *, seed: int, frames: int, height: int, width: int) -> ComposedClip:
-        """The clip of this seed; equal arguments give equal clips."""
+        """Make the video of a seed; equal arguments give equal videos."""
         for_scene, for_sensor = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(2))
         times = frame_times(for_sensor, frames, FPS)
         sensor = sample_sensor(for_sensor, height, width)
@@ -46,16 +46,16 @@ class ComposedClip:
         return cls(pictures, seed, scene, sensor, tuple(scene.start + time for time in times))
 
     def frame(self, index: int) -> ComposedFrame:
-        """One frame as the camera took it, with its masks."""
+        """Render one frame as the camera took it, with its masks."""
         time = self.times[index]
         composed = compose_scene(self.scene, time, exposure=self.sensor.shutter / FPS)
-        # Where a frame is repeated its noise is, too.
+        # A repeated frame has the same noise.
         rng = np.random.default_rng((self.seed, self.times.index(time)))
         shift = self.scene.view.ride.shift(time, 1 / FPS, self.scene.backdrop.depth)
         return replace(composed, picture=self.sensor.expose(composed.picture, time=time, shift=shift, rng=rng))
 
     def render(self, indices: Sequence[int] | None = None, least: int = MIN_VISIBLE_PIXELS) -> RenderedClip:
-        """All frames or those of ``indices``, and the objects of which they show more than ``least`` pixels."""
+        """Render all frames or those of `indices`, and the objects of which they show more than `least` pixels."""
         chosen = range(len(self.times)) if indices is None else indices
         camera = self.scene.backdrop.camera
         recorder = ClipRecorder(camera.height, camera.width)
@@ -81,8 +81,10 @@ class ComposedClip:
 
 
 def compose_scene(scene: Scene, time: float, exposure: float = 0.0) -> ComposedFrame:
-    """The scene as it is at ``time`` seconds, sharp but for the things that move while the shutter is open for
-    ``exposure`` seconds, and without noise."""
+    """Render the scene at `time` seconds without noise.
+
+    Only things that move while the shutter is open for `exposure` seconds are blurred.
+    """
     camera = scene.view.camera(time)
     picture = scene.backdrop.view(camera)
     layers: list[Layer] = []
@@ -103,7 +105,10 @@ def compose_scene(scene: Scene, time: float, exposure: float = 0.0) -> ComposedF
 
 
 def _parameters(clip: ComposedClip, times: Sequence[float]) -> dict[str, Any]:
-    """The geometry of a clip as JSON: the ground is y = 0; lengths are metres, focal lengths and centres pixels."""
+    """Return the geometry of a video as JSON: the ground is y = 0.
+
+    Lengths are metres, focal lengths and centres pixels.
+    """
     scene = clip.scene
     cameras = [scene.view.camera(time) for time in times]
     return {
@@ -124,7 +129,7 @@ def _parameters(clip: ComposedClip, times: Sequence[float]) -> dict[str, Any]:
 
 
 def _track(thing: Thing, times: Sequence[float], cameras: Sequence[Camera]) -> dict[str, Any]:
-    """A thing's foot ``[x, y, z]`` and depth in each frame."""
+    """Return a thing's foot [x, y, z] and depth in each frame."""
     steps = [thing.journey.at(time) for time in times]
     feet = [vector(step.x, thing.lift, step.z) for step in steps]
     return {

@@ -1,4 +1,4 @@
-"""Layers into one frame, far to near: the picture and the masks follow from one and the same order."""
+"""Compositing of layers into one frame, far to near: picture and masks follow from the same order."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from .clip import MIN_VISIBLE_PIXELS, RenderedObject
 from .raster import Patch
 
 STATIC = -1
-"""The owner of scenery: it hides objects and is none."""
+"""Owner of scenery, which hides objects and is none."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """``patch`` at ``depth`` from the camera, owned by the object of that id, or by the scenery."""
+    """A patch at a distance `depth` from the camera, owned by the object of that ID or by the scenery."""
 
     depth: float
     patch: Patch
@@ -29,15 +29,19 @@ class Layer:
 
 @dataclass(frozen=True)
 class ComposedFrame:
-    """``picture`` uint8 ``[H, W, 3]``; ``masks`` maps an object's id to its visible and amodal run
-    lengths."""
+    """A composed frame.
+
+    Attributes:
+        picture: uint8 RGB [H, W, 3].
+        masks: visible and amodal run lengths of each object, by its ID.
+    """
 
     picture: NDArray[np.uint8]
     masks: dict[int, tuple[Rle, Rle]]
 
 
 def compose(background: NDArray[np.uint8], layers: Iterable[Layer]) -> ComposedFrame:
-    """Paints ``layers`` over a copy of ``background`` uint8 ``[H, W, 3]``: what is nearer hides the rest."""
+    """Paint `layers` over a copy of `background` uint8 [H, W, 3]: nearer ones hide the others."""
     picture = background.copy()
     height, width = picture.shape[:2]
     owners = np.full((height, width), STATIC, np.int16)
@@ -59,7 +63,7 @@ def compose(background: NDArray[np.uint8], layers: Iterable[Layer]) -> ComposedF
 
 
 def _paint(patch: Patch, part: NDArray[np.uint8]) -> None:
-    """Covers ``part``, the patch's box of the picture."""
+    """Paint a patch over `part`, its box of the picture."""
     if patch.alpha is None:
         cv2.copyTo(patch.colour, patch.mask.view(np.uint8), part)
     else:
@@ -73,7 +77,7 @@ def _encode(mask: NDArray[np.bool_], patch: Patch, height: int, width: int) -> R
 
 @dataclass(frozen=True)
 class Identity:
-    """What stays the same about an object through a clip."""
+    """Properties of an object that stay the same through a video."""
 
     id: int
     class_id: int
@@ -84,7 +88,7 @@ class Identity:
 
 @dataclass
 class ClipRecorder:
-    """Collects composed frames into the objects of a clip, dropping those that are hardly ever seen."""
+    """Collects composed frames into the objects of a video, and drops those that are hardly ever visible."""
 
     height: int
     width: int
@@ -92,15 +96,16 @@ class ClipRecorder:
     _masks: list[dict[int, tuple[Rle, Rle]]] = field(default_factory=list)
 
     def add(self, picture: NDArray[np.uint8], masks: dict[int, tuple[Rle, Rle]]) -> None:
+        """Add a frame with the visible and amodal masks of its objects by ID."""
         self.frames.append(picture)
         self._masks.append(masks)
 
     def repeat(self) -> None:
-        """The last frame once more."""
+        """Add the last frame once more."""
         self.add(self.frames[-1], self._masks[-1])
 
     def objects(self, identities: Iterable[Identity], least: int = MIN_VISIBLE_PIXELS) -> tuple[RenderedObject, ...]:
-        """Those of which more than ``least`` pixels are seen in all frames together."""
+        """Return the objects of which more than `least` pixels are visible in all frames together."""
         empty = rle.empty(self.height, self.width)
         kept = []
         for who in identities:

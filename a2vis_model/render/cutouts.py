@@ -1,6 +1,6 @@
-"""Pictures to compose clips of: things cut out along their outline, by class, and photographs to put them in.
+"""Pictures that videos are composed of: cut-outs of things by class, and photographs as backgrounds.
 
-``DIR/<class>/*.{png,webp}`` with an alpha channel are the things, ``DIR/*.{jpg,jpeg,png,webp}`` the backgrounds. All
+`DIR/<class>/*.{png,webp}` with an alpha channel are the things, `DIR/*.{jpg,jpeg,png,webp}` the backgrounds. All
 are decoded once, so that processes that are forked later share them. Pictures that cannot be used are reported and
 left out.
 """
@@ -27,18 +27,20 @@ Pixels = NDArray[np.uint8]
 CUTOUT_SUFFIXES = (".png", ".webp")
 BACKGROUND_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 SIZES_FILE = "sizes.json"
-"""Beside the folders of cut-outs: the real size of classes in metres, ``{"forklift": 2.1}``."""
+"""File beside the folders of cut-outs with the real size of classes in metres, such as `{"forklift": 2.1}`."""
 
 _LEAST_SIDE = 8
-_LONGEST_CUTOUT = 400  # pixels: larger ones are shrunk to it, as no thing is drawn larger than about that
+_LONGEST_CUTOUT = 400  # Size in pixels to which larger pictures are shrunk, because no thing is drawn much larger.
 _LONGEST_BACKGROUND = 800
 _OPAQUE = 128
 
 
 @dataclass(frozen=True)
 class Cutout:
-    """A thing cut out of its photograph: ``pixels`` uint8 RGBA ``[h, w, 4]``, cropped to what is not transparent, with
-    a clean soft edge."""
+    """A thing cut out of its photograph.
+
+    `pixels` are uint8 RGBA [h, w, 4], cropped to what is not transparent, with a clean soft edge.
+    """
 
     class_name: str
     file: str
@@ -47,16 +49,16 @@ class Cutout:
 
 @dataclass(frozen=True)
 class Pictures:
-    """All that clips are composed of."""
+    """All pictures that videos are composed of."""
 
     cutouts: Mapping[str, Sequence[Cutout]]
-    """By class, none of them empty."""
+    """Cut-outs by class; no class is empty."""
     backgrounds: Sequence[Pixels]
-    """uint8 RGB ``[h, w, 3]`` each."""
+    """Backgrounds, uint8 RGB [h, w, 3] each."""
     sizes: Mapping[str, float]
-    """Metres of the classes whose size the user gave."""
+    """Size in metres of the classes for which the user gave it."""
     digest: str
-    """Digest of all pictures that are used: what is composed depends on it."""
+    """Digest of all pictures that are used, on which composed videos depend."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -67,7 +69,7 @@ class Pictures:
 def load_pictures(
     cutouts: Path, backgrounds: Path, problems: ProblemLog, classes: Sequence[str] | None = None
 ) -> Pictures:
-    """Reads the folders ``cutouts`` and ``backgrounds``; of the cut-outs those of ``classes`` alone, if given.
+    """Read the folders `cutouts` and `backgrounds`; with `classes`, only the cut-outs of these.
 
     Raises:
         A2VISError: a folder is missing, or nothing in it can be used.
@@ -122,7 +124,7 @@ def _class_folders(cutouts: Path) -> list[Path]:
 
 
 def _read_all(folder: Path, suffixes: Sequence[str], problems: ProblemLog) -> Iterator[tuple[Path, Pixels]]:
-    """The pictures of a folder by name, as OpenCV decodes them."""
+    """Yield the pictures of a folder by name, as OpenCV decodes them."""
     files = sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes)
     if not files:
         with problems.skipping(str(folder), "folder"):
@@ -150,7 +152,7 @@ def _decode(file: Path) -> Pixels:
 
 
 def _cropped(pixels: Pixels) -> Pixels:
-    """RGBA from OpenCV's BGRA, without its transparent margins."""
+    """Convert OpenCV's BGRA to RGBA and cut off transparent margins."""
     if pixels.ndim != 3 or pixels.shape[2] != 4:
         raise RecordError("has no alpha channel; save the thing as PNG or WebP on a transparent background")
     alpha = pixels[..., 3]

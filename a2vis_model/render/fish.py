@@ -1,4 +1,4 @@
-"""A fish of a clip: its mesh, the bending of its body, its orbit through the tank and its colours."""
+"""A fish of a video: its mesh, the bending of its body, its orbit through the tank and its colours."""
 
 from __future__ import annotations
 
@@ -16,17 +16,16 @@ _RINGS = np.array(
     (0, 0.02, 0.05, 0.09, 0.14, 0.2, 0.28, 0.36, 0.44, 0.52, 0.6, 0.68, 0.76, 0.84, 0.92, 1.0), np.float32
 )
 _SIDES = 14
-_CENTRE = 0.45  # the body bends and turns about this share of its length from the nose
+_CENTRE = 0.45  # Position along the body, as a share of its length from the nose, about which it bends and turns.
 _FLANK_V = ATLAS[0] / (ATLAS[0] + FIN_ROWS)
-_Y_CLOCK = 0.556  # fish rise and sink this much slower than they circle
+_Y_CLOCK = 0.556  # Factor by which fish rise and sink more slowly than they circle.
 _HUE_STEP = 45.0
 _FLOOR_CLEARANCE = 1.5
 
 
 @cache
 def fish_mesh(class_id: int) -> Mesh:
-    """The species' mesh in its own units: x to its right, y up, z towards the nose, origin in the bending
-    centre."""
+    """Make the species' mesh in its own units: x to its right, y up, z towards the nose, origin where it bends."""
     species = SPECIES[class_id]
     s = _RINGS * species.profile[-1][0]
     top, bottom, half_width = (values[:, None] for values in body_line(species, s))
@@ -40,7 +39,7 @@ def fish_mesh(class_id: int) -> Mesh:
         ],
         axis=-1,
     )
-    # The flank's texture is its picture from the side: affine there, so it joins smoothly from face to face.
+    # The flank's texture is its picture from the side; this map is affine, so it joins smoothly from face to face.
     first, last = flank_heights(species)
     v = (first - points[..., 1]) / (first - last) * (_FLANK_V - 0.01)
     uv = np.stack([s[:, None] * np.ones_like(rise), v], axis=-1)
@@ -59,10 +58,9 @@ def fish_mesh(class_id: int) -> Mesh:
 
 
 def _fin(species: Species, columns: Columns, root: float, splay: float) -> Mesh:
-    """A sheet between the columns' bases, ``root`` beside the middle plane, and their edges, ``splay``
-    further out."""
+    """Make a sheet between the columns' bases, `root` beside the middle plane, and their edges, `splay` further out."""
     c = np.array(columns, np.float32)
-    # Rooted inside the body, which is drawn over it, so that no gap opens when the body bends.
+    # It is rooted inside the body, which is drawn over it, so that no gap opens when the body bends.
     top, bottom, _ = body_line(species, c[:, 0])
     c[:, 1] += (0.15 if root else 0.5) * ((top + bottom) / 2 - c[:, 1])
     side = np.broadcast_to(vector(root, root + splay), (len(c), 2))
@@ -79,7 +77,7 @@ def _hammer(species: Species) -> Mesh:
     points = np.stack([x * np.float32(species.hammer), y, _CENTRE - s], axis=-1)
     uv = np.stack([0.12 + 0.02 * x, np.full_like(x, 0.35)], axis=-1)
     sheet = grid(points, uv, sheet=True)
-    # Rounded in truth: lit from the front too, not as the thin board that it is here.
+    # A real one is rounded: it is lit from the front too, unlike the thin board used here.
     return replace(sheet, normals=np.broadcast_to(vector(0, 0.5, 0.87), sheet.normals.shape))
 
 
@@ -90,7 +88,7 @@ def _base_texture(class_id: int) -> Array:
 
 
 def fish_texture(class_id: int, rng: Rng) -> Texture:
-    """The species' colouring, turned by one of eight hue steps and toned by chance."""
+    """Make the species' colouring, turned by one of eight hue steps, with random tones."""
     image = _base_texture(class_id)
     colourful = SPECIES[class_id].colourful
     if colourful == 0:
@@ -107,14 +105,17 @@ def fish_texture(class_id: int, rng: Rng) -> Texture:
 
 @dataclass(frozen=True)
 class Fish:
-    """One swimmer. ``radii`` ``[2]`` along x and z, ``rise`` up and down about ``height``, in the tank's
-    units; ``phase`` in radians; ``clock_speed`` in radians per second, negative when it circles the other
-    way."""
+    """A swimming fish.
+
+    `radii` [2] are along x and z, `rise` is the motion up and down about `height`, all in the tank's units. `phase` is
+    in
+    radians and `clock_speed` in radians per second, negative when the fish circles the other way.
+    """
 
     id: int
     class_id: int
     scale: float
-    build: Array  # [3] stretch of the body, near one
+    build: Array  # Stretch of the body [3], near one.
     speed: float
     clock_speed: float
     phase: float
@@ -125,10 +126,11 @@ class Fish:
 
     @property
     def species(self) -> Species:
+        """Species of the fish."""
         return SPECIES[self.class_id]
 
     def position(self, time: float) -> Array:
-        """Where its centre is after ``time`` seconds."""
+        """Return the position of its centre after `time` seconds."""
         clock = self.phase + time * self.clock_speed
         y = np.sin(clock * _Y_CLOCK) * self.rise + self.height
         return vector(
@@ -138,7 +140,7 @@ class Fish:
         )
 
     def body(self, time: float) -> tuple[Array, Array]:
-        """World vertices and normals ``[V, 3]`` of the bent body after ``time`` seconds."""
+        """Return world vertices and normals [V, 3] of the bent body after `time` seconds."""
         mesh = fish_mesh(self.class_id)
         species = self.species
         local, normals = mesh.vertices * self.build, mesh.normals.copy()
@@ -152,7 +154,7 @@ class Fish:
         return local @ (frame * np.float32(self.scale)) + self.position(time), normals @ frame
 
     def _frame(self, time: float) -> Array:
-        """Rows are the fish's right, up and forward in the world, ``[3, 3]``."""
+        """Return the fish's right, up and forward in the world as rows, [3, 3]."""
         forward = self.position(time + 0.02) - self.position(time - 0.02)
         forward = unit(forward + vector(0, 0, 1e-6))
         right = unit(vector(forward[2], 0, -forward[0]))
@@ -162,7 +164,7 @@ class Fish:
 def sample_fish(
     rng: Rng, *, fish_id: int, class_id: int, phase: float, speed: float, height: float, height_range: float
 ) -> Fish:
-    """A fish with the habits of its species; ``speed`` and ``height_range`` are the clip's multipliers."""
+    """Sample a fish with the habits of its species; `speed` and `height_range` are multipliers of the video."""
     species = SPECIES[class_id]
     own_speed = species.speed[0] + rng.uniform() * species.speed[1]
     turning = 1.0 if rng.uniform() < 0.5 else -1.0

@@ -1,8 +1,7 @@
-"""Rendered clips on disk in FISHBOWL's merged layout.
+"""Writing rendered videos in FISHBOWL's merged layout.
 
-A clip's folder holds ``video.mp4``, ``objects.json`` with the visible masks, ``object<K:03d>/objects.json``
-with the amodal masks of its K-th object, and ``recording.json``. It appears under its name only when
-complete.
+The folder of a video holds `video.mp4`, `objects.json` with the visible masks, `object<K:03d>/objects.json` with the
+amodal masks of its K-th object, and `recording.json`. It appears under its name only when it is complete.
 """
 
 from __future__ import annotations
@@ -26,12 +25,12 @@ with optional_packages():
     import av
 
 _CRF = "18"
-# The default preset takes three times as long for files a tenth smaller.
+# The default preset takes three times as long for files that are a tenth smaller.
 _PRESET = "veryfast"
 
 
 def write_clip(clip: RenderedClip, directory: Path | str) -> None:
-    """Writes ``clip`` as the folder ``directory``, which must not exist yet; its parents are made."""
+    """Write a video to the folder `directory`, which must not exist yet; its parents are made."""
     target = Path(directory)
     if target.exists():
         raise A2VISError(f"directory {target} exists already; name another, or remove it first")
@@ -53,18 +52,18 @@ def write_clip(clip: RenderedClip, directory: Path | str) -> None:
 
 
 def remove_partial_clips(directory: Path) -> None:
-    """Clears what an interrupted run has left in ``directory``."""
+    """Remove what an interrupted run has left in `directory`."""
     for partial in directory.glob(".*.partial"):
         shutil.rmtree(partial, ignore_errors=True)
 
 
 def _write_video(frames: NDArray[np.uint8], fps: int, path: Path) -> None:
-    """H.264, 4:2:0, from RGB ``[T, H, W, 3]``."""
+    """Write H.264, 4:2:0, from RGB [T, H, W, 3]."""
     _, height, width, _ = frames.shape
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=fps)
         stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
-        # One thread: the processes that render share out the cores already.
+        # One thread is used, because the rendering processes already share the cores.
         stream.options = {"crf": _CRF, "preset": _PRESET, "threads": "1"}
         for picture in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))

@@ -1,4 +1,4 @@
-"""What makes a cut-out sit in a photograph: clean soft edges, the light and colours of its surroundings, a shadow."""
+"""Fitting a cut-out into a photograph: clean soft edges, the light and colours of its surroundings, a shadow."""
 
 from __future__ import annotations
 
@@ -11,20 +11,23 @@ from .texture import Rng
 
 Pixels = NDArray[np.uint8]
 
-_SOLID = 240  # alpha from which a pixel's colour is the thing's alone
-_FAINTEST = 60  # alpha up to which the fringe of a cut-out is its old background
+_SOLID = 240  # Alpha from which a pixel's colour is the thing's alone.
+_FAINTEST = 60  # Alpha up to which the fringe of a cut-out shows its old background.
 
 _SQUARE = np.ones((3, 3), np.uint8)
 _BLOB = np.exp(-2.5 * sum(a**2 for a in np.meshgrid(*2 * [np.linspace(-1.5, 1.5, 32)]))).astype(np.float32)
 
 
 def matte(pixels: Pixels) -> Pixels:
-    """RGBA ``[h, w, 4]`` with the fringe of the old background gone: the edge drawn in and softened, and its colours,
-    with those of all transparent pixels, replaced by the nearest colours from inside."""
+    """Remove the fringe of the old background from RGBA [h, w, 4].
+
+    The edge is moved inwards and softened, and its colours, with those of all transparent pixels, are replaced by the
+    nearest colours from inside.
+    """
     alpha = pixels[..., 3]
     solid = (alpha >= _SOLID).astype(np.uint8)
     core = np.asarray(cv2.erode(solid, _SQUARE), np.uint8)
-    # Spokes and leads have no inside: their own colours have to do.
+    # Thin parts such as spokes and cables have no inside: their own colours are used.
     core |= solid & (1 - np.asarray(cv2.dilate(core, _SQUARE, iterations=2), np.uint8))
     if not core.any():
         core = (alpha >= 128).astype(np.uint8)
@@ -43,10 +46,12 @@ def matte(pixels: Pixels) -> Pixels:
 
 
 def colour_change(rng: Rng, *, hue: float, strength: float) -> Array:
-    """An affine map ``[3, 4]`` of RGB that turns hues by up to ``hue`` degrees and changes saturation, contrast and
-    brightness by shares of up to ``strength``."""
+    """Sample an affine map [3, 4] of RGB.
+
+    It turns hues by up to `hue` degrees and changes saturation, contrast and brightness by shares of up to `strength`.
+    """
     turn, saturation, contrast, brightness = rng.uniform(-1, 1, 4) * (np.deg2rad(hue), *3 * (strength,))
-    # A turn about the axis of greys, whose length is kept and whose distance from it is the saturation.
+    # A turn about the axis of greys keeps the distance from it, which is the saturation.
     grey = np.full((3, 3), 1 / 3)
     cross = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / np.sqrt(3)
     colours = (1 + saturation) * (np.cos(turn) * (np.eye(3) - grey) + np.sin(turn) * cross)
@@ -56,9 +61,15 @@ def colour_change(rng: Rng, *, hue: float, strength: float) -> Array:
 
 
 def harmonise(pixels: Pixels, change: Array, surroundings: Pixels, *, light: float, colour: float) -> Pixels:
-    """RGBA after the colour ``change`` ``[3, 4]``, with mean and spread of its lightness brought nearer to those of
-    ``surroundings`` RGB ``[h, w, 3]`` by the share ``light``, and its mean tint by the share ``colour`` (after Reinhard
-    et al., 2001)."""
+    """Apply a colour change and adapt RGBA to its surroundings (after Reinhard et al., 2001).
+
+    Args:
+        pixels: the picture, RGBA.
+        change: colour change, an affine map [3, 4].
+        surroundings: RGB [h, w, 3].
+        light: share by which mean and spread of lightness approach those of the surroundings.
+        colour: share by which the mean tint approaches theirs.
+    """
     sample = np.ascontiguousarray(pixels[::2, ::2])
     mean, spread = (v.ravel() for v in cv2.meanStdDev(sample, mask=(sample[..., 3] >= 128).astype(np.uint8)))
     target, width = (v.ravel() for v in cv2.meanStdDev(np.ascontiguousarray(surroundings[::2, ::2])))
@@ -74,8 +85,10 @@ def harmonise(pixels: Pixels, change: Array, surroundings: Pixels, *, light: flo
 
 
 def shade_ground(picture: Pixels, camera: Camera, place: Array, width: float, strength: float) -> None:
-    """Darkens the ground under a thing whose nearest edge is at ``place`` ``[3]`` and which is ``width`` metres wide,
-    softly, by up to the share ``strength``."""
+    """Darken the ground under a thing softly, by up to the share `strength`.
+
+    The nearest edge of the thing is at `place` [3], and it is `width` metres wide.
+    """
     radius = 0.7 * width
     place = place + vector(0, 0, 0.2 * radius)
     ends = ((radius, 0), (-radius, 0), (0, 0.4 * radius), (0, -0.4 * radius))
@@ -89,7 +102,7 @@ def shade_ground(picture: Pixels, camera: Camera, place: Array, width: float, st
     part = picture[box]
     if part.size == 0 or right - left < 3 or bottom - top < 2:
         return
-    # From the blob's cells to the box: only what is in the picture is made.
+    # Map from the blob's cells to the box: only what is in the picture is computed.
     scale = np.array([right - left, bottom - top]) / np.array(_BLOB.shape[::-1])
     offset = np.array([left - box[1].start, top - box[0].start])
     matrix = np.array([[scale[0], 0, offset[0]], [0, scale[1], offset[1]]])

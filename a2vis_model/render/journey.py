@@ -1,4 +1,4 @@
-"""Where a thing goes on the ground, and how its body moves on the way."""
+"""Journeys of things on the ground, and the motion of their bodies on the way."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from .billboard import Pose
 from .texture import Rng
 from .traits import Motion
 
-_TURNING = 0.3  # seconds to turn round
+_TURNING = 0.3  # Seconds for turning round.
 
 
 @dataclass(frozen=True)
 class Step:
-    """A moment of a journey: ``x`` and ``z`` on the ground and metres ``travelled``; ``turn`` is 1 facing
-    the way of x, -1 against it, between them while the thing turns."""
+    """A moment of a journey.
+
+    `x` and `z` are on the ground, `travelled` is in metres; `turn` is 1 facing the way of x, -1 against it, and between
+    them while the thing turns.
+    """
 
     x: float
     z: float
@@ -27,20 +30,25 @@ class Step:
 
 @dataclass(frozen=True)
 class Journey:
-    """Straight ways from place to place: ``places`` ``[n, 2]`` (x, z) in metres, reached at ``times`` ``[n]`` in
-    seconds, ascending; before the first and after the last it stands."""
+    """Straight ways from place to place.
+
+    `places` [n, 2] (x, z) in metres are reached at `times` [n] in seconds, ascending; before the first and after the
+    last
+    the thing stands.
+    """
 
     times: NDArray[np.float64]
     places: NDArray[np.float64]
 
     def at(self, time: float) -> Step:
+        """Return place and facing at a time in seconds."""
         x, z = (float(np.interp(time, self.times, self.places[:, axis])) for axis in (0, 1))
         moves = np.diff(self.places, axis=0)
         lengths = np.concatenate(([0.0], np.cumsum(np.hypot(moves[:, 0], moves[:, 1]))))
         return Step(x, z, float(np.interp(time, self.times, lengths)), self._turn(time, moves[:, 0]))
 
     def _turn(self, time: float, across: NDArray[np.float64]) -> float:
-        """Facing where it last went, turning evenly at the knot between two ways."""
+        """Return the facing of the last motion, turning evenly at the knot between two ways."""
         facing = np.sign(across)
         for i in range(1, len(facing)):
             facing[i] = facing[i] or facing[i - 1]
@@ -51,15 +59,19 @@ class Journey:
             return 1.0
         middles = self.times[1:-1]
         knots = np.stack([middles - _TURNING / 2, middles + _TURNING / 2], axis=1).ravel()
-        # Where knots lie close together, none may come before the one before.
+        # Where knots lie close together, none may come before the previous one.
         knots = np.maximum.accumulate(knots)
         return float(np.interp(time, knots, np.repeat(facing, 2)[1:-1])) if len(knots) else float(facing[0])
 
 
 @dataclass(frozen=True)
 class Gait:
-    """How a body moves: shares of its height or width for ``bob``, ``sway`` and ``stride``, radians for ``rock``;
-    ``pace`` in radians a metre, ``idle`` in radians a second, ``phase`` in radians."""
+    """Motion of a body while it travels.
+
+    `bob`, `sway` and `stride` are shares of its height or width, `rock` and `phase` are in radians, `pace` is in
+    radians
+    per metre, `idle` in radians per second.
+    """
 
     bob: float
     sway: float
@@ -70,6 +82,7 @@ class Gait:
     phase: float
 
     def pose(self, step: Step, time: float) -> Pose:
+        """Return the pose at a step of a journey and a time in seconds."""
         beat = self.pace * step.travelled + self.phase
         breath = float(np.sin(self.idle * time + self.phase))
         return Pose(
@@ -82,8 +95,10 @@ class Gait:
 
 
 def sample_gait(rng: Rng, motion: Motion, *, upright: bool, height: float, liveliness: float) -> Gait:
-    """The gait of a thing ``height`` metres high; only what stands ``upright`` on legs spreads them. ``liveliness``
-    multiplies how far it bends."""
+    """Sample the gait of a thing `height` metres high.
+
+    Only things that stand `upright` on legs spread them. `liveliness` multiplies how far they bend.
+    """
     if motion == "walks":
         limits = (0.012, 0.03, 0.015, 0.22 if upright else 0.05)
         stride_length = 0.4 * height
@@ -111,13 +126,14 @@ def sample_gait(rng: Rng, motion: Motion, *, upright: bool, height: float, livel
 def sample_journey(
     rng: Rng, *, place: tuple[float, float], reach: float, speed: float, window: float, turns: bool
 ) -> Journey:
-    """A way through ``place`` (x, z), where it is at some time of the seconds from 0 to ``window``.
+    """Sample a way through `place` (x, z), where the thing is at some time between 0 and `window`.
 
     Args:
-        place: metres on the ground.
+        rng: random numbers.
+        place: place on the ground in metres.
         reach: metres to either side of the view's middle at which the thing is out of sight.
-        speed: m/s.
-        window: seconds.
+        speed: speed in m/s.
+        window: duration in seconds.
         turns: whether it may turn round in view; it does out of view in any case.
     """
     kind = rng.choice(4, p=(0.5, 0.25, 0.1, 0.15)) if turns else rng.choice((0, 2), p=(0.9, 0.1))
@@ -132,7 +148,7 @@ def sample_journey(
 
 
 def _crossing(rng: Rng, place: tuple[float, float], reach: float, speed: float, meeting: float) -> Journey:
-    """From one side to the other, perhaps with a stop at ``place``, and perhaps back after a while."""
+    """Sample a way from one side to the other, perhaps with a stop at `place`, and perhaps back later."""
     x, z = place
     side = float(rng.choice((-1, 1)))
     drift = float(rng.uniform(-0.1, 0.1)) * z
@@ -150,7 +166,7 @@ def _crossing(rng: Rng, place: tuple[float, float], reach: float, speed: float, 
 def _wandering(
     rng: Rng, place: tuple[float, float], reach: float, speed: float, meeting: float, window: float
 ) -> Journey:
-    """To and fro within the view, with stops; passes ``place`` at ``meeting``."""
+    """Sample a way to and fro within the view, with stops, which passes `place` at `meeting`."""
 
     def ways(sign: float) -> list[tuple[float, float, float]]:
         found: list[tuple[float, float, float]] = []
@@ -171,7 +187,7 @@ def _wandering(
 
 
 def _along(rng: Rng, place: tuple[float, float], speed: float, meeting: float, window: float) -> Journey:
-    """Towards the camera or away from it."""
+    """Sample a way towards the camera or away from it."""
     x, z = place
     away = float(rng.choice((-1, 1)))
     span = min(speed * window, 0.5 * z) / window
@@ -182,7 +198,7 @@ def _along(rng: Rng, place: tuple[float, float], speed: float, meeting: float, w
 
 
 def _returning(rng: Rng, place: tuple[float, float], reach: float, speed: float, meeting: float) -> Journey:
-    """From ``place`` out of view and back, after a while."""
+    """Sample a way from `place` out of view and back later."""
     x, z = place
     side = float(rng.choice((-1, 1)))
     go, away = abs(side * reach - x) / speed, float(rng.uniform(0.3, 1.5))

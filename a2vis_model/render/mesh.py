@@ -1,4 +1,4 @@
-"""Meshes of quadrilaterals and the primitives they are put together from."""
+"""Meshes of quadrilaterals and the primitives they are built from."""
 
 from __future__ import annotations
 
@@ -14,9 +14,15 @@ from .camera import Array
 
 @dataclass(frozen=True)
 class Mesh:
-    """``vertices`` and ``normals`` ``[V, 3]``; ``uv`` ``[V, 2]`` in 0..1; ``faces`` ``[F, 4]``,
-    counter-clockwise seen from outside, where a triangle repeats a vertex; ``sheet`` ``[V]``, true on
-    surfaces seen from both sides."""
+    """A mesh of quadrilaterals.
+
+    Attributes:
+        vertices: positions [V, 3].
+        normals: normals [V, 3].
+        uv: texture coordinates [V, 2] in 0..1.
+        faces: vertex numbers [F, 4], counter-clockwise seen from outside; a triangle repeats a vertex.
+        sheet: [V], true on surfaces that are seen from both sides.
+    """
 
     vertices: Array
     normals: Array
@@ -26,11 +32,11 @@ class Mesh:
 
     @property
     def radius(self) -> float:
-        """Of the sphere about the origin that holds the mesh."""
+        """Radius of the sphere about the origin that holds the mesh."""
         return float(np.linalg.norm(self.vertices, axis=1).max())
 
     def moved(self, rotation: NDArray[Any] | None = None, offset: Array | Sequence[float] = (0, 0, 0)) -> Mesh:
-        """The mesh turned by ``rotation`` ``[3, 3]`` and then shifted."""
+        """Return the mesh turned by `rotation` [3, 3] and then shifted by `offset`."""
         turn = np.eye(3, dtype=np.float32) if rotation is None else np.asarray(rotation, np.float32)
         return replace(
             self,
@@ -39,25 +45,26 @@ class Mesh:
         )
 
     def in_cell(self, cell: tuple[float, float, float, float]) -> Mesh:
-        """The mesh with its texture coordinates squeezed into ``(u0, v0, u1, v1)`` of an atlas."""
+        """Return the mesh with its texture coordinates scaled into `(u0, v0, u1, v1)` of an atlas."""
         u0, v0, u1, v1 = cell
         scale, shift = np.array((u1 - u0, v1 - v0), np.float32), np.array((u0, v0), np.float32)
         return replace(self, uv=self.uv * scale + shift)
 
 
 def about_x(angle: float) -> Array:
-    """Turns what hangs below the origin ahead by ``angle`` radians."""
+    """Return the rotation that turns what hangs below the origin ahead by `angle` radians."""
     c, s = np.cos(angle), np.sin(angle)
     return np.array([[1, 0, 0], [0, c, s], [0, -s, c]], np.float32)
 
 
 def about_y(angle: float) -> Array:
-    """Turns what looks ahead to the side of x by ``angle`` radians."""
+    """Return the rotation that turns what looks ahead to the side of x by `angle` radians."""
     c, s = np.cos(angle), np.sin(angle)
     return np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]], np.float32)
 
 
 def merge(parts: Sequence[Mesh]) -> Mesh:
+    """Join meshes into one."""
     starts = np.cumsum([0] + [len(p.vertices) for p in parts[:-1]])
     return Mesh(
         vertices=np.concatenate([p.vertices for p in parts]),
@@ -69,7 +76,7 @@ def merge(parts: Sequence[Mesh]) -> Mesh:
 
 
 def grid(points: NDArray[Any], uv: NDArray[Any], *, closed: bool = False, sheet: bool = False) -> Mesh:
-    """A surface through ``points`` ``[rows, columns, 3]``; ``closed`` joins the last column to the first."""
+    """Make a surface through `points` [rows, columns, 3]; `closed` joins the last column to the first."""
     rows, columns = points.shape[:2]
     index = np.arange(rows * columns, dtype=np.int32).reshape(rows, columns)
     if closed:
@@ -90,7 +97,7 @@ def grid(points: NDArray[Any], uv: NDArray[Any], *, closed: bool = False, sheet:
 
 
 def revolve(radii: Sequence[float], heights: Sequence[float], sides: int = 12) -> Mesh:
-    """A body of revolution about y: ``radii`` at ``heights``, top first; a radius of zero closes it."""
+    """Make a body of revolution about y: `radii` at `heights`, top first; a radius of zero closes it."""
     angle = np.linspace(0, 2 * np.pi, sides + 1, dtype=np.float32)
     r = np.asarray(radii, np.float32)[:, None]
     y = np.broadcast_to(np.asarray(heights, np.float32)[:, None], (len(radii), sides + 1))
@@ -100,26 +107,26 @@ def revolve(radii: Sequence[float], heights: Sequence[float], sides: int = 12) -
 
 
 def cylinder(radius: float, height: float, sides: int = 12, rows: int = 1) -> Mesh:
-    """Standing on y = 0, with a flat top."""
+    """Make a cylinder that stands on y = 0, with a flat top."""
     heights = np.linspace(height, 0, rows + 1)
     return revolve([0.0, *[radius] * (rows + 1)], [height, *heights], sides)
 
 
 def ball(radius: float, sides: int = 12, rows: int = 8) -> Mesh:
-    """About the origin."""
+    """Make a ball about the origin."""
     polar = np.linspace(0, np.pi, rows + 1)
     return revolve(list(radius * np.sin(polar)), list(radius * np.cos(polar)), sides)
 
 
 def limb(radius_top: float, radius_bottom: float, length: float, sides: int = 8) -> Mesh:
-    """A rounded rod that hangs from the origin down to ``y = -length``."""
+    """Make a rounded rod that hangs from the origin down to `y = -length`."""
     a, b = radius_top, radius_bottom
     radii = [0.0, 0.7 * a, a, b, 0.7 * b, 0.0]
     return revolve(radii, [a, 0.7 * a, 0.0, -length, -length - 0.7 * b, -length - b], sides)
 
 
 def cuboid(size: Sequence[float] | Array, divisions: int = 1) -> Mesh:
-    """A box about the origin, ``size`` along x, y and z; every side shows the whole texture."""
+    """Make a box about the origin, `size` along x, y and z; every side shows the whole texture."""
     half = np.asarray(size, np.float32) / 2
     s = np.linspace(-1, 1, divisions + 1, dtype=np.float32)
     right, down = np.meshgrid(s, s)
@@ -136,7 +143,7 @@ def cuboid(size: Sequence[float] | Array, divisions: int = 1) -> Mesh:
 
 
 def _outward(mesh: Mesh) -> Mesh:
-    """``mesh``, turned inside out if its normals point to the origin side of it."""
+    """Return `mesh`, turned inside out if its normals point inwards."""
     centre = mesh.vertices.mean(axis=0)
     origin = np.zeros(3, np.float32) if np.abs(np.ptp(mesh.vertices, axis=0)).min() < 1e-6 else centre
     if float(((mesh.vertices - origin) * mesh.normals).sum()) >= 0:

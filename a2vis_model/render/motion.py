@@ -1,4 +1,4 @@
-"""How bodies walk and how the robot's camera moves."""
+"""Walks of bodies and the motion of the robot's camera."""
 
 from __future__ import annotations
 
@@ -12,8 +12,12 @@ from .texture import Rng
 
 @dataclass(frozen=True)
 class Route:
-    """A polyline of ``points`` ``[n, 2]`` (x, z) in metres, walked to and fro at ``speed`` m/s from ``start``
-    metres on; ``hesitation`` in 0..1 is how nearly it comes to a stop every ``2 pi / rhythm`` seconds."""
+    """A polyline that a body walks to and fro.
+
+    `points` [n, 2] (x, z) are in metres, `speed` is in m/s, and the walk begins `start` metres along the way.
+    `hesitation`
+    in 0..1 is how nearly it comes to a stop every `2 pi / rhythm` seconds.
+    """
 
     points: Array
     speed: float
@@ -23,12 +27,12 @@ class Route:
     phase: float
 
     def travelled(self, time: float) -> float:
-        """Metres walked, growing with time."""
+        """Return the distance walked in metres, which increases with time."""
         wave = np.sin(self.rhythm * time + self.phase) / self.rhythm
         return self.start + self.speed * (time + self.hesitation * float(wave))
 
     def place(self, travelled: float) -> tuple[Array, float]:
-        """Position (x, z) ``[2]`` and heading in radians from z towards x."""
+        """Return position (x, z) [2] and heading in radians from z towards x."""
         steps = np.diff(self.points, axis=0)
         lengths = np.hypot(steps[:, 0], steps[:, 1])
         total = float(lengths.sum())
@@ -45,10 +49,10 @@ class Route:
 
 @dataclass(frozen=True)
 class Ride:
-    """The camera's way: its start, steady ``velocity`` ``[3]`` in m/s, ``sway`` of yaw and ``shake``.
+    """The camera's motion: start, constant `velocity` [3] in m/s, `sway` of yaw and `shake`.
 
-    ``sway`` is (amplitude, radians per second, phase), ``shake`` ``[3 (yaw, pitch, roll), 3 waves, 3]`` the
-    same for each wave.
+    `sway` is (amplitude, radians per second, phase); `shake` [3 (yaw, pitch, roll), 3 waves, 3] holds the same for each
+    wave.
     """
 
     position: Array
@@ -62,6 +66,7 @@ class Ride:
     width: int
 
     def camera(self, time: float) -> Camera:
+        """Return the camera at a time in seconds."""
         amplitude, rate, phase = self.sway
         waves = (self.shake[..., 0] * np.sin(self.shake[..., 1] * time + self.shake[..., 2])).sum(axis=1)
         yaw = self.yaw + amplitude * np.sin(rate * time + phase) + waves[0]
@@ -78,7 +83,7 @@ class Ride:
         )
 
     def shift(self, time: float, period: float, distance: float) -> tuple[float, float]:
-        """Pixels (x, y) by which a point ``distance`` metres ahead moves within ``period`` seconds."""
+        """Return by how many pixels (x, y) a point `distance` metres ahead moves within `period` seconds."""
         now, then = self.camera(time - period / 2), self.camera(time + period / 2)
         point = now.position + now.rotation[2] * np.float32(distance)
         x, y = then.to_pixels(then.to_camera(point)[None])[0] - now.centre
@@ -86,7 +91,7 @@ class Ride:
 
 
 def sample_ride(rng: Rng, *, unit: float, height: int, width: int) -> Ride:
-    """A robot's or a fixed camera's view ahead along z; ``unit`` scales lengths, 1 for a room."""
+    """Sample a robot's or a fixed camera with a view along z; `unit` scales lengths, 1 for a room."""
     overhead = rng.uniform() < 0.2
     eye_height = unit * float(rng.uniform(2.4, 3.4) if overhead else rng.uniform(0.5, 1.7))
     pitch = float(rng.uniform(-0.45, -0.25) if overhead else rng.uniform(-0.15, 0.02))

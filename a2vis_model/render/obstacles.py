@@ -1,4 +1,4 @@
-"""What hides the things of a composed scene and is none itself: occluders on their way, others anywhere, and decoys."""
+"""Obstacles that hide the things of a composed scene: occluders in front of them, occluders elsewhere, and decoys."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from .things import Thing, sample_way
 from .traits import OTHER
 from .view import View
 
-_PLANNED_SHARE = 0.25  # of things that an occluder is put before
+_PLANNED_SHARE = 0.25  # Share of things that an occluder is put in front of.
 _MOST_PLANNED = 3
-_WHOLLY_SHARE = 0.75  # of the occluders before what moves: they hide it altogether
+_WHOLLY_SHARE = 0.75  # Share of the occluders in front of moving things that hide them completely.
 _HIDDEN_SECONDS = (0.3, 3.0)
-_CLEARANCE = 1.0  # metres before the camera where it ends
-_OTHERS = 0.5  # occluders and decoys that stand anywhere, on average, of each kind
+_CLEARANCE = 1.0  # Distance in front of the camera in metres where the range ends.
+_OTHERS = 0.5  # Average number of occluders and decoys that stand anywhere, of each kind.
 
 
 @dataclass(frozen=True)
 class Obstacle:
-    """Something that hides things and is none; most stand still."""
+    """Something that hides things and is no object itself; most obstacles stand still."""
 
     sprite: Sprite
     journey: Journey
@@ -37,7 +37,7 @@ class Obstacle:
 def sample_obstacles(
     rng: Rng, pictures: Pictures, things: Sequence[Thing], view: View, stage: Stage
 ) -> tuple[Obstacle, ...]:
-    """All of a scene with these ``things``."""
+    """Sample all obstacles of a scene with these `things`."""
     found: list[Obstacle] = []
     for thing in things:
         if len(found) < _MOST_PLANNED and rng.uniform() < _PLANNED_SHARE:
@@ -62,7 +62,7 @@ def _standing(rng: Rng, stage: Stage, pixels: Pixels, tall: float, x: float, dep
 
 
 def _sprite(rng: Rng, stage: Stage, pixels: Pixels, tall: float, x: float, depth: float) -> Sprite:
-    """In light and colours of the place."""
+    """Make a sprite with the light and colours of the place."""
     pixels = stage.fitted(pixels, tall, depth)
     change = colour_change(rng, hue=0, strength=0.3)
     light, colour = float(rng.uniform(0.2, 0.8)), float(rng.uniform(0, 0.5))
@@ -71,7 +71,7 @@ def _sprite(rng: Rng, stage: Stage, pixels: Pixels, tall: float, x: float, depth
 
 
 def _decoy(rng: Rng, pictures: Pictures, stage: Stage) -> Obstacle:
-    """The shape of a cut-out filled with something else, which goes its way as things do."""
+    """Make the shape of a cut-out, filled with something else, which moves like things do."""
     cutouts = pictures.cutouts[pictures.classes[int(rng.integers(len(pictures.classes)))]]
     silhouette = cutouts[int(rng.integers(len(cutouts)))].pixels[..., 3]
     pixels = decoy(rng, _photo(rng, pictures), silhouette)
@@ -85,17 +85,17 @@ def _decoy(rng: Rng, pictures: Pictures, stage: Stage) -> Obstacle:
 
 
 def _before(rng: Rng, pictures: Pictures, thing: Thing, view: View, stage: Stage) -> Obstacle:
-    """An occluder that hides ``thing`` for 0.3 to 3 s, or a part of it."""
+    """Make an occluder that hides `thing`, or a part of it, for 0.3 to 3 s."""
     time = float(rng.uniform(0.1, 0.9)) * stage.window
     eye = view.camera(time).position.astype(np.float64)
     step, later = thing.journey.at(time), thing.journey.at(time + 0.1)
     speed = abs(later.x - step.x) / 0.1
-    share = float(rng.uniform(0.45, 0.9))  # of the way from the eye to the thing
-    # Not so near that the camera runs into it.
+    share = float(rng.uniform(0.45, 0.9))  # Share of the way from the eye to the thing.
+    # The distance is large enough that the camera does not run into it.
     nearest = float(view.camera(stage.window).position[2]) + _CLEARANCE
     share = max(share, min((nearest - eye[2]) / max(step.z - eye[2], 0.1), 0.95))
     foot = eye[[0, 2]] + share * (np.array([step.x, step.z]) - eye[[0, 2]])
-    # As high as the line from the eye to the top of the thing there.
+    # As high as the line from the eye to the top of the thing is there.
     tall = eye[1] + (thing.lift + thing.sprite.height - eye[1]) * share
     wholly = bool(speed and rng.uniform() < _WHOLLY_SHARE)
     if wholly:

@@ -1,7 +1,7 @@
-"""What hides things and is none: poles, walls, boxes and foliage, made of pieces of photographs.
+"""Pictures of occluders, made of pieces of photographs: poles, walls, boxes and foliage.
 
-Shapes of cut-outs filled with such a piece, too: their edges are made as those of things, so that no network learns
-that an edge of that kind is an object.
+Some are shapes of cut-outs filled with such a piece: their edges are made like those of things, so that no network
+learns that an edge of that kind means an object.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ from .texture import Rng, noise
 
 Pixels = NDArray[np.uint8]
 
-_LONGEST = 224  # pixels of a texture
-_SLIM = 0.3  # width by height, below which an occluder is a pole
+_LONGEST = 224  # Size of a texture in pixels.
+_SLIM = 0.3  # Ratio of width to height below which an occluder is a pole.
 
 
 def occluder(rng: Rng, photo: Pixels, height: float, width: float, *, solid: bool = False) -> Pixels:
-    """RGBA ``[h, w, 4]`` of something that hides what is behind it, ``height`` by ``width`` metres, with a texture from
-    ``photo`` RGB; if it is to be ``solid`` it has no gaps and fills its rectangle."""
+    """Make an occluder as RGBA [h, w, 4], `height` by `width` metres, with a texture from `photo` RGB.
+
+    A `solid` one has no gaps and fills its rectangle.
+    """
     scale = _LONGEST / max(height, width)
     size = (max(round(height * scale), 12), max(round(width * scale), 8))
     if width < _SLIM * height:
@@ -30,16 +32,16 @@ def occluder(rng: Rng, photo: Pixels, height: float, width: float, *, solid: boo
 
 
 def decoy(rng: Rng, photo: Pixels, silhouette: NDArray[np.uint8]) -> Pixels:
-    """RGBA with the alpha ``silhouette`` ``[h, w]``, turned by a quarter or more, filled with a piece of ``photo``."""
+    """Make RGBA with the alpha `silhouette` [h, w], turned by a quarter or more, filled with a piece of `photo`."""
     alpha = np.ascontiguousarray(np.rot90(silhouette, int(rng.integers(1, 4))))
     return np.dstack([_shaded(rng, piece(rng, photo, *alpha.shape)), alpha])
 
 
 def piece(rng: Rng, photo: Pixels, height: int, width: int) -> Pixels:
-    """A part of ``photo`` brought to this size, perhaps mirrored."""
+    """Cut a part of `photo`, perhaps mirrored, and scale it to this size."""
     rows, columns = photo.shape[:2]
     share = float(rng.uniform(0.1, 0.5))
-    # As much of the photo in the shape asked for as there is room for.
+    # The part is as large as the photo allows in the requested shape.
     fit = share * min(rows / height, columns / width)
     part = (max(int(height * fit), 2), max(int(width * fit), 2))
     y, x = (int(rng.integers(0, max(room - side, 0) + 1)) for room, side in zip((rows, columns), part, strict=True))
@@ -49,7 +51,7 @@ def piece(rng: Rng, photo: Pixels, height: int, width: int) -> Pixels:
 
 
 def _shaded(rng: Rng, colour: Pixels) -> Pixels:
-    """Lit from one side."""
+    """Shade a texture as if it was lit from one side."""
     from_left, to_right = rng.uniform(0.65, 1.15, 2)
     slope = np.linspace(from_left, to_right, colour.shape[1], dtype=np.float32)[None, :, None]
     return np.clip(colour * slope, 0, 255).astype(np.uint8)
@@ -60,7 +62,7 @@ def _solid(colour: Pixels) -> Pixels:
 
 
 def _pole(rng: Rng, colour: Pixels) -> Pixels:
-    """Round, so darker at both sides; of much the same colour all along."""
+    """Make a pole: round, so darker at both sides, and of much the same colour all along."""
     plain = cv2.blur(colour, (3, 2 * (len(colour) // 4) + 1))
     across = np.linspace(-1, 1, colour.shape[1], dtype=np.float32) - np.float32(rng.uniform(-0.5, 0.5))
     light = (1.1 - 0.5 * across**2)[None, :, None]
@@ -72,7 +74,7 @@ def _wall(rng: Rng, colour: Pixels) -> Pixels:
 
 
 def _box(rng: Rng, colour: Pixels) -> Pixels:
-    """A front, and often a darker side."""
+    """Make a box with a front and often a darker side."""
     colour = _shaded(rng, colour)
     edge = int(colour.shape[1] * rng.uniform(0.6, 1.3))
     colour[:, edge:] = colour[:, edge:] * np.float32(rng.uniform(0.45, 0.8))
@@ -80,11 +82,11 @@ def _box(rng: Rng, colour: Pixels) -> Pixels:
 
 
 def _heap(rng: Rng, colour: Pixels) -> Pixels:
-    """Something round without a name: a sack, a rock, a coat over a chair."""
+    """Make a round object of no particular kind: a sack, a rock, a coat over a chair."""
     height, width = colour.shape[:2]
     angle = np.linspace(0, 2 * np.pi, 24, endpoint=False)
     bumps = 1 + sum(rng.uniform(-0.12, 0.12) * np.sin(n * angle + rng.uniform(0, 6)) for n in (1, 2, 3))
-    power = float(rng.uniform(0.4, 1))  # 1 for an ellipse, less for a rounded box
+    power = float(rng.uniform(0.4, 1))  # Exponent: 1 for an ellipse, less for a rounded box.
     x, y = (np.sign(v) * np.abs(v) ** power * bumps for v in (np.cos(angle), np.sin(angle)))
     outline = np.stack([(0.5 + 0.44 * x) * width, (0.56 + 0.5 * y) * height], axis=-1)
     alpha = np.zeros((height, width), np.uint8)
@@ -93,7 +95,7 @@ def _heap(rng: Rng, colour: Pixels) -> Pixels:
 
 
 def _fence(rng: Rng, colour: Pixels) -> Pixels:
-    """Bars with gaps, between two rails."""
+    """Make a fence: bars with gaps, between two rails."""
     height, width = colour.shape[:2]
     spacing = max(int(height * rng.uniform(0.08, 0.25)), 6)
     alpha = np.zeros((height, width), np.uint8)
@@ -105,7 +107,7 @@ def _fence(rng: Rng, colour: Pixels) -> Pixels:
 
 
 def _foliage(rng: Rng, colour: Pixels) -> Pixels:
-    """Leaves as grains of noise, dense below and in the middle, in the colours of the piece or green."""
+    """Make foliage: grains of noise, dense below and in the middle, in the colours of the piece or green."""
     height, width = colour.shape[:2]
     grain = noise(rng, height, width, cell=float(rng.uniform(8, 24)), octaves=3, roughness=0.8)
     y, x = np.mgrid[1 : 0 : height * 1j, -1 : 1 : width * 1j]

@@ -1,5 +1,4 @@
-"""Textures of the robot world: floors, walls, furniture and the surfaces of bodies, float RGB ``[h, w, 3]``
-in 0..1."""
+"""Textures of the robot world: floors, walls, furniture and surfaces of bodies, float RGB [h, w, 3] in 0..1."""
 
 from __future__ import annotations
 
@@ -13,7 +12,7 @@ from .texture import Rng, colour_of, mix, noise, plain
 def any_colour(
     rng: Rng, saturation: tuple[float, float] = (0.1, 0.9), value: tuple[float, float] = (0.2, 0.95)
 ) -> Array:
-    """RGB ``[3]`` of any hue."""
+    """Sample RGB [3] of any hue."""
     return colour_of(float(rng.uniform(0, 360)), float(rng.uniform(*saturation)), float(rng.uniform(*value)))
 
 
@@ -23,7 +22,7 @@ def _ramp(rows: int, columns: int) -> tuple[Array, Array]:
 
 
 def _cells(rng: Rng, rows: int, columns: int, height: float, width: float, stagger: bool) -> tuple[Array, Array]:
-    """A tone per tile in -1..1 and the joints between tiles as a mask, both ``[rows, columns]``."""
+    """Return a tone per tile in -1..1 and the joints between tiles as a mask, both [rows, columns]."""
     y, x = _ramp(rows, columns)
     row = np.floor(y / height)
     x = x + (row % 2) * width / 2 * stagger
@@ -35,6 +34,7 @@ def _cells(rng: Rng, rows: int, columns: int, height: float, width: float, stagg
 
 
 def planks(rng: Rng, rows: int, columns: int) -> Array:
+    """Make a floor of wooden planks."""
     base = colour_of(float(rng.uniform(15, 40)), float(rng.uniform(0.3, 0.65)), float(rng.uniform(0.35, 0.8)))
     tone, joint = _cells(rng, rows, columns, columns / rng.uniform(14, 30), columns / rng.uniform(2, 5), True)
     grain = cv2.resize(noise(rng, rows, max(columns // 16, 4), 8, 3), (columns, rows), interpolation=cv2.INTER_LINEAR)
@@ -43,6 +43,7 @@ def planks(rng: Rng, rows: int, columns: int) -> Array:
 
 
 def tiles(rng: Rng, rows: int, columns: int) -> Array:
+    """Make a tiled floor or wall, in one colour or chequered."""
     first, second = any_colour(rng, (0, 0.35), (0.35, 0.95)), any_colour(rng, (0, 0.35), (0.35, 0.95))
     side = columns / rng.uniform(8, 20)
     tone, joint = _cells(rng, rows, columns, side, side, False)
@@ -53,6 +54,7 @@ def tiles(rng: Rng, rows: int, columns: int) -> Array:
 
 
 def bricks(rng: Rng, rows: int, columns: int) -> Array:
+    """Make a brick wall."""
     base = colour_of(float(rng.uniform(0, 40)), float(rng.uniform(0.2, 0.6)), float(rng.uniform(0.4, 0.8)))
     height = columns / rng.uniform(30, 50)
     tone, joint = _cells(rng, rows, columns, height, height * 2.6, True)
@@ -61,12 +63,14 @@ def bricks(rng: Rng, rows: int, columns: int) -> Array:
 
 
 def stripes(rng: Rng, rows: int, columns: int) -> Array:
+    """Make striped wallpaper."""
     _, x = _ramp(rows, columns)
     first, second = any_colour(rng, (0, 0.35), (0.5, 1)), any_colour(rng, (0, 0.35), (0.5, 1))
     return mix(plain(rows, columns, first), second, x / columns * rng.uniform(8, 40) % 1 < rng.uniform(0.25, 0.6))
 
 
 def plaster(rng: Rng, rows: int, columns: int) -> Array:
+    """Make a plastered wall."""
     return (
         plain(rows, columns, any_colour(rng, (0, 0.3), (0.45, 0.95)))
         * (1 + 0.04 * noise(rng, rows, columns, 60, 5))[..., None]
@@ -74,11 +78,13 @@ def plaster(rng: Rng, rows: int, columns: int) -> Array:
 
 
 def carpet(rng: Rng, rows: int, columns: int) -> Array:
+    """Make a carpet."""
     image = plain(rows, columns, any_colour(rng, (0, 0.5), (0.2, 0.6)))
     return image * (1 + 0.10 * noise(rng, rows, columns, 40, 3) + 0.10 * noise(rng, rows, columns, 2, 1))[..., None]
 
 
 def asphalt(rng: Rng, rows: int, columns: int) -> Array:
+    """Make asphalt, often with lane markings."""
     image = plain(rows, columns, any_colour(rng, (0, 0.12), (0.25, 0.5)))
     image *= (1 + 0.08 * noise(rng, rows, columns, 50, 4) + 0.06 * noise(rng, rows, columns, 2, 1))[..., None]
     if rng.uniform() < 0.7:
@@ -93,13 +99,14 @@ def asphalt(rng: Rng, rows: int, columns: int) -> Array:
 
 
 def grass(rng: Rng, rows: int, columns: int) -> Array:
+    """Make a lawn."""
     base = colour_of(float(rng.uniform(75, 120)), float(rng.uniform(0.4, 0.7)), float(rng.uniform(0.3, 0.55)))
     blades = 0.14 * noise(rng, rows, columns, 3, 1) + 0.16 * noise(rng, rows, columns, 50, 4)
     return plain(rows, columns, base) * (1 + blades)[..., None]
 
 
 def facade(rng: Rng, rows: int, columns: int) -> Array:
-    """A house front with rows of windows."""
+    """Make a house front with rows of windows."""
     image = bricks(rng, rows, columns) if rng.uniform() < 0.5 else plaster(rng, rows, columns)
     y, x = _ramp(rows, columns)
     wide, high = columns / rng.uniform(10, 22), rows / rng.uniform(2, 4)
@@ -110,7 +117,7 @@ def facade(rng: Rng, rows: int, columns: int) -> Array:
 
 
 def lived_in(rng: Rng, wall: Array) -> Array:
-    """``wall`` with posters, windows and a skirting board, and uneven light."""
+    """Return `wall` with posters, windows and a skirting board, and uneven light."""
     rows, columns = wall.shape[:2]
     image = wall.copy()
     for _ in range(int(rng.integers(0, 5))):
@@ -124,12 +131,13 @@ def lived_in(rng: Rng, wall: Array) -> Array:
 
 
 def uneven(rng: Rng, image: Array) -> Array:
-    """Soft light and shade over ``image``."""
+    """Return `image` with soft light and shade."""
     rows, columns = image.shape[:2]
     return image * (1 + 0.10 * noise(rng, rows, columns, max(rows, columns) / 2, 2))[..., None]
 
 
 def cloth(rng: Rng, size: int = 64) -> Array:
+    """Make a plain, striped or chequered cloth."""
     kind = rng.integers(4)
     colour = any_colour(rng, (0, 0.85), (0.1, 0.95))
     image = plain(size, size, colour)
@@ -144,12 +152,13 @@ def cloth(rng: Rng, size: int = 64) -> Array:
 
 
 def skin(rng: Rng, size: int = 64) -> Array:
+    """Make skin of any tone."""
     colour = mix(vector(0.95, 0.76, 0.65), (0.30, 0.19, 0.13), float(rng.uniform()))
     return plain(size, size, colour) * (1 + 0.04 * noise(rng, size, size, 20))[..., None]
 
 
 def head(rng: Rng, size: int = 64) -> Array:
-    """Unrolled ball: hair above and behind, a face around u = 0.25, which looks ahead."""
+    """Make the texture of a head, an unrolled ball: hair above and behind, a face ahead, around u = 0.25."""
     image = skin(rng, size)
     y, x = _ramp(size, size)
     u, v = x / size, y / size
@@ -165,7 +174,7 @@ def head(rng: Rng, size: int = 64) -> Array:
 
 
 def paint(rng: Rng, size: int = 64) -> Array:
-    """Coachwork with a stripe and panel joints."""
+    """Make coachwork with a stripe and panel joints."""
     y, x = _ramp(size, size)
     image = plain(size, size, any_colour(rng, (0, 0.95), (0.15, 1)))
     if rng.uniform() < 0.5:
@@ -175,7 +184,7 @@ def paint(rng: Rng, size: int = 64) -> Array:
 
 
 def glass(rng: Rng, size: int = 64) -> Array:
-    """A cabin side: windows between posts in a dark tone."""
+    """Make a cabin side: windows between posts in a dark tone."""
     y, x = _ramp(size, size)
     image = plain(size, size, any_colour(rng, (0, 0.8), (0.2, 0.95)))
     pane = (np.abs(y / size - 0.5) < 0.33) & (x % (size / 2) > size * 0.06) & (x % (size / 2) < size * 0.44)
@@ -183,7 +192,7 @@ def glass(rng: Rng, size: int = 64) -> Array:
 
 
 def tyre(rng: Rng, size: int = 64) -> Array:
-    """For a lying drum: rim in the rows of its flat top, rubber below."""
+    """Make the texture of a lying drum: rim in the rows of its flat top, rubber below."""
     y, x = _ramp(size, size)
     image = plain(size, size, (0.10, 0.10, 0.11))
     spokes = np.sin(x / size * 2 * np.pi * rng.integers(4, 8)) > 0
@@ -192,7 +201,7 @@ def tyre(rng: Rng, size: int = 64) -> Array:
 
 
 def crate(rng: Rng, size: int = 64) -> Array:
-    """Cardboard with tape and a label, a wooden crate, or a printed carton."""
+    """Make cardboard with tape and a label, a wooden crate, or a printed carton."""
     y, x = _ramp(size, size)
     u, v = x / size, y / size
     kind = rng.integers(3)
@@ -211,7 +220,7 @@ def crate(rng: Rng, size: int = 64) -> Array:
 
 
 def toy_ball(rng: Rng, size: int = 64) -> Array:
-    """Segments, spots or bands, so that rolling shows."""
+    """Make segments, spots or bands, which show the rolling of a ball."""
     y, x = _ramp(size, size)
     u, v = x / size, y / size
     first, second = any_colour(rng, (0.0, 1), (0.5, 1)), any_colour(rng, (0.3, 1), (0.2, 1))
@@ -226,7 +235,7 @@ def toy_ball(rng: Rng, size: int = 64) -> Array:
 
 
 def metal(rng: Rng, size: int = 64) -> Array:
-    """Machine casing: panels, a coloured band, vents."""
+    """Make a machine casing: panels, a coloured band, vents."""
     y, x = _ramp(size, size)
     u, v = x / size, y / size
     image = plain(size, size, any_colour(rng, (0, 0.2), (0.35, 0.95)))
@@ -237,7 +246,7 @@ def metal(rng: Rng, size: int = 64) -> Array:
 
 
 def face_plate(rng: Rng, size: int = 64) -> Array:
-    """A machine's head: dark screen with two lights."""
+    """Make the head of a machine: a dark screen with two lights."""
     y, x = _ramp(size, size)
     u, v = x / size, y / size
     image = plain(size, size, any_colour(rng, (0, 0.2), (0.5, 0.95)))

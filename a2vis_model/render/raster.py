@@ -1,7 +1,7 @@
-"""A software rasteriser: hard-edged, textured, painter's order inside one object.
+"""A software rasteriser: hard-edged, textured, with painter's order inside one object.
 
 Every visible face writes its number into an integer picture with one OpenCV call; colour is then looked up
-for all pixels at once from the face's affine texture coordinates. Mask and colour so come from the very same
+for all pixels at once from the face's affine texture coordinates. Thus mask and colour come from the very same
 pixels.
 """
 
@@ -20,14 +20,16 @@ from .texture import Texture
 
 NEAR = 0.3
 _SUBPIXEL_BITS = 4
-_REMAP_ROW = 256  # cv2.remap takes no line longer than 32767
+_REMAP_ROW = 256  # cv2.remap accepts no line longer than 32767.
 
 
 @dataclass(frozen=True)
 class Patch:
-    """A silhouette clipped to the frame: ``mask`` ``[h, w]`` and uint8 RGB ``colour`` ``[h, w, 3]`` at
-    ``(top, left)``. With ``alpha`` uint8 ``[h, w]`` its edge is soft, and ``mask`` is where it covers one half or
-    more."""
+    """A silhouette clipped to the frame.
+
+    `mask` [h, w] and uint8 RGB `colour` [h, w, 3] are at `(top, left)`. With `alpha` uint8 [h, w] the edge is soft, and
+    `mask` is where it covers one half or more.
+    """
 
     top: int
     left: int
@@ -37,16 +39,23 @@ class Patch:
 
     @property
     def box(self) -> tuple[slice, slice]:
-        """The rows and columns of the frame that the patch covers."""
+        """Rows and columns of the frame that the patch covers."""
         height, width = self.mask.shape
         return slice(self.top, self.top + height), slice(self.left, self.left + width)
 
 
 @dataclass(frozen=True)
 class Tone:
-    """Light on an object: ``lamp`` ``[3]`` a point light in camera coordinates of strength ``power``,
-    ``ambient`` and ``fog_colour`` RGB ``[3]`` in 0..1, ``fog`` the share of fog in 0..1, ``tint`` RGB ``[3]``
-    on the texture."""
+    """Light on an object.
+
+    Attributes:
+        lamp: position [3] of a point light in camera coordinates.
+        power: strength of the light.
+        ambient: ambient light, RGB [3] in 0..1.
+        fog_colour: colour of the fog, RGB [3] in 0..1.
+        fog: share of fog in 0..1.
+        tint: factor [3] on the texture's RGB.
+    """
 
     lamp: Array
     ambient: Array
@@ -57,8 +66,7 @@ class Tone:
 
 
 def lambert(mesh: Mesh, points: Array, normals: Array, lamp: Array) -> Array:
-    """Diffuse light per vertex ``[V]`` in 0..1; ``points`` and ``normals`` ``[V, 3]`` in camera
-    coordinates."""
+    """Compute the diffuse light per vertex [V] in 0..1 from `points` and `normals` [V, 3] in camera coordinates."""
     to_lamp = lamp - points
     cosine = np.einsum("vc,vc->v", to_lamp, normals)
     cosine /= np.maximum(np.sqrt(np.einsum("vc,vc->v", to_lamp, to_lamp)), 1e-6)
@@ -66,11 +74,10 @@ def lambert(mesh: Mesh, points: Array, normals: Array, lamp: Array) -> Array:
 
 
 def rasterise(mesh: Mesh, points: Array, normals: Array, texture: Texture, tone: Tone, camera: Camera) -> Patch | None:
-    """The picture of ``mesh`` with its vertices at ``points`` ``[V, 3]`` in camera coordinates, or None if
-    out of view."""
+    """Draw `mesh` with its vertices at `points` [V, 3] in camera coordinates; None if it is out of view."""
     depth = points[:, 2]
     pixels = points[:, :2] * (np.float32(camera.focal) / np.maximum(depth, NEAR))[:, None] + camera.centre
-    # The corner comes first, [4, F, ...]: numpy reduces over a leading axis several times faster.
+    # The corner comes first, [4, F, ...]: NumPy reduces over a leading axis several times faster.
     faces = mesh.faces.T
     corners = pixels[faces]
     first, second = corners[2] - corners[0], corners[3] - corners[1]
@@ -101,7 +108,7 @@ def rasterise(mesh: Mesh, points: Array, normals: Array, texture: Texture, tone:
     attributes = np.column_stack([mesh.uv, lit])[faces[:, chosen]]
     planes = _planes(corners, attributes, first[chosen], second[chosen], area[chosen])
     u, v, light = _interpolate(planes, numbers, covered)
-    stretch = planes[:, 0, 0] * planes[:, 1, 1] - planes[:, 0, 1] * planes[:, 1, 0]  # texture area per pixel
+    stretch = planes[:, 0, 0] * planes[:, 1, 1] - planes[:, 0, 1] * planes[:, 1, 0]  # Texture area per pixel.
     texel_area = float(np.abs(stretch).mean()) * texture.levels[0][..., 0].size
     level = int(np.clip(np.floor(0.5 * np.log2(max(texel_area, 1e-6)) + 0.3), 0, len(texture.levels) - 1))
     colour = np.zeros((*numbers.shape, 3), np.uint8)
@@ -110,9 +117,9 @@ def rasterise(mesh: Mesh, points: Array, normals: Array, texture: Texture, tone:
 
 
 def _planes(corners: Array, attributes: Array, first: Array, second: Array, area: Array) -> Array:
-    """Affine functions of the pixel ``[F, 3 (x, y, one), A]`` that fit ``attributes`` ``[4, F, A]``.
+    """Fit affine functions of the pixel, [F, 3 (x, y, one), A], to `attributes` [4, F, A].
 
-    Solved along the two diagonals of a face, which also serves triangles that repeat a corner.
+    They are solved along the two diagonals of a face, which also serves triangles that repeat a corner.
     """
     along, across = attributes[2] - attributes[0], attributes[3] - attributes[1]
     # A face seen edge-on has no usable slope: it gets one value throughout.
@@ -125,7 +132,7 @@ def _planes(corners: Array, attributes: Array, first: Array, second: Array, area
 
 
 def _interpolate(planes: Array, numbers: NDArray[np.int32], covered: NDArray[np.intp]) -> Sequence[Array]:
-    """Every attribute ``[A]`` at the covered pixels, each ``[n]``."""
+    """Compute every attribute [A] at the covered pixels, each [n]."""
     y, x = np.divmod(covered.astype(np.int32), np.int32(numbers.shape[1]))
     x, y = x.astype(np.float32), y.astype(np.float32)
     face = numbers.ravel()[covered].astype(np.intp) - 1
@@ -134,7 +141,7 @@ def _interpolate(planes: Array, numbers: NDArray[np.int32], covered: NDArray[np.
 
 
 def _sample(image: NDArray[np.uint8], u: Array, v: Array) -> NDArray[np.uint8]:
-    """Bilinear texels ``[n, 3]`` at texture coordinates in 0..1."""
+    """Sample texels [n, 3] bilinearly at texture coordinates in 0..1."""
     height, width = image.shape[:2]
     rows = -(-u.size // _REMAP_ROW)
     flat = np.zeros((2, rows * _REMAP_ROW), np.float32)
@@ -146,7 +153,7 @@ def _sample(image: NDArray[np.uint8], u: Array, v: Array) -> NDArray[np.uint8]:
 
 
 def _shade(texels: NDArray[np.uint8], light: Array, tone: Tone) -> NDArray[np.uint8]:
-    """Lit and fogged ``texels`` ``[n, 3]`` under ``light`` ``[n]``."""
+    """Light and fog `texels` [n, 3] under `light` [n]."""
     clear = np.asarray(tone.tint, np.float32) * np.float32(1 - tone.fog)
     light = np.clip(light, 0, 1)
     gains = cv2.merge([light * (tone.power * c) + a * c for c, a in zip(clear, tone.ambient, strict=True)])

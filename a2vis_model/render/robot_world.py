@@ -25,22 +25,22 @@ from .texture import Rng, Texture
 
 FPS = 30
 _SETTINGS = ("room", "hall", "yard")
-_STANDING_SHARE = 0.5  # of boxes that never move
+_STANDING_SHARE = 0.5  # Share of boxes that never move.
 
 
 @dataclass(frozen=True)
 class _Actor:
     id: int
-    kind: int  # index into BODY_NAMES
+    kind: int  # Index into BODY_NAMES.
     body: Body
     scale: float
-    route: Route | None  # None: it stands
-    place: Array  # [2] (x, z), where it stands
+    route: Route | None  # None for a body that stands.
+    place: Array  # Place (x, z) [2] where it stands.
     heading: float
-    turns: bool  # whether it faces where it goes
+    turns: bool  # Whether it faces where it goes.
 
     def at(self, time: float) -> tuple[Array, float, float]:
-        """Foot ``[3]``, heading in radians and metres travelled."""
+        """Return foot [3], heading in radians and metres travelled."""
         if self.route is None:
             return vector(float(self.place[0]), 0, float(self.place[1])), self.heading, 0.0
         travelled = self.route.travelled(time)
@@ -50,9 +50,9 @@ class _Actor:
 
 @dataclass(frozen=True)
 class _Furniture:
-    mesh: Mesh  # in the world
+    mesh: Mesh  # Vertices are in the world.
     texture: Texture
-    place: Array  # [3]
+    place: Array  # Foot [3].
     reach: float
 
 
@@ -66,11 +66,11 @@ class _Scene:
     lamp: Array
     ambient: Array
     power: float
-    middle: float  # metres to the middle of the scene
+    middle: float  # Distance in metres to the middle of the scene.
 
 
 def render_robot_world(*, seed: int, frames: int, height: int, width: int) -> RenderedClip:
-    """One clip; equal arguments give equal pixels."""
+    """Render one video; equal arguments give equal pixels."""
     streams = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(3)]
     scene = _sample_scene(streams[0], height, width)
     sensor = sample_sensor(streams[1], height, width)
@@ -78,7 +78,7 @@ def render_robot_world(*, seed: int, frames: int, height: int, width: int) -> Re
     recorder = ClipRecorder(height, width)
     for t, time in enumerate(times):
         if t and time == times[t - 1]:
-            # A repeated frame is the same picture, noise and all: nothing new left the camera.
+            # A repeated frame is the same picture including noise, because the camera sent nothing new.
             recorder.repeat()
             continue
         frame = _compose(scene, time)
@@ -160,11 +160,11 @@ def _sample_scene(rng: Rng, height: int, width: int) -> _Scene:
         surroundings = room.indoors(
             rng, half_width=half_width, depth=depth, ceiling=ceiling, height=height, width=width
         )
-    spread = width / 2 / ride.focal  # half the view's width per metre of depth
+    spread = width / 2 / ride.focal  # Half the view's width per metre of depth.
     count, pieces = int(rng.integers(4, 11)), int(rng.integers(1, 5))
     near, far = 2.4 * unit, depth - 0.8
     lanes = list(rng.permutation(np.geomspace(near, far, count + pieces)))
-    spacing = (far / near) ** (1 / (count + pieces - 1)) - 1  # between lanes, per metre of depth
+    spacing = (far / near) ** (1 / (count + pieces - 1)) - 1  # Distance between lanes per metre of depth.
 
     def across(z: float, share: float) -> float:
         limit = half_width * (3 if outside else 1) - 0.5
@@ -218,8 +218,10 @@ def _sample_scene(rng: Rng, height: int, width: int) -> _Scene:
 
 
 def _route(rng: Rng, z: float, kind: int, unit: float, across: Callable[[float, float], float], lane: float) -> Route:
-    """Mostly along a lane from side to side, out of view and back; one in six comes towards the camera or
-    leaves it."""
+    """Make a route, mostly along a lane from side to side, out of view and back.
+
+    One in six comes towards the camera or leaves it.
+    """
     if rng.uniform() < 1 / 6:
         far = z + rng.uniform(1, 3) * unit
         points = [(across(z, 0.8), max(1.2, z - rng.uniform(1, 3) * unit)), (across(far, 0.7), far)]

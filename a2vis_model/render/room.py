@@ -17,7 +17,7 @@ from .texture import Rng, Texture, mix, noise
 
 @dataclass(frozen=True)
 class Surface:
-    """A textured rectangle ``corner + a * across + b * down`` with a and b in 0..1, metres ``[3]``."""
+    """A textured rectangle `corner + a * across + b * down` with a and b in 0..1, vectors [3] in metres."""
 
     corner: Array
     across: Array
@@ -25,7 +25,7 @@ class Surface:
     image: NDArray[np.uint8]
 
     def paint(self, picture: NDArray[np.uint8], camera: Camera) -> None:
-        """Draws what is in front of ``camera`` over ``picture`` ``[H, W, 3]``, in true perspective."""
+        """Draw the part in front of `camera` over `picture` [H, W, 3], in true perspective."""
         outline = np.stack(
             [
                 self.corner,
@@ -62,7 +62,7 @@ class Surface:
 
 
 def _clip_near(points: Array) -> Array:
-    """The polygon ``[n, 3]`` (camera coordinates) cut off at the near plane."""
+    """Cut the polygon [n, 3] (camera coordinates) at the near plane."""
     kept = []
     for a, b in zip(points, np.roll(points, -1, axis=0), strict=True):
         if a[2] > NEAR:
@@ -74,12 +74,13 @@ def _clip_near(points: Array) -> Array:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """``surfaces`` far to near; ``sky`` uint8 RGB ``[H, W, 3]`` where none is."""
+    """Surfaces around the scene, far to near; `sky` uint8 RGB [H, W, 3] is seen where there is none."""
 
     surfaces: tuple[Surface, ...]
     sky: NDArray[np.uint8]
 
     def view(self, camera: Camera) -> NDArray[np.uint8]:
+        """Draw the surroundings as `camera` sees them, uint8 RGB [H, W, 3]."""
         picture = self.sky.copy()
         for surface in self.surfaces:
             surface.paint(picture, camera)
@@ -87,7 +88,7 @@ class Surroundings:
 
 
 def shade_floor(picture: NDArray[np.uint8], camera: Camera, spots: list[tuple[Array, float]]) -> None:
-    """Darkens the floor under bodies: ``spots`` of (foot ``[3]``, radius in metres)."""
+    """Darken the floor under bodies: `spots` of (foot [3], radius in metres)."""
     angle = np.linspace(0, 2 * np.pi, 17, dtype=np.float32)[:-1]
     circle = np.stack([np.cos(angle), np.zeros_like(angle), np.sin(angle)], axis=-1)
     for foot, radius in spots:
@@ -111,7 +112,7 @@ def _surface(corner: tuple[float, ...], across: tuple[float, ...], down: tuple[f
 
 
 def indoors(rng: Rng, *, half_width: float, depth: float, ceiling: float, height: int, width: int) -> Surroundings:
-    """A room from 3 m behind the camera to ``depth`` ahead of it."""
+    """Make a room from 3 m behind the camera to `depth` ahead of it."""
     floor = patterns.FLOORS[rng.integers(3)](rng, 512, 512)
     wall = patterns.WALLS[rng.integers(len(patterns.WALLS))]
     long, w, h = depth + 3, half_width, ceiling
@@ -129,7 +130,7 @@ def indoors(rng: Rng, *, half_width: float, depth: float, ceiling: float, height
 
 
 def outdoors(rng: Rng, *, half_width: float, depth: float, height: int, width: int) -> Surroundings:
-    """A yard or street with house fronts at its end under a cloudy sky."""
+    """Make a yard or street with house fronts at its end under a cloudy sky."""
     ground = (patterns.asphalt, patterns.grass, patterns.tiles)[rng.integers(3)](rng, 640, 640)
     rise = np.linspace(0, 1, height, dtype=np.float32)[:, None] * np.ones((1, width), np.float32)
     zenith = patterns.any_colour(rng, (0.05, 0.5), (0.6, 0.95))
@@ -148,8 +149,7 @@ def outdoors(rng: Rng, *, half_width: float, depth: float, height: int, width: i
 
 
 def furniture(rng: Rng, *, unit: float, ceiling: float, outside: bool) -> tuple[Mesh, Texture, float]:
-    """Something that stands and hides: mesh with its foot in the origin, texture, and half its width in
-    metres."""
+    """Make a piece of furniture: mesh with its foot in the origin, texture, and half its width in metres."""
     kind = int(rng.integers(5))
     if outside and kind == 1:
         kind = 4

@@ -1,6 +1,6 @@
 """The tank of the aquarium: its wall, floor and light, and the things on the floor that fish pass behind.
 
-Everything here stands still before a still camera, so it is rendered once per clip.
+Everything here stands still before a fixed camera, so it is rendered once per video.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ WALL_RADIUS = 88.0
 
 @dataclass(frozen=True)
 class Water:
-    """Light and fog of a clip; colours RGB ``[3]`` in 0..1, the lamp in camera coordinates."""
+    """Light and fog of a video; colours are RGB [3] in 0..1, the lamp is in camera coordinates."""
 
     fog_colour: Array
     ambient: Array
@@ -32,17 +32,17 @@ class Water:
     lamp: Array
 
     def fog(self, depth: Array | float) -> Array:
-        """Share of fog in 0..1 at camera depths, after FISHBOWL's curve."""
+        """Return the share of fog in 0..1 at camera depths, after FISHBOWL's curve."""
         clear = np.maximum(1 - 1.6 / np.maximum(np.asarray(depth, np.float32), 1.6), 0)
         return np.clip(clear**self.fog_power * self.fog_multiplier - self.fog_offset, 0, 1)
 
     def tone(self, depth: float) -> Tone:
+        """Return the light on an object at a camera depth."""
         return Tone(lamp=self.lamp, ambient=self.ambient, fog_colour=self.fog_colour, fog=float(self.fog(depth)))
 
 
 def tank(rng: Rng, camera: Camera, water: Water) -> NDArray[np.uint8]:
-    """The empty tank, uint8 ``[H, W, 3]``: a round wall with pillars, louvres and glints, and a sandy
-    floor."""
+    """Draw the empty tank, uint8 [H, W, 3]: a round wall with pillars, louvres and glints, and a sandy floor."""
     rays = camera.rays()
     eye = camera.position
     horizontal = rays[..., 0] ** 2 + rays[..., 2] ** 2
@@ -51,7 +51,7 @@ def tank(rng: Rng, camera: Camera, water: Water) -> NDArray[np.uint8]:
     depth = (np.sqrt(toward**2 + horizontal * inside) - toward) / np.maximum(horizontal, 1e-6)
     hit = eye + rays * depth[..., None]
     along = np.arctan2(hit[..., 0], hit[..., 2]) * WALL_RADIUS
-    # The picture is at most a third of the way round: shift the seam of the angle out of it.
+    # The picture spans at most a third of the circle: the seam of the angle is shifted out of it.
     along = (along - float(np.median(along)) + np.pi * WALL_RADIUS) % (2 * np.pi * WALL_RADIUS)
     bank = 3 + 1.2 * np.sin(along / 9 + rng.uniform(0, 6)) + 0.8 * np.sin(along / 4 + rng.uniform(0, 6))
     floor = hit[..., 1] < bank
@@ -63,7 +63,7 @@ def tank(rng: Rng, camera: Camera, water: Water) -> NDArray[np.uint8]:
 
 
 def _wall(rng: Rng, along: Array, y: Array) -> Array:
-    """``along`` and ``y``: place on the wall, ``[H, W]``; the colour there ``[H, W, 3]``."""
+    """Return the colour [H, W, 3] of the wall at angle `along` and height `y`, [H, W] each."""
     rows, columns = along.shape
     blur = noise(rng, rows, columns, 90, 4)
     ripple = noise(rng, rows, columns, 26, 2)
@@ -103,8 +103,8 @@ def _wall(rng: Rng, along: Array, y: Array) -> Array:
 
 
 def _floor(rng: Rng, camera: Camera, rays: Array) -> Array:
-    """Sand with light playing on it: the colour ``[H, W, 3]`` where each ray meets y = 0."""
-    grain = 3.0  # texels per unit; the texture spans the whole tank, so that it has no seam
+    """Return the colour [H, W, 3] of the sand where each ray meets y = 0, with light playing on it."""
+    grain = 3.0  # Texels per unit; the texture spans the whole tank, so that it has no seam.
     size = round(2 * grain * WALL_RADIUS)
     depth = -camera.position[1] / np.minimum(rays[..., 1], -1e-3)
     ground = camera.position[[0, 2]] + rays[..., [0, 2]] * depth[..., None]
@@ -121,17 +121,17 @@ def _floor(rng: Rng, camera: Camera, rays: Array) -> Array:
 
 
 def render_prop(mesh: Mesh, place: Array, texture: Texture, camera: Camera, water: Water) -> Layer | None:
-    """A standing thing with its foot at ``place`` in the world."""
+    """Draw a standing thing with its foot at `place` in the world."""
     depth = float(camera.to_camera(place)[2])
     points = camera.to_camera(mesh.vertices + place)
-    # Scenery is lit more from the front than fish are: a near column would be a black bar otherwise.
+    # Scenery is lit more from the front than fish are: otherwise a near column would be a black bar.
     tone = replace(water.tone(depth), power=0.9, lamp=water.lamp + vector(0, 0, -25))
     patch = rasterise(mesh, points, mesh.normals @ camera.rotation.T, texture, tone, camera)
     return None if patch is None else Layer(depth, patch)
 
 
 def rock(rng: Rng, radius: float, height: float | None = None) -> tuple[Mesh, Texture]:
-    """A boulder, half sunk; as high as its radius, or a crag of that ``height``."""
+    """Make a boulder, half sunk; as high as its radius, or a crag of that `height`."""
     body = ball(1.0, sides=24, rows=14)
     directions = body.vertices
     bump = np.zeros(len(directions), np.float32)
@@ -154,7 +154,7 @@ def rock(rng: Rng, radius: float, height: float | None = None) -> tuple[Mesh, Te
 
 
 def column(rng: Rng, radius: float, height: float) -> tuple[Mesh, Texture]:
-    """A fluted column on a plinth; some have lost their capital."""
+    """Make a fluted column on a plinth; some have lost their capital."""
     parts = [
         cylinder(radius, height, 14, 3),
         cuboid((3 * radius, 0.8 * radius, 3 * radius)).moved(offset=(0, 0.4 * radius, 0)),
@@ -168,7 +168,7 @@ def column(rng: Rng, radius: float, height: float) -> tuple[Mesh, Texture]:
 
 
 def submarine(rng: Rng, length: float) -> tuple[Mesh, Texture]:
-    """A sunken hull lying on its keel, with a tower."""
+    """Make a sunken hull lying on its keel, with a tower."""
     radius = length * 0.1
     lying = np.array([[0, 1, 0], [1, 0, 0], [0, 0, -1]], np.float32)
     hull = cylinder(radius, length, 14, 4).moved(offset=(0, -length / 2, 0)).moved(lying, (0, 0.7 * radius, 0))
@@ -180,7 +180,7 @@ def submarine(rng: Rng, length: float) -> tuple[Mesh, Texture]:
 
 
 class _Drawing:
-    """Flat things drawn straight into the picture, at one depth: corals, weeds, rigging."""
+    """Flat things drawn directly into the picture, at one depth: corals, weeds, rigging."""
 
     def __init__(self, camera: Camera, foot: Array) -> None:
         self._camera = camera
@@ -191,14 +191,13 @@ class _Drawing:
         self._colour = np.zeros((camera.height, camera.width, 3), np.float32)
 
     def polygon(self, points: Array, colour: Array) -> None:
-        """Fills ``points`` ``[n, 2]`` (right, up) from the foot, in the tank's units, with RGB ``[3]`` in
-        0..1."""
+        """Fill `points` [n, 2] (right, up) from the foot, in the tank's units, with RGB [3] in 0..1."""
         pixels = np.rint((self._foot + points * vector(self._scale, -self._scale)) * 16).astype(np.int32)
         cv2.fillPoly(self._mask, [pixels], 255, cv2.LINE_8, 4)
         cv2.fillPoly(self._colour, [pixels], tuple(float(c) for c in colour), cv2.LINE_8, 4)
 
     def stroke(self, start: Array, end: Array, width: tuple[float, float], colour: Array) -> None:
-        """A tapering line."""
+        """Draw a tapering line."""
         across = (end - start)[::-1] * vector(1, -1) / max(float(np.hypot(*(end - start))), 1e-6) / 2
         least = 0.8 / self._scale
         a, b = across * max(width[0], least), across * max(width[1], least)
@@ -217,7 +216,7 @@ class _Drawing:
 
 
 def coral(rng: Rng, camera: Camera, foot: Array, size: float, water: Water) -> Layer | None:
-    """A branching coral, ``size`` high."""
+    """Draw a branching coral, `size` high."""
     drawing = _Drawing(camera, foot)
     colour = vector(rng.uniform(0.75, 0.95), rng.uniform(0.15, 0.4), rng.uniform(0.2, 0.4))
 
@@ -234,7 +233,7 @@ def coral(rng: Rng, camera: Camera, foot: Array, size: float, water: Water) -> L
 
 
 def weed(rng: Rng, camera: Camera, foot: Array, height: float, water: Water) -> Layer | None:
-    """A bunch of leafy stalks."""
+    """Draw a bunch of leafy stalks."""
     drawing = _Drawing(camera, foot)
     green = vector(rng.uniform(0.12, 0.3), rng.uniform(0.38, 0.55), rng.uniform(0.2, 0.3))
     for _ in range(int(rng.integers(2, 5))):
@@ -254,7 +253,7 @@ def weed(rng: Rng, camera: Camera, foot: Array, height: float, water: Water) -> 
 
 
 def wreck(rng: Rng, camera: Camera, foot: Array, length: float, water: Water) -> Layer | None:
-    """A sunken sailing ship seen from its side: hull, deck house, masts and yards."""
+    """Draw a sunken sailing ship seen from its side: hull, deck house, masts and yards."""
     drawing = _Drawing(camera, foot)
     side = 1 if rng.uniform() < 0.5 else -1
     lean = rng.uniform(-0.12, 0.12)

@@ -1,5 +1,4 @@
-"""What a real camera adds to a picture, and loses in time: blur, exposure, noise, repeated and skipped
-frames."""
+"""Sensor model of a real camera: blur, exposure, noise, repeated and skipped frames."""
 
 from __future__ import annotations
 
@@ -13,15 +12,21 @@ from numpy.typing import NDArray
 from .camera import Array
 from .texture import Rng
 
-_GRAIN = 64  # room to shift the noise picture, pixels
+_GRAIN = 64  # Room to shift the noise picture, in pixels.
 _LONGEST_BLUR = 21
 
 
 @dataclass(frozen=True)
 class Sensor:
-    """A clip's camera: ``shutter`` the open share of a frame's time, ``softness`` the lens' blur in pixels,
-    ``noise`` ``[H + 64, W + 64, 3]`` int16 grey levels, ``waves`` ``[3, 3]`` amplitude, radians per second
-    and phase of exposure, ``quality`` that of the JPEG pictures it sends, if it does."""
+    """Camera of a video.
+
+    Attributes:
+        shutter: open share of a frame's time.
+        softness: blur of the lens in pixels.
+        noise: grey levels, int16 [H + 64, W + 64, 3].
+        waves: amplitude, radians per second and phase of exposure, [3, 3].
+        quality: quality of the JPEG pictures that it sends; None if it sends none.
+    """
 
     shutter: float
     softness: float
@@ -34,8 +39,10 @@ class Sensor:
     def expose(
         self, picture: NDArray[np.uint8], *, time: float, shift: tuple[float, float], rng: Rng
     ) -> NDArray[np.uint8]:
-        """``picture`` ``[H, W, 3]`` taken at ``time`` seconds while the view moved by ``shift`` (x, y) pixels
-        per frame."""
+        """Return `picture` [H, W, 3] as the camera takes it at `time` seconds.
+
+        Meanwhile the view moves by `shift` (x, y) pixels per frame.
+        """
         image: NDArray[Any] = picture
         if self.softness > 0:
             image = cv2.GaussianBlur(image, (3, 3), self.softness)
@@ -58,6 +65,7 @@ class Sensor:
 
 
 def sample_sensor(rng: Rng, height: int, width: int) -> Sensor:
+    """Sample a camera for pictures of this size in pixels."""
     sigma = max(0.0, float(rng.uniform(-2, 7)))
     grain = rng.standard_normal((height + _GRAIN, width + _GRAIN, 3), dtype=np.float32) * sigma
     swing = float(rng.uniform(0.05, 0.35)) if rng.uniform() < 0.4 else 0.02
@@ -74,8 +82,7 @@ def sample_sensor(rng: Rng, height: int, width: int) -> Sensor:
 
 
 def smear(x: float, y: float) -> Array | None:
-    """The line ``(x, y)`` in pixels along which motion spreads every point, as a kernel; None if it stays within its
-    pixel."""
+    """Return the line `(x, y)` in pixels along which motion spreads every point, as a kernel; None within a pixel."""
     length = float(np.hypot(x, y))
     if length < 1.2:
         return None
@@ -90,7 +97,7 @@ def smear(x: float, y: float) -> Array | None:
 
 
 def frame_times(rng: Rng, frames: int, fps: float) -> list[float]:
-    """Scene time of every frame in seconds: some cameras repeat a frame now and then, some skip a few."""
+    """Sample the scene time of every frame in seconds: some cameras repeat a frame now and then, some skip a few."""
     period = (1 if rng.uniform() < 0.8 else 2) / fps
     repeating = rng.uniform(0.005, 0.05) if rng.uniform() < 0.3 else 0.0
     skipping = rng.uniform(0.005, 0.05) if rng.uniform() < 0.3 else 0.0

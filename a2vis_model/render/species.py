@@ -1,8 +1,8 @@
-"""The five species of fish: proportions, finnage, colouring and habits, as numbers.
+"""The five species of fish: proportions, fins, colouring and habits, as numbers.
 
-Lengths along and across the body are in body lengths, ``s`` counted from the nose (0) to the tail's tips (1),
+Lengths along and across the body are in body lengths, `s` counted from the nose (0) to the tail's tips (1),
 heights from the line through nose and tail, up positive. Habits are FISHBOWL's: orbit radius and height,
-speed, tail beat and the bend ``offset_x = m^2 sin(t + m wave) bend``.
+speed, tail beat and the bend `offset_x = m^2 sin(t + m wave) bend`.
 """
 
 from __future__ import annotations
@@ -20,14 +20,13 @@ Columns = tuple[tuple[float, float, float, float], ...]
 
 Painter = Callable[["Species", np.random.Generator], Array]
 
-ATLAS = (96, 256)  # rows and columns of the flank's texture
-FIN_ROWS = 32  # rows of fin texture below it
+ATLAS = (96, 256)  # Rows and columns of the flank's texture.
+FIN_ROWS = 32  # Rows of fin texture below it.
 
 
 @dataclass(frozen=True)
 class Species:
-    """One species. ``profile`` rows are (s, top, bottom, half width); paired fins splay sideways by
-    ``splay``."""
+    """One species; rows of `profile` are (s, top, bottom, half width), and paired fins splay sideways by `splay`."""
 
     name: str
     length: float
@@ -36,19 +35,19 @@ class Species:
     paired_fins: tuple[tuple[Columns, float], ...]
     paint: Painter
     brightness: float
-    colourful: float  # how far tints go from the species' own colour, 0..1
+    colourful: float  # How far tints deviate from the species' own colour, 0..1.
     size_range: tuple[float, float]
-    speed: tuple[float, float]  # least, and range above it
+    speed: tuple[float, float]  # Smallest value, and range above it.
     radius: tuple[float, float]
-    height: tuple[float, float]  # offset, and range
+    height: tuple[float, float]  # Offset, and range.
     tail_beat: float
     wave: float
     bend: float
-    hammer: float = 0.0  # half width of a hammerhead's head
+    hammer: float = 0.0  # Half width of a hammerhead's head.
 
 
 def body_line(species: Species, s: Array) -> tuple[Array, Array, Array]:
-    """Top, bottom and half width at ``s``, each of its shape: a monotone cubic through the profile."""
+    """Return top, bottom and half width at `s`, each of its shape: a monotone cubic through the profile."""
     knots = np.array(species.profile, np.float64)
     x = knots[:, 0]
     slope = np.gradient(knots[:, 1:], x, axis=0)
@@ -63,16 +62,16 @@ def body_line(species: Species, s: Array) -> tuple[Array, Array, Array]:
 
 
 def flank_heights(species: Species) -> tuple[float, float]:
-    """The heights that the first and the last row of the flank's texture show."""
+    """Return the heights that the first and the last row of the flank's texture show."""
     return max(row[1] for row in species.profile) + 0.01, min(row[2] for row in species.profile) - 0.01
 
 
 @dataclass(frozen=True)
 class _Flank:
-    """Coordinates of every texel of a flank seen from its side, each ``[rows, columns]``."""
+    """Coordinates of every texel of a flank seen from its side, each [rows, columns]."""
 
     s: Array
-    rise: Array  # 0 at the belly, 1 at the back
+    rise: Array  # 0 at the belly, 1 at the back.
     y: Array
 
 
@@ -192,7 +191,7 @@ def _tail(
     upper: tuple[float, float],
     lower: tuple[float, float],
 ) -> Columns:
-    """A forked tail: from its root at ``start`` to the two tips, with the notch between them."""
+    """Make a forked tail: from its root at `start` to the two tips, with the notch between them."""
     (us, uy), (ls, ly) = upper, lower
     return (
         (start, middle + half, us, uy),

@@ -1,4 +1,4 @@
-"""Where things can be put into a composed scene: how far off, how far aside, and what is behind them there."""
+"""Placement of things in a composed scene: how far away, how far aside, and what is behind them there."""
 
 from __future__ import annotations
 
@@ -14,39 +14,38 @@ from .texture import Rng
 
 Pixels = NDArray[np.uint8]
 
-_SHARP = 1.3  # picture pixels that a cut-out's pixel may fill
-_SPARE = 1.4  # sprite pixels a picture pixel: cameras zoom and come nearer
-_SIZES = (0.15, 0.9)  # shares of the picture's height
+_SHARP = 1.3  # Largest number of picture pixels per cut-out pixel.
+_SPARE = 1.4  # Sprite pixels per picture pixel: cameras zoom and come nearer.
+_SIZES = (0.15, 0.9)  # Shares of the picture's height.
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A place as ``camera`` sees it in the middle of the ``window`` of seconds that a scene lasts."""
+    """A place as `camera` sees it in the middle of the `window` of seconds that a scene lasts."""
 
     backdrop: Backdrop
     camera: Camera
     window: float
 
     def place(self, x: float, depth: float, lift: float = 0.0) -> Array:
-        """The point of the world ``[3]`` that is ``x`` metres aside of the camera, ``depth`` ahead of it and ``lift``
-        above the ground."""
+        """Return the world point [3] `x` metres beside the camera, `depth` ahead of it and `lift` above ground."""
         at = self.camera.position
         return vector(at[0] + x, lift, at[2] + depth)
 
     def half_view(self, depth: float) -> float:
-        """Metres from the middle to the side of the picture, so far ahead."""
+        """Return the distance in metres from the middle to the side of the picture at a depth."""
         return depth * self.camera.width / 2 / self.camera.focal
 
     def ground_reach(self, above: float) -> float:
-        """Metres ahead at which a point so many metres above the ground meets the lower border of the picture."""
+        """Return the depth in metres at which points `above` metres high meet the picture's lower border."""
         pitch = float(np.arcsin(np.clip(self.camera.rotation[2, 1], -1, 1)))
         below = float(np.arctan(self.camera.height / 2 / self.camera.focal)) - pitch
         return max(float(self.camera.position[1]) - above, 0.05) / float(np.tan(np.clip(below, 0.03, 1.4)))
 
     def sample_depth(self, rng: Rng, tall: float, wide: float, rows: int) -> float:
-        """Metres ahead of something ``tall`` by ``wide`` metres, whose picture has so many ``rows``.
+        """Sample the depth in metres of something `tall` by `wide` metres, whose picture has `rows` rows.
 
-        Sizes in the picture are even on a log scale, as far as the ground is in the picture and the picture is sharp
+        Sizes in the picture are uniform on a log scale, as far as the ground is in the picture and the picture is sharp
         enough. One in five may have its feet below the lower border.
         """
         focal, height, width = self.camera.focal, self.camera.height, self.camera.width
@@ -61,13 +60,15 @@ class Stage:
         return _log_uniform(rng, low, high)
 
     def sample_border_depth(self, rng: Rng, tall: float, lift: float) -> float:
-        """Metres ahead of something whose lower edge, ``lift`` metres above the ground, is to be out of the picture,
-        and some of it in."""
+        """Sample the depth in metres of something whose lower edge must be out of the picture, and some of it inside.
+
+        The lower edge is `lift` metres above the ground.
+        """
         lower = self.ground_reach(lift)
         return _log_uniform(rng, min(self.ground_reach(lift + 0.6 * tall), 0.85 * lower), 0.9 * lower)
 
     def fitted(self, pixels: Pixels, tall: float, depth: float) -> Pixels:
-        """A picture of something ``tall`` metres high, shrunk to what can be seen of it at ``depth``."""
+        """Shrink a picture of something `tall` metres high to the resolution that is visible at `depth`."""
         scale = _SPARE * tall * self.camera.focal / max(depth, 0.5) / len(pixels)
         if scale > 0.8:
             return pixels
@@ -75,7 +76,7 @@ class Stage:
         return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
 
     def surroundings(self, foot: Array, tall: float) -> Pixels:
-        """The part of the photograph RGB ``[h, w, 3]`` behind and around something ``tall`` metres high."""
+        """Return the part of the photograph RGB [h, w, 3] behind and around something `tall` metres high."""
         photo, camera, to_photo = self.backdrop.photo, self.backdrop.camera, self.backdrop.to_photo
         at = camera.to_camera(foot + vector(0, tall / 2, 0))
         at[2] = max(float(at[2]), 0.3)

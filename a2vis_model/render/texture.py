@@ -1,4 +1,4 @@
-"""Procedural textures: noise, patterns and colour changes. Images are float32 RGB in 0..1, ``[h, w, 3]``."""
+"""Procedural textures: noise, patterns and colour changes. Images are float32 RGB in 0..1, [h, w, 3]."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Texture:
 
     @classmethod
     def of(cls, image: Array, halvings: int = 3) -> Texture:
-        """From float RGB ``[h, w, 3]`` in 0..1."""
+        """Make a texture of float RGB [h, w, 3] in 0..1."""
         level = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
         levels = [level]
         for _ in range(halvings):
@@ -35,9 +35,9 @@ class Texture:
 
 
 def noise(rng: Rng, height: int, width: int, cell: float, octaves: int = 3, roughness: float = 0.5) -> Array:
-    """Smooth noise of about zero mean and unit deviation, ``[height, width]``.
+    """Make smooth noise of about zero mean and unit deviation, [height, width].
 
-    ``cell`` is its coarsest grain in pixels; each octave is half as coarse and ``roughness`` times as strong.
+    `cell` is its coarsest grain in pixels; each octave is half as coarse and `roughness` times as strong.
     """
     total = np.zeros((height, width), np.float32)
     weight = 1.0
@@ -51,29 +51,29 @@ def noise(rng: Rng, height: int, width: int, cell: float, octaves: int = 3, roug
 
 
 def plain(height: int, width: int, colour: Sequence[float] | Array) -> Array:
-    """One colour all over."""
+    """Make an image of one colour."""
     return np.broadcast_to(np.asarray(colour, np.float32), (height, width, 3)).copy()
 
 
 def mix(a: NDArray[Any], b: NDArray[Any] | Sequence[float], weight: NDArray[Any] | float) -> Array:
-    """``a`` where ``weight`` (``[h, w]`` or a number) is 0 and ``b`` where it is 1."""
+    """Blend `a` where `weight` ([h, w] or a number) is 0 with `b` where it is 1."""
     w = np.asarray(weight, np.float32)
     w = w[..., None] if w.ndim == 2 else w
     return (a + (np.asarray(b, np.float32) - a) * w).astype(np.float32)
 
 
 def step(x: NDArray[Any], centre: NDArray[Any] | float, softness: float) -> Array:
-    """0 well below ``centre``, 1 well above it."""
+    """Return 0 well below `centre` and 1 well above it, with a soft transition."""
     return np.clip((x - centre) / (2 * softness) + 0.5, 0, 1).astype(np.float32)
 
 
 def line(x: NDArray[Any], centre: NDArray[Any] | float, half_width: float) -> Array:
-    """1 at ``centre``, falling to 0 at ``half_width`` from it."""
+    """Return 1 at `centre`, falling to 0 at `half_width` from it."""
     return np.clip(1 - np.abs(x - centre) / half_width, 0, 1).astype(np.float32)
 
 
 def turn_hue(image: Array, degrees: float, saturation: float = 1.0) -> Array:
-    """``image`` with its hue turned and its saturation multiplied."""
+    """Return `image` with its hue turned and its saturation multiplied."""
     hsv = cv2.cvtColor(np.clip(image, 0, 1).astype(np.float32), cv2.COLOR_RGB2HSV)
     hsv[..., 0] = (hsv[..., 0] + degrees) % 360
     hsv[..., 1] = np.clip(hsv[..., 1] * saturation, 0, 1)
@@ -81,6 +81,6 @@ def turn_hue(image: Array, degrees: float, saturation: float = 1.0) -> Array:
 
 
 def colour_of(hue: float, saturation: float, value: float) -> Array:
-    """RGB ``[3]`` of a hue in degrees with saturation and value in 0..1."""
+    """Return RGB [3] of a hue in degrees with saturation and value in 0..1."""
     pixel = np.array([[[hue % 360, saturation, value]]], np.float32)
     return np.asarray(cv2.cvtColor(pixel, cv2.COLOR_HSV2RGB), np.float32)[0, 0]

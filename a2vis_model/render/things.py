@@ -1,4 +1,4 @@
-"""The objects of a composed scene: cut-outs of a size, with a way to go and a manner of moving."""
+"""Objects of a composed scene: cut-outs with a size, a journey and a manner of moving."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from .stage import Stage
 from .texture import Rng
 from .traits import Traits, traits_of
 
-_COMMON = 400  # cut-outs of a class from which none needs to be varied more than a little
+_COMMON = 400  # Number of cut-outs of a class from which each is varied only a little.
 
 
 @dataclass(frozen=True)
 class Thing:
-    """An object: its picture, the way its foot takes on the ground, and how it moves. ``lift`` is how high above the
-    ground the lower edge of a thing is whose lower part its photograph lacks."""
+    """An object: its picture, the journey of its foot on the ground, and its motion.
+
+    `lift` is the height above the ground of the lower edge, for things whose lower part is missing in their photograph.
+    """
 
     id: int
     class_name: str
@@ -34,7 +36,7 @@ class Thing:
 
 
 def sample_thing(rng: Rng, pictures: Pictures, stage: Stage, *, number: int, class_name: str) -> Thing:
-    """A thing of this class somewhere on the stage, on a way that leads through the view."""
+    """Sample a thing of a class somewhere on the stage, on a journey that leads through the view."""
     cutouts = pictures.cutouts[class_name]
     cutout = cutouts[int(rng.integers(len(cutouts)))]
     traits = traits_of(class_name, pictures.sizes)
@@ -62,7 +64,7 @@ def sample_thing(rng: Rng, pictures: Pictures, stage: Stage, *, number: int, cla
 
 
 def sample_way(rng: Rng, stage: Stage, traits: Traits, *, x: float, depth: float, wide: float, speed: float) -> Journey:
-    """Standing at ``x`` and ``depth`` metres from the camera, or moving through there."""
+    """Sample a journey: standing at `x` and `depth` metres from the camera, or moving through there."""
     at = stage.camera.position[[0, 2]].astype(np.float64)
     if rng.uniform() < traits.standing:
         return Journey(np.zeros(1), np.array([(x, depth)]) + at)
@@ -78,7 +80,7 @@ def sample_way(rng: Rng, stage: Stage, traits: Traits, *, x: float, depth: float
 
 
 def is_cut(pixels: Pixels) -> bool:
-    """Whether a thing ends in a straight line below: the border of its photograph, or something before it."""
+    """Return whether a thing's lower end is a straight line: the border of its photograph, or an obstacle."""
     solid = pixels[..., 3] >= 128
     rows, columns = solid.shape
     above_bottom = np.argmax(solid[::-1], axis=0)
@@ -87,7 +89,7 @@ def is_cut(pixels: Pixels) -> bool:
 
 
 def _varied(rng: Rng, pixels: Pixels, rarity: float) -> Pixels:
-    """Mirrored half of the time, and stretched, more so where there are few cut-outs of a class."""
+    """Mirror a picture half of the time, and stretch it, more so where there are few cut-outs of a class."""
     if rng.uniform() < 0.5:
         pixels = np.ascontiguousarray(pixels[:, ::-1])
     stretch = float(np.exp(rng.normal(0, 0.04 + 0.08 * rarity)))
@@ -96,8 +98,10 @@ def _varied(rng: Rng, pixels: Pixels, rarity: float) -> Pixels:
 
 
 def _size(rng: Rng, traits: Traits, rows: int, columns: int, cut: bool, eye: float) -> tuple[float, float]:
-    """Metres that a thing is high, and how high its lower edge is above the ground: well below the camera's ``eye``, so
-    that the lower border of the picture can hide it."""
+    """Sample the height of a thing in metres, and the height of its lower edge above the ground.
+
+    The lower edge is well below the camera's `eye`, so that the lower border of the picture can hide it.
+    """
     whole = traits.metres * float(np.exp(rng.normal(0, 0.1)))
     share = traits.height(rows, columns) / traits.metres
     if not cut:
@@ -113,14 +117,13 @@ def _size(rng: Rng, traits: Traits, rows: int, columns: int, cut: bool, eye: flo
 def _lit(
     rng: Rng, pixels: Pixels, stage: Stage, x: float, depth: float, tall: float, traits: Traits, rarity: float
 ) -> Pixels:
-    """At about the size at which it is seen, in light and colours of the place, and as soft as the photograph there,
-    which is enlarged."""
+    """Scale a picture to about the size at which it is seen, and adapt light, colours and sharpness to the place."""
     pixels = stage.fitted(pixels, tall, depth)
     painted = traits.motion == "rolls" and rng.uniform() < 0.3 + 0.4 * rarity
     change = colour_change(rng, hue=180 if painted else 6 + 10 * rarity, strength=0.15 + 0.25 * rarity)
     light, colour = float(rng.uniform(0.1, 0.65)), float(rng.uniform(0.05, 0.5))
     around = stage.surroundings(stage.place(x, depth), tall)
     lit = harmonise(pixels, change, around, light=light, colour=colour)
-    shown = len(lit) * depth / (tall * stage.camera.focal)  # its pixels a picture pixel
+    shown = len(lit) * depth / (tall * stage.camera.focal)  # Its pixels per picture pixel.
     softness = float(rng.uniform(0.2, 0.6)) / float(stage.backdrop.to_photo[0, 0]) * min(shown, 1.4)
     return np.asarray(cv2.GaussianBlur(lit, (5, 5), softness), np.uint8) if softness > 0.35 else lit

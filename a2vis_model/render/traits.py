@@ -1,4 +1,4 @@
-"""What things of a class are like in the world: how large they are and how they move."""
+"""Traits of the things of a class: how large they are and how they move."""
 
 from __future__ import annotations
 
@@ -11,8 +11,14 @@ Motion = Literal["walks", "trots", "rolls", "slides"]
 
 @dataclass(frozen=True)
 class Traits:
-    """``metres`` is the size along ``side``: the height, or the longer of height and length, which serves bodies that
-    also sit and lie. ``speed`` in m/s, ``standing`` the share of things that stay where they are."""
+    """Size and motion of the things of a class.
+
+    Attributes:
+        metres: size along `side` in metres.
+        side: the height, or the longer of height and length, which serves bodies that also sit and lie.
+        speed: range of speeds in m/s.
+        standing: share of things that stay where they are.
+    """
 
     metres: float
     side: Literal["height", "longest"]
@@ -21,7 +27,7 @@ class Traits:
     standing: float
 
     def height(self, pixel_height: int, pixel_width: int) -> float:
-        """Metres that a thing is high whose picture has this many pixels."""
+        """Return the height in metres of a thing whose picture has this many pixels."""
         if self.side == "longest" and pixel_width > pixel_height:
             return self.metres * pixel_height / pixel_width
         return self.metres
@@ -38,15 +44,15 @@ _TRAITS: dict[str, Traits] = {
     "dog": Traits(0.8, "longest", "trots", (0.4, 2.2), 0.3),
 }
 OTHER = Traits(1.0, "longest", "slides", (0.2, 1.5), 0.4)
-"""Traits of a class that nobody has described."""
+"""Traits of a class that is not described."""
 
 
 def is_known(class_name: str) -> bool:
-    """Whether the size of such things is known here."""
+    """Return whether the size of a class is known here."""
     return class_name.lower() in _TRAITS
 
 
 def traits_of(class_name: str, sizes: Mapping[str, float]) -> Traits:
-    """The traits of a class, with its size from ``sizes`` where it is given; 1 m where nobody knows."""
+    """Return the traits of a class, with its size from `sizes` where it is given; 1 m where it is unknown."""
     traits = _TRAITS.get(class_name.lower(), OTHER)
     return replace(traits, metres=sizes[class_name]) if class_name in sizes else traits

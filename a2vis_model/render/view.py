@@ -1,4 +1,4 @@
-"""The camera of a composed clip: how high it is, where it looks and how it moves and zooms."""
+"""Camera of a composed video: its height, direction, motion and zoom."""
 
 from __future__ import annotations
 
@@ -15,30 +15,36 @@ from .traits import Traits
 
 @dataclass(frozen=True)
 class View:
-    """A camera that rides, pans and shakes, and whose focal length swings by the share ``zoom`` = (amplitude, radians
-    per second, phase)."""
+    """A camera that rides, pans and shakes, and whose focal length oscillates.
+
+    `zoom` is (amplitude as a share, radians per second, phase).
+    """
 
     ride: Ride
     zoom: tuple[float, float, float]
 
     def camera(self, time: float) -> Camera:
+        """Return the camera at a time in seconds."""
         amplitude, rate, phase = self.zoom
         camera = self.ride.camera(time)
         return replace(camera, focal=camera.focal * float(np.exp(amplitude * np.sin(rate * time + phase))))
 
     def at_rest(self, time: float) -> Camera:
-        """The camera where it is at that time, without sway, shake and zoom."""
+        """Return the camera at a time in seconds, without sway, shake and zoom."""
         return replace(self.ride, sway=(0.0, 1.0, 0.0), shake=np.zeros_like(self.ride.shake)).camera(time)
 
 
 def sample_view(rng: Rng, things: Sequence[Traits], *, window: float, height: int, width: int) -> tuple[View, float]:
-    """A robot's, a hand's or a fixed camera before such things, and the metres to where the ground ends.
+    """Sample a robot's, a hand-held or a fixed camera in front of things.
+
+    Also return the metres to the end of the ground.
 
     Args:
-        things: the traits of what is to be seen: pets are mostly looked at from low down, and vehicles need room.
+        rng: random numbers.
+        things: traits of the visible things: pets are mostly seen from low down, and vehicles need room.
         window: seconds for which the camera moves.
-        height: pixels of the picture.
-        width: pixels of the picture.
+        height: height of the picture in pixels.
+        width: width of the picture in pixels.
     """
     largest = max(traits.metres for traits in things)
     vehicles = any(traits.motion == "rolls" for traits in things)

@@ -1,5 +1,4 @@
-"""Clips by world and seed, rendered on demand: what training reads directly and what the command writes to
-disk."""
+"""Videos by world and seed, rendered on demand for training and for the command."""
 
 from __future__ import annotations
 
@@ -19,9 +18,12 @@ LEAST_SIDE = 32
 
 
 def render_clip(*, world: World, seed: int, frames: int, height: int, width: int) -> RenderedClip:
-    """Renders one clip; equal arguments give equal pixels and masks on the same versions of numpy and OpenCV.
+    """Render one video; equal arguments give equal pixels and masks on the same versions of NumPy and OpenCV.
 
-    ``mixed`` lets the seed choose between the two worlds. Raises `A2VISError` for arguments out of range.
+    With `mixed` the seed chooses between the two worlds.
+
+    Raises:
+        A2VISError: an argument is out of range.
     """
     check_arguments(world=world, seed=seed, frames=frames, height=height, width=width)
     if world == "mixed":
@@ -31,14 +33,22 @@ def render_clip(*, world: World, seed: int, frames: int, height: int, width: int
 
 
 def check_arguments(*, world: str, seed: int, frames: int, height: int, width: int) -> None:
-    """Raises `A2VISError`, naming the argument and the remedy, if no clip can be rendered from these."""
+    """Check that a video can be rendered from these arguments.
+
+    Raises:
+        A2VISError: it cannot; the message names the argument and the remedy.
+    """
     if world not in get_args(World):
         raise A2VISError(f"world is {world!r}; use one of {', '.join(get_args(World))}")
     check_size(seed=seed, frames=frames, height=height, width=width)
 
 
 def check_size(*, seed: int, frames: int, height: int, width: int) -> None:
-    """Raises `A2VISError`, naming the argument and the remedy, if no clip of any world can be rendered from these."""
+    """Check that a video of any world can be rendered from these arguments.
+
+    Raises:
+        A2VISError: it cannot; the message names the argument and the remedy.
+    """
     if seed < 0:
         raise A2VISError(f"seed is {seed}; use an integer from 0 on")
     if frames < 1:
@@ -49,15 +59,14 @@ def check_size(*, seed: int, frames: int, height: int, width: int) -> None:
 
 
 def clip_seed(seed: int, index: int) -> int:
-    """The seed of clip ``index`` in the series ``seed``: it depends on neither the series' length nor who
-    renders it."""
+    """Return the seed of video `index` in the series `seed`, which is independent of the length of the series."""
     return int(np.random.SeedSequence((seed, index)).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 class SyntheticClips:
-    """A map-style data set: ``clips[i]`` is a `RenderedClip`, rendered when it is asked for and not kept.
+    """A map-style data set: `clips[i]` is a `RenderedClip`, rendered on demand and not kept.
 
-    ``size`` is (height, width) in pixels. ``length`` bounds the index and changes no clip.
+    `size` is (height, width) in pixels. `length` bounds the index and changes no video.
     """
 
     def __init__(

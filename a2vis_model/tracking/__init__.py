@@ -1,1 +1,1 @@
-"""The network driven as a stream, and the life of tracks: observations, association, results."""
+"""The network driven as a stream, and the life cycle of tracks: observations, association, results."""

@@ -1,4 +1,4 @@
-"""Which masks of a frame belong to which tracks: overlap, duplicates, motion, one-to-one matching. No torch."""
+"""Association of masks with tracks: overlap, duplicates, motion, one-to-one matching. Needs no torch."""
 
 from dataclasses import dataclass
 
@@ -7,32 +7,32 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 Cells = NDArray[np.bool_]
-"""Masks on a coarse grid over the input, [N, h, w], or one of them, [h, w]."""
+"""Masks on a coarse grid over the input, [N, h, w], or a single one, [h, w]."""
 
 _LEAST_GAIN = 0.2
-"""Share of the newest step in a velocity, at least."""
+"""Lowest weight of the newest step in a velocity."""
 
 
 def intersections(first: Cells, second: Cells) -> NDArray[np.float32]:
-    """Common cells of each of N masks with each of M: [N, M], one matrix product."""
+    """Count the common cells of each of N masks with each of M: [N, M], one matrix product."""
     a, b = (masks.reshape(len(masks), masks.shape[1] * masks.shape[2]).astype(np.float32) for masks in (first, second))
     return a @ b.T
 
 
 def mask_iou(first: Cells, second: Cells) -> NDArray[np.float32]:
-    """IoU of each of N masks with each of M: [N, M]; 0 where both are empty."""
+    """Compute the IoU of each of N masks with each of M: [N, M]; 0 where both are empty."""
     common = intersections(first, second)
     areas = [masks.sum(axis=(1, 2), dtype=np.float32) for masks in (first, second)]
     return common / np.maximum(areas[0][:, None] + areas[1] - common, 1)
 
 
 def duplicates(masks: Cells, iou: float, containment: float) -> NDArray[np.bool_]:
-    """Which of N masks show the same as which: bool [N, N].
+    """Find out which of N masks show the same object: bool [N, N].
 
     Args:
-        masks: [N, h, w].
-        iou: two masks that overlap by more are the same.
-        containment: so are two of which one lies by more than this share inside the other.
+        masks: masks [N, h, w].
+        iou: two masks with a greater IoU show the same object.
+        containment: so do two masks of which one lies by more than this share inside the other.
     """
     common = intersections(masks, masks)
     area = masks.sum(axis=(1, 2), dtype=np.float32)
@@ -42,11 +42,13 @@ def duplicates(masks: Cells, iou: float, containment: float) -> NDArray[np.bool_
 
 
 def suppress(scores: NDArray[np.float32], same: NDArray[np.bool_]) -> list[int]:
-    """Non-maximum suppression: indices of those of N that no better one, itself kept, shows too; best first.
+    """Non-maximum suppression: return the indices of the kept masks, best first.
+
+    A mask is kept if no kept mask with a higher score shows the same object.
 
     Args:
-        scores: [N]; of equal ones the first is better.
-        same: bool [N, N] which show the same.
+        scores: scores [N]; of equal ones the first is better.
+        same: bool [N, N], which masks show the same object.
     """
     kept: list[int] = []
     for candidate in np.argsort(-scores, kind="stable").tolist():
@@ -63,7 +65,7 @@ def match(affinity: NDArray[np.float32], least: float) -> list[tuple[int, int]]:
 
 
 def shifted(mask: Cells, offset: NDArray[np.float64]) -> Cells:
-    """A mask [h, w] moved by (y, x) cells, rounded; what leaves the grid is gone."""
+    """Move a mask [h, w] by (y, x) cells, rounded; what leaves the grid is lost."""
     height, width = mask.shape
     dy, dx = (int(step) for step in np.rint(offset).clip((-height, -width), (height, width)))
     if not dy and not dx:
@@ -76,7 +78,7 @@ def shifted(mask: Cells, offset: NDArray[np.float64]) -> Cells:
 
 
 def centre(mask: Cells) -> NDArray[np.float64]:
-    """Mean (y, x) of the cells of a mask [h, w] that is not empty."""
+    """Return the mean (y, x) of the cells of a non-empty mask [h, w]."""
     rows, columns = mask.sum(axis=1), mask.sum(axis=0)
     total = rows.sum()
     return np.array((rows @ np.arange(len(rows)), columns @ np.arange(len(columns)))) / total
@@ -84,26 +86,26 @@ def centre(mask: Cells) -> NDArray[np.float64]:
 
 @dataclass
 class Motion:
-    """Where a mask's centre is, and its constant velocity, in cells and cells a frame."""
+    """Centre of a mask and its constant velocity, in cells and cells per frame."""
 
     position: NDArray[np.float64]
     velocity: NDArray[np.float64]
     observed: int = 0
-    """Steps that the velocity is made of."""
+    """Number of steps that the velocity was estimated from."""
 
     @classmethod
     def at(cls, mask: Cells) -> "Motion":
-        """At rest."""
+        """Start at a mask, at rest."""
         return cls(centre(mask), np.zeros(2))
 
     def after(self, frames: int) -> NDArray[np.float64]:
-        """The position in so many frames."""
+        """Predict the centre after a number of frames."""
         return self.position + self.velocity * frames
 
     def observe(self, mask: Cells, frames: int) -> None:
-        """Take where the mask is now, `frames` frames after it was last observed.
+        """Take the mask that is observed `frames` frames after the last one.
 
-        The velocity is the mean of the first steps and forgets exponentially from then on.
+        The velocity is the mean of the first steps and an exponential average from then on.
         """
         now = centre(mask)
         self.observed += 1

@@ -1,4 +1,4 @@
-"""What a prediction says of a frame, brought from the device to the host in one copy."""
+"""Frame of a clip prediction, copied from the device to the host at once."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..masks.components import large_parts
-from ..masks.outlines import Limits, PixelGrid, trace
+from ..masks.outlines import OutlineCapacity, PixelGrid, trace
 from ..masks.region import LOGIT_STRIDE, RegionMask
 from ..masks.run_lengths import MaskRuns, Segments
 from ..modeling import ClipPrediction
@@ -19,14 +19,17 @@ from .tracks import SlotObservation
 
 
 class FrameObservation(NamedTuple):
-    """One frame on the host."""
+    """Predictions for one frame, on the host."""
 
     slots: SlotObservation
     runs: MaskRuns
-    """Masks of one kind after those of the other, each kind in the order of the slots."""
+    """Masks of one kind followed by those of the other, each kind in the order of the slots."""
 
     def masks(self, slot: int) -> tuple[RegionMask | None, RegionMask | None]:
-        """Visible and amodal mask of a slot in image pixels; empty where the slot's score was below the least."""
+        """Return visible and amodal mask of a slot in image pixels.
+
+        Empty where its score was below the given minimum.
+        """
         number, masks = slot, []
         for area in (self.slots.visible_area, self.slots.amodal_area):
             masks.append(None if area is None else self.runs.mask(number))
@@ -34,22 +37,23 @@ class FrameObservation(NamedTuple):
         return masks[0], masks[1]
 
 
-class FrameReader:
+class PredictionReader:
     """Reads frames of predictions, each with one synchronisation.
 
-    A frame whose masks have more outline than there is room for on a GPU is read again with more room, which stays.
+    A frame whose masks have more outline than the buffers on a GPU hold is read again with larger buffers, which are
+    kept.
 
     Args:
-        limits: the room at first; None, for a CPU, is as much as it takes.
+        limits: initial size of the buffers; None, for a CPU, is unlimited.
     """
 
-    def __init__(self, limits: Limits | None) -> None:
+    def __init__(self, limits: OutlineCapacity | None) -> None:
         self._limits = limits
 
     @classmethod
-    def on(cls, device: torch.device) -> "FrameReader":
-        """For predictions on a device."""
-        return cls(None if device.type == "cpu" else Limits())
+    def on(cls, device: torch.device) -> "PredictionReader":
+        """Return a reader for predictions on a device."""
+        return cls(None if device.type == "cpu" else OutlineCapacity())
 
     def read(
         self,
@@ -63,12 +67,13 @@ class FrameReader:
         """Bring frame `frame` of a clip to the host.
 
         Args:
-            prediction: of batch size 1.
+            prediction: prediction of batch size 1.
             frame: index along T.
             place: where the frame's image lies in the input.
-            least_scores: [Q], slots with a lower score get no masks.
-            least_part: parts of a mask smaller than this share of its largest are left out, see `large_parts`.
-            prototypes: [Q, C] of the clip, for tracks to know their objects by; None where there are no tracks.
+            least_scores: lowest score [Q] at which a slot gets masks.
+            least_part: parts of a mask smaller than this share of its largest are left out (see `large_parts`).
+            prototypes: prototypes [Q, C] of the clip, by which tracks recognise their objects; None where there are no
+                tracks.
         """
         least = upload(torch.from_numpy(least_scores), prediction.classes.device)
         while True:
@@ -76,7 +81,7 @@ class FrameReader:
             if self._limits is None or (packed[:3] <= self._limits).all():
                 return _unpack(packed, prediction, place, least_part, 0 if prototypes is None else prototypes.shape[-1])
             needed = (1 << (found - 1).bit_length() for found in packed[:3].tolist())
-            self._limits = Limits(*map(max, self._limits, needed))
+            self._limits = OutlineCapacity(*map(max, self._limits, needed))
 
 
 def pack(
@@ -84,12 +89,12 @@ def pack(
     frame: int,
     place: Placement,
     least_scores: Tensor,
-    limits: Limits | None,
+    limits: OutlineCapacity | None,
     prototypes: Tensor | None = None,
 ) -> Tensor:
-    """Everything the host needs of a frame as one tensor int32 [N]; floats keep their bits.
+    """Pack everything that the host needs of a frame into one tensor int32 [N]; floats keep their bits.
 
-    Waits for nothing where `limits` are given, see `outlines.trace`.
+    With `limits` it does not wait for the device (see `outlines.trace`).
     """
     probability = prediction.classes[0].float().softmax(dim=-1)
     scores, classes = probability[:, :-1].max(dim=-1)
@@ -146,12 +151,15 @@ def _as_int32(values: Tensor) -> Tensor:
 
 
 def _coarse(positive: Tensor) -> Tensor:
-    """bool [M, h, w] → [M, ceil(h / 2), ceil(w / 2)]: a coarse cell is inside where any of its four cells is."""
+    """Halve the resolution of bool [M, h, w] to [M, ceil(h / 2), ceil(w / 2)].
+
+    A cell is set where any of its four cells is.
+    """
     return F.max_pool2d(positive.float(), 2, ceil_mode=True) > 0
 
 
 def _pack_bits(masks: Tensor) -> Tensor:
-    """bool [M, h, w] → int32 [M, ceil(h w / 32)]: a bit a cell, lowest first, and zeros at the end."""
+    """Pack bool [M, h, w] → int32 [M, ceil(h w / 32)]: one bit per cell, lowest first, with zeros at the end."""
     flat = masks.flatten(1)
     words = F.pad(flat, (0, -flat.shape[1] % 32)).unflatten(1, (-1, 32)).to(torch.int32)
     shift = torch.arange(32, dtype=torch.int32, device=masks.device)
@@ -159,7 +167,7 @@ def _pack_bits(masks: Tensor) -> Tensor:
 
 
 def _unpack_bits(words: NDArray[np.int32], height: int, width: int) -> NDArray[np.bool_]:
-    """The inverse of `_pack_bits`: int32 [M, N] → bool [M, height, width]."""
+    """Undo `_pack_bits`: int32 [M, N] → bool [M, height, width]."""
     count = height * width
     little = words.astype("<i4", copy=False).view(np.uint8)
     bits = np.unpackbits(little, axis=-1, count=count, bitorder="little")

@@ -1,4 +1,4 @@
-"""Pictures of tracked instances."""
+"""Drawing tracked instances."""
 
 import colorsys
 
@@ -15,7 +15,7 @@ _SHOWN = (TrackState.TENTATIVE, TrackState.VISIBLE, TrackState.OCCLUDED)
 
 
 def track_colour(track_id: int) -> tuple[int, int, int]:
-    """RGB of a track; neighbouring IDs lie far apart on the colour wheel."""
+    """Return the RGB colour of a track; neighbouring IDs lie far apart on the colour wheel."""
     red, green, blue = colorsys.hsv_to_rgb(track_id * 0.61803399 % 1.0, 0.75, 1.0)
     return round(red * 255), round(green * 255), round(blue * 255)
 
@@ -24,11 +24,11 @@ def draw_overlay(image: NDArray[np.uint8], result: FrameResult) -> NDArray[np.ui
     """Draw the tracks of a frame: visible mask filled, amodal outline, ID, class and occlusion.
 
     Args:
-        image: RGB, uint8 [H, W, 3].
-        result: what the tracker said of it.
+        image: RGB image, uint8 [H, W, 3].
+        result: the tracker's result for it.
 
     Returns:
-        a new image of the same size. Lost and ended tracks, which have no place, are left out.
+        A new image of the same size. Lost and ended tracks, which have no masks, are left out.
     """
     canvas = image.copy()
     shown = [instance for instance in result.instances if instance.state in _SHOWN]
@@ -68,7 +68,7 @@ def _label(canvas: NDArray[np.uint8], mask: RegionMask, instance: TrackedInstanc
     (width, height), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
     x = int(np.clip(mask.x, 1, max(canvas.shape[1] - width - 2, 1)))
     y = int(np.clip(mask.y - below - 2, height + 2, max(canvas.shape[0] - below - 2, height + 2)))
-    # Black on the track's colour, which is always bright, can be read on any picture.
+    # Black text on the track's colour, which is always bright, is readable on any picture.
     corner, opposite = (x - 1, y - height - 2), (x + width + 1, y + below)
     cv2.rectangle(canvas, corner, opposite, track_colour(instance.track_id), cv2.FILLED)
     cv2.putText(canvas, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, scale, (0, 0, 0), 1, cv2.LINE_AA)

@@ -9,14 +9,14 @@ from .tracks import TrackState
 
 
 def track_score(scores: Iterable[float], frames: int) -> float:
-    """The score of a whole track: the sum of its scores over the number of frames of its video.
+    """Compute the score of a whole track: the sum of its scores over the number of frames of its video.
 
     Average precision ranks tracks by it. A mean over the track's own frames would rank a track of three frames before
     one that followed its object through the whole video.
 
     Args:
-        scores: in [0, 1], of the frames in which the track had a place.
-        frames: of the video.
+        scores: scores in [0, 1] of the frames in which the track had masks.
+        frames: number of frames of the video.
     """
     return sum(scores) / frames
 
@@ -31,7 +31,7 @@ class _TrackRecord:
 
 
 class TrackCollector:
-    """Gathers the results of one video.
+    """Collects the results of one video.
 
     Args:
         classes: the network's class names.
@@ -44,7 +44,7 @@ class TrackCollector:
 
     @property
     def track_count(self) -> int:
-        """Tracks that were confirmed."""
+        """Number of confirmed tracks."""
         return len(self._confirmed())
 
     def add(self, result: FrameResult) -> None:
@@ -65,10 +65,10 @@ class TrackCollector:
                 record.amodal[frame] = instance.amodal.coco_rle()
 
     def youtube_vis(self, video_id: int = 1) -> list[dict[str, Any]]:
-        """One entry a confirmed track, as YouTube-VIS results are submitted.
+        """Return one entry per confirmed track, as YouTube-VIS results are submitted.
 
-        `segmentations[T]` are the visible masks (compressed RLE or null), `score` is that of the whole track, see
-        `track_score`. Beside them: `track_id`, `amodal_segmentations[T]`, `states[T]` (null where the track did not
+        `segmentations[T]` are the visible masks (compressed RLE or null), `score` is that of the whole track (see
+        `track_score`). Further keys: `track_id`, `amodal_segmentations[T]`, `states[T]` (null where the track did not
         exist) and `category_name`. Category IDs start at 1 in the order of the network's classes.
         """
         entries = []

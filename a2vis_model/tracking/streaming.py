@@ -1,4 +1,4 @@
-"""Frames in, tracked instances out: the network driven as a stream, with all of its state in one place."""
+"""Streaming tracker: frames in, tracked instances out, with the whole state of the network in one place."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -13,28 +13,28 @@ from ..masks.region import RegionMask
 from ..modeling import ClipWindow, StreamNetwork
 from ..preprocessing import FrameTransform, Placement
 from ..transfer import upload
-from .observations import FrameObservation, FrameReader
+from .observations import FrameObservation, PredictionReader
 from .tracks import Track, TrackedInstance, TrackManager, TrackSettings, TrackState
 
 OFFLINE_FRAMES = 1024
-"""Frames an offline variant takes as one video; their features are all kept in memory."""
+"""Largest number of frames that an offline variant takes as one video; all their features are kept in memory."""
 
 
 @dataclass(frozen=True)
 class FrameResult:
-    """What is known of one frame."""
+    """The tracked instances of one frame."""
 
     index: int
-    """Counts the frames pushed since the tracker was made, from 0."""
+    """Number of the frame among those pushed since the tracker was made, from 0."""
     timestamp: float
-    """As it was pushed with the frame."""
+    """Timestamp in seconds that was pushed with the frame."""
     epoch: int
-    """Tracks of different epochs have nothing to do with each other."""
+    """Number of the epoch. Tracks of different epochs are unrelated."""
     height: int
-    """Of the image, in pixels."""
+    """Height of the image in pixels."""
     width: int
     instances: tuple[TrackedInstance, ...]
-    """Every live track, also the hidden ones; a track that ended is said once more."""
+    """Every live track, including hidden ones; an ended track is reported once more."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +45,14 @@ class _PendingFrame:
 
 
 class StreamingTracker:
-    """Follows objects through a stream of images that may never end.
+    """Tracks objects through a stream of images of unlimited length.
 
     Each frame's features are computed once. A clip is the last N_c frames (`ClipWindow`); every `stride` frames it is
     decoded and decides as many new frames. The offline variants (VITA, Mask2Former-VIS) take everything up to `flush()`
     as one clip.
 
     Args:
-        model: the network, or what a backend has made of it; a module is put into evaluation mode.
+        model: the network, or a backend's compiled form of it; a module is put into evaluation mode.
         config: its configuration.
         stride: frames between clips, 1 (an answer for every frame at once) to N_c (the paper's clips).
         settings: thresholds of the tracks.
@@ -76,7 +76,7 @@ class StreamingTracker:
         self._transform = FrameTransform(
             input_height=config.input_height, input_width=config.input_width, device=self._device
         )
-        self._reader = FrameReader.on(self._device)
+        self._reader = PredictionReader.on(self._device)
         self._manager = TrackManager(settings or TrackSettings())
         self._window = ClipWindow(model, config)
         self._pending: list[_PendingFrame] = []
@@ -87,11 +87,11 @@ class StreamingTracker:
         """Take the next frame.
 
         Args:
-            image: RGB, uint8 [H, W, 3], of any size.
+            image: RGB image, uint8 [H, W, 3], of any size.
             timestamp: seconds, passed through to the result.
 
         Returns:
-            results of the frames now decided, oldest first; often none, with a stride above 1.
+            Results of the frames that are decided now, oldest first; often none, with a stride above 1.
         """
         pixels, place = self._transform(image)
         if self.config.offline and len(self._pending) >= OFFLINE_FRAMES:
@@ -112,17 +112,17 @@ class StreamingTracker:
         return self._decide() if self._pending else []
 
     def set_track_settings(self, settings: TrackSettings) -> None:
-        """Use other thresholds from the next frame on; tracks go on living."""
+        """Use other thresholds from the next frame on; existing tracks continue."""
         self._manager.settings = settings
 
     def set_stride(self, stride: int) -> None:
-        """Decode a clip every `stride` frames, 1 to N_c; the next frame counts those that are open already."""
+        """Decode a clip every `stride` frames, 1 to N_c; the next frame counts those that are already open."""
         if not 1 <= stride <= self.config.clip_length:
             raise ValueError(f"stride={stride} is not between 1 and the clip length {self.config.clip_length}")
         self.stride = stride
 
     def reset(self) -> None:
-        """Start a new epoch: forget everything seen. Open frames are dropped; call `flush()` first for them."""
+        """Start a new epoch: forget everything seen. Open frames are dropped; call `flush()` first to keep them."""
         self.epoch += 1
         self._window.reset()
         self._pending.clear()
@@ -146,7 +146,8 @@ class StreamingTracker:
 
     def _instance(self, track: Track, observation: FrameObservation) -> TrackedInstance:
         visible, amodal = observation.masks(track.slot)
-        # What the slot of a track that is not seen shows, and that of a lost one draws, is something else.
+        # The slot of a track that is not seen shows another object, and so does the amodal mask in the slot of a lost
+        # track.
         if visible is not None and track.frames_since_visible:
             visible = RegionMask.empty(visible.image_height, visible.image_width)
         if amodal is not None and track.state in (TrackState.LOST, TrackState.ENDED):
@@ -166,7 +167,7 @@ class StreamingTracker:
         )
 
     def _recycle(self) -> None:
-        """Give the network the slots back that no track needs."""
+        """Reset the slots of the network that no track needs."""
         free = self._manager.take_released()
         if free:
             mask = torch.zeros(1, self._model.slots, dtype=torch.bool)
@@ -175,7 +176,7 @@ class StreamingTracker:
 
 
 def track_video(tracker: StreamingTracker, frames: Iterable[tuple[float, NDArray[np.uint8]]]) -> Iterator[FrameResult]:
-    """Run a finite video of (timestamp, RGB image) through a tracker, its last partial clip included."""
+    """Run a finite video of (timestamp, RGB image) through a tracker, including its last partial clip."""
     for timestamp, image in frames:
         yield from tracker.push(image, timestamp)
     yield from tracker.flush()

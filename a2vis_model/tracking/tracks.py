@@ -1,4 +1,4 @@
-"""The life of tracks: from slots of the network, frame by frame, to instances with persistent IDs. No torch."""
+"""Life cycle of tracks: from slots of the network, frame by frame, to instances with persistent IDs. Needs no torch."""
 
 import enum
 import math
@@ -11,56 +11,56 @@ from ..masks.region import RegionMask
 from .association import Cells, Motion, centre, duplicates, mask_iou, match, shifted, suppress
 
 IDLE_FRAMES = 100
-"""A slot that no track has held for so long is given back: it may remember what is long gone."""
+"""Frames without a track after which a slot is reset, because it may remember an object that is long gone."""
 _PROTOTYPE_GAIN = 0.2
-"""Share of the newest prototype in a track's running mean: a few frames on something else do not change it much."""
+"""Weight of the newest prototype in a track's running mean; low, so that a few wrong frames change it little."""
 _REACH = 1.5
-"""Sizes of an object within which of its expected place it may come back,"""
+"""Largest distance from the expected place at which a track may come back, in sizes of the object."""
 _REACH_GROWTH = 0.02
-"""and by which share of that this grows with every frame in which it was not drawn."""
+"""Relative growth of that distance with every frame in which the object was not drawn."""
 
 
 class TrackState(enum.IntEnum):
-    """What is known of a track in a frame."""
+    """State of a track in a frame."""
 
     TENTATIVE = 0
-    """Seen too few times to be believed."""
+    """Seen in too few frames to be confirmed."""
     VISIBLE = 1
     """At least partly visible."""
     OCCLUDED = 2
-    """Hidden; a slot still draws its amodal mask, which says where."""
+    """Hidden, but a slot still draws the amodal mask, which shows where."""
     LOST = 3
-    """Hidden too, but no slot draws it: it is expected near its last place, and known again by its prototype."""
+    """Hidden, and no slot draws it: the object is expected near its last place and recognised by its prototype."""
     ENDED = 4
-    """Said once, in the track's last frame; the ID does not come back."""
+    """Ended; reported once, in the track's last frame. The ID is not used again."""
 
 
 @dataclass(frozen=True)
 class TrackSettings:
-    """Thresholds of a track's life. Scores are probabilities, times are frames."""
+    """Thresholds of a track's life cycle. Scores are probabilities, times are frames."""
 
     start_score: float = 0.8
-    """A slot that shows what no track is starts one at this score and above."""
+    """Lowest score at which a slot that shows no track's object starts a track."""
     keep_score: float = 0.5
-    """A slot can be a track in a frame at this score and above."""
+    """Lowest score at which a slot can continue a track in a frame."""
     min_area: int = 16
-    """Input pixels a mask needs to count."""
+    """Smallest mask that counts, in input pixels."""
     confirm_frames: int = 3
-    """Visible frames after which a tentative track is believed."""
+    """Visible frames after which a tentative track is confirmed."""
     max_occluded_frames: int = 300
-    """A track hidden for longer than this ends."""
+    """Frames after which a hidden track ends."""
     max_lost_frames: int = 30
-    """A track lost for longer than this ends."""
+    """Frames after which a lost track ends."""
     duplicate_iou: float = 0.4
-    """Of slots whose visible masks overlap by more than this the surest shows the object; the others are left out."""
+    """IoU of visible masks above which slots are duplicates; the slot of the highest score is kept."""
     duplicate_part: float = 0.6
-    """So they are where a larger share than this of one's visible mask lies inside the other's."""
+    """Share of a slot's visible mask inside another's above which the two are duplicates."""
     match_iou: float = 0.1
-    """A slot goes on with a track whose last visible mask its own overlaps by this and more."""
+    """Lowest IoU with a track's last visible mask at which a slot continues the track."""
     reappear_similarity: float = 0.65
-    """A slot is a hidden track, or one that comes back, if the cosine of their prototypes is this and more."""
+    """Lowest cosine of prototypes at which a slot is a hidden track, or one that comes back."""
     least_part: float = 0.25
-    """Connected parts of a mask smaller than this share of its largest are taken for specks and left out."""
+    """Connected parts of a mask smaller than this share of its largest part are removed as specks."""
 
     def __post_init__(self) -> None:
         for name in (
@@ -87,12 +87,12 @@ class TrackSettings:
 
 @dataclass(frozen=True)
 class SlotObservation:
-    """What the network says of all Q slots in one frame."""
+    """The network's predictions for all Q slots in one frame."""
 
     classes: NDArray[np.int64]
     """[Q] most probable class."""
     scores: NDArray[np.float32]
-    """[Q] its probability."""
+    """[Q] probability of that class."""
     existence: NDArray[np.float32]
     """[Q] probability that the slot holds any object."""
     visible_area: NDArray[np.int64] | None
@@ -104,26 +104,26 @@ class SlotObservation:
     amodal: Cells | None
     """[Q, h, w] the amodal masks, which contain the visible ones; None where the network predicts none."""
     prototypes: NDArray[np.float32]
-    """[Q, C] what the network tells the slots' objects apart by, of unit length; C is 0 where it has nothing."""
+    """[Q, C] unit vectors that distinguish the objects of slots; C is 0 where the network has none."""
 
 
 @dataclass
 class Memory:
-    """What a track's object was like when its slot last drew it, and where it is going."""
+    """What a track's object was like when its slot last drew it, and where it is moving."""
 
     visible: Cells
-    """[h, w] the last visible mask that is not empty."""
+    """[h, w] the last non-empty visible mask."""
     whole: Cells
     """[h, w] the last amodal mask; the visible one where the network predicts none."""
     motion: Motion
-    """Of `whole`."""
+    """Motion of `whole`."""
     prototype: NDArray[np.float32]
     """[C] running mean of the prototypes of the slots that showed the object, of unit length."""
     frames: int = 0
-    """How old `whole` and `motion` are."""
+    """Age of `whole` and `motion` in frames."""
 
     def predicted(self, mask: Cells) -> Cells:
-        """One of the masks where it is expected in the frame to come, at constant velocity."""
+        """Return one of the masks where it is expected in the next frame, at constant velocity."""
         return shifted(mask, self.motion.velocity * (self.frames + 1))
 
     def draw(self, whole: Cells) -> None:
@@ -132,7 +132,7 @@ class Memory:
         self.whole, self.frames = whole, 0
 
     def resemble(self, prototype: NDArray[np.float32]) -> None:
-        """Take a prototype [C] of the object into the mean."""
+        """Add a prototype [C] of the object to the running mean."""
         mean = self.prototype + _PROTOTYPE_GAIN * (prototype - self.prototype)
         self.prototype = np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-6), np.float32)
 
@@ -143,14 +143,14 @@ class Track:
 
     track_id: int
     slot: int
-    """The slot that shows or draws the object, or last did; not the same for ever."""
+    """Slot that shows or draws the object, or last did; it may change."""
     state: TrackState
     class_id: int
     score: float
     existence: float
     memory: Memory
     age: int = 0
-    """Frames since the track started."""
+    """Number of frames since the track started."""
     frames_visible: int = 1
     frames_since_visible: int = 0
     frames_lost: int = 0
@@ -172,9 +172,9 @@ class TrackedInstance:
     age: int
     frames_since_visible: int
     visible: RegionMask | None
-    """None where the network predicts no visible masks."""
+    """Visible mask; None where the network predicts no visible masks."""
     amodal: RegionMask | None
-    """Contains `visible`; None where the network predicts no amodal masks."""
+    """Amodal mask, which contains `visible`; None where the network predicts no amodal masks."""
 
     @property
     def occlusion(self) -> float:
@@ -185,17 +185,19 @@ class TrackedInstance:
 
 
 class TrackManager:
-    """Turns observations of slots into tracks. IDs count up and are never used twice.
+    """Turns observations of slots into tracks. IDs increase and are never reused.
 
-    A slot is no identity: two slots may show one object, and an object may move to another slot. So tracks follow
-    masks, in rounds, each on what the rounds before have left:
+    A slot is no identity: two slots may show one object, and an object may move to another slot. Tracks therefore
+    follow
+    masks, in rounds, each on what the previous rounds have left:
 
-    1. Slots that show an object of their own go on with the tracks that were seen in the frame before, by the overlap
+    1. Slots that show an object of their own continue the tracks that were seen in the previous frame, by the overlap
        of visible masks.
-    2. Of the other slots that show one, some are tracks that come back: their prototypes are alike, and they are where
-       constant velocity takes the track.
-    3. What is left and sure enough starts tracks.
-    4. Slots that show nothing but draw an amodal mask are hidden tracks, by the measure of the second round.
+    2. Of the other slots that show an object, some are tracks that come back: their prototypes are similar, and they
+    are
+       where constant velocity takes the track.
+    3. Remaining slots with a sufficient score start tracks.
+    4. Slots that show nothing but draw an amodal mask are hidden tracks, by the criterion of the second round.
 
     Args:
         settings: the thresholds.
@@ -214,22 +216,22 @@ class TrackManager:
         return list(self._tracks)
 
     def reset(self) -> None:
-        """Forget all tracks; IDs go on counting."""
+        """Forget all tracks; IDs are not reused."""
         self._tracks.clear()
         self._released.clear()
         self._unheld[:] = 0
 
     def least_scores(self, slots: int) -> NDArray[np.float32]:
-        """[slots] the score below which no track takes a slot in the next frame."""
+        """Return [slots] the score below which no track takes a slot in the next frame."""
         return np.full(slots, self.settings.keep_score, np.float32)
 
     def update(self, observation: SlotObservation) -> list[Track]:
         """Advance by one frame.
 
-        Call it for every frame, also when nothing is in view: hidden tracks age by it.
+        Call it for every frame, even when nothing is in view, because hidden tracks age with each call.
 
         Returns:
-            the tracks of this frame, oldest first. Those in state ENDED are out.
+            The tracks of this frame, oldest first; those in state ENDED are removed.
         """
         frame = _Frame.of(observation, self.settings)
         shown = self._follow(frame)
@@ -247,13 +249,13 @@ class TrackManager:
         return current
 
     def take_released(self) -> list[int]:
-        """Slots, in order, that the network may have back: their track has ended, or no track held them for long."""
+        """Return slots, in order, that the network may reset: their track has ended, or no track held them for long."""
         held = {track.slot for track in self._tracks}
         released, self._released = sorted(self._released - held), set()
         return released
 
     def _follow(self, frame: "_Frame") -> dict[int, int]:
-        """The slots that show tracks, by the tracks' IDs."""
+        """Return the slots that show tracks, by track ID."""
         free, followed = frame.shown, dict[int, int]()
         before = [track for track in self._tracks if not track.frames_since_visible]
         if before and free:
@@ -263,11 +265,11 @@ class TrackManager:
         return followed | self._recognise(frame, followed, free)
 
     def _place(self, frame: "_Frame", taken: dict[int, int]) -> dict[int, int]:
-        """The slots that draw hidden tracks, by the tracks' IDs."""
+        """Return the slots that draw hidden tracks, by track ID."""
         return self._recognise(frame, taken, frame.hidden)
 
     def _recognise(self, frame: "_Frame", taken: dict[int, int], slots: list[int]) -> dict[int, int]:
-        """Which of the slots, none of them taken, are which of the other tracks."""
+        """Match slots that are not taken with the other tracks; return slots by track ID."""
         used = set(taken.values())
         free = [slot for slot in slots if slot not in used]
         tracks = [track for track in self._tracks if track.track_id not in taken]
@@ -276,9 +278,10 @@ class TrackManager:
         return _pairs(tracks, free, self._likeness(tracks, free, frame), self.settings.reappear_similarity)
 
     def _likeness(self, tracks: list[Track], slots: list[int], frame: "_Frame") -> NDArray[np.float32]:
-        """[N, M] how much slots are like tracks: the cosine of prototypes, and up to 1 more where masks overlap.
+        """Compute the similarity of tracks and slots [N, M].
 
-        0 where that of prototypes alone is too little, or where the slot is too far from the track's expected place.
+        It is the cosine of prototypes, plus up to 1 where masks overlap. It is 0 where the cosine alone is too low, or
+        where the slot is too far from the track's expected place.
         """
         memories = [track.memory for track in tracks]
         if frame.prototypes.shape[1]:
@@ -304,7 +307,7 @@ class TrackManager:
         track.memory.resemble(frame.prototypes[slot])
 
     def _miss(self, track: Track, slot: int | None, frame: "_Frame") -> None:
-        """The track is not seen in this frame; a slot draws it all the same, or none does."""
+        """Advance a track that is not seen in this frame; `slot` draws its amodal mask, or is None."""
         settings = self.settings
         track.frames_since_visible += 1
         if slot is None:
@@ -322,7 +325,7 @@ class TrackManager:
             track.state = TrackState.ENDED
 
     def _start(self, frame: "_Frame", taken: dict[int, int]) -> list[Track]:
-        """New tracks for slots that show an object which no track is."""
+        """Start tracks for slots that show an object which no track follows."""
         settings, used = self.settings, list(taken.values())
         born = []
         for slot in frame.shown:
@@ -360,18 +363,21 @@ class TrackManager:
 
 
 def _pairs(tracks: list[Track], slots: list[int], affinity: NDArray[np.float32], least: float) -> dict[int, int]:
-    """The best pairs of tracks and slots, one to one: slots by the tracks' IDs."""
+    """Match tracks and slots one to one for the greatest sum; return slots by track ID."""
     return {tracks[row].track_id: slots[column] for row, column in match(affinity, least)}
 
 
 def _reach(memory: Memory) -> float:
-    """Cells from its expected place at which a track may come back: more for large objects, and with time."""
+    """Return the distance in cells from its expected place at which a track may come back.
+
+    It is greater for large objects, and grows with time.
+    """
     return _REACH * math.sqrt(memory.whole.sum()) * (1 + _REACH_GROWTH * memory.frames)
 
 
 @dataclass(frozen=True)
 class _Frame:
-    """What tracks take of an observation."""
+    """The part of an observation that tracks use."""
 
     classes: NDArray[np.int64]
     scores: NDArray[np.float32]
@@ -382,9 +388,9 @@ class _Frame:
     whole: Cells
     """[Q, h, w] amodal masks; visible ones where the network predicts no others."""
     same: NDArray[np.bool_]
-    """[Q, Q] which slots show the same."""
+    """[Q, Q] which slots show the same object."""
     shown: list[int]
-    """Slots that show an object, surest first; of those that show the same the surest alone."""
+    """Slots that show an object, by falling score; of duplicates only the one with the highest score."""
     hidden: list[int]
     """Slots that show nothing and draw an amodal mask."""
 
@@ -397,8 +403,9 @@ class _Frame:
         same = np.zeros((len(sure), len(sure)), np.bool_)
         slots = np.flatnonzero(visible)
         same[np.ix_(slots, slots)] = duplicates(masks[0][slots], settings.duplicate_iou, settings.duplicate_part)
-        # Amodal masks of two objects may well be the same, so without visible ones nothing is left out; only no track
-        # starts where there is one.
+        # Amodal masks of two objects may coincide, so that without visible masks no slot is suppressed; a duplicate
+        # merely
+        # starts no track.
         rivals = same if seen.visible is not None else np.zeros_like(same)
         shown = slots[suppress(seen.scores[slots], rivals[np.ix_(slots, slots)])]
         return cls(

@@ -1,9 +1,9 @@
-"""Training: frame stage, video stage, or both at once.
+"""Training: the frame stage, the video stage, or both jointly.
 
-The parts, in the order of a step: `sources`, `draws` and `sequences` draw frames, `augmentation` and `copy_paste`
-change them, `batch` stacks them, `objectives` run the network (`predictions`), decide who answers for what
-(`matching`) and add up `losses`; `loop` does the rest, and keeps the weights' average (`averaging`). `command` is
-`a2vis train`, of one run or of a `recipe`.
+The parts, in the order of a step: `sources`, `draws` and `sequences` choose frames, `augmentation` and `copy_paste`
+change them, `batch` stacks them, `objectives` run the network (`predictions`), match predictions with objects
+(`matching`) and compute `losses`; `loop` ties them together and keeps the weights' average (`averaging`). `recipe`
+describes the consecutive runs that produce a set of weights.
 """
 
 from .augmentation import Augmentation, TrainingSample, augment

@@ -1,9 +1,9 @@
-"""The C library's allocator, told to keep the memory that a step gives back for the next one."""
+"""Settings of the C library's allocator that keep freed memory for the next step."""
 
 import ctypes
 import os
 
-# glibc's malloc.h, and the environment variables of the same meaning.
+# Values from glibc's malloc.h, and the environment variables of the same meaning.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 _SETTINGS = (
     (_M_MMAP_MAX, 0, "MALLOC_MMAP_MAX_"),
@@ -12,14 +12,14 @@ _SETTINGS = (
 
 
 def keep_memory() -> bool:
-    """Serve large blocks from the heap and never trim it, from now on and in this process alone.
+    """Serve large blocks from the heap and never trim it, from now on and in this process only.
 
-    By default glibc maps each large block anew and gives it back when it is freed; the kernel clears its pages every
-    time. A step on a CPU asks for the same hundreds of blocks as the step before, and has them cleared for nothing.
-    What environment variables say is left as it is.
+    By default glibc maps each large block anew and returns it when it is freed, and the kernel clears its pages every
+    time. A step on a CPU asks for the same hundreds of blocks as the previous step, so clearing them is wasted time.
+    Values set by environment variables are kept.
 
     Returns:
-        whether the allocator is glibc's and took the settings.
+        Whether the allocator is glibc's and accepted the settings.
     """
     library = ctypes.CDLL(None)
     if not hasattr(library, "gnu_get_libc_version"):

@@ -1,4 +1,4 @@
-"""Random changes that leave a sequence one: every frame gets the same, and what moves, moves smoothly."""
+"""Random changes that are consistent over a sequence: every frame gets the same ones, and motion is smooth."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from numpy.typing import NDArray
 from ..data.video import Sample
 from ..preprocessing import PIXEL_MEAN, Placement
 from .draws import MEDIUM_SIDE, SMALL_SIDE, Focus
-from .ranges import check_share
+from .value_checks import check_share
 
 Bytes = NDArray[np.uint8]
 Masks = NDArray[np.bool_]
 
 _RESIZED = (0.4, 4.0)
-"""Least and greatest factor that makes an object of medium size."""
+"""Smallest and greatest factor by which an image is scaled to make an object of medium size."""
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How much is changed. `Augmentation.none()` changes nothing but the size."""
+    """Strength of the random changes. `Augmentation.none()` changes nothing but the size."""
 
     scale: tuple[float, float] = (0.75, 1.5)
-    """Factors on the size at which the image just fits; what then lies outside the input is cropped."""
+    """Range of factors on the size at which the image just fits the input; what then lies outside is cropped."""
     travel: float = 0.25
-    """How far the crop moves from the first frame to the last, as a share of its room."""
+    """Distance that the crop moves from the first frame to the last, as a share of its room."""
     flip: float = 0.5
     """Probability of a left-right flip."""
     brightness: float = 0.2
@@ -39,14 +39,14 @@ class Augmentation:
     resized: float = 0.5
     """Probability that a photograph is scaled so that the object it is drawn for becomes of medium size."""
     copy_paste: float = 0.5
-    """Probability that objects of another photograph of the same source are pasted onto one."""
+    """Probability that objects of another photograph of the same source are pasted onto a photograph."""
 
     def __post_init__(self) -> None:
         check_share(self, "flip", "resized", "copy_paste")
 
     @classmethod
     def none(cls) -> Augmentation:
-        """The frames as inference sees them."""
+        """Return settings under which training sees the frames as inference does."""
         return cls(
             scale=(1.0, 1.0),
             travel=0.0,
@@ -61,21 +61,23 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class TrainingSample:
-    """A sequence at the network's input size; N objects that are visible in it, F frames."""
+    """A sequence of F frames at the network's input size, with the N objects that are visible in it."""
 
     images: Bytes
-    """[F, H, W, 3] RGB."""
+    """Images [F, H, W, 3] RGB."""
     visible: Masks
-    """[F, N, H, W]."""
+    """Visible masks [F, N, H, W]."""
     amodal: Masks
-    """[F, N, H, W], empty in the frames before an object is first visible (paper 3.1)."""
+    """Amodal masks [F, N, H, W], empty in the frames before an object is first visible (paper 3.1)."""
     classes: NDArray[np.int64]
-    """[N]."""
+    """Classes [N]."""
     amodal_known: bool = True
-    """Whether the amodal masks are whole shapes. If not, they hold what is known to belong to an object, which may
-    go on where another object is seen."""
+    """Whether the amodal masks are complete shapes.
+
+    If not, they hold the pixels that are known to belong to an object, which may also extend behind other objects.
+    """
     labelled: NDArray[np.bool_] | None = None
-    """[K], the classes whose every object is among the N; None for all."""
+    """Classes [K] of which every object is among the N; None for all classes."""
 
 
 def augment(
@@ -89,8 +91,8 @@ def augment(
 ) -> TrainingSample:
     """Bring a sequence to the network's input size `height` x `width`, randomly changed.
 
-    With `focus`, the crop begins where an object of that class is in view, as much of it as fits.
-    Without amodal masks, what is visible of an object is all that is known to belong to it.
+    With `focus`, the crop begins where an object of that class is in view, as much of it as fits. Without amodal masks,
+    only an object's visible pixels are known to belong to it.
     """
     fit = Placement.fit(
         image_height=sample.frames.shape[1],
@@ -114,7 +116,7 @@ def augment(
         _paste(_resize(_recolour(frame, colour), size), image, offset)
     visible = _draw_masks(sample.visible, size, offsets, height, width)
     amodal = visible.copy() if sample.amodal is None else _draw_masks(sample.amodal, size, offsets, height, width)
-    # What counts is whether an object is seen in this sequence, after cropping, from which frame on.
+    # What counts is whether, and from which frame on, an object is visible in this sequence after cropping.
     seen = np.logical_or.accumulate(visible.any(axis=(2, 3)), axis=0)
     amodal &= seen[:, :, None, None]
     kept = seen[-1]
@@ -130,7 +132,10 @@ def augment(
 
 
 def _choose(sample: Sample, focus: Focus, scale: float, rng: np.random.Generator) -> NDArray[np.bool_] | None:
-    """The mask [h, w], in the first frame, of the object that a picture is drawn for; None where it is not there."""
+    """Return the mask [h, w], in the first frame, of the object that the sequence is drawn for.
+
+    None if it is absent.
+    """
     areas = sample.visible[:, 0].sum(axis=(1, 2)) * scale**2
     choice = np.flatnonzero((areas > 0) & (sample.class_ids == focus.class_id))
     if focus.resize and (areas[choice] < SMALL_SIDE**2).any():
@@ -139,7 +144,7 @@ def _choose(sample: Sample, focus: Focus, scale: float, rng: np.random.Generator
 
 
 def _medium_scale(side: float, rng: np.random.Generator) -> float:
-    """A factor that makes an object of medium size; `side` is the root of its area where the image just fits."""
+    """Return a factor that makes an object of medium size; `side` is the root of its area where the image just fits."""
     wanted = np.exp(rng.uniform(np.log(SMALL_SIDE), np.log(MEDIUM_SIDE)))
     return float(np.clip(wanted / side, *_RESIZED))
 
@@ -152,37 +157,45 @@ def _offsets(
     rng: np.random.Generator,
     mask: NDArray[np.bool_] | None = None,
 ) -> list[tuple[int, int]]:
-    """Where (y, x) the corner of the scaled image lies in the input in each frame; it moves linearly, from where
-    `mask`, of the image before it was scaled, is in view if given."""
+    """Compute the (y, x) position of the scaled image's corner in the input in each frame; it moves linearly.
+
+    If `mask`, of the image before it was scaled, is given, the motion starts where it is in view.
+    """
     start = rng.random(2)
     room = np.subtract(canvas, size)
     if mask is not None:
         lines = [np.asarray(mask.any(axis=1 - i)) for i in (0, 1)]
         start = np.array([_in_view(start[i], int(room[i]), canvas[i], lines[i]) for i in (0, 1)])
     if not travel:
-        # As at inference an image that does not fill the input is at the top left.
+        # As at inference, an image that does not fill the input is at the top left.
         start *= np.greater(size, canvas)
     end = np.clip(start + rng.uniform(-travel, travel, 2), 0, 1)
     return [(round(y), round(x)) for y, x in ((start + (end - start) * t) * room for t in np.linspace(0, 1, frames))]
 
 
 def _in_view(position: float, room: int, canvas: int, lines: NDArray[np.bool_]) -> float:
-    """Move a crop's position along an axis, a share of `room`, so that the lines of the image that are true are in
-    view, as many as fit."""
+    """Move a crop along an axis until the marked lines of the image are in view, as many as fit.
+
+    Args:
+        position: position of the crop, a share of `room`.
+        room: canvas size minus size of the scaled image, in pixels.
+        canvas: size of the input in pixels.
+        lines: rows or columns of the image that the object covers.
+    """
     if room >= 0:
         return position
     size = canvas - room
     inside = np.flatnonzero(lines)
     first, last = inside[0] * size / len(lines), (inside[-1] + 1) * size / len(lines)
-    # Where the corner of the image may lie: from 0 down to `room`, and such that the span is inside the canvas, or
-    # the canvas inside the span.
+    # The image's corner may lie anywhere from 0 to `room` where the span is inside the canvas, or the canvas inside
+    # the span.
     low, high = sorted((-first, canvas - last))
     low, high = max(low, room), min(high, 0)
     return float((low + (high - low) * position) / room)
 
 
 def _paste(image: Bytes, canvas: Bytes, offset: tuple[int, int]) -> None:
-    """Copy what of an image lies on a canvas."""
+    """Copy the part of an image that lies on a canvas."""
     spans = []
     for start, length, room in zip(offset, image.shape, canvas.shape, strict=False):
         first, last = max(start, 0), min(start + length, room)
@@ -192,7 +205,7 @@ def _paste(image: Bytes, canvas: Bytes, offset: tuple[int, int]) -> None:
 
 
 def _draw_masks(masks: Masks, size: tuple[int, int], offsets: list[tuple[int, int]], height: int, width: int) -> Masks:
-    """Masks [N, F, h, w], scaled to `size` and moved to the offsets: [F, N, height, width]."""
+    """Scale masks [N, F, h, w] to `size` and move them to the offsets: [F, N, height, width]."""
     drawn = np.zeros((len(offsets), len(masks), height, width), np.bool_)
     for n, t in zip(*np.nonzero(masks.any(axis=(2, 3))), strict=True):
         _draw_mask(masks[n, t], drawn[t, n], size, offsets[t])
@@ -202,7 +215,7 @@ def _draw_masks(masks: Masks, size: tuple[int, int], offsets: list[tuple[int, in
 def _draw_mask(
     mask: NDArray[np.bool_], canvas: NDArray[np.bool_], size: tuple[int, int], offset: tuple[int, int]
 ) -> None:
-    """As resizing and pasting, but only around the mask, which is much smaller than the image as a rule."""
+    """Resize and paste one mask, working only around it, because masks are usually much smaller than the image."""
     matrix = np.zeros((2, 3))
     box = []
     for axis in (0, 1):
@@ -211,20 +224,20 @@ def _draw_mask(
         first = max(int(lines[0] * scale) - 1, 0) + offset[axis]
         last = min(int((lines[-1] + 1) * scale) + 2, size[axis]) + offset[axis]
         box.append(slice(max(first, 0), max(min(last, canvas.shape[axis]), 0)))
-        # From the centre of a cell of the canvas to the mask; OpenCV wants x before y.
+        # Affine map from the centre of a cell of the canvas to the mask; OpenCV expects x before y.
         matrix[1 - axis, 1 - axis] = 1 / scale
         matrix[1 - axis, 2] = (box[axis].start - offset[axis] + 0.5) / scale - 0.5
     part = canvas[box[0], box[1]]
     if part.size:
         method = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        # Interpolated values are rounded, so that the edge is where they pass one half.
+        # Interpolated values are rounded, so that the edge lies where they cross one half.
         part[:] = cv2.warpAffine(
             mask.view(np.uint8), matrix, part.shape[::-1], flags=method, borderMode=cv2.BORDER_REPLICATE
         )
 
 
 def _resize(image: Bytes, size: tuple[int, int]) -> Bytes:
-    """As the preprocessing of inference does."""
+    """Resize an image as the preprocessing of inference does."""
     if image.shape[:2] == size:
         return image
     method = cv2.INTER_AREA if size[0] < image.shape[0] else cv2.INTER_LINEAR
@@ -232,7 +245,10 @@ def _resize(image: Bytes, size: tuple[int, int]) -> Bytes:
 
 
 def _colour_matrix(augmentation: Augmentation, rng: np.random.Generator) -> NDArray[np.float32] | None:
-    """Saturation, contrast around the mean grey and brightness as one affine map [3, 4]; None for the identity."""
+    """Combine saturation, contrast around the mean grey and brightness in one affine map [3, 4].
+
+    None for the identity.
+    """
     if not (augmentation.brightness or augmentation.contrast or augmentation.saturation):
         return None
     brightness = 255 * rng.uniform(-augmentation.brightness, augmentation.brightness)

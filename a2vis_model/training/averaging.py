@@ -1,4 +1,4 @@
-"""Averaged weights: an exponential moving average (EMA) of a network's weights over the steps of its training."""
+"""Averaged weights: an exponential moving average (EMA) of a network's weights over its training steps."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from ..modeling import VideoNetwork
 
 
 class AveragedNetwork(AveragedModel):
-    """A copy of a network, `module`, whose `update_parameters` takes in the weights after a step.
+    """A copy of a network, `module`, that averages the weights: call `update_parameters` after each step.
 
-    After n steps the decay is min(`decay`, (1 + n) / (10 + n)), so that the start, which is far from anything good, is
-    soon forgotten. The number of steps is part of the state dict: what goes on from it goes on exactly.
+    After n steps the decay is min(`decay`, (1 + n) / (10 + n)), so that the initial weights, which are far from good
+    ones,
+    are soon forgotten. The number of steps is part of the state dict, so that a resumed average continues exactly.
     """
 
     module: VideoNetwork

@@ -1,4 +1,4 @@
-"""What one training step is given: images, and what is to be found in them."""
+"""Input of a training step: images, and the objects to be found in them."""
 
 from __future__ import annotations
 
@@ -21,21 +21,23 @@ _KINDS: tuple[MaskKind, ...] = ("visible", "amodal")
 
 
 class Targets(NamedTuple):
-    """The objects of I items (images, clips or sequences) of T frames; n of them, the rest padding."""
+    """The objects of I items (images, clips or sequences) of T frames: n per item, of which some may be padding."""
 
     classes: NDArray[np.int64]
-    """[I, n], on the host, where matching is done."""
+    """Classes [I, n] on the host, where matching is done."""
     pixels: Tensor
-    """bool [I, T, n, H, W]; all false in padding."""
+    """Masks, bool [I, T, n, H, W]; all false in padding."""
     cells: Tensor
-    """float32 [I, T, n, h · w]: which share of each cell of the mask logits is covered."""
+    """Share of each cell of the mask logits that is covered, float32 [I, T, n, h · w]."""
     present: NDArray[np.bool_]
-    """[I, T, n] on the host: there is a pixel; never true in padding."""
+    """Whether a mask has a pixel, [I, T, n] on the host; never true in padding."""
     unknown: Tensor | None = None
-    """bool [I, T, H, W]: pixels that may belong to an object whose mask they are not in, so that only the objects in
-    whose masks they are can be taught there. None where every mask is the whole truth."""
+    """Pixels that may belong to an object although its mask does not hold them, bool [I, T, H, W].
+
+    Only the objects whose masks hold such a pixel can be supervised there. None where every mask is complete.
+    """
     labelled: NDArray[np.bool_] | None = None
-    """[I, K] on the host: the classes whose every object is there; None for all."""
+    """Classes of which every object is annotated, [I, K] on the host; None for all."""
 
     def split(self, length: int) -> Targets:
         """Cut every item into pieces of `length` frames: [I, T, ...] → [I · T / length, length, ...]."""
@@ -50,31 +52,34 @@ class Targets(NamedTuple):
         )
 
     def known_cells(self, items: slice | NDArray[np.int64] = slice(None)) -> Tensor | None:
-        """Which share of each cell is known to belong or not to belong to each object: [I, T, n, h · w]."""
+        """Compute the share of each cell known to belong or not to belong to each object: [I, T, n, h · w]."""
         if self.unknown is None:
             return None
         unknown = F.avg_pool2d(self.unknown[items].float(), LOGIT_STRIDE).flatten(2).unsqueeze(2)
-        # What is known of a shape is where an object is, or was, seen.
+        # The known part of a shape is where the object is, or was, visible.
         return 1 - (unknown - self.cells[items]).clamp(min=0)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """B sequences of F frames. Objects come after frames in all masks, so that cutting time never copies."""
+    """A batch of B sequences of F frames. In all masks objects come after frames, so that cutting time never copies."""
 
     images: Tensor
-    """uint8 [B, F, H, W, 3] RGB."""
+    """Images, uint8 [B, F, H, W, 3] RGB."""
     packed: Tensor
-    """uint8 [2, B, F, n, H, W / 8]: visible, then amodal masks, eight pixels a byte, the first one highest. They are
-    the bulk of what loader processes hand over and what is copied to a GPU."""
+    """Visible, then amodal masks, uint8 [2, B, F, n, H, W / 8].
+
+    A byte holds eight pixels, the first one in the highest bit. The masks are most of what loader processes hand over
+    and what is copied to a GPU.
+    """
     classes: NDArray[np.int64]
-    """[B, n]."""
+    """Classes [B, n]."""
     present: NDArray[np.bool_]
-    """[2, B, F, n]: the mask, visible or amodal, has a pixel."""
+    """Whether the mask, visible or amodal, has a pixel: [2, B, F, n]."""
     amodal_known: NDArray[np.bool_]
-    """[B]: the amodal masks are whole shapes (see `TrainingSample`)."""
+    """Whether the amodal masks are complete shapes (see `TrainingSample`): [B]."""
     labelled: NDArray[np.bool_] | None
-    """[B, K]: the classes whose every object is there; None for all."""
+    """Classes of which every object is annotated, [B, K]; None for all."""
 
     @classmethod
     def collate(cls, samples: Sequence[TrainingSample]) -> Batch:
@@ -100,16 +105,16 @@ class Batch:
         )
 
     def to(self, device: torch.device) -> Batch:
-        """The batch with its tensors on another device."""
+        """Return the batch with its tensors on another device."""
         images, packed = (x.to(device, non_blocking=True) for x in (self.images, self.packed))
         return replace(self, images=images, packed=packed)
 
     def pin_memory(self) -> Batch:
-        """For the data loader: page-locked, so that copying to a GPU does not wait."""
+        """Copy the batch to page-locked memory for the data loader, so that copying to a GPU does not block."""
         return replace(self, images=self.images.pin_memory(), packed=self.packed.pin_memory())
 
     def cut(self, frames: slice) -> Batch:
-        """Some of the frames."""
+        """Return some of the frames."""
         return replace(
             self,
             images=self.images[:, frames],
@@ -118,25 +123,36 @@ class Batch:
         )
 
     def normalised(self) -> Tensor:
-        """The network's input, float32 [B, F, 3, H, W], channels last in memory."""
+        """Return the network's input, float32 [B, F, 3, H, W], channels last in memory."""
         mean = torch.tensor(PIXEL_MEAN, device=self.images.device)
         scale = 1 / torch.tensor(PIXEL_STD, device=self.images.device)
         return ((self.images - mean) * scale).permute(0, 1, 4, 2, 3)
 
     def masks(self, kind: MaskKind) -> Tensor:
-        """bool [B, F, n, H, W]."""
-        shifts = torch.arange(7, -1, -1, dtype=torch.uint8, device=self.packed.device)
-        return ((self.packed[_KINDS.index(kind)].unsqueeze(-1) >> shifts) & 1).bool().flatten(-2)
+        """Unpack the masks of a kind: bool [B, F, n, H, W]."""
+        bits = torch.tensor([128, 64, 32, 16, 8, 4, 2, 1], dtype=torch.uint8, device=self.packed.device)
+        return (self.packed[_KINDS.index(kind)].unsqueeze(-1) & bits).ne(0).flatten(-2)
+
+    def cells(self, kind: MaskKind) -> Tensor:
+        """Return which share of each cell of the mask logits is covered, float32 [B, F, n, h · w].
+
+        Pixels are counted in packed bytes, each of which holds a row of two cells.
+        """
+        counts = self.packed[_KINDS.index(kind)]
+        counts = (counts & 0x55) + (counts >> 1 & 0x55)
+        counts = (counts & 0x33) + (counts >> 2 & 0x33)
+        rows = torch.stack((counts >> 4, counts & 0x0F), dim=-1).flatten(-2)
+        covered = rows.unflatten(-2, (-1, LOGIT_STRIDE)).sum(dim=-2, dtype=torch.uint8)
+        return covered.flatten(-2).float() / LOGIT_STRIDE**2
 
     def targets(self, kind: MaskKind) -> Targets:
-        """The objects with one kind of masks."""
+        """Return the objects with one kind of masks."""
         pixels = self.masks(kind)
-        cells = F.avg_pool2d(pixels.flatten(0, 1).float(), LOGIT_STRIDE).flatten(2).unflatten(0, pixels.shape[:2])
         unknown = self._unknown() if kind == "amodal" else None
-        return Targets(self.classes, pixels, cells, self.present[_KINDS.index(kind)], unknown, self.labelled)
+        return Targets(self.classes, pixels, self.cells(kind), self.present[_KINDS.index(kind)], unknown, self.labelled)
 
     def _unknown(self) -> Tensor | None:
-        """Where shapes that are not known as a whole may go on, behind what is seen: see `Targets.unknown`."""
+        """Mark where incomplete shapes may extend behind other objects (see `Targets.unknown`)."""
         if self.amodal_known.all():
             return None
         partial = torch.as_tensor(~self.amodal_known, device=self.packed.device)
@@ -144,6 +160,6 @@ class Batch:
 
 
 def _stack_labelled(labelled: Sequence[NDArray[np.bool_] | None]) -> NDArray[np.bool_] | None:
-    """[B, K] of [K] each, None standing for all classes."""
+    """Stack [K] each to [B, K]; None stands for all classes."""
     some = next((row for row in labelled if row is not None), None)
     return None if some is None else np.stack([np.ones_like(some) if row is None else row for row in labelled])

@@ -1,4 +1,4 @@
-"""Everything that determines the outcome of a training run, beside the network, the data and the start."""
+"""Training configuration: what determines the outcome of a run, besides network, data and initial weights."""
 
 from __future__ import annotations
 
@@ -12,32 +12,38 @@ from .augmentation import Augmentation
 from .batch import MaskKind
 from .objectives import LossSettings
 from .optimisation import OptimiserSettings, Stage
-from .ranges import check_at_least
+from .value_checks import check_at_least
 
-Precision = Literal["fp32", "bf16", "fp16"]
+TrainingPrecision = Literal["fp32", "bf16", "fp16"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """A run. Two runs with equal values, data and start give equal weights, interrupted or not; on a GPU nearly so,
-    where PyTorch's backward passes of grid_sample and bilinear interpolation sum in no fixed order."""
+    """Configuration of a training run.
+
+    Two runs with equal values, data and initial weights give equal weights, interrupted or not. On a GPU they are only
+    nearly equal, because PyTorch's backward passes of grid_sample and bilinear interpolation sum in no fixed order.
+    """
 
     stage: Stage
-    """"frame": the detector on single images. "video": all that follows it, the detector frozen, as the paper
-    trains. "joint": both at once, the frame stage's loss included; for detectors that are not much trained."""
+    """Part of the network that is trained.
+
+    "frame": the detector on single images. "video": everything after it with the detector frozen, as in the paper.
+    "joint": both at once, including the frame stage's loss; for detectors that have had little training.
+    """
     steps: int
     batch: int
-    """Sequences of a step, in the frame stage images, over all processes."""
+    """Number of sequences per step (images in the frame stage), over all processes."""
     clips: int = 5
-    """Clips of a sequence, which gradients pass through; variants that take a video as one clip have one."""
+    """Number of clips per sequence, through which gradients pass; 1 for variants that take a video as one clip."""
     reach: int = 24
-    """Frames of a sequence are at most this far from a random one among them."""
+    """Largest distance of a sequence's frames from a random one among them, in frames."""
     even_draws: bool = True
-    """Every class of a data set is drawn as often as any other, where it is known which videos hold it."""
+    """Draw every class of a data set equally often, where it is known which videos hold it."""
     seed: int = 0
-    precision: Precision = "fp32"
+    precision: TrainingPrecision = "fp32"
     average: float = 0.0
-    """Decay of the averaged weights that are kept beside the raw ones, see `AveragedNetwork`; 0 keeps none."""
+    """Decay of the averaged weights kept beside the raw ones (see `AveragedNetwork`); 0 keeps none."""
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
     losses: LossSettings = field(default_factory=LossSettings)
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -53,17 +59,17 @@ class TrainingConfig:
         return 1 if model.offline else self.clips
 
     def frames_of(self, model: ModelConfig) -> int:
-        """Frames of a sequence of this network."""
+        """Return the number of frames per sequence of this network."""
         return 1 if self.stage == "frame" else self.clips_of(model) * model.clip_length
 
 
 def mask_kind(model: ModelConfig) -> MaskKind:
-    """The masks that the detector and the clips' prototypes of this network learn."""
+    """Return the kind of masks that the detector and the clips' prototypes of this network learn."""
     return "amodal" if model.supervision == "amodal" else "visible"
 
 
 def differences(now: Mapping[str, Any], saved: Mapping[str, Any]) -> list[str]:
-    """Names of the values that changed between two configurations, as `group.name` inside groups."""
+    """List the names of values that differ between two configurations, as `group.name` inside groups."""
     changed = []
     for name, value in now.items():
         old = saved.get(name)

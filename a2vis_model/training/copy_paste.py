@@ -1,7 +1,7 @@
-"""Objects of one photograph pasted onto another (Ghiasi et al., 2021): more of each class, and hidden parts to learn.
+"""Copy-paste of objects from one photograph to another (Ghiasi et al., 2021): more objects per class, and hidden parts.
 
-Both pictures have been scaled, cropped, flipped and recoloured at random before. Of an object that is pasted over, what
-was seen before is known to belong to it.
+Both pictures have already been scaled, cropped, flipped and recoloured at random. Pixels of an object that are pasted
+over are still known to belong to it.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 from .augmentation import Masks, TrainingSample
 
 LEAST_LEFT = 0.1
-"""An object of which a smaller share stays visible, in every frame, is left out."""
+"""Visible share below which, in every frame, an object is removed."""
 _SEEDS = 3
-"""Objects pasted at most, beside those that touch them."""
+"""Largest number of pasted objects, not counting those that touch them."""
 _NEAR = np.ones((5, 5), np.uint8)
-"""Masks touch when they overlap after one is dilated by this."""
+"""Structuring element: masks touch when they overlap after one is dilated by it."""
 
 
 def copy_paste(sample: TrainingSample, other: TrainingSample, rng: np.random.Generator) -> TrainingSample:
-    """Paste some objects of another sequence of as many frames, of the same size, onto a sequence, frame by frame.
+    """Paste some objects of another sequence of equal length and size onto a sequence, frame by frame.
 
-    With an object come all that touch it: what hides it in its picture goes on hiding it.
+    All objects that touch a pasted one are pasted with it, so that what hides it in its own picture still does.
     """
     count = len(other.classes)
     if not count:
@@ -36,7 +36,7 @@ def copy_paste(sample: TrainingSample, other: TrainingSample, rng: np.random.Gen
     kept = _left(sample.visible, visible) >= LEAST_LEFT
     visible = np.concatenate((visible[:, kept], pasted), axis=1)
     amodal = np.concatenate((sample.amodal[:, kept], other.amodal[:, chosen]), axis=1)
-    # Paper 3.1: nothing before an object is first visible, which may now be later.
+    # Paper 3.1: no amodal mask before an object is first visible, which may now be later.
     amodal &= np.logical_or.accumulate(np.asarray(visible.any(axis=(2, 3))), axis=0)[:, :, None, None]
     return TrainingSample(
         images=np.where(cover[..., None], other.images, sample.images),
@@ -49,7 +49,7 @@ def copy_paste(sample: TrainingSample, other: TrainingSample, rng: np.random.Gen
 
 
 def _touching(masks: Masks) -> NDArray[np.bool_]:
-    """Which objects of masks [F, N, H, W] touch each other in any frame: [N, N]."""
+    """Find out which objects of masks [F, N, H, W] touch each other in any frame: [N, N]."""
     frames, count = masks.shape[:2]
     touching = np.eye(count, dtype=np.bool_)
     for t in range(frames):
@@ -60,7 +60,7 @@ def _touching(masks: Masks) -> NDArray[np.bool_]:
 
 
 def _with_neighbours(seeds: NDArray[np.int64], touching: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """These objects, those that touch them, those that touch those, and so on, in their order."""
+    """Return these objects, those that touch them, those that touch those, and so on, in their order."""
     found = np.isin(np.arange(len(touching)), seeds)
     while not np.array_equal(found, grown := np.asarray(touching[found].any(axis=0))):
         found = grown
@@ -68,7 +68,7 @@ def _with_neighbours(seeds: NDArray[np.int64], touching: NDArray[np.bool_]) -> N
 
 
 def _left(before: Masks, after: Masks) -> NDArray[np.float64]:
-    """The greatest share of each object that is still visible in a frame, of masks [F, N, H, W]: [N]."""
+    """Compute the greatest share [N] of each object that is still visible in a frame, from masks [F, N, H, W]."""
     areas = before.sum(axis=(2, 3))
     share = after.sum(axis=(2, 3)) / np.maximum(areas, 1)
     return np.asarray(share.max(axis=0, initial=0.0))

@@ -1,4 +1,4 @@
-"""Several processes as one, started by `torchrun`; everything here also works in a single process without it."""
+"""Training in several processes started by `torchrun`; all functions also work in a single process without it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor
 
 @contextmanager
 def process_group(device: torch.device) -> Iterator[None]:
-    """Join the processes that `torchrun` started, if it did."""
+    """Join the process group if `torchrun` started the processes."""
     if "RANK" not in os.environ:
         yield
         return
@@ -27,22 +27,22 @@ def process_group(device: torch.device) -> Iterator[None]:
 
 
 def rank() -> int:
-    """Number of this process, from 0."""
+    """Return the number of this process, from 0."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def world_size() -> int:
-    """Number of processes."""
+    """Return the number of processes."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def local_rank() -> int:
-    """Number of this process on its machine, which is that of its GPU."""
+    """Return the number of this process on its machine, which is also that of its GPU."""
     return int(os.environ.get("LOCAL_RANK", 0))
 
 
 def mean_over_processes(values: NDArray[np.float64], device: torch.device) -> NDArray[np.float64]:
-    """The mean of an array of small numbers over all processes."""
+    """Average an array of small numbers over all processes."""
     if not dist.is_initialized():
         return values
     total = torch.as_tensor(values, device=device)
@@ -51,15 +51,15 @@ def mean_over_processes(values: NDArray[np.float64], device: torch.device) -> ND
 
 
 def any_process(flag: bool, device: torch.device) -> bool:
-    """Whether the flag is up in at least one process, so that all act alike."""
+    """Return whether the flag is set in at least one process, so that all processes act alike."""
     return bool(mean_over_processes(np.array([float(flag)]), device)[0] > 0)
 
 
 def average_gradients(parameters: Iterable[Tensor]) -> None:
     """Replace every gradient by its mean over the processes.
 
-    Done once after the backward pass rather than by DistributedDataParallel during it: a step here runs parts
-    of the network several times and parts of it not at all, which that wrapper does not expect.
+    This is done once after the backward pass rather than by DistributedDataParallel during it: a step runs some parts
+    of the network several times and others not at all, which that wrapper does not support.
     """
     if not dist.is_initialized():
         return

@@ -1,4 +1,4 @@
-"""Which video of a source is drawn: one that holds a class, so that rare classes are seen as often as others."""
+"""Class-balanced choice of videos: they are drawn by class, so that rare classes are seen often enough."""
 
 from __future__ import annotations
 
@@ -11,44 +11,45 @@ import numpy as np
 from numpy.typing import NDArray
 
 SMALL_SIDE, MEDIUM_SIDE = 32, 96
-"""COCO's sizes: an object is small below the first and medium below the second, squared, in pixels."""
+"""COCO's size limits: an object is small below the first and medium below the second, squared, in pixels."""
 
 _PREFERENCE = 5
-"""How much more often at most a video with a small object is drawn: where there are few, they would become too many."""
+"""Limit on how much more often a video with a small object is drawn; without it, the few there are would dominate."""
 
 Numbers = NDArray[np.int64]
 
 
 class Focus(NamedTuple):
-    """What a sequence is drawn for."""
+    """The class that a sequence is drawn for."""
 
     class_id: int
     resize: bool
-    """A still picture is to be scaled so that an object of this class becomes of medium size, a small one if any."""
+    """Whether a still picture is scaled until an object of the class, preferably a small one, has medium size."""
 
 
 @dataclass(frozen=True)
 class EvenDraws:
-    """The videos of a source by the classes in them. A class is drawn, all alike, then one of its videos, all alike.
+    """The videos of a source by the classes in them.
 
-    A video counts for every class in it.
+    A class is drawn with equal probabilities, then one of its videos with equal probabilities. A video counts for every
+    class in it.
     """
 
     videos: tuple[tuple[int, Numbers], ...]
-    """Classes, and the numbers of the videos that hold each."""
+    """Classes, each with the numbers of the videos that hold it."""
     small: Mapping[int, Numbers]
-    """The videos in which an object of the class is small, of classes that have any."""
+    """Numbers of the videos in which an object of a class is small, for classes that have any."""
 
     @classmethod
     def of(cls, contents: Iterable[Mapping[int, float]], *, small_share: float) -> EvenDraws | None:
         """Sort the videos of a source.
 
         Args:
-            contents: see `a2vis_model.data.dataset.Dataset.video_classes`.
+            contents: classes and sizes by video (see `a2vis_model.data.dataset.Dataset.video_classes`).
             small_share: an object is small if it covers less of the image than that.
 
         Returns:
-            None where no video is known to hold any class.
+            The sorted videos; None where no video is known to hold any class.
         """
         videos: dict[int, list[int]] = defaultdict(list)
         small: dict[int, list[int]] = defaultdict(list)
@@ -65,7 +66,7 @@ class EvenDraws:
         )
 
     def draw(self, resized: float, rng: np.random.Generator) -> tuple[int, Focus]:
-        """The number of a video and what it was drawn for.
+        """Draw the number of a video and the class it was drawn for.
 
         Args:
             resized: probability that it is drawn to be resized; it is then preferably one with a small object of the

@@ -1,4 +1,4 @@
-"""What a run starts from: weights of ours or of others, and the warm start of the video part."""
+"""Initial weights of a run: ours or foreign ones, and the warm start of the video part."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ..weights import is_weight_file, load_weights
 
 
 def initialise(model: VideoNetwork, weights: str | Path) -> str:
-    """Load whatever fits of a weight file: one of ours, also of another variant, or one `import_checkpoint` knows.
+    """Load the tensors of a weight file that fit: one of ours, also of another variant, or a foreign one.
 
     Args:
-        model: what is started, changed in place.
-        weights: a file, or the name of a set that comes with the package.
+        model: the network to initialise, changed in place.
+        weights: path of a file, or name of a set that comes with the package.
 
     Returns:
-        what was done, for people.
+        A text that describes what was done.
     """
     path = find_weights(weights)
     if not is_weight_file(path):

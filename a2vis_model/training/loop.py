@@ -29,8 +29,8 @@ from .config import TrainingConfig, differences, mask_kind
 from .monitor import Monitor, StopSignals
 from .objectives import FrameObjective, VideoObjective
 from .optimisation import build_optimiser, select_trainable, set_learning_rate, set_mode
-from .ranges import check_at_least
 from .sequences import SequenceDataset, load_batches
+from .value_checks import check_at_least
 
 CHECKPOINT = "checkpoint.pt"
 LAST = "weights.safetensors"
@@ -43,20 +43,20 @@ Validate = Callable[[VideoNetwork], dict[str, float]]
 
 @dataclass(frozen=True)
 class Run:
-    """Where a run takes place and when it pauses; nothing of this changes what it arrives at."""
+    """Where a run takes place and when it pauses; none of this changes the result."""
 
     output: Path
     device: torch.device
     workers: int = 0
-    """Processes that load data."""
+    """Number of processes that load data."""
     max_minutes: float | None = None
-    """Stop this long after `began`, to go on later."""
+    """Minutes after `began` at which the run stops, to be resumed later."""
     began: float = field(default_factory=time.monotonic)
     checkpoint_minutes: float = 10.0
     validate_every: int = 1000
-    """Steps."""
+    """Number of steps between validations."""
     stop_at: int | None = None
-    """Step after which the run is done, if it is not to follow its schedule to the end."""
+    """Step after which the run is finished, if it is not to follow its schedule to the end."""
 
     def __post_init__(self) -> None:
         check_at_least(0, self, "workers", "checkpoint_minutes")
@@ -78,40 +78,39 @@ def train(
     origin: dict[str, Any],
     resume: bool,
 ) -> bool:
-    """Train a network in place, or go on with a run that was stopped.
+    """Train a network in place, or resume a run that was stopped.
 
     Args:
         model: the network at its start; a resumed run overwrites it.
         model_config: its configuration.
-        config: how to train.
-        data: what to train on.
+        config: training configuration.
+        data: sequences to train on.
         validate: measures the network, the averaged one where `config.average` keeps one; the mean of what it
             returns decides which weights are best. Of several processes only the first is given one.
-        run: where and how long.
-        origin: names and plain values that say what `data` and `validate` were made of; a run that goes on must have
-            the same.
-        resume: go on from the checkpoint in `run.output`, if there is one.
+        run: where the run takes place and when it pauses.
+        origin: names and plain values that say what `data` and `validate` were made of; a resumed run must have the
+            same.
+        resume: continue from the checkpoint in `run.output`, if there is one.
 
     Returns:
-        whether all steps are done, those up to `run.stop_at`; if not, the same call with `resume` goes on.
+        Whether all steps are done, up to `run.stop_at`; if not, the same call with `resume` continues.
 
     Raises:
         A2VISError: the loss became NaN or infinite, or the checkpoint belongs to another run.
     """
     model.to(run.device)
     for parameter in model.parameters():
-        if parameter.dim() == 4:  # convolutions are fastest with channels last
+        if parameter.dim() == 4:  # Convolutions are fastest with channels last.
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     select_trainable(model, config.stage)
     optimiser = build_optimiser(model, config.optimiser)
     scaler = torch.amp.GradScaler(run.device.type, enabled=config.precision == "fp16")
-    objective = make_objective(model, model_config, config, run.device)
     path = run.output / CHECKPOINT
     average = AveragedNetwork(model, config.average) if config.average else None
     start, best = 0, float("-inf")
     if path.exists():
         if not resume:
-            raise A2VISError(f"{run.output} holds a run already; add --resume to go on, or choose another --output")
+            raise A2VISError(f"{run.output} already holds a run; add --resume, or choose another --output")
         saved = Checkpoint.load(path)
         check_same_run(saved, model_config, config, origin, path)
         model.load_state_dict(saved.model)
@@ -120,6 +119,7 @@ def train(
         if average is not None and saved.average is not None:
             average.load_state_dict(saved.average)
         start, best = saved.step, saved.best
+    objective = make_objective(model, model_config, config, run.device)
     trained = [p for p in model.parameters() if p.requires_grad]
 
     def save(step: int) -> None:
@@ -164,7 +164,7 @@ def train(
             distributed.average_gradients(trained)
             scaler.unscale_(optimiser)
             norm = clip_grad_norm_(trained, config.optimiser.clip_norm)
-            # Read together, so that a GPU is waited for once.
+            # All values are read together, so that a GPU is waited for once.
             *numbers, length = torch.cat((values.detach(), norm.view(1))).tolist()
             named = dict(zip(losses, numbers, strict=True))
             _check_finite(named, length, batch, step, run, scaled=scaler.is_enabled())
@@ -200,7 +200,7 @@ def train(
 def make_objective(
     model: VideoNetwork, model_config: ModelConfig, config: TrainingConfig, device: torch.device
 ) -> FrameObjective | VideoObjective:
-    """The loss of a stage."""
+    """Return the loss of a stage."""
     dtype = _DTYPES[config.precision]
     autocast = partial(torch.autocast, device.type, dtype=dtype, enabled=dtype is not None)
     kind = mask_kind(model_config)
@@ -219,8 +219,12 @@ def make_objective(
 def check_same_run(
     saved: Checkpoint, model_config: ModelConfig, config: TrainingConfig, origin: dict[str, Any], path: Path
 ) -> None:
-    """Raise CheckpointError where a checkpoint belongs to a run with other options; see `train`."""
-    # Checkpoints of earlier versions know of no averaged weights.
+    """Refuse a checkpoint that belongs to a run with other options (see `train`).
+
+    Raises:
+        CheckpointError: the options differ.
+    """
+    # Checkpoints of older versions do not mention averaged weights.
     changed = differences(asdict(config), {"average": 0.0, **saved.training_config})
     changed += differences(config_to_dict(model_config), current_fields(saved.model_config))
     if saved.origin is not None:
@@ -235,7 +239,7 @@ def check_same_run(
 
 
 def _seed(seed: int, step: int) -> None:
-    """Random numbers follow from the step, so that a resumed run draws the same."""
+    """Derive random numbers from the step, so that a resumed run draws the same."""
     sequence = np.random.SeedSequence((seed, step, distributed.rank()))
     torch.manual_seed(int(sequence.generate_state(1, np.uint64)[0]))
 

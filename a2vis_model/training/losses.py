@@ -9,17 +9,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .ranges import check_at_least
+from .value_checks import check_at_least
 
 
 @dataclass(frozen=True)
 class PointSampling:
-    """Where masks are compared (PointRend; Mask2Former): mostly where the prediction is least certain.
+    """Points at which masks are compared, mostly where predictions are uncertain (PointRend, Mask2Former).
 
-    `points` a mask and frame are kept of `oversample` times as many random ones, a share `importance` of them for
-    being uncertain, the others at random. Of an amodal mask a share `hidden` of the points, in place of as many
-    uncertain ones, lies in its hidden part where it has one: that is a few hundredths of a mask's area, and no
-    chance draw finds it.
+    `points` per mask and frame are kept of `oversample` times as many random ones, a share `importance` of them for
+    being uncertain, the others at random. For an amodal mask a share `hidden` of the points, in place of as many
+    uncertain ones, lies in its hidden part where it has one: that part covers a few hundredths of a mask's area, so
+    that
+    random points hardly ever hit it.
     """
 
     points: int = 4096
@@ -34,15 +35,16 @@ class PointSampling:
 def class_loss(logits: Tensor, labels: Tensor, groups: int, no_object: float, labelled: Tensor | None = None) -> Tensor:
     """Cross-entropy, averaged over the slots of a group and summed over groups and layers.
 
-    A slot without an object may be of a class that its item does not label: of such classes and "no object" the
-    probabilities are added up.
+    A slot without an object may show an object of a class that its item does not label: the probabilities of such
+    classes
+    and of "no object" are added up.
 
     Args:
-        logits: [L, I, Q, K + 1], "no object" last; item i belongs to group i mod `groups`.
-        labels: int64 [L, I, Q].
+        logits: logits [L, I, Q, K + 1], "no object" last; item i belongs to group i mod `groups`.
+        labels: class of each slot, int64 [L, I, Q].
         groups: number of groups: the clips of a sequence, each of which has a loss of its own.
         no_object: weight of slots whose label is "no object".
-        labelled: bool [I, K], the classes whose every object is known; all where not given.
+        labelled: classes of which every object is known, bool [I, K]; None for all.
     """
     none = logits.shape[-1] - 1
     logits = logits.float()
@@ -69,13 +71,18 @@ def mask_losses(
     """Binary cross-entropy and dice loss of matched masks over T frames, where the masks are known.
 
     Args:
-        logits: [R, T, h, w] of the R matched predictions.
-        pixels: bool [I, T, n, H, W], the masks of all objects.
-        item, instance: int64 [R], which of `pixels` each prediction is to equal.
-        weight: float32 [R].
-        sampling: where to look.
-        unknown: bool [I, T, H, W], pixels that tell nothing about the objects that are not there (see `Targets`).
-        hidden: where the objects are hidden, for amodal masks.
+        logits: logits [R, T, h, w] of the R matched predictions.
+        pixels: masks of all objects, bool [I, T, n, H, W].
+        item: item of the target of each prediction, int64 [R].
+        instance: object of the target of each prediction within its item, int64 [R].
+        weight: weight of each prediction, float32 [R].
+        sampling: choice of the points.
+        unknown: pixels that say nothing about the objects whose masks do not hold them, bool [I, T, H, W] (see
+            `Targets`).
+        hidden: hidden pixels of the objects, for amodal masks.
+
+    Returns:
+        The two losses.
     """
 
     def known_at(points: Tensor) -> Tensor:
@@ -95,8 +102,10 @@ def mask_losses(
 
 
 def dice_loss(logits: Tensor, targets: Tensor, known: Tensor) -> Tensor:
-    """1 - (2·|A∩B| + 1) / (|A| + |B| + 1) of soft sets [R, P] → [R] at the known places, a share of each [R, P]; zero
-    for a confidently empty pair."""
+    """Dice loss 1 - (2·|A∩B| + 1) / (|A| + |B| + 1) of soft sets [R, P] → [R]; zero for a confidently empty pair.
+
+    Only places that are known count: `known` gives a share of each [R, P].
+    """
     probability = logits.sigmoid() * known
     overlap = (probability * targets).sum(dim=1)
     return 1 - (2 * overlap + 1) / (probability.sum(dim=1) + targets.sum(dim=1) + 1)
@@ -108,8 +117,9 @@ def uncertain_points(
 ) -> Tensor:
     """Choose points of each map [R, T, h, w] → [R, T, P, 2], x and y in [0, 1].
 
-    `known_at` says of points which are known, 1 or 0: a network stays uncertain of what it is not taught, and the
-    points would gather there.
+    `known_at` tells which points are known, 1 or 0: a network stays uncertain where it is not supervised, and the
+    points
+    would gather there.
     """
     keep = round(sampling.points * sampling.importance)
     count = max(round(sampling.points * sampling.oversample), keep)
@@ -127,7 +137,8 @@ class HiddenPixels:
     """The pixels in which objects are hidden, from which points are drawn.
 
     Args:
-        visible, amodal: bool [I, T, n, H, W], the masks of all objects.
+        visible: visible masks of all objects, bool [I, T, n, H, W].
+        amodal: amodal masks of all objects, bool [I, T, n, H, W].
     """
 
     def __init__(self, visible: Tensor, amodal: Tensor) -> None:
@@ -137,12 +148,13 @@ class HiddenPixels:
         self.first = self.count.cumsum(0) - self.count
 
     def replace(self, points: Tensor, item: Tensor, instance: Tensor, number: int) -> Tensor:
-        """Put the first `number` points of masks that have a hidden part into it, anywhere in its pixels.
+        """Replace the first `number` points of masks that have a hidden part by random pixels of it.
 
         Args:
-            points: [R, T, P, 2], x and y in [0, 1].
-            item, instance: int64 [R], whose mask each row is of.
-            number: at most P.
+            points: points [R, T, P, 2], x and y in [0, 1].
+            item: item of the mask of each row, int64 [R].
+            instance: object of the mask of each row within its item, int64 [R].
+            number: number of points to replace, at most P.
         """
         if not len(self.pixel):
             return points
@@ -160,7 +172,7 @@ class HiddenPixels:
 
 
 def sample_logits(logits: Tensor, points: Tensor) -> Tensor:
-    """Interpolate maps [R, T, h, w] at points [R, T, P, 2] as enlarging them to the image does: [R, T, P]."""
+    """Interpolate maps [R, T, h, w] at points [R, T, P, 2], as enlarging them to the image does: [R, T, P]."""
     maps = logits.float().flatten(0, 1).unsqueeze(1)
     grid = 2 * points.flatten(0, 1).unsqueeze(1) - 1
     sampled = F.grid_sample(maps, grid, padding_mode="border", align_corners=False)
@@ -168,7 +180,17 @@ def sample_logits(logits: Tensor, points: Tensor) -> Tensor:
 
 
 def sample_pixels(pixels: Tensor, item: Tensor, instance: Tensor, points: Tensor) -> Tensor:
-    """The pixels [I, T, n, H, W] under points [R, T, P, 2] of masks `instance` [R] of items `item` [R]: [R, T, P]."""
+    """Read pixels of masks at points: row r of the result is of object `instance[r]` of item `item[r]`.
+
+    Args:
+        pixels: masks, bool [I, T, n, H, W].
+        item: item of each row, int64 [R].
+        instance: object within the item, int64 [R].
+        points: points [R, T, P, 2], x and y in [0, 1].
+
+    Returns:
+        The pixels [R, T, P].
+    """
     frames, count, height, width = pixels.shape[1:]
     x = (points[..., 0] * width).long().clamp(max=width - 1)
     y = (points[..., 1] * height).long().clamp(max=height - 1)
@@ -181,9 +203,9 @@ def similarity_loss(embeddings: Tensor, identities: Tensor, groups: int) -> Tens
     """Embeddings of the same object should have a positive inner product, others a negative one (VITA).
 
     Args:
-        embeddings: [I, E, C].
-        identities: int64 [I, E], the object within the item, negative where there is none.
-        groups: see `class_loss`.
+        embeddings: embeddings [I, E, C].
+        identities: object within the item, int64 [I, E]; negative where there is none.
+        groups: number of groups (see `class_loss`).
     """
     embeddings = embeddings.float()
     real = identities >= 0

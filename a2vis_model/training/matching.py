@@ -1,4 +1,4 @@
-"""Which prediction answers for which object: costs, Hungarian matching, ownership of slots (paper 3.8, Eq. 3)."""
+"""Matching of predictions and objects: costs, Hungarian matching, ownership of slots (paper 3.8, Eq. 3)."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 NONE = -1
-"""The slot of an object that no slot answers for."""
+"""Slot index of an object that no slot is matched with."""
 
 _LARGE = 1e6
 
 
 def class_cost(logits: Tensor, classes: Tensor) -> Tensor:
-    """Minus the probability of each object's class: logits [..., I, Q, K + 1], classes [I, n] → [..., I, Q, n]."""
+    """Cost of classes, minus the probability: logits [..., I, Q, K + 1], classes [I, n] → [..., I, Q, n]."""
     probability = logits.float().softmax(dim=-1)
     index = classes.unsqueeze(1).expand(*logits.shape[:-1], classes.shape[-1])
     return -probability.gather(-1, index)
@@ -29,12 +29,12 @@ def mask_costs(logits: Tensor, targets: Tensor, known: Tensor | None = None) -> 
     """Mean binary cross-entropy and dice loss of every prediction against every object, where the object is known.
 
     Args:
-        logits: [I, Q, P] at P places.
-        targets: [I, n, P] in [0, 1] at the same places.
-        known: [I, n, P], which share of each place counts, at least its target; all of it where not given.
+        logits: logits [I, Q, P] at P places.
+        targets: targets [I, n, P] in [0, 1] at the same places.
+        known: share [I, n, P] of each place that counts, at least its target; None for all of it.
 
     Returns:
-        two of [I, Q, n].
+        The two costs, each [I, Q, n].
     """
     logits, targets = logits.float(), targets.float().transpose(1, 2)
     # -t·log σ(x) - (1 - t)·log(1 - σ(x)) = softplus(x) - t·x, so that pairs cost one matrix product.
@@ -52,7 +52,7 @@ def mask_costs(logits: Tensor, targets: Tensor, known: Tensor | None = None) -> 
 
 
 def to_host(costs: Sequence[Tensor]) -> list[NDArray[np.float32]]:
-    """Copy tensors of any shapes to the CPU in one transfer, so that the device is waited for once a step."""
+    """Copy tensors of any shapes to the CPU in one transfer, so that each step waits for the device only once."""
     flat = torch.cat([cost.detach().float().flatten() for cost in costs]).cpu().numpy()
     parts = np.split(flat, np.cumsum([cost.numel() for cost in costs])[:-1])
     return [part.reshape(cost.shape) for part, cost in zip(parts, costs, strict=True)]
@@ -61,18 +61,18 @@ def to_host(costs: Sequence[Tensor]) -> list[NDArray[np.float32]]:
 def assign(
     cost: NDArray[np.float32], wanted: NDArray[np.bool_], taken: NDArray[np.bool_] | None = None
 ) -> NDArray[np.int64]:
-    """The cheapest one-to-one assignment of slots to objects.
+    """Find the cheapest one-to-one assignment of slots to objects.
 
     Args:
-        cost: [..., Q, n].
-        wanted: bool [..., n], the objects to assign.
-        taken: bool [..., Q], slots that are not to be had.
+        cost: costs [..., Q, n].
+        wanted: the objects to assign, bool [..., n].
+        taken: slots that are not available, bool [..., Q].
 
     Returns:
         int64 [..., n], the slot of each object; `NONE` for those not wanted or, with too few slots, left over.
     """
     slots = np.full(wanted.shape, NONE, np.int64)
-    # A NaN is for the loss to show, where it is caught and reported; the solver would only refuse it.
+    # A NaN shows in the loss, where it is caught and reported; the solver would only refuse it.
     cost = np.nan_to_num(cost, nan=_LARGE, posinf=_LARGE, neginf=-_LARGE)
     for index in np.ndindex(*wanted.shape[:-1]):
         columns = np.flatnonzero(wanted[index])
@@ -85,34 +85,35 @@ def assign(
 
 @dataclass(frozen=True)
 class Ownership:
-    """Unified label assignment: a slot belongs to one object from its first visible clip on, also while hidden.
+    """Unified label assignment: a slot belongs to one object from its first visible clip on, even while it is hidden.
 
-    The state to pass from clip to clip. GenVIS, which introduced the scheme, frees the slots of objects that are
-    hidden in the present clip; a newcomer may take such a slot, and then two objects share it. Here nothing frees
+    This is the state to pass from clip to clip. GenVIS, which introduced the scheme, frees the slots of objects that
+    are
+    hidden in the present clip; a new object may take such a slot, and then two objects share it. Here nothing frees
     a slot before the sequence ends.
     """
 
     slots: NDArray[np.int64]
-    """[..., n] the slot of each object; `NONE` before it is first visible."""
+    """Slot of each object, [..., n]; `NONE` before it is first visible."""
     count: int
-    """Q, number of slots."""
+    """Number of slots, Q."""
 
     @classmethod
     def start(cls, shape: Sequence[int], count: int) -> Ownership:
-        """Nothing is owned yet; `shape` is that of the objects, [..., n]."""
+        """Start with free slots; `shape` is that of the objects, [..., n]."""
         return cls(np.full(shape, NONE, np.int64), count)
 
     @property
     def taken(self) -> NDArray[np.bool_]:
-        """bool [..., Q], slots that have an owner."""
+        """Return which slots have an owner, bool [..., Q]."""
         return (self.slots[..., None] == np.arange(self.count)).any(axis=-2)
 
     def claim(self, cost: NDArray[np.float32], new: NDArray[np.bool_]) -> Ownership:
         """Give free slots to the objects that are visible for the first time.
 
         Args:
-            cost: [..., Q, n] in the present clip.
-            new: bool [..., n].
+            cost: costs [..., Q, n] in the present clip.
+            new: the objects that are visible for the first time, bool [..., n].
         """
         claimed = assign(cost, new & (self.slots == NONE), self.taken)
         return Ownership(np.where(claimed == NONE, self.slots, claimed), self.count)
@@ -122,8 +123,8 @@ def own(cost: NDArray[np.float32], present: NDArray[np.bool_]) -> NDArray[np.int
     """Follow ownership through the clips of sequences.
 
     Args:
-        cost: [L, B · clips, Q, n], in L decoder layers, each with owners of its own.
-        present: bool [B, clips, n], the object is visible in the clip.
+        cost: costs [L, B · clips, Q, n] in L decoder layers, each with owners of its own.
+        present: whether the object is visible in the clip, bool [B, clips, n].
 
     Returns:
         int64 [L, B · clips, n], the slot of each object at the end of each clip.
@@ -140,7 +141,7 @@ def own(cost: NDArray[np.float32], present: NDArray[np.bool_]) -> NDArray[np.int
 
 
 def newcomers(present: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """In which clip each object is visible first: bool [B, clips, n] of being visible → the same shape."""
+    """Mark the clip in which each object is first visible: bool [B, clips, n] of being visible → the same shape."""
     seen = np.logical_or.accumulate(present, axis=1)
     before = np.zeros_like(seen)
     before[:, 1:] = seen[:, :-1]

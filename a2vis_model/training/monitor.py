@@ -1,4 +1,4 @@
-"""What a person sees of a run, and how they stop it."""
+"""Progress display of a run, and stopping it by signals."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ECHO_SECONDS = 2.0
 
 
 class StopSignals:
-    """Turns the first Ctrl-C or SIGTERM into a request to stop after the step at hand; a later Ctrl-C is immediate."""
+    """Turns the first Ctrl-C or SIGTERM into a request to stop after the current step; a later Ctrl-C is immediate."""
 
     def __init__(self) -> None:
         self.requested = False
@@ -34,7 +34,7 @@ class StopSignals:
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         if self.requested:
-            # `torchrun` passes on a Ctrl-C that the terminal has already sent to all processes: that is no second one.
+            # `torchrun` passes on a Ctrl-C that the terminal has already sent to all processes; that is no second one.
             if number == signal.SIGINT and time.monotonic() - self._requested_at > _ECHO_SECONDS:
                 raise KeyboardInterrupt
             return
@@ -48,17 +48,17 @@ class StopSignals:
 
 
 class Monitor:
-    """Progress bar with the time left, and curves for TensorBoard where that is installed; in the first process only.
+    """Progress bar with the remaining time, and TensorBoard curves where it is installed; in the first process only.
 
     Args:
         output: folder of the run; curves go to `tensorboard` inside.
-        start: steps done before.
-        steps: steps in all.
+        start: number of steps done before.
+        steps: total number of steps.
     """
 
     def __init__(self, output: Path, start: int, steps: int) -> None:
         first = distributed.rank() == 0
-        # On a terminal the bar is redrawn often, in a log file seldom.
+        # The bar is redrawn often on a terminal, rarely in a log file.
         interval = 0.5 if sys.stderr.isatty() else 30.0
         self._bar = tqdm(total=steps, initial=start, unit="step", mininterval=interval, disable=not first)
         self._writer = self._open_writer(output / "tensorboard", start) if first else None
@@ -97,7 +97,7 @@ class Monitor:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
-            tqdm.write(f"no curves without TensorBoard; for them: {remedy('tensorboard')}", file=sys.stderr)
+            tqdm.write(f"no curves without TensorBoard; to install it: {remedy('tensorboard')}", file=sys.stderr)
             return None
-        # What an interrupted run wrote after its last checkpoint is replaced.
+        # This replaces what an interrupted run wrote after its last checkpoint.
         return SummaryWriter(str(folder), purge_step=start + 1)

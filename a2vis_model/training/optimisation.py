@@ -1,4 +1,4 @@
-"""Which parameters are trained in a stage, and how: groups, learning rates over time."""
+"""Optimiser: which parameters a stage trains, in which groups, and the learning rate over time."""
 
 from __future__ import annotations
 
@@ -11,28 +11,32 @@ from torch.optim import AdamW
 
 from ..errors import ConfigError
 from ..modeling import Stage, VideoNetwork
-from .ranges import check_at_least
+from .value_checks import check_at_least
 
 Schedule = Literal["step", "cosine", "constant"]
 
 
 @dataclass(frozen=True)
 class OptimiserSettings:
-    """AdamW as Mask2Former, VITA and GenVIS are trained with it."""
+    """AdamW settings, as Mask2Former, VITA and GenVIS use it."""
 
     learning_rate: float = 5e-5
     backbone_factor: float = 0.1
-    """Of the learning rate, for the backbone."""
+    """Factor on the learning rate of the backbone."""
     weight_decay: float = 0.05
     clip_norm: float = 0.01
     """Gradients of all parameters together are scaled down to this norm."""
     warmup: int = 0
-    """Steps in which the learning rate rises linearly."""
+    """Number of steps in which the learning rate rises linearly."""
     schedule: Schedule = "step"
-    """Down to a tenth at `decay_at`; along a cosine to zero, which suits short runs; or constant, for weights that are
-    averaged (`TrainingConfig.average`), which need no decay."""
+    """Course of the learning rate after the warm-up.
+
+    `step`: down to a tenth at `decay_at`. `cosine`: along a cosine to zero, which suits short runs. `constant`: no
+    decay,
+    for weights that are averaged (`TrainingConfig.average`).
+    """
     decay_at: float = 0.7
-    """Share of all steps."""
+    """Share of all steps at which schedule `step` lowers the learning rate."""
 
     def __post_init__(self) -> None:
         if not 0 < self.learning_rate < math.inf:
@@ -40,7 +44,7 @@ class OptimiserSettings:
         check_at_least(0, self, "backbone_factor", "warmup")
 
     def factor(self, step: int, steps: int) -> float:
-        """The learning rate at a step of `steps`, as a share of its full value."""
+        """Return the learning rate at a step of `steps`, as a share of its full value."""
         warm = min((step + 1) / (self.warmup + 1), 1.0)
         if self.schedule == "cosine":
             return warm * (1 + math.cos(math.pi * step / steps)) / 2
@@ -50,7 +54,7 @@ class OptimiserSettings:
 
 
 def select_trainable(model: VideoNetwork, stage: Stage) -> None:
-    """Let gradients reach what the stage trains: the detector, what follows it, or both.
+    """Enable gradients for what the stage trains: the detector, what follows it, or both.
 
     Raises:
         ConfigError: the variant has nothing to train in this stage.
@@ -64,13 +68,13 @@ def select_trainable(model: VideoNetwork, stage: Stage) -> None:
 
 
 def set_mode(model: VideoNetwork) -> None:
-    """Training mode, except for a detector that is not trained."""
+    """Switch to training mode, except for a detector that is not trained."""
     model.train()
     model.detector.train(any(p.requires_grad for p in model.detector.parameters()))
 
 
 def build_optimiser(model: nn.Module, settings: OptimiserSettings) -> AdamW:
-    """AdamW over what is trained, in groups that know their learning rate's factor ("scale").
+    """Build AdamW over the trained parameters, in groups that hold their learning rate's factor ("scale").
 
     Matrices and kernels decay; biases, norms, embeddings and tables of position biases do not.
     """
@@ -93,6 +97,6 @@ def build_optimiser(model: nn.Module, settings: OptimiserSettings) -> AdamW:
 
 
 def set_learning_rate(optimiser: AdamW, rate: float) -> None:
-    """The rate of the step to come; each group has its share of it."""
+    """Set the learning rate of the next step; each group gets its share of it."""
     for group in optimiser.param_groups:
         group["lr"] = rate * group["scale"]

@@ -1,4 +1,4 @@
-"""Recipes: how a set of weights came about, all its stages one after another, as data."""
+"""Recipes: the consecutive training runs that produce a set of weights, as data."""
 
 from __future__ import annotations
 
@@ -17,52 +17,59 @@ from ..errors import ConfigError
 from .loop import AVERAGE, BEST, LAST
 
 RESULTS = {"last": LAST, "average": AVERAGE, "best": BEST}
-"""Files of a finished stage, by the names that a recipe has for them."""
+"""Files of a finished stage, by their names in recipes."""
 _FOLDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
 @dataclass(frozen=True)
 class RecipeStage:
-    """A training run of a recipe."""
+    """One stage of a recipe: a training run."""
 
     name: str
-    """Of its folder too."""
+    """Name of the stage and of its folder."""
     options: Mapping[str, Any]
-    """Those of `a2vis train`, with underscores in their names. `init` may be one of `RESULTS`: of the stage before."""
+    """Options of `a2vis train`, with underscores in their names.
+
+    `init` may be one of `RESULTS`, which stands for that file of the previous stage.
+    """
 
     @property
     def follows(self) -> bool:
-        """Whether it starts from what the stage before left."""
+        """Whether the stage starts from the weights of the previous one."""
         init = self.options.get("init")
         return isinstance(init, str) and init in RESULTS
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Stages that make a set of weights."""
+    """Stages that produce a set of weights."""
 
     name: str
     roots: Mapping[str, str]
-    """Folders whose place differs between machines, written ${NAME} in options, and what each is to hold."""
+    """Descriptions of the folders whose place differs between machines, by name; options refer to them as ${NAME}."""
     stages: tuple[RecipeStage, ...]
     ships: str
-    """Which of the last stage's `RESULTS` is what it was made for."""
+    """Key in `RESULTS` of the last stage's file that is the product of the recipe."""
     half: bool
-    """Whether that is stored in fp16."""
+    """Whether the product is stored in fp16."""
     favour_objects: float = 0.0
-    """By how many logits its "no object" is lowered, see `a2vis_model.calibration`."""
+    """Number of logits by which the "no object" class of the product is lowered (see `a2vis_model.calibration`)."""
 
 
 class OptionParser(argparse.ArgumentParser):
-    """A parser of options that somebody wrote into a file: what is wrong with them is a ConfigError."""
+    """An argument parser for options from a file: errors are raised as ConfigError."""
 
     def error(self, message: str) -> NoReturn:
-        """Raise it."""
+        """Raise the error.
+
+        Raises:
+            ConfigError: always.
+        """
         raise ConfigError(message)
 
 
 def recipe_names() -> list[str]:
-    """Names of the recipes that come with the package."""
+    """List the names of the recipes that come with the package."""
     return sorted(path.stem for path in config_directory("recipes").glob("*.yaml"))
 
 
@@ -70,7 +77,7 @@ def load_recipe(recipe: str) -> Recipe:
     """Read a recipe.
 
     Args:
-        recipe: a name from `recipe_names()`, or the path of a YAML file.
+        recipe: name from `recipe_names()`, or path of a YAML file.
 
     Raises:
         ConfigError: it is unknown, unreadable, or has unknown keys or unusable values; the options of its stages
@@ -123,13 +130,13 @@ def _recipe(name: str, content: Mapping[str, Any]) -> Recipe:
 
 
 def stage_arguments(recipe: Recipe, number: int, roots: Mapping[str, str], output: Path) -> list[str]:
-    """The arguments of the `a2vis train` that is a stage.
+    """Return the arguments of `a2vis train` that stand for a stage.
 
     Args:
-        recipe: whose stage.
-        number: of the stage, from 0.
-        roots: where each root lies here; those that are missing stay as they are written.
-        output: the recipe's folder, with one in it for each stage.
+        recipe: the recipe.
+        number: number of the stage, from 0.
+        roots: folder of each root on this machine; missing roots stay as they are written.
+        output: folder of the recipe, with a folder in it for each stage.
     """
     stage = recipe.stages[number]
     options = dict(stage.options)
@@ -147,10 +154,10 @@ def stage_arguments(recipe: Recipe, number: int, roots: Mapping[str, str], outpu
 
 
 def parse_roots(given: Sequence[str], recipe: Recipe) -> dict[str, str]:
-    """The folders of `--root NAME=PATH`, by name.
+    """Parse `--root NAME=PATH` to folders by name.
 
     Raises:
-        ConfigError: for one that the recipe does not have, or that is no folder.
+        ConfigError: the recipe has no such root, or the path is not a folder.
     """
     roots = {}
     for text in given:
@@ -165,19 +172,23 @@ def parse_roots(given: Sequence[str], recipe: Recipe) -> dict[str, str]:
 
 
 def check_roots(roots: Mapping[str, str], recipe: Recipe) -> None:
-    """Raise ConfigError for the first root that was not given."""
+    """Check that every root is given.
+
+    Raises:
+        ConfigError: a root is missing; the first one is named.
+    """
     for name, text in recipe.roots.items():
         if name not in roots:
             raise ConfigError(f"recipe {recipe.name}: --root {name}=PATH is missing; it is to hold {text}")
 
 
 def as_command(arguments: Sequence[str]) -> str:
-    """A command for the shell, in which roots that are not known yet are variables of their names."""
+    """Format a command for the shell; unknown roots become shell variables of their names."""
     return " ".join(f'"{word}"' if "${" in word else shlex.quote(word) for word in arguments)
 
 
 def _words(options: Mapping[str, Any]) -> list[str]:
-    """The values of options as they are on the command line; a list is several words."""
+    """Return the values of options as command-line words; a list gives several words."""
     words = []
     for key, value in options.items():
         for entry in value if isinstance(value, list) else [value]:

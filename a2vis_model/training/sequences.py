@@ -1,4 +1,4 @@
-"""Which sequences are trained on, in which order: a function of seed and step alone, so that nothing needs saving."""
+"""Training sequences and their order: a function of seed and step alone, so that no state needs to be saved."""
 
 from __future__ import annotations
 
@@ -30,31 +30,31 @@ _CANDIDATES = 8
 class SequenceDataset(Dataset[TrainingSample]):
     """Random sequences; number `index` is always the same.
 
-    A video is drawn, a frame of it, and the other frames from at most `reach` away, in the order of the video and
-    possibly more than once (GenVIS). The first one is drawn where much is hidden, since in most frames little is.
+    A video is drawn, then a frame of it, then the other frames at most `reach` away, in the order of the video and
+    possibly more than once (GenVIS). The first frame is drawn where much is hidden, since in most frames little is.
     Still images become sequences by the moving crop of the augmentation.
 
-    With even draws a class is drawn first, then a video that holds it and a frame of that in which it may be seen, from
-    sources that know (`ClassifiedSource`).
+    With even draws a class is drawn first, then a video that holds it and a frame in which it may be visible, from
+    sources that know their classes (`ClassifiedSource`).
     """
 
     sources: Sequence[VideoSource]
     weights: Sequence[float]
-    """How often each source is drawn, relative to the others."""
+    """Relative frequency with which each source is drawn."""
     frames: int
-    """Frames of a sequence."""
+    """Number of frames of a sequence."""
     reach: int
     height: int
-    """Pixels of the network's input."""
+    """Height of the network's input in pixels."""
     width: int
     augmentation: Augmentation
     seed: int
     even_draws: bool = True
     draws: Sequence[EvenDraws | None] = field(init=False, repr=False)
-    """Of each source; None where any video is drawn."""
+    """Even draws of each source; None where any video is drawn."""
 
     def __post_init__(self) -> None:
-        # Found out once, before loader processes are started.
+        # The videos are sorted once, before loader processes are started.
         object.__setattr__(self, "draws", [self._draws(source) for source in self.sources])
 
     def _draws(self, source: VideoSource) -> EvenDraws | None:
@@ -63,7 +63,7 @@ class SequenceDataset(Dataset[TrainingSample]):
         return EvenDraws.of(source.video_classes(), small_share=SMALL_SIDE**2 / (self.height * self.width))
 
     def __getitem__(self, index: int) -> TrainingSample:
-        # Broken videos and frames without objects are drawn again, differently.
+        # Broken videos and frames without objects are drawn again, with other random numbers.
         error: DataError | None = None
         sample: TrainingSample | None = None
         for attempt in range(_ATTEMPTS):
@@ -89,7 +89,7 @@ class SequenceDataset(Dataset[TrainingSample]):
         return sample
 
     def _draw_from(self, number: int, rng: np.random.Generator) -> tuple[TrainingSample, bool]:
-        """A sequence of one of the sources, and whether it is made of a still picture."""
+        """Draw a sequence from one of the sources; also return whether it is made of a still picture."""
         source, draws = self.sources[number], self.draws[number]
         focus: Focus | None = None
         holding: NDArray[np.int64] | None = None
@@ -104,7 +104,7 @@ class SequenceDataset(Dataset[TrainingSample]):
         reference = int(rng.choice(frames)) if self.frames == 1 else draw_reference(video, frames, rng)
         indices = draw_frames(reference, video.length, self.frames, self.reach, rng)
         sample = video.load(indices.tolist(), seen_only=True)
-        # In a video things move: what is looked at in one frame may have left in the next.
+        # Objects of a video move: the object in focus may have left by the next frame.
         changed = augment(
             sample,
             self.augmentation,
@@ -117,14 +117,14 @@ class SequenceDataset(Dataset[TrainingSample]):
 
 
 def draw_reference(video: Video, frames: NDArray[np.int64], rng: np.random.Generator) -> int:
-    """One of a few random ones of some frames of a video, drawn in proportion to the area that is hidden in it."""
+    """Draw one of some frames: among a few random ones, in proportion to the hidden area in it."""
     candidates = rng.choice(frames, size=_CANDIDATES)
     areas = np.array([1 + video.hidden_area(t) for t in candidates.tolist()])
     return int(rng.choice(candidates, p=areas / areas.sum()))
 
 
 def draw_frames(reference: int, length: int, count: int, reach: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """A frame of `length` and count - 1 others at most `reach` frames away, with replacement, ascending."""
+    """Draw a frame of `length` and count - 1 others at most `reach` frames away, with replacement, ascending."""
     low, high = max(reference - reach, 0), min(reference + reach, length - 1)
     if low == high:
         return np.full(count, reference, np.int64)
@@ -143,11 +143,12 @@ def load_batches(
     workers: int,
     device: torch.device,
 ) -> Iterator[Iterator[Batch]]:
-    """The batches of these steps, `batch` sequences each for every process, read ahead by `workers` processes, which
-    end with the block.
+    """Yield the batches of these steps, read ahead by `workers` processes, which end with the block.
+
+    Each batch has `batch` sequences for every process.
 
     Raises:
-        A2VISError: from the batches, what `dataset` raised.
+        A2VISError: an error of `dataset`, raised when its batch is reached.
     """
     first = [(step * world_size + rank) * batch for step in steps]
     loader = DataLoader(
@@ -169,7 +170,7 @@ def load_batches(
 
 @dataclass(frozen=True)
 class _Attempts(Dataset[TrainingSample | A2VISError]):
-    """Sequences, and errors as values: what a worker raises arrives as the text of its traceback."""
+    """Sequences, with errors as values: an exception in a worker would arrive as the text of its traceback."""
 
     sequences: SequenceDataset
 
@@ -196,8 +197,8 @@ def _batch(loaded: Batch | A2VISError) -> Batch:
 
 
 def _start_worker(_number: int) -> None:
-    # Signals often go to all processes, but the main one decides when to stop, and ends the workers then. They are
-    # many, so that each has one thread.
+    # Signals often go to all processes, but the main process decides when to stop, and then ends the workers. Each
+    # uses one thread, because they are many.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(1)

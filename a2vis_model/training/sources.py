@@ -1,4 +1,4 @@
-"""Videos to train on: data sets on disk, decoded into memory as far as it goes, and clips rendered on demand."""
+"""Sources of training videos: data sets on disk, partly cached in memory, and videos rendered on demand."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from ..render.cutouts import Pictures, load_pictures
 RENDER_PREFIX = "render:"
 COMPOSED_PREFIX = "composed:"
 _COMPOSED_SIZE = (288, 432)
-"""Height and width in pixels of composed clips: the scale of most photographs that are made of."""
+"""Height and width in pixels of composed videos: the scale of most photographs they are made of."""
 _COMPOSED_LEAST = 24
-"""Pixels of a thing that have to be seen in a sequence for it to be an object there."""
+"""Smallest number of visible pixels in a sequence with which a thing counts as an object."""
 
 
 class Video(Protocol):
-    """What training asks of a video; `a2vis_model.data.video.VideoRecord` is one."""
+    """Interface of a training video; `a2vis_model.data.video.VideoRecord` implements it."""
 
     @property
     def length(self) -> int:
@@ -43,37 +43,41 @@ class Video(Protocol):
         """Decode frames, and the masks of all objects or of those visible in one of them."""
 
     def hidden_area(self, t: int) -> int:
-        """Pixels of objects that something hides in a frame, all objects together; 0 where that is not known."""
+        """Count the hidden pixels of all objects in a frame; 0 where they are unknown."""
 
 
 class VideoSource(Protocol):
-    """What training asks of a collection of videos; `a2vis_model.data.dataset.Dataset` is one."""
+    """Interface of a collection of videos; `a2vis_model.data.dataset.Dataset` implements it."""
 
     has_amodal: bool
 
     def __len__(self) -> int:
-        """Number of videos."""
+        """Return the number of videos."""
 
     def __getitem__(self, index: int) -> Video:
-        """One of them; raises DataError when nothing of it can be used."""
+        """Return one video.
+
+        Raises:
+            DataError: nothing of the video can be used.
+        """
 
 
 class ClassifiedVideo(Video, Protocol):
-    """A video that knows where its classes are."""
+    """A video that knows in which frames its classes occur."""
 
     def frames_with(self, class_id: int) -> NDArray[np.int64]:
-        """The frames in which objects of a class may be visible."""
+        """Return the frames in which objects of a class may be visible."""
 
 
 @runtime_checkable
 class ClassifiedSource(VideoSource, Protocol):
-    """A collection that knows which classes its videos hold, so that these can be drawn evenly."""
+    """A collection that knows which classes its videos hold, so that classes can be drawn evenly."""
 
     def __getitem__(self, index: int) -> ClassifiedVideo:
-        """See `VideoSource`."""
+        """Return one video (see `VideoSource`)."""
 
     def video_classes(self) -> Iterable[Mapping[int, float]]:
-        """See `a2vis_model.data.dataset.Dataset`."""
+        """Yield the classes and sizes of each video's objects (see `a2vis_model.data.dataset.Dataset`)."""
 
 
 def open_source(
@@ -85,13 +89,13 @@ def open_source(
     gigabytes: float,
     labels: str | Path | None = None,
 ) -> VideoSource:
-    """A data set on disk, or `render:WORLD` or `composed:DIR` for clips that are rendered anew for every sample.
+    """Open a data set on disk, or `render:WORLD` or `composed:DIR` for videos that are rendered anew for every sample.
 
     Args:
-        text: path, `render:` with "aquarium", "robot" or "mixed", or `composed:` with a folder, see `open_composed`.
+        text: path, `render:` with "aquarium", "robot" or "mixed", or `composed:` with a folder (see `open_composed`).
         classes: the network's classes; objects of others are left out.
-        frames: length of rendered clips.
-        seed: the series of rendered clips.
+        frames: length of rendered videos.
+        seed: seed of the series of rendered videos.
         gigabytes: memory for decoded videos of a data set.
         labels: file that says what is labelled in pictures (see `a2vis_model.data.labels`).
 
@@ -114,10 +118,10 @@ def open_source(
 
 
 def open_composed(text: str, classes: Sequence[str], *, frames: int, seed: int) -> ComposedSource:
-    """Clips composed of the pictures in `DIR/cutouts` and `DIR/backgrounds`.
+    """Open the source of videos composed of the pictures in `DIR/cutouts` and `DIR/backgrounds`.
 
-    Where those are split into folders `train` and `val`, `composed:DIR` takes `train` and `composed:DIR@val` the other.
-    A folder `train` of cut-outs that has no folders in it is a class.
+    Where these are split into folders `train` and `val`, `composed:DIR` reads `train` and `composed:DIR@val` the other.
+    A folder `train` of cut-outs without subfolders is a class of that name.
 
     Raises:
         A2VISError: the pictures cannot be used, or show none of the classes.
@@ -142,7 +146,7 @@ def _strange_classes(text: str, wanted: Sequence[str], found: Sequence[str]) -> 
 
 
 class RenderedSource:
-    """An unlimited supply of rendered clips, at the size of FISHBOWL's."""
+    """An unlimited supply of rendered videos, of the size of FISHBOWL's."""
 
     has_amodal = True
 
@@ -158,7 +162,7 @@ class RenderedSource:
 
 
 class ComposedSource:
-    """An unlimited supply of clips composed of pictures; loader processes that are forked later share the pictures."""
+    """An unlimited supply of videos composed of pictures; loader processes that are forked later share the pictures."""
 
     has_amodal = True
 
@@ -179,42 +183,44 @@ class ComposedSource:
 
 @dataclass(frozen=True)
 class ComposedVideo:
-    """A composed clip as a video of a data set; its frames are rendered when they are loaded."""
+    """A composed video in the form of a data set's; its frames are rendered when they are loaded."""
 
     clip: ComposedClip
     classes: tuple[str, ...]
-    """The network's."""
+    """The network's classes."""
 
     @property
     def length(self) -> int:
+        """Number of frames."""
         return len(self.clip.times)
 
     def load(self, indices: Sequence[int], *, seen_only: bool = False) -> Sample:
-        """See `Video`; objects are first visible where they are in the frames loaded."""
+        """Render frames and masks (see `Video`); objects are first visible where they are in the loaded frames."""
         rendered, places = np.unique(np.asarray(indices, np.int64), return_inverse=True)
         clip = self.clip.render(rendered.tolist(), _COMPOSED_LEAST)
         sample = RenderedVideo(clip, self.classes).load(places.tolist(), seen_only=seen_only)
         return replace(sample, indices=np.asarray(indices, np.int64), first_visible=rendered[sample.first_visible])
 
     def hidden_area(self, t: int) -> int:
-        """See `Video`; what is hidden in a frame is not known before it is rendered."""
+        """Return 0: what is hidden in a frame is unknown before it is rendered."""
         return 0
 
 
 @dataclass(frozen=True)
 class RenderedVideo:
-    """A rendered clip as a video of a data set."""
+    """A rendered video in the form of a data set's."""
 
     clip: RenderedClip
     classes: tuple[str, ...]
-    """The network's."""
+    """The network's classes."""
 
     @property
     def length(self) -> int:
+        """Number of frames."""
         return len(self.clip.frames)
 
     def load(self, indices: Sequence[int], *, seen_only: bool = False) -> Sample:
-        """See `Video`."""
+        """Return frames and masks (see `Video`)."""
         objects = [
             o
             for o in self.clip.objects
@@ -237,21 +243,23 @@ class RenderedVideo:
         )
 
     def hidden_area(self, t: int) -> int:
-        """See `Video`."""
+        """Count the hidden pixels of all objects in a frame (see `Video`)."""
         known = (o for o in self.clip.objects if o.class_name in self.classes)
         return sum(coco.area(o.amodal_rles[t]) - coco.area(o.visible_rles[t]) for o in known)
 
 
 @dataclass(frozen=True)
 class MemoryFrames(FrameSource):
-    """The frames of a video, decoded."""
+    """The decoded frames of a video, in memory."""
 
     pixels: Frames
 
     def read(self, indices: Sequence[int]) -> Frames:
+        """Return frames as uint8 [n, H, W, 3] RGB, in the order of `indices`."""
         return self.pixels[np.asarray(indices, np.int64)]
 
     def problems(self) -> Iterator[DataProblem]:
+        """Yield nothing: the frames are decoded."""
         return iter(())
 
     def _decode(self, ascending: Sequence[int]) -> Iterator[tuple[int, Frames]]:
@@ -261,8 +269,9 @@ class MemoryFrames(FrameSource):
 class CachedSource:
     """A data set whose first videos, as many as `gigabytes` hold, are kept in memory with their frames decoded.
 
-    Frames of a video file are expensive to get at: all those since the last key frame have to be decoded.
-    Loader processes that are forked later share the memory.
+    Reading frames of a video file is expensive: all frames since the last key frame have to be decoded. Loader
+    processes
+    that are forked later share the memory.
     """
 
     def __init__(self, dataset: Dataset, gigabytes: float) -> None:
@@ -292,7 +301,7 @@ class CachedSource:
         return self._videos.get(index) or self._dataset[index]
 
     def video_classes(self) -> Iterable[Mapping[int, float]]:
-        """See `ClassifiedSource`."""
+        """Yield the classes and sizes of each video's objects (see `ClassifiedSource`)."""
         return self._dataset.video_classes()
 
     def _decode(self, index: int) -> tuple[VideoRecord | None, int]:
@@ -300,6 +309,6 @@ class CachedSource:
             video = self._dataset[index]
             pixels = video.frames(range(video.length))
         except DataError:
-            return None, 0  # a broken video is reported, and skipped when it is drawn
+            return None, 0  # A broken video is reported, and skipped when it is drawn.
         source = MemoryFrames(height=video.height, width=video.width, length=video.length, pixels=pixels)
         return replace(video, source=source), pixels.nbytes

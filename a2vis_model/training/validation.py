@@ -1,4 +1,4 @@
-"""How good a network is, quickly: panoptic quality of its tracks on a few videos. For choosing, not for publishing."""
+"""Quick validation for choosing weights during training, not for reporting: panoptic quality on a few videos."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class PanopticQuality:
 
     @property
     def value(self) -> float:
-        """In [0, 1]."""
+        """Panoptic quality in [0, 1]."""
         return self.overlap / max(self.hits + self.errors / 2, 1.0)
 
     def add(
@@ -49,7 +49,7 @@ class PanopticQuality:
     ) -> None:
         """Count a video: classes of slots [Q], negative for none, and of objects [n].
 
-        A slot of a class that is not `labelled` [K] is no error where it is no hit.
+        A slot of a class that is not `labelled` [K] is not counted as an error where it matches no object.
         """
         slots, objects = np.flatnonzero((predicted >= 0) & (tubes.slots > 0)), np.flatnonzero(tubes.objects > 0)
         pairs = np.ix_(slots, objects)
@@ -70,17 +70,22 @@ class MaskTubes:
     """Areas in cells, summed over the frames of a video."""
 
     overlap: NDArray[np.float64] = field(default_factory=lambda: np.zeros(()))
-    """[Q, n] common to a slot and an object."""
+    """Area [Q, n] common to a slot and an object."""
     slots: NDArray[np.float64] = field(default_factory=lambda: np.zeros(()))
-    """[Q]."""
+    """Area [Q] of each slot."""
     objects: NDArray[np.float64] = field(default_factory=lambda: np.zeros(()))
-    """[n]."""
+    """Area [n] of each object."""
     unknown: NDArray[np.float64] = field(default_factory=lambda: np.zeros(()))
-    """[Q, n] of a slot where it is not known whether they belong to an object."""
+    """Area [Q, n] of a slot where it is unknown whether the cells belong to an object."""
 
     def add(self, logits: Tensor, covered: Tensor, known: Tensor | None = None) -> None:
-        """Count T frames: mask logits [T, Q, h, w], the objects' shares of the same cells [T, n, h · w] and which share
-        of these is known, all if not given."""
+        """Count T frames.
+
+        Args:
+            logits: mask logits [T, Q, h, w].
+            covered: share of the same cells that each object covers, [T, n, h · w].
+            known: share of each cell that is known, [T, n, h · w]; None for all of it.
+        """
         predicted = (logits.flatten(2) > 0).float()
         wanted = (covered > 0.5).float()
         self.overlap = self.overlap + (predicted @ wanted.transpose(1, 2)).sum(0).double().cpu().numpy()
@@ -94,9 +99,12 @@ class MaskTubes:
 def validate_frames(
     model: VideoNetwork, config: ModelConfig, videos: Iterable[Video], *, frames: int
 ) -> dict[str, float]:
-    """Quality of the detector on `frames` frames of each video, spread over its length.
+    """Measure the quality of the detector on `frames` frames of each video, spread over its length.
 
-    Broken videos are left out, here and in `validate_videos`; that none is sound is an A2VISError.
+    Broken videos are left out, here and in `validate_videos`.
+
+    Raises:
+        A2VISError: every video is broken.
     """
     model.eval()
     quality, kind = PanopticQuality(), mask_kind(config)
@@ -118,9 +126,9 @@ def validate_frames(
 def validate_videos(
     model: VideoNetwork, config: ModelConfig, videos: Iterable[Video], *, frames: int
 ) -> dict[str, float]:
-    """Quality of tracks in the first `frames` frames of each video, clip after clip as the paper runs them.
+    """Measure the quality of tracks in the first `frames` frames of each video, clip after clip as in the paper.
 
-    Of a video, or of `frames`, shorter than a clip the last frame is repeated.
+    If a video, or `frames`, is shorter than a clip, the last frame is repeated.
     """
     model.eval()
     qualities: dict[str, PanopticQuality] = {}
@@ -156,14 +164,14 @@ def validate_videos(
 
 
 def _sound(videos: Iterable[Video], choose: Callable[[int], list[list[int]]], config: ModelConfig) -> Iterator[Batch]:
-    """The batches of every video that is not broken: of each list of frames that `choose` makes of its length."""
+    """Yield the batches of every intact video, one for each list of frames that `choose` makes of its length."""
     sound, reason = False, "there is none"
     for video in videos:
         try:
             batches = [_load(video, indices, config) for indices in choose(video.length)]
         except DataError as error:
             reason = str(error)
-            tqdm.write(f"validation: a video is left out: {error}", file=sys.stderr)
+            tqdm.write(f"validation: a video is skipped: {error}", file=sys.stderr)
             continue
         sound = True
         yield from batches
@@ -190,12 +198,12 @@ def _count(tubes: MaskTubes, logits: Tensor, targets: Targets) -> None:
 
 
 def _labelled(batch: Batch) -> NDArray[np.bool_] | None:
-    """The classes [K] that the one sequence of a batch labels; None for all."""
+    """Return the classes [K] that the one sequence of a batch labels; None for all."""
     return None if batch.labelled is None else batch.labelled[0]
 
 
 def _classes(logits: Tensor) -> NDArray[np.int64]:
-    """Most probable classes [Q] from logits [Q, K + 1], -1 for "no object"."""
+    """Return the most probable classes [Q] from logits [Q, K + 1], -1 for "no object"."""
     classes = logits.argmax(dim=-1)
     return np.asarray(torch.where(classes == logits.shape[-1] - 1, -1, classes).cpu().numpy())
 

@@ -1,1 +1,1 @@
-"""Recorded bags: reading, writing, playing, scoring, and the programs for them."""
+"""Recorded bags: reading, writing, playing, scoring, and the programs for it."""

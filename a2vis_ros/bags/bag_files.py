@@ -1,4 +1,4 @@
-"""Bags by the pure-Python rosbags library, so that they need no ROS installation: MCAP and SQLite."""
+"""Reading and writing bags (MCAP and SQLite) with the pure-Python rosbags library, which needs no ROS installation."""
 
 import errno
 import fcntl
@@ -36,10 +36,10 @@ GROUND_TRUTH_CLASSES = "/ground_truth/class_names"
 LATCHED = (CLASS_NAMES, GROUND_TRUTH_CLASSES)
 
 _UNFINISHED = "a2vis_recording"
-"""A key of the metadata while a bag is written; a bag that still has it was not closed."""
+"""Key of the metadata while a bag is written; a bag that still has it was not closed."""
 _MCAP_MAGIC = b"\x89MCAP0\r\n"
 _MCAP_NO_SUMMARY = struct.pack("<BQQQI", 0x02, 20, 0, 0, 0) + _MCAP_MAGIC
-"""The footer of an MCAP file that has no index."""
+"""Footer of an MCAP file without an index."""
 
 
 class BagError(A2VISError):
@@ -47,7 +47,7 @@ class BagError(A2VISError):
 
 
 def type_name(message_type: type) -> str:
-    """As bags name it, such as sensor_msgs/msg/Image."""
+    """Return the name of a type in bags, such as sensor_msgs/msg/Image."""
     package, kind, _ = message_type.__module__.split(".", 2)
     return f"{package}/{kind}/{message_type.__name__}"
 
@@ -55,7 +55,7 @@ def type_name(message_type: type) -> str:
 class BagWriter:
     """Writes messages to a new bag; use it in a `with` statement.
 
-    What has been flushed outlives the end of the process, however that comes: `BagReader` puts such a bag in order.
+    What has been flushed survives any end of the process: `BagReader` repairs such a bag.
 
     Args:
         path: a folder that does not exist yet.
@@ -80,7 +80,7 @@ class BagWriter:
         return self
 
     def flush(self) -> None:
-        """Hand everything to the system, with metadata that say what there is so far."""
+        """Write everything to the file, with metadata that describe its present content."""
         self._attempt(self._flush)
 
     def _flush(self) -> None:
@@ -91,7 +91,7 @@ class BagWriter:
             storage.bio.flush()
         else:
             storage.conn.commit()
-        # rosbags writes the metadata when it closes the bag, so it is let close one that stays open.
+        # rosbags writes the metadata when it closes the bag, so it closes a stand-in while the storage stays open.
         self._writer.storage = _StaysOpen(storage.path)
         try:
             self._writer.close()
@@ -99,11 +99,15 @@ class BagWriter:
             self._writer.storage = storage
 
     def write(self, topic: str, message: Any, time_ns: int) -> None:
-        """Append a message; raises BagError when that fails."""
+        """Append a message.
+
+        Raises:
+            BagError: it cannot be written.
+        """
         self.write_raw(topic, type_name(type(message)), serialize_message(message), time_ns)
 
     def write_raw(self, topic: str, kind: str, data: bytes, time_ns: int) -> None:
-        """Append a message that is serialised already."""
+        """Append a serialised message."""
         connection = self._connections.get(topic)
         if connection is None:
             connection = self._connections[topic] = self._attempt(
@@ -123,7 +127,7 @@ class BagWriter:
                 del self._writer.custom_data[_UNFINISHED]
                 self._attempt(self._writer.close)
             else:
-                # Where it could not be written, it cannot be closed either, and that has been said.
+                # A bag that could not be written cannot be closed either, and that error has been reported.
                 with suppress(Exception):
                     self._writer.abort()
         finally:
@@ -138,24 +142,24 @@ class BagWriter:
             remedy = "the disk is full; free some space or write elsewhere" if full else "check the folder"
             raise BagError(f"{self.path}: cannot be written ({error}); {remedy}") from error
         except Exception as error:
-            # SQLite's own errors, which rosbags passes on as they are.
+            # rosbags passes SQLite's own errors on unchanged.
             raise BagError(f"{self.path}: cannot be written ({error}); is there space on the disk?") from error
 
 
 class _StaysOpen:
-    """In place of a storage that is not to be closed."""
+    """Stand-in for a storage that stays open."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def close(self, version: int, metadata: str) -> None:
-        """Close nothing."""
+        """Leave the storage open."""
 
 
 class BagReader:
     """Reads messages in the order of their times; use it in a `with` statement.
 
-    A bag of ours whose writer was killed is put in order first, see `reindex`.
+    A bag of ours whose writer was killed is repaired first (see `reindex`).
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -181,15 +185,15 @@ class BagReader:
 
     @property
     def topics(self) -> dict[str, str]:
-        """Types by topic."""
+        """Message types by topic."""
         return {connection.topic: connection.msgtype for connection in self._reader.connections}
 
     def count(self, topic: str) -> int:
-        """Messages on a topic."""
+        """Return the number of messages on a topic."""
         return sum(c.msgcount for c in self._reader.connections if c.topic == topic)
 
     def raw(self, *topics: str) -> Iterator[tuple[str, int, bytes]]:
-        """(topic, time in ns, serialised message) of these topics, of all if none is named."""
+        """Yield (topic, time in ns, serialised message) of these topics, of all if none is named."""
         connections = [c for c in self._reader.connections if not topics or c.topic in topics]
         if not connections:
             return
@@ -197,11 +201,15 @@ class BagReader:
             for connection, time_ns, data in self._reader.messages(connections):
                 yield connection.topic, time_ns, bytes(data)
         except Exception as error:
-            # Of many kinds: rosbags passes on SQLite's own, and what its reading of MCAP stumbles over.
+            # There are many kinds of errors: rosbags passes on SQLite's own, and whatever its MCAP reader raises.
             raise BagError(f"{self.path}: broken in the middle ({error}); record it again") from error
 
     def messages(self, message_type: type, topic: str) -> Iterator[tuple[int, Any]]:
-        """(time in ns, message) of a topic; raises BagError if its type is another."""
+        """Yield (time in ns, message) of a topic.
+
+        Raises:
+            BagError: the topic is of another type.
+        """
         kind = self.topics.get(topic)
         if kind not in (None, type_name(message_type)):
             raise BagError(f"{self.path}: {topic} holds {kind}, not {type_name(message_type)}")
@@ -215,7 +223,11 @@ class BagReader:
             raise BagError(f"{self.path}: a message on {topic} cannot be read ({error})") from error
 
     def topic_of(self, *message_types: type) -> str:
-        """The one topic of these types; raises BagError if there are none or several."""
+        """Return the one topic of these types.
+
+        Raises:
+            BagError: there are none or several.
+        """
         kinds = [type_name(message_type) for message_type in message_types]
         found = sorted(topic for topic, kind in self.topics.items() if kind in kinds)
         if len(found) != 1:
@@ -225,13 +237,13 @@ class BagReader:
 
 
 def reindex(path: str | Path) -> int:
-    """Put in order a bag whose writer was killed, so that any reader takes it: with the messages that were flushed.
+    """Repair a bag whose writer was killed, so that any reader accepts it with the messages that were flushed.
 
     Returns:
-        their number.
+        The number of messages.
 
     Raises:
-        BagError: if it is still being written, or cannot be put in order.
+        BagError: it is still being written, or cannot be repaired.
     """
     bag = Path(path)
     files = sorted((*bag.glob("*.mcap"), *bag.glob("*.db3")))
@@ -247,7 +259,7 @@ def reindex(path: str | Path) -> int:
         else:
             _end_sqlite(files[0])
         return _rewrite(bag, files[0])
-    except Exception as error:  # of many kinds, also rosbags' own and SQLite's
+    except Exception as error:  # There are many kinds of errors, including rosbags' own and SQLite's.
         raise BagError(
             f"{bag}: its recorder was killed, and it cannot be put in order ({error}); is its folder writable and is "
             f"there space? Else try 'ros2 bag reindex {bag}'"
@@ -258,7 +270,7 @@ def reindex(path: str | Path) -> int:
 
 
 def _is_unfinished(bag: Path) -> bool:
-    """Whether a bag is one of ours that has not been closed."""
+    """Return whether a bag is one of ours that has not been closed."""
     try:
         return f"{_UNFINISHED}: unfinished" in (bag / "metadata.yaml").read_text(encoding="utf-8")
     except (OSError, ValueError):
@@ -266,10 +278,14 @@ def _is_unfinished(bag: Path) -> bool:
 
 
 def _lock(folder: Path) -> int | None:
-    """The descriptor of a folder that this process alone holds locked, until it is closed; None where the file system
-    has no locks. Raises BlockingIOError if another holds it.
+    """Lock a folder for this process and return its descriptor, which holds the lock until it is closed.
+
+    None where the file system has no locks.
+
+    Raises:
+        BlockingIOError: another process holds the lock.
     """
-    # Not its files: closing them would let go of SQLite's own locks.
+    # The folder is locked, not its files: closing those would release SQLite's own locks.
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -282,7 +298,7 @@ def _lock(folder: Path) -> int | None:
 
 
 def _end_mcap(path: Path) -> None:
-    """Cut off a record that was not written to its end, and end the file."""
+    """Cut off a record that was not written completely, and end the file."""
     with path.open("r+b") as file:
         size = file.seek(0, os.SEEK_END)
         position = len(_MCAP_MAGIC)
@@ -299,19 +315,19 @@ def _end_mcap(path: Path) -> None:
 
 
 def _end_sqlite(path: Path) -> None:
-    """Undo a transaction that was not committed, which SQLite does when it opens the file to write."""
+    """Roll back an uncommitted transaction, which SQLite does when it opens the file for writing."""
     connection = sqlite3.connect(path)
     try:
         connection.execute("BEGIN IMMEDIATE")
         connection.rollback()
     finally:
         connection.close()
-    # Of a transaction that had not reached the file yet.
+    # The journal is of a transaction that had not reached the file yet.
     path.with_name(f"{path.name}-journal").unlink(missing_ok=True)
 
 
 def _rewrite(bag: Path, file: Path) -> int:
-    """Write the messages of a file anew, with index and metadata, in its place."""
+    """Write the messages of a file again, with index and metadata, and replace the file."""
     count = 0
     with tempfile.TemporaryDirectory(prefix=".reindex-", dir=bag.parent) as folder, Reader(file) as reader:
         storage = StoragePlugin.MCAP if file.suffix == ".mcap" else StoragePlugin.SQLITE3
@@ -327,7 +343,7 @@ def _rewrite(bag: Path, file: Path) -> int:
                 )
                 for source in reader.connections
             }
-            # Not by `messages`, which refuses a file without index where the clock was set back.
+            # `messages` is not used: it refuses a file without an index in which the clock was set back.
             scan = reader.storage.messages_scan if storage is StoragePlugin.MCAP else reader.messages
             for source, time_ns, data in scan(reader.connections):
                 writer.write(targets[source.id], time_ns, data)
@@ -338,7 +354,7 @@ def _rewrite(bag: Path, file: Path) -> int:
 
 
 def _remedy(path: Path) -> str:
-    """What to do about something that is no bag as it stands."""
+    """Return the remedy for something that is not a valid bag."""
     if path.is_dir() and not (path / "metadata.yaml").exists():
         files = sorted(file.name for pattern in ("*.mcap", "*.db3") for file in path.glob(pattern))
         if files:
@@ -348,7 +364,7 @@ def _remedy(path: Path) -> str:
 
 
 def _typestore() -> Typestore:
-    """The types of Jazzy and ours."""
+    """Return the message types of Jazzy and of this package."""
     store = get_typestore(Stores.ROS2_JAZZY)
     folder = _definitions()
     types: dict[str, Any] = {}
@@ -359,7 +375,7 @@ def _typestore() -> Typestore:
 
 
 def _definitions() -> Path:
-    """The folder of our .msg files, in the prefix that the generated messages were installed to."""
+    """Return the folder of our .msg files, in the prefix where the generated messages are installed."""
     for parent in Path(str(_messages.__file__)).parents:
         folder = parent / "share" / "a2vis_ros" / "msg"
         if folder.is_dir():

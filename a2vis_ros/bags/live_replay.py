@@ -1,4 +1,4 @@
-"""`live_replay`: plays a bag to a node that runs, and ends when the node has answered the last image.
+"""`live_replay`: plays a bag to a running node, and ends when the node has answered the last image.
 
 ros2 run a2vis_ros live_replay --node a2vis -- ros2 bag play BAG --clock --wait-for-all-acked 0
 """
@@ -18,13 +18,13 @@ from ..programs.processes import running
 from ..programs.spinning import begin, end, told_to_stop
 
 _POLL_S = 0.3
-"""Between two questions about the node's state."""
+"""Seconds between two requests for the node's state."""
 _PATIENCE_S = 10.0
-"""What is waited for longer than this is said."""
+"""Seconds of waiting after which a message says what is waited for."""
 
 
 class LiveReplay(Node):
-    """Hears how the node does by what it says on /diagnostics.
+    """Follows the node's progress through its messages on /diagnostics.
 
     A player ends when the node's middleware has the last image, which may be long before the node has answered it.
     """
@@ -40,16 +40,16 @@ class LiveReplay(Node):
         self.create_subscription(DiagnosticArray, "/diagnostics", self._hear, 100)
 
     def run(self) -> int:
-        """Wait for the node, play, wait for its answers; returns the exit status."""
+        """Wait for the node, play, wait for its answers; return the exit status."""
         self._wait_until_active()
         print(f"live_replay: {' '.join(self._command)}", flush=True)
         with running(self._command) as player:
             while player.poll() is None:
                 self._spin()
         if player.returncode:
-            raise LifecycleError(f"the player has failed with status {player.returncode}; see what it says above")
+            raise LifecycleError(f"the player has failed with status {player.returncode}; see its messages above")
         self._wait_until_at_rest()
-        # Frames that wait for their clip to fill are answered now.
+        # Deactivation answers the frames that wait for their clip to fill.
         self._life.change("deactivate", 600.0)
         books = self._next_status()
         print(
@@ -63,7 +63,7 @@ class LiveReplay(Node):
         return 0
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Release all resources."""
         self.destroy_node()
         self._executor.shutdown()
 
@@ -73,7 +73,7 @@ class LiveReplay(Node):
             if time.monotonic() - said > _PATIENCE_S:
                 said = time.monotonic()
                 print(f"live_replay: waiting for {self._target}, which is {state}", flush=True)
-            # The answer comes at once, and the node has better things to do than to give it again and again.
+            # The answer comes at once; asking more often would only burden the node.
             asked = time.monotonic()
             while time.monotonic() - asked < _POLL_S:
                 self._spin()
@@ -85,10 +85,14 @@ class LiveReplay(Node):
             return "not there"
 
     def _wait_until_at_rest(self) -> None:
-        """Until nothing has come in between two looks and nothing waits. Between two looks the node takes at least one
-        image where its subscription holds one, as all its callbacks take turns in one thread."""
+        """Wait until no image has come between two reports and none waits.
+
+        Between two reports the node takes at least one image if its subscription holds one, because all its callbacks
+        take
+        turns in one thread.
+        """
         said = time.monotonic()
-        # It may have been on its way when the player ended.
+        # The first report may have been on its way when the player ended.
         before = self._next_status()
         while True:
             status = self._next_status()
@@ -101,12 +105,16 @@ class LiveReplay(Node):
                 print(f"live_replay: the bag has ended, {waiting}", flush=True)
 
     def _next_status(self) -> dict[str, str]:
-        """The next that comes; raises LifecycleError if the node has fallen silent."""
+        """Return the next report.
+
+        Raises:
+            LifecycleError: the node has stopped reporting.
+        """
         self._statuses.clear()
         deadline = time.monotonic() + 60.0 + _PATIENCE_S
         while not self._statuses:
             if time.monotonic() > deadline:
-                raise LifecycleError(f"{self._target} says nothing on /diagnostics any more; has it ended?")
+                raise LifecycleError(f"{self._target} no longer reports on /diagnostics; has it ended?")
             self._spin()
         return self._statuses[-1]
 
@@ -123,13 +131,13 @@ class LiveReplay(Node):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The program; returns the exit status."""
+    """Run the program; return the exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(
         prog="live_replay", description=(__doc__ or "").partition(": ")[2].partition("\n")[0]
     )
     parser.add_argument("--node", default="a2vis", help="name of the node, in this one's namespace (%(default)s)")
-    parser.add_argument("command", nargs="+", help="what plays the bag, behind --")
+    parser.add_argument("command", nargs="+", help="command that plays the bag, after --")
     args = parser.parse_args(remove_ros_args(["live_replay", *given])[1:])
     replay = begin("live_replay", lambda: LiveReplay(args.node, args.command), given, "see docs/ros.md")
     if replay is None:

@@ -1,4 +1,4 @@
-"""Plays a bag over DDS where there is no `ros2 bag play`: at its own pace, all messages, and the clock.
+"""Plays a bag over DDS where there is no `ros2 bag play`: all messages, at their recorded pace, and the clock.
 
 python -m a2vis_ros.bags.player BAG --topics /image --clock
 """
@@ -26,7 +26,7 @@ from a2vis_model import A2VISError
 from .bag_files import LATCHED, BagError, BagReader
 
 _ACKNOWLEDGED_S = 30.0
-"""Longest wait for the last messages to be taken."""
+"""Longest wait in seconds until the last messages are acknowledged."""
 _TYPE_NAME = re.compile(r"([a-z][a-z0-9_]*)/msg/([A-Z][A-Za-z0-9]*)")
 
 
@@ -34,10 +34,10 @@ class BagPlayer:
     """Publishes the messages of a bag, reliably.
 
     Args:
-        node: whose publishers these are.
+        node: node that owns the publishers.
         bag: an open bag.
-        topics: to play; all of the bag where empty.
-        clock: publish /clock too, for nodes with use_sim_time.
+        topics: topics to play; empty for all of the bag.
+        clock: whether to publish /clock too, for nodes with use_sim_time.
     """
 
     def __init__(self, node: Node, bag: BagReader, topics: Sequence[str], *, clock: bool) -> None:
@@ -54,7 +54,11 @@ class BagPlayer:
         self._clock = node.create_publisher(Clock, "/clock", 10) if clock else None
 
     def wait_for_subscribers(self, timeout_s: float) -> None:
-        """Wait until somebody listens to each of the topics; raises BagError if nobody comes."""
+        """Wait until each of the topics has a subscriber.
+
+        Raises:
+            BagError: one has none in time.
+        """
         deadline = time.monotonic() + timeout_s
         for topic, publisher in self._publishers.items():
             while topic not in LATCHED and not publisher.get_subscription_count():
@@ -63,7 +67,7 @@ class BagPlayer:
                 time.sleep(0.02)
 
     def play(self, *, speed: float = 1.0) -> int:
-        """Publish everything once and wait until it was taken; returns the number of messages."""
+        """Publish everything once and wait until it is acknowledged; return the number of messages."""
         begin: tuple[float, int] | None = None
         count = 0
         for topic, time_ns, data in self._bag.raw(*self._publishers):
@@ -83,20 +87,20 @@ class BagPlayer:
 
 def _profile(*, latched: bool) -> QoSProfile:
     durability = DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE
-    # Deep enough for a subscriber that falls behind by a second or three.
+    # The queue is deep enough for a subscriber that falls behind by a second or three.
     return QoSProfile(
         history=HistoryPolicy.KEEP_LAST, depth=100, reliability=ReliabilityPolicy.RELIABLE, durability=durability
     )
 
 
 def _type(kind: str) -> Any:
-    """The class of a message type, such as sensor_msgs/msg/Image.
+    """Return the class of a message type, such as sensor_msgs/msg/Image.
 
-    A bag may name anything as the type of a topic, so nothing is imported that is not a ROS package installed here.
+    A bag may name anything as the type of a topic, so only ROS packages that are installed here are imported.
     """
     match = _TYPE_NAME.fullmatch(kind)
     if match is None:
-        raise BagError(f"{kind[:100]!r} is no message type such as sensor_msgs/msg/Image; choose other --topics")
+        raise BagError(f"{kind[:100]!r} is not a message type such as sensor_msgs/msg/Image; choose other --topics")
     package, name = match.groups()
     if not _is_installed(package):
         raise BagError(f"messages of type {kind} are not installed here; choose other --topics")
@@ -107,9 +111,9 @@ def _type(kind: str) -> Any:
 
 
 def _is_installed(package: str) -> bool:
-    """Whether a package is in the index of ROS packages, and Python would import it from where the index says."""
+    """Return whether a package is in the index of ROS packages, and Python would import it from there."""
     prefixes = [Path(prefix) for prefix in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if prefix]
-    # Installed by pip, ROS has no such path: it is in the environment itself.
+    # ROS that is installed by pip has no such path: it is in the environment itself.
     for prefix in (*prefixes, Path(sys.prefix)):
         if (prefix / "share" / "ament_index" / "resource_index" / "packages" / package).is_file():
             if package in sys.modules:
@@ -120,12 +124,12 @@ def _is_installed(package: str) -> bool:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The program; returns the exit status."""
+    """Run the program; return the exit status."""
     parser = argparse.ArgumentParser(prog="bag_player", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("bag", help="the bag's folder")
-    parser.add_argument("--topics", nargs="+", default=[], help="to play (all)")
-    parser.add_argument("--speed", type=float, default=1.0, help="factor to the bag's own pace (%(default)s)")
-    parser.add_argument("--loops", type=int, default=1, help="how often to play it (%(default)s)")
+    parser.add_argument("--topics", nargs="+", default=[], help="topics to play (all)")
+    parser.add_argument("--speed", type=float, default=1.0, help="factor on the recorded speed (%(default)s)")
+    parser.add_argument("--loops", type=int, default=1, help="number of times to play it (%(default)s)")
     parser.add_argument("--clock", action="store_true", help="publish /clock")
     parser.add_argument("--wait", type=float, default=30.0, help="seconds to wait for subscribers (%(default)s)")
     args = parser.parse_args(arguments)

@@ -25,15 +25,17 @@ from .bag_files import STORAGES, BagError, BagWriter, Storage, type_name
 
 HIDDEN = "/occlusion_monitor/hidden"
 _FLUSH_S = 1.0
-"""So much is lost at most when the recorder is killed."""
+"""Seconds between flushes, the most that is lost when the recorder is killed."""
 _TYPES = {bag_files.TRACKS: TrackedInstanceArray, bag_files.CLASS_NAMES: ClassNames, HIDDEN: HiddenObjectArray}
 
 
 class BagRecorder:
-    """Writes what it hears. When the bag cannot be written it says so once, and counts what is lost from there on.
+    """Writes received messages.
+
+    When the bag cannot be written, it reports that once and counts what is lost from there on.
 
     Args:
-        node: whose subscriptions these are.
+        node: node that owns the subscriptions.
         bag: an open bag.
     """
 
@@ -41,7 +43,7 @@ class BagRecorder:
         self.recorded = 0
         self.lost = 0
         self.failed = False
-        """Whether the bag could not be written, and recording has ended."""
+        """Whether recording has ended because the bag could not be written."""
         self._flushed = 0
         self._node = node
         self._bag = bag
@@ -54,7 +56,7 @@ class BagRecorder:
             )
 
     def flush(self) -> None:
-        """Hand what was recorded to the system. If that fails, what was recorded since the last time is lost."""
+        """Write what was recorded to the file. If that fails, everything since the last flush is lost."""
         if self.failed:
             return
         try:
@@ -80,11 +82,11 @@ class BagRecorder:
 
     def _end(self, error: BagError) -> None:
         self.failed = True
-        self._node.get_logger().error(f"recording has ended: {error}")
+        self._node.get_logger().error(f"recording has stopped: {error}")
 
 
 def record(path: str | Path, storage: Storage, stop: threading.Event) -> tuple[int, int]:
-    """Record until `stop` is set; how many messages were recorded, and how many were lost."""
+    """Record until `stop` is set; return the numbers of recorded and of lost messages."""
     node = Node("bag_recorder")
     executor = SingleThreadedExecutor()
     executor.add_node(node)
@@ -110,11 +112,11 @@ def record(path: str | Path, storage: Storage, stop: threading.Event) -> tuple[i
 
 
 class _Incomplete(Exception):
-    """The bag could not be written to the end."""
+    """The bag could not be written completely."""
 
 
 def _drain(executor: SingleThreadedExecutor, recorder: BagRecorder) -> None:
-    """Record what has arrived already."""
+    """Record the messages that have already arrived."""
     count = -1
     while count != recorder.recorded + recorder.lost:
         count = recorder.recorded + recorder.lost
@@ -122,7 +124,7 @@ def _drain(executor: SingleThreadedExecutor, recorder: BagRecorder) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The program; returns the exit status."""
+    """Run the program; return the exit status."""
     parser = argparse.ArgumentParser(prog="bag_recorder", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("bag", help="the bag's folder, which must not exist yet")
     parser.add_argument("--storage", choices=STORAGES, default="mcap", help="format of the bag (%(default)s)")

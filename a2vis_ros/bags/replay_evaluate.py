@@ -1,6 +1,7 @@
-"""`replay_evaluate`: a bag through the node's own pipeline in lock step, no frame lost; scored where it holds truth.
+"""`replay_evaluate`: runs a bag through the node's pipeline in lock step, losing no frame, and scores the result.
 
-Or nothing is run, and what a live node said is scored (`--results`).
+It is scored where the bag holds ground truth. With `--results` nothing runs, and a live node's recorded results are
+scored.
 """
 
 import argparse
@@ -108,15 +109,15 @@ def replay(
 
 
 def tracks_in(path: str | Path, topic: str) -> list[TrackedInstanceArray]:
-    """All messages of tracks or ground truth in a bag."""
+    """Read all messages of tracks or ground truth in a bag."""
     with BagReader(path) as bag:
         return [message for _, message in bag.messages(TrackedInstanceArray, topic)]
 
 
 def score_bags(results: str | Path, topic: str, truth: str | Path, folder: Path) -> tuple[dict[str, Any], str]:
-    """Score the results on a topic of one bag against the ground truth in another, or the same; see `score`.
+    """Score the results on a topic of one bag against the ground truth in another, or the same (see `score`).
 
-    The model's classes are those said beside the results, on `class_names`.
+    The model's classes are those recorded beside the results, on `class_names`.
     """
     with BagReader(results) as bag:
         names = [message for _, message in bag.messages(ClassNames, f"{topic.rpartition('/')[0]}/class_names")]
@@ -125,7 +126,7 @@ def score_bags(results: str | Path, topic: str, truth: str | Path, folder: Path)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The program; returns the exit status."""
+    """Run the program; return the exit status."""
     parser = argparse.ArgumentParser(prog="replay_evaluate", description=(__doc__ or "").partition(": ")[2])
     parser.add_argument("bag", help="bag with images, with ground truth, or both")
     parser.add_argument("output", help="folder for the bag `results` and, with ground truth, the metrics")

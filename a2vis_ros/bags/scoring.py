@@ -1,4 +1,4 @@
-"""Scores tracks against ground truth when both are in bags: our messages as YouTube-VIS files, and `a2vis score`."""
+"""Scoring of tracks against ground truth in bags: our messages are converted to YouTube-VIS files for `a2vis score`."""
 
 import json
 from collections import Counter
@@ -19,8 +19,10 @@ from ..planner.mask_codec import MaskError
 from ..planner.mask_messages import mask_from_message
 
 _Key = tuple[int, int, int, int]
-"""Stamp of a frame in seconds and nanoseconds, how often time had run backwards before it, for a bag may loop, and how
-often the stamp had come since."""
+"""Key of a frame: stamp in seconds and nanoseconds, number of jumps back in time, number of equal stamps since.
+
+Time jumps back where a bag is played in a loop.
+"""
 _GONE = (TrackedInstance.LOST, TrackedInstance.ENDED)
 
 
@@ -31,7 +33,7 @@ class _TrackTable:
         self.entries: dict[tuple[int, int, int], dict[str, Any]] = {}
         self.messages = 0
         self.frames: set[int] = set()
-        """Those that a message speaks of, if only to say that nothing is there."""
+        """Frames for which there is a message, even one without tracks."""
         for frame, array in _keyed(arrays):
             self.messages += 1
             time = frames.get(frame)
@@ -43,11 +45,11 @@ class _TrackTable:
                 key = (array.session, array.epoch, instance.track_id)
                 blank: list[Any] = [None] * len(frames)
                 entry = self.entries.setdefault(
-                    key, {"votes": {}, "scores": [], "visible": list(blank), "amodal": list(blank), "believed": False}
+                    key, {"votes": {}, "scores": [], "visible": list(blank), "amodal": list(blank), "confirmed": False}
                 )
                 votes = entry["votes"]
                 votes[instance.class_name] = votes.get(instance.class_name, 0.0) + instance.score
-                entry["believed"] |= instance.state == TrackedInstance.VISIBLE
+                entry["confirmed"] |= instance.state == TrackedInstance.VISIBLE
                 if instance.state in _GONE:
                     continue
                 entry["scores"].append(instance.score)
@@ -57,9 +59,9 @@ class _TrackTable:
                         entry[kind][time] = _coco(mask, array)
 
     def records(self, categories: dict[str, int]) -> list[dict[str, Any]]:
-        """One a track that was believed at least once, in the YouTube-VIS layout; made as `a2vis evaluate` makes it."""
+        """Return one YouTube-VIS record per track that was ever confirmed, as `a2vis evaluate` makes it."""
         records = []
-        for number, entry in enumerate((e for e in self.entries.values() if e["believed"]), 1):
+        for number, entry in enumerate((e for e in self.entries.values() if e["confirmed"]), 1):
             votes = entry["votes"]
             records.append(
                 {
@@ -77,7 +79,7 @@ class _TrackTable:
 
     @property
     def class_names(self) -> set[str]:
-        """All that were said."""
+        """Names of all classes that occur."""
         return {name for entry in self.entries.values() for name in entry["votes"]}
 
 
@@ -90,16 +92,16 @@ def score(
     """Compare tracks with ground truth by the stamps of their images.
 
     Args:
-        tracks: what the node said. In a frame of which it said nothing, it found nothing.
-        truth: what is so; its frames are the video.
-        classes: that the model knows, in its order; others that are named follow them.
+        tracks: results of the node. A frame without a message counts as one without objects.
+        truth: ground truth; its frames are the video.
+        classes: classes of the model, in its order; further classes that occur follow them.
         folder: receives ground_truth.json and results.json, which `a2vis score` takes too, and metrics.json.
 
     Returns:
-        the metrics of `a2vis evaluate` by their keys and `frames_without_result`, and tables of them in Markdown.
+        The metrics of `a2vis evaluate` by their keys and `frames_without_result`, and tables of them in Markdown.
 
     Raises:
-        A2VISError: if no track is of an image that the ground truth knows.
+        A2VISError: no track is of an image that the ground truth contains.
     """
     truth = list(truth)
     frames = {frame: index for index, (frame, _) in enumerate(_keyed(truth))}
@@ -131,7 +133,11 @@ def score(
 
 
 def _coco(mask: Mask, array: TrackedInstanceArray) -> dict[str, Any]:
-    """The mask as COCO's run lengths; raises A2VISError where the message was damaged."""
+    """Return the mask as COCO's run lengths.
+
+    Raises:
+        A2VISError: the message was damaged.
+    """
     try:
         return encode_runs(mask_from_message(mask, array.height, array.width), array.height, array.width)
     except MaskError as error:
@@ -145,7 +151,7 @@ def _keyed(arrays: Iterable[TrackedInstanceArray]) -> Iterator[tuple[_Key, Track
     for array in arrays:
         stamp = array.header.stamp.sec, array.header.stamp.nanosec
         if stamp < last:
-            # Only the frames since are counted: a frame that has no result must not take one of another loop.
+            # Equal stamps are counted anew after each jump: a frame without a result must not take one of another loop.
             jumps += 1
             seen.clear()
         yield (*stamp, jumps, seen[stamp]), array

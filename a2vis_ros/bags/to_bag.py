@@ -1,4 +1,4 @@
-"""`to_bag`: a video file, a folder of images or a FISHBOWL clip as a bag, with its ground truth if there is any."""
+"""`to_bag`: converts a video file, a folder of images or a FISHBOWL video with its ground truth to a bag."""
 
 import argparse
 import os
@@ -21,13 +21,13 @@ from ..stream.frames import Stamp
 from ..stream.image_decoding import Pixels
 from . import bag_files
 from .bag_files import STORAGES, BagWriter, Storage
-from .video_source import Footage
+from .video_source import AnnotatedVideo
 
 _FORMATS = ("rgb8", "bgr8", "mono8", "jpeg", "png")
 
 
 def write_bag(
-    footage: Footage,
+    video: AnnotatedVideo,
     output: str | Path,
     *,
     storage: Storage = "mcap",
@@ -38,34 +38,34 @@ def write_bag(
     loops: int = 1,
     damage: DamageLog | None = None,
 ) -> int:
-    """Write footage to a new bag.
+    """Write a video to a new bag.
 
     Args:
-        footage: what to write.
-        output: the bag's folder.
+        video: the video to write.
+        output: folder of the bag.
         storage: mcap or sqlite3.
-        topic: of the images; "/compressed" is added to it for jpeg and png.
-        frame_id: of all headers.
+        topic: topic of the images; "/compressed" is added to it for jpeg and png.
+        frame_id: frame_id of all headers.
         encoding: rgb8, bgr8, mono8, jpeg or png.
-        start_s: stamp of the first image.
-        loops: how often to write it; every loop has the same stamps, as a bag has that is played in a loop.
-        damage: where damaged frames are noted; without it the first one raises.
+        start_s: stamp of the first image in seconds.
+        loops: number of times it is written; every loop has the same stamps, like a bag that is played in a loop.
+        damage: log for damaged frames; without it the first one raises.
 
     Returns:
-        the number of images written.
+        The number of images written.
     """
     count = 0
     compressed = encoding in ("jpeg", "png")
     topic = f"{topic}/compressed" if compressed else topic
     with BagWriter(output, storage) as bag:
         bag_time = round(start_s * 1e9)
-        if footage.classes:
-            names = class_names_message("ground truth", footage.classes)
+        if video.classes:
+            names = class_names_message("ground truth", video.classes)
             bag.write(bag_files.GROUND_TRUTH_CLASSES, names, bag_time)
         for _ in range(loops):
-            for picture in footage.pictures(damage):
+            for picture in video.frames(damage):
                 stamp_ns = round((start_s + picture.seconds) * 1e9)
-                # Times of the bag go on through all loops, at the same pace.
+                # The bag's own times increase through all loops, at the same pace.
                 bag_time = max(bag_time + 1, stamp_ns)
                 header = header_of(Stamp(*divmod(stamp_ns, 10**9)), frame_id)
                 bag.write(topic, _image(picture.image, header, encoding), bag_time)
@@ -89,15 +89,15 @@ def _image(image: Pixels, header: Header, encoding: str) -> Any:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The program; returns the exit status."""
+    """Run the program; return the exit status."""
     parser = argparse.ArgumentParser(prog="to_bag", description=(__doc__ or "").partition(": ")[2])
-    parser.add_argument("input", help="video file, folder of images, or FISHBOWL clip (a folder with objects.json)")
+    parser.add_argument("input", help="video file, folder of images, or FISHBOWL video (a folder with objects.json)")
     parser.add_argument("output", help="the bag's folder, which must not exist yet")
     parser.add_argument("--storage", choices=STORAGES, default="mcap", help="format of the bag (%(default)s)")
-    parser.add_argument("--topic", default="/image", help="of the images; /compressed is added for jpeg and png")
-    parser.add_argument("--frame-id", default="camera", help="of the headers (%(default)s)")
-    parser.add_argument("--encoding", choices=_FORMATS, default="rgb8", help="of the images (%(default)s)")
-    parser.add_argument("--rate", type=float, help="images a second (the video's own; 30 for images and clips)")
+    parser.add_argument("--topic", default="/image", help="topic of the images; /compressed is added for jpeg and png")
+    parser.add_argument("--frame-id", default="camera", help="frame_id of the headers (%(default)s)")
+    parser.add_argument("--encoding", choices=_FORMATS, default="rgb8", help="encoding of the images (%(default)s)")
+    parser.add_argument("--rate", type=float, help="images per second (the video's own; 30 for images and FISHBOWL)")
     parser.add_argument("--start", type=float, default=1.0, help="stamp of the first image in seconds (%(default)s)")
     add_strict_argument(parser)
     args = parser.parse_args(arguments)
@@ -107,9 +107,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise A2VISError(f"--rate {args.rate}: choose 0.001 to 10000 images a second")
         if not 0 <= args.start < 2**31:
             raise A2VISError(f"--start {args.start}: choose 0 to 2^31 seconds")
-        footage = Footage.open(args.input, args.rate)
+        video = AnnotatedVideo.open(args.input, args.rate)
         count = write_bag(
-            footage,
+            video,
             os.path.expanduser(args.output),
             storage=args.storage,
             topic=args.topic,
@@ -123,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     if damage:
         print(f"to_bag: {damage.summary(count)}", file=sys.stderr)
-    truth = f", ground truth of {len(footage.classes)} classes" if footage.classes else ""
+    truth = f", ground truth of {len(video.classes)} classes" if video.classes else ""
     print(f"wrote {count} images{truth} to {args.output}")
     return 0
 

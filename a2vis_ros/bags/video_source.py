@@ -1,4 +1,4 @@
-"""What can be made into a bag: a video file, a folder of images, or a FISHBOWL clip with its ground truth. No ROS."""
+"""Sources of bags: a video file, a folder of images, or a FISHBOWL video with its ground truth."""
 
 import os
 from collections.abc import Iterator
@@ -17,38 +17,38 @@ _FRAMES_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
-class Picture:
-    """One frame of footage."""
+class AnnotatedFrame:
+    """One frame of a source."""
 
     seconds: float
-    """Since the first."""
+    """Seconds since the first frame."""
     image: Pixels
-    """RGB, uint8 [H, W, 3]."""
+    """Image, RGB uint8 [H, W, 3]."""
     truth: FrameResult | None
-    """What is known to be in it."""
+    """Ground truth of the frame; None where there is none."""
 
 
 @dataclass(frozen=True)
-class Footage:
-    """Something to be filmed off."""
+class AnnotatedVideo:
+    """A video that can be written to a bag."""
 
     classes: tuple[str, ...]
-    """Of the ground truth; empty where there is none."""
+    """Classes of the ground truth; empty where there is none."""
     length: int | None
     _clip: VideoRecord | None
     _video: VideoInput | None
     _rate: float
 
     @classmethod
-    def open(cls, path: str | Path, rate: float | None = None) -> "Footage":
-        """Look at a video, a folder of images or a FISHBOWL clip (a folder with objects.json).
+    def open(cls, path: str | Path, rate: float | None = None) -> "AnnotatedVideo":
+        """Open a video, a folder of images or a FISHBOWL video (a folder with objects.json).
 
         Args:
-            path: where it is.
-            rate: frames a second; by default the video's own, 30 for images and clips.
+            path: the file or folder.
+            rate: frames per second; by default the video's own, and 30 for images and FISHBOWL videos.
 
         Raises:
-            A2VISError: if there is nothing to read.
+            A2VISError: there is nothing to read.
         """
         path = Path(os.path.expanduser(path))
         if (path / "objects.json").is_file():
@@ -62,23 +62,23 @@ class Footage:
         video = VideoInput.open(path)
         return cls((), video.length, None, video, rate or 0.0)
 
-    def pictures(self, damage: DamageLog | None = None) -> Iterator[Picture]:
-        """Frame after frame; damaged ones of a video or a folder are noted, or raise where there is no log."""
+    def frames(self, damage: DamageLog | None = None) -> Iterator[AnnotatedFrame]:
+        """Yield frame after frame; damaged ones of a video or a folder are noted, or raise where there is no log."""
         if self._clip is not None:
             yield from self._of_clip(self._clip)
         elif self._video is not None:
             for index, (seconds, image) in enumerate(self._video.frames(damage)):
-                yield Picture(index / self._rate if self._rate else seconds, image, None)
+                yield AnnotatedFrame(index / self._rate if self._rate else seconds, image, None)
 
-    def _of_clip(self, clip: VideoRecord) -> Iterator[Picture]:
+    def _of_clip(self, clip: VideoRecord) -> Iterator[AnnotatedFrame]:
         for start in range(0, clip.length, _FRAMES_AT_ONCE):
             indices = range(start, min(start + _FRAMES_AT_ONCE, clip.length))
             for index, image in zip(indices, clip.frames(indices), strict=True):
-                yield Picture(index / self._rate, image, _truth(clip, index))
+                yield AnnotatedFrame(index / self._rate, image, _truth(clip, index))
 
 
 def _truth(clip: VideoRecord, index: int) -> FrameResult:
-    """The objects of a frame as a perfect tracker would say them: none before it was first visible (paper 3.1)."""
+    """Return what a perfect tracker would report of a frame: objects from their first visible frame on (paper 3.1)."""
     instances = []
     for track in clip.tracks:
         first = clip.first_visible(track)

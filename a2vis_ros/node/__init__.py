@@ -1,1 +1,1 @@
-"""The lifecycle node and what it is wired from: messages, quality of service, preparation."""
+"""The lifecycle node and its parts: messages, quality of service, preparation of the model."""

@@ -1,6 +1,6 @@
-"""The lifecycle node: wires subscription, queue, worker and publishers, and decides nothing itself."""
+"""The lifecycle node: it wires subscription, queue, worker and publishers and contains no logic of its own."""
 
-from a2vis_model import openmp as openmp  # before torch
+from a2vis_model import openmp as openmp  # This must precede the import of torch.
 
 # isort: split
 import difflib
@@ -31,14 +31,15 @@ from .preparation import Preparation
 class A2visNode(ServingLifecycleNode):
     """Images in, tracked instances out.
 
-    unconfigured → configure: read parameters, make the model ready, make publishers → inactive
+    unconfigured → configure: read parameters, prepare the model, make publishers → inactive
     inactive → activate: start the worker, subscribe → active
     deactivate and cleanup undo these in the opposite order.
 
     Configuring takes minutes where an engine is built. All services answer meanwhile, get_state with "configuring".
 
     Args:
-        load: makes the model; another one serves benchmarks and tests.
+        load: function that makes the model; benchmarks and tests use another one.
+        node_arguments: keyword arguments of `rclpy.node.Node`.
     """
 
     def __init__(self, load: Loader = load_model, **node_arguments: Any) -> None:
@@ -46,58 +47,67 @@ class A2visNode(ServingLifecycleNode):
         self._load = load
         self._preparing: Settings | None = None
         self.interrupted = False
-        """Whether a thread still makes a model that nobody waits for any more."""
+        """Whether a thread still makes a model that is no longer needed."""
         for parameter in PARAMETERS:
             self.declare_parameter(parameter.name, parameter.default, _descriptor(parameter))
         self._stream: ImageStream | None = None
         if self.get_parameter("autostart").value:
-            # As soon as somebody spins the node. Beside its other callbacks, like the transitions that are asked for.
+            # It fires as soon as the node is spun, and may run beside its other callbacks, like requested transitions.
             clock = Clock(clock_type=ClockType.STEADY_TIME)
             group = ReentrantCallbackGroup()
             self._autostart_timer = self.create_timer(0.0, self._autostart, callback_group=group, clock=clock)
         self.add_on_set_parameters_callback(self._on_parameters)
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Read the parameters, prepare the model and make the publishers."""
         return self._transition("configure", self._configure, undo=self._cleanup)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Open the publishers, start the worker and subscribe."""
         return self._transition("activate", partial(self._activate, state), undo=partial(self._deactivate, state))
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Unsubscribe, finish the open clip and close the publishers."""
         return self._transition("deactivate", partial(self._deactivate, state))
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Release the model and all topics."""
         return self._transition("clean up", self._cleanup)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Release everything before the node is finalized."""
         return self._transition("shut down", self._cleanup)
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Release everything after an error, so that the node can be configured again."""
         return self._transition("recover", self._cleanup)
 
     def close(self) -> None:
-        """Let go of everything, whatever the state; for the end of the process."""
+        """Release everything, whatever the state; for the end of the process."""
         self._cleanup()
         self.destroy_node()
 
     def _autostart(self) -> None:
-        """Needs no name and no client, so it works in any namespace and each time that the program is started."""
+        """Configure and activate the node itself.
+
+        This needs no name and no client, so it works in any namespace and each time the program is started.
+        """
         self._autostart_timer.cancel()
         try:
             started = self.trigger_configure() == TransitionCallbackReturn.SUCCESS
             started = started and self.trigger_activate() == TransitionCallbackReturn.SUCCESS
         except RCLError as error:
-            self.get_logger().warning(f"autostart: somebody else has begun to: {error}")
+            self.get_logger().warning(f"autostart: another client has begun a transition: {error}")
             return
         if not started:
             name = self.get_fully_qualified_name()
             commands = f"ros2 lifecycle set {name} configure, then activate"
-            self.get_logger().error(f"autostart has failed for the reason above; mend it and say {commands}")
+            self.get_logger().error(f"autostart has failed for the reason above; correct it and run {commands}")
 
     def _transition(
         self, name: str, action: Callable[[], None], undo: Callable[[], None] | None = None
     ) -> TransitionCallbackReturn:
-        """Run one transition. rclpy swallows what a callback raises, so it is said here."""
+        """Run one transition. Errors are logged here, because rclpy swallows them."""
         try:
             action()
         except (A2VISError, ParameterError, OSError) as error:
@@ -117,13 +127,13 @@ class A2visNode(ServingLifecycleNode):
             model = preparation.run()
         finally:
             self._preparing = None
-            # Whatever has ended it: a signal does so by KeyboardInterrupt.
+            # Any exception is caught, because a signal ends it by KeyboardInterrupt.
             self.interrupted = not preparation.done
         self.get_logger().info(
             f"loaded {model.name} from {model.source}: {len(model.classes)} classes, {model.load_s:.1f} s to load, "
             f"{model.warmup_s:.1f} s to warm up; runs on {model.backend}: {model.reason}"
         )
-        # Thresholds may have been changed meanwhile.
+        # Thresholds may have been changed in the meantime.
         settings = Settings.check(self._values())
         model.tracker.set_track_settings(settings.tracks)
         self._stream = ImageStream(self, settings, model)
@@ -131,7 +141,7 @@ class A2visNode(ServingLifecycleNode):
 
     def _activate(self, state: LifecycleState) -> None:
         assert self._stream is not None
-        # Publishers first, so that the first result finds them open.
+        # Publishers are activated first, so that the first result finds them open.
         super().on_activate(state)
         self._stream.start()
 
@@ -147,7 +157,7 @@ class A2visNode(ServingLifecycleNode):
         free_memory()
 
     def _warn_of_misspelt_parameters(self) -> None:
-        """ROS takes parameters that a node does not know without a word; those of other nodes may be among them."""
+        """Warn of unknown parameters, which ROS accepts silently; some may belong to other nodes."""
         known = self.list_parameters([], 0).names
         for name in sorted(self.given_parameters() - set(known)):
             for near in difflib.get_close_matches(name, known, n=1, cutoff=0.8):
@@ -157,12 +167,12 @@ class A2visNode(ServingLifecycleNode):
         return {parameter.name: self.get_parameter(parameter.name).value for parameter in PARAMETERS}
 
     def _on_parameters(self, parameters: Sequence[RosParameter]) -> SetParametersResult:
-        """Refuse what cannot be used; apply the rest to a stream that runs."""
+        """Refuse values that cannot be used, and apply the others to a running stream."""
         names = {parameter.name for parameter in PARAMETERS}
         changes = {parameter.name: parameter.value for parameter in parameters if parameter.name in names}
         try:
             for parameter in parameters:
-                # What was given from the beginning is checked when the topic is made.
+                # Values that were given at the start are checked when the topic is made.
                 if parameter.name.startswith("qos_overrides.") and self.has_parameter(parameter.name):
                     qos.override(parameter.name, parameter.value)
             if self._stream is not None:
@@ -181,7 +191,7 @@ def _descriptor(parameter: Parameter) -> ParameterDescriptor:
     dynamic = "" if parameter.dynamic else "; read when the node is configured"
     descriptor = ParameterDescriptor(
         description=f"{parameter.description}{choices}{dynamic}",
-        # A whole number may be given for a fraction; `Parameter.check` knows the types.
+        # An integer may be given for a float; `Parameter.check` knows the types.
         dynamic_typing=isinstance(parameter.default, float),
     )
     if parameter.lowest is not None and parameter.highest is not None:
@@ -195,7 +205,7 @@ def _descriptor(parameter: Parameter) -> ParameterDescriptor:
 
 
 def run(load: Loader = load_model, arguments: Sequence[str] | None = None) -> int:
-    """Run a node with this model until it is told to stop; returns the exit status."""
+    """Run a node with this model until it is told to stop; return the exit status."""
     node = begin("a2vis_node", partial(A2visNode, load), arguments, "see config/a2vis.yaml")
     if node is None:
         return 2
@@ -208,7 +218,7 @@ def run(load: Loader = load_model, arguments: Sequence[str] | None = None) -> in
 
 
 def main() -> int:
-    """The program `a2vis_node`."""
+    """Run the program `a2vis_node`."""
     return run()
 
 

@@ -1,6 +1,6 @@
-"""Private interfaces of rclpy, every one that this package uses; nothing else touches them.
+"""All private interfaces of rclpy that this package uses; no other module touches them.
 
-Read in rclpy 7.1.5 and 7.1.6 (Jazzy) and 9.1.2 (Kilted).
+They were read in rclpy 7.1.5 and 7.1.6 (Jazzy) and 9.1.2 (Kilted).
 """
 
 from typing import Any
@@ -12,29 +12,29 @@ from rclpy.lifecycle import LifecycleNode, LifecycleNodeMixin
 from rclpy.node import Node
 
 RCLError = rclpy_implementation.RCLError
-"""What rclpy raises where a transition is not allowed in the node's state, among other things."""
+"""Error that rclpy raises where, among other things, a transition is not allowed in the node's state."""
 
 
 class ServingLifecycleNode(LifecycleNode):
     """A lifecycle node that answers services while a transition runs, and survives a transition that is not allowed.
 
-    rclpy's own node puts the services of its transitions into a group that excludes all others, and lets the error of
-    a transition that the state does not allow end the program.
+    rclpy's own node puts the services of its transitions into a group that excludes all others, and Jazzy's lets the
+    error of a transition that the state does not allow end the program.
 
     Args:
-        name: of the node.
-        node_arguments: those of `rclpy.node.Node`.
+        name: name of the node.
+        node_arguments: keyword arguments of `rclpy.node.Node`.
     """
 
     def __init__(self, name: str, **node_arguments: Any) -> None:
-        # In place of LifecycleNode's own __init__, which has no argument for the callback group.
+        # This replaces LifecycleNode's own __init__, which has no argument for the callback group.
         Node.__init__(self, name, **node_arguments)
         LifecycleNodeMixin.__init__(self, callback_group=ReentrantCallbackGroup())
         self._try_transition = self._service_change_state.callback
         self._service_change_state.callback = self._serve_transition
 
     def given_parameters(self) -> set[str]:
-        """Names of all parameters that were given to the node at its start, whether it declares them or not."""
+        """Return the names of all parameters given to the node at its start, declared or not."""
         return set(self._parameter_overrides)
 
     def _serve_transition(self, request: ChangeState.Request, response: ChangeState.Response) -> ChangeState.Response:

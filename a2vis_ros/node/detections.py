@@ -1,4 +1,4 @@
-"""vision_msgs/Detection2DArray from our messages, where that package is installed."""
+"""Conversion of our messages to vision_msgs/Detection2DArray, where vision_msgs is installed."""
 
 import importlib
 import importlib.util
@@ -8,28 +8,31 @@ from ..msg import TrackedInstance, TrackedInstanceArray
 
 
 class DetectionMaker:
-    """Makes vision_msgs/Detection2DArray. Make one only where `available()`."""
+    """Makes vision_msgs/Detection2DArray messages. Create it only if `available()`."""
 
     def __init__(self) -> None:
         self._types: Any = importlib.import_module("vision_msgs.msg")
 
     @staticmethod
     def available() -> bool:
-        """Whether vision_msgs is installed."""
+        """Return whether vision_msgs is installed."""
         return importlib.util.find_spec("vision_msgs") is not None
 
     @property
     def message_type(self) -> Any:
-        """vision_msgs.msg.Detection2DArray"""
+        """The class vision_msgs.msg.Detection2DArray."""
         return self._types.Detection2DArray
 
     def make(self, tracks: TrackedInstanceArray, box: str) -> Any:
-        """The believed tracks with a box, that of the mask named: "visible" or "amodal". id is the track ID."""
+        """Convert the confirmed tracks that have a box; `box` names its mask, "visible" or "amodal".
+
+        The id is the track ID.
+        """
         array = self._types.Detection2DArray(header=tracks.header)
         for instance in tracks.instances:
-            believed = instance.state in (TrackedInstance.VISIBLE, TrackedInstance.OCCLUDED)
+            confirmed = instance.state in (TrackedInstance.VISIBLE, TrackedInstance.OCCLUDED)
             roi = getattr(instance, box).roi
-            if not believed or not roi.width:
+            if not confirmed or not roi.width:
                 continue
             hypothesis = self._types.ObjectHypothesisWithPose()
             hypothesis.hypothesis.class_id = instance.class_name

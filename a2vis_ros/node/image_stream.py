@@ -1,5 +1,7 @@
-"""What a configured node holds: subscription, queue, worker, publishers. Made by configure, run between activate and
-deactivate, closed by cleanup."""
+"""The stream of a configured node: subscription, queue, worker, publishers.
+
+It is made by configure, runs between activate and deactivate, and is closed by cleanup.
+"""
 
 import math
 import time
@@ -31,22 +33,22 @@ from .outputs import OUTPUTS, Publications
 from .status_publisher import StatusPublisher
 
 _LOG_PERIOD_S = 2.0
-"""A warning that repeats is logged no more often; what it is about is counted every time."""
+"""Shortest interval in seconds at which a repeated warning is logged; its causes are counted every time."""
 _LONGEST_ERROR = 500
-"""Characters of an error in /diagnostics."""
+"""Largest number of characters of an error in /diagnostics."""
 _ACKNOWLEDGED_S = 1.0
-"""Longest wait until the last results are taken."""
+"""Longest wait in seconds until the last results are acknowledged."""
 _PLAUSIBLE_AGE_S = 3600.0
-"""An image older than this, or from the future by more, was stamped by another clock."""
+"""Age in seconds, or lead, beyond which an image was stamped by another clock."""
 
 
 class ImageStream:
     """Takes images, publishes tracks.
 
     Args:
-        node: whose topics these are.
-        settings: the parameters.
-        model: what runs.
+        node: node that owns the topics.
+        settings: values of the parameters.
+        model: the model to run.
     """
 
     def __init__(self, node: LifecycleNode, settings: Settings, model: LoadedModel) -> None:
@@ -89,7 +91,7 @@ class ImageStream:
         self._status = StatusPublisher(node, self._topic, settings["diagnostics_period_s"], self._report_status)
 
     def start(self, reason: str = "the node was activated again") -> None:
-        """Start the worker, then subscribe. From the second time on an epoch begins, for this reason."""
+        """Start the worker, then subscribe. From the second start on a new epoch begins, with this reason."""
         settings = self._settings
         self._queue = FrameQueue(
             policy=settings["policy"],
@@ -121,7 +123,7 @@ class ImageStream:
         self._queue = None
 
     def close(self) -> None:
-        """Take back all topics and services."""
+        """Remove all topics and services."""
         self.stop()
         node = self._node
         self._status.close()
@@ -131,7 +133,11 @@ class ImageStream:
         self._outputs.close()
 
     def change(self, changes: Mapping[str, Any]) -> None:
-        """Use other values for some parameters from the next frame on; raises ParameterError and changes nothing."""
+        """Use other values of some parameters from the next frame on.
+
+        Raises:
+            ParameterError: a value cannot be used; nothing is changed.
+        """
         self._settings = settings = self._settings.change(changes)
         self._intake.guard.max_gap_s = settings["max_gap_s"]
         tracks = settings.tracks
@@ -158,25 +164,25 @@ class ImageStream:
             self._subscription = None
 
     def _choose_qos(self) -> QoSProfile:
-        """By the policy, the publishers that are known now, and the user's overrides."""
+        """Choose the QoS by the policy, the publishers that are known now, and the user's overrides."""
         publishers = self._node.get_publishers_info_by_topic(self._topic)
         default = qos.image_qos(self._settings["policy"], [info.qos_profile.reliability for info in publishers])
         return qos.overridden(self._node, "subscription", self._topic, default)
 
     @property
     def _adapts(self) -> bool:
-        """Whether the subscription's reliability follows the publishers'."""
+        """Return whether the subscription's reliability follows that of the publishers."""
         override = self._node.get_parameter(f"qos_overrides.{self._topic}.subscription.reliability").value
         return self._settings["policy"] == "latest" and override is None
 
     def _adapt(self) -> None:
-        """Subscribe anew where the publishers that have come or gone call for another reliability."""
+        """Subscribe again where publishers that appeared or left require another reliability."""
         if self._subscription is None or not self._adapts or not self._node.count_publishers(self._topic):
             return
         try:
             profile = self._choose_qos()
         except ParameterError as error:
-            # Set since the node was activated; it goes on with what it has.
+            # An override was set after activation; the present subscription is kept.
             self._report(str(error))
             return
         if profile.reliability != self._input_qos.reliability:
@@ -184,12 +190,12 @@ class ImageStream:
             self._subscribe(profile)
 
     def _adapt_soon(self) -> None:
-        # Not within a callback of the subscription that may have to go.
+        # This must not run within a callback of the subscription that may be replaced.
         if self._node.executor is not None:
             self._node.executor.create_task(self._adapt)
 
     def _take(self, message: Image | CompressedImage) -> None:
-        """The subscription's callback: looks the image over and queues it, and never does more."""
+        """Check and queue an image; this is the subscription's callback and does nothing else."""
         stamp = messages.stamp_of(message.header)
         now, breaks = time.monotonic(), self._intake.breaks
         self._statistics.arrive(now, stamp.seconds)
@@ -204,7 +210,7 @@ class ImageStream:
             self._queue.put(frame)
 
     def _publish(self, processed: ProcessedFrame) -> None:
-        """In the worker's thread."""
+        """Publish a result; called in the worker's thread."""
         start = time.monotonic()
         message = messages.tracks_message(processed, self._model.backend, self._session)
         age = self._age(processed)
@@ -218,23 +224,26 @@ class ImageStream:
             self._outputs.publish(processed, message, self._settings, expendable=True)
 
     def _age_budget(self) -> float:
-        """A replay shall give the same results on a slow computer as on a fast one."""
+        """Return the budget of the results' age.
+
+        A replay has none, to give the same results on slow and fast computers.
+        """
         return float(self._settings["age_budget_s"]) if self._settings["policy"] == "latest" else 0.0
 
     def _begin_budget(self) -> None:
-        """Give nothing up yet."""
+        """Start to judge ages anew, with everything enabled."""
         self._degradation.set_budget(self._age_budget())
         self._pipeline.tracker.set_stride(self._degradation.stride)
 
     def _between_frames(self, action: Callable[[], None]) -> None:
-        """Do something that the worker must not be in the middle of."""
+        """Run an action that must not interrupt the worker's work on a frame."""
         if self._worker is None:
             action()
         else:
             self._worker.request(lambda pipeline: action())
 
     def _age(self, processed: ProcessedFrame) -> float:
-        """Seconds from the image's stamp until now; NaN where its stamp is not of this node's clock."""
+        """Return the seconds from the image's stamp until now; NaN where its stamp is not of this node's clock."""
         now = self._node.get_clock().now().nanoseconds
         stamp = processed.frame.stamp
         if not stamp.is_set:
@@ -262,18 +271,18 @@ class ImageStream:
 
     def _report(self, text: str) -> None:
         if not self._node.context.ok():
-            # Interrupted: what the worker still has can no longer be published, and that is no news.
+            # After an interrupt the worker's remaining results cannot be published, which is expected.
             return
         self._note(text)
         self._log.warning(text, throttle_duration_sec=_LOG_PERIOD_S)
 
     def _note(self, error: str) -> None:
-        """For the diagnostics."""
+        """Keep an error for the diagnostics."""
         self._last_error = printable(error.splitlines()[0], _LONGEST_ERROR)
         self._statistics.errors.add(time.monotonic())
 
     def _report_status(self) -> Report:
-        """How it goes."""
+        """Report the present status."""
         now = time.monotonic()
         silence = self._silence(now)
         if silence:
@@ -301,7 +310,7 @@ class ImageStream:
         return report(status, self._statistics, now)
 
     def _silence(self, now: float) -> str:
-        """Why there may be no images; empty where there are some, or where none are asked for."""
+        """Explain why no images arrive; empty where some do, or where none are expected."""
         last = max(self._statistics.last_arrival or 0.0, self._active_since)
         seconds = now - last
         if self._worker is None or seconds < self._settings["no_image_s"]:
@@ -321,13 +330,13 @@ class ImageStream:
 
     def _serve_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         response.success = self._worker is not None
-        response.message = "a new epoch begins" if response.success else "no images are taken; nothing to reset"
+        response.message = "a new epoch begins" if response.success else "no images are processed; nothing to reset"
         if self._worker is not None:
             self._worker.request(lambda pipeline: pipeline.restart("requested by ~/reset"))
         return response
 
     def _serve_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
-        """Stop and start without a transition. Whoever activates the node enables it."""
+        """Stop and start the stream without a transition; activation of the node enables it again."""
         response.success = self._state != "inactive"
         if not response.success:
             response.message = "the node is not active; activate it, which enables it too"
@@ -335,10 +344,10 @@ class ImageStream:
             response.message = f"it is {self._state} already"
         elif request.data:
             self.start("enabled again by ~/enable")
-            response.message = "images are taken again, and a new epoch begins"
+            response.message = "images are processed again, and a new epoch begins"
         else:
             self.stop("disabled")
-            response.message = "no images are taken until ~/enable is called with true"
+            response.message = "no images are processed until ~/enable is called with true"
         return response
 
     def _on_incompatible_publisher(self, event: Any) -> None:
@@ -366,7 +375,7 @@ class ImageStream:
 
 
 def _compressed_topic(node: Node) -> str:
-    """Remapped itself or, as image_transport does it, with the topic that it belongs to."""
+    """Return the name of the compressed topic: remapped itself or, as image_transport does, with its base topic."""
     own = str(node.resolve_topic_name("image/compressed"))
     if own != node.resolve_topic_name("image/compressed", only_expand=True):
         return own

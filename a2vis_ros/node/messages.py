@@ -1,4 +1,4 @@
-"""Between ROS messages and the package's own types: images in, tracks out."""
+"""Conversion between ROS messages and the package's own types: images in, tracks out."""
 
 import math
 import secrets
@@ -21,12 +21,12 @@ from ..stream.pipeline import ProcessedFrame, StageTimes
 
 
 def stamp_of(header: Header) -> Stamp:
-    """The header's time."""
+    """Return the header's time."""
     return Stamp(header.stamp.sec, header.stamp.nanosec)
 
 
 def image_of(message: Image | CompressedImage) -> RawImage | EncodedImage:
-    """The content of an image message, without copying its pixels."""
+    """Return the content of an image message, without copying its pixels."""
     data = memoryview(message.data).cast("B")
     if isinstance(message, CompressedImage):
         return EncodedImage(message.format, data)
@@ -34,19 +34,22 @@ def image_of(message: Image | CompressedImage) -> RawImage | EncodedImage:
 
 
 def header_of(stamp: Stamp, frame_id: str) -> Header:
-    """The header that a frame came with."""
+    """Return the header that a frame came with."""
     header = Header(frame_id=frame_id)
     header.stamp.sec, header.stamp.nanosec = stamp.sec, stamp.nanosec
     return header
 
 
 def new_session() -> int:
-    """A number for one life of a tracker, 1 to 2^64 - 1, which no other has: IDs and epochs of another begin anew."""
+    """Return a random number, 1 to 2^64 - 1, for one life of a tracker.
+
+    IDs and epochs begin again in another life, so they may be compared only under the same number.
+    """
     return secrets.randbits(64) or 1
 
 
 def tracks_message(processed: ProcessedFrame, backend: str, session: int) -> ArrayMessage:
-    """The result of a frame; the caller sets `timings.encode_ms` and `timings.age_ms` when it publishes."""
+    """Convert the result of a frame; the caller sets `timings.encode_ms` and `timings.age_ms` when it publishes."""
     frame, result = processed.frame, processed.result
     message = result_message(result, header_of(frame.stamp, frame.frame_id), backend)
     message.session = session
@@ -56,7 +59,7 @@ def tracks_message(processed: ProcessedFrame, backend: str, session: int) -> Arr
 
 
 def result_message(result: FrameResult, header: Header, backend: str) -> ArrayMessage:
-    """The tracks of a frame, without what only a live stream knows."""
+    """Convert the tracks of a frame, without the fields that only a live stream knows."""
     return ArrayMessage(
         header=header,
         height=result.height,
@@ -69,12 +72,12 @@ def result_message(result: FrameResult, header: Header, backend: str) -> ArrayMe
 
 
 def class_names_message(model: str, names: tuple[str, ...]) -> ClassNames:
-    """What the model knows."""
+    """Convert the class names of a model."""
     return ClassNames(model=model, names=list(names))
 
 
 def image_message(pixels: Pixels | NDArray[np.uint16], header: Header, encoding: str) -> Image:
-    """An image of one byte (uint8) or two (uint16) a channel: [H, W] or [H, W, C]."""
+    """Convert pixels of one (uint8) or two (uint16) bytes per channel, [H, W] or [H, W, C]."""
     height, width = pixels.shape[:2]
     message = Image(header=header, height=height, width=width, encoding=encoding, step=pixels[0].nbytes)
     message.is_bigendian = 0

@@ -1,4 +1,4 @@
-"""What a node publishes of every frame. A new output is one class here and its place in `OUTPUTS`."""
+"""Outputs that a node publishes for every frame. A new output is one class here and its place in `OUTPUTS`."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -21,37 +21,40 @@ from .qos import overridden, picture_qos, result_qos
 
 
 class Output(ABC):
-    """One topic: what is on it, who it is made for, and when it may be left out."""
+    """Interface of one output: its topic, its message, and when it may be left out."""
 
     topic: ClassVar[str]
-    """Its name, such as ~/tracks."""
+    """Name of the topic, such as ~/tracks."""
     message_type: Any
-    """The type of its messages."""
+    """Type of the messages."""
     qos: ClassVar[QoSProfile]
-    """Its quality of service, which the user may override."""
+    """Default quality of service, which the user may override."""
     lazy: ClassVar[bool] = True
-    """Whether it is made only while somebody subscribes to it. What is not lazy is waited for at the end."""
+    """Whether it is made only while it has a subscriber.
+
+    At the end the node waits until other outputs are acknowledged.
+    """
     expendable: ClassVar[bool] = False
     """Whether it is given up while results are too old."""
 
     @staticmethod
     def available() -> bool:
-        """Whether what it needs is installed; otherwise there is no such topic."""
+        """Return whether the packages it needs are installed; otherwise there is no such topic."""
         return True
 
     @abstractmethod
     def make(self, processed: ProcessedFrame, tracks: TrackedInstanceArray, settings: Settings) -> Any:
-        """The message of a frame.
+        """Make the message of a frame.
 
         Args:
             processed: the frame and its result.
             tracks: the message on ~/tracks.
-            settings: the node's parameters as they are now.
+            settings: the node's present parameters.
         """
 
 
 class TracksOutput(Output):
-    """Every tracked instance, also the hidden ones."""
+    """Every tracked instance, including hidden ones."""
 
     topic = "~/tracks"
     message_type = TrackedInstanceArray
@@ -59,12 +62,12 @@ class TracksOutput(Output):
     lazy = False
 
     def make(self, processed: ProcessedFrame, tracks: TrackedInstanceArray, settings: Settings) -> TrackedInstanceArray:
-        """The tracks themselves."""
+        """Return the message of the tracks."""
         return tracks
 
 
 class DetectionsOutput(Output):
-    """The believed tracks as vision_msgs/Detection2DArray."""
+    """The confirmed tracks as vision_msgs/Detection2DArray."""
 
     topic = "~/detections"
     qos = result_qos()
@@ -75,11 +78,11 @@ class DetectionsOutput(Output):
 
     @staticmethod
     def available() -> bool:
-        """Where vision_msgs is installed."""
+        """Return whether vision_msgs is installed."""
         return DetectionMaker.available()
 
     def make(self, processed: ProcessedFrame, tracks: TrackedInstanceArray, settings: Settings) -> Any:
-        """Boxes of the mask that `detection_box` names."""
+        """Make boxes of the mask that `detection_box` names."""
         return self._maker.make(tracks, settings["detection_box"])
 
 
@@ -92,7 +95,7 @@ class OverlayOutput(Output):
     expendable = True
 
     def make(self, processed: ProcessedFrame, tracks: TrackedInstanceArray, settings: Settings) -> Image:
-        """A picture no wider than `overlay_max_width`."""
+        """Draw a picture no wider than `overlay_max_width`."""
         drawn = pictures.overlay(processed.image, processed.result, settings["overlay_max_width"])
         return messages.image_message(drawn, tracks.header, "rgb8")
 
@@ -106,24 +109,24 @@ class VisibleIdsOutput(Output):
     expendable = True
 
     def make(self, processed: ProcessedFrame, tracks: TrackedInstanceArray, settings: Settings) -> Image:
-        """A picture of the image's size."""
+        """Draw a picture of the image's size."""
         return messages.image_message(pictures.visible_ids(processed.result), tracks.header, "mono16")
 
 
 OUTPUTS: tuple[type[Output], ...] = (TracksOutput, DetectionsOutput, OverlayOutput, VisibleIdsOutput)
-"""Everything that is published of a frame, in this order."""
+"""All outputs of a frame, in the order of publication."""
 
 
 class Publications:
-    """The outputs' publishers.
+    """Publishers of the outputs.
 
     Args:
-        node: whose topics these are.
+        node: node that owns the topics.
         kinds: the outputs; those that are not available are left out.
-        on_incompatible: called with a topic and an event where a subscriber asks for more than is offered.
+        on_incompatible: called with a topic and an event where a subscriber requests more than is offered.
 
     Raises:
-        ParameterError: a parameter that overrides a quality of service has a value that is none; no topic is made then.
+        ParameterError: an override of a quality of service has an invalid value; no topic is made then.
     """
 
     def __init__(
@@ -132,7 +135,7 @@ class Publications:
         self._node = node
         outputs = [kind() for kind in kinds if kind.available()]
         topics = [node.resolve_topic_name(output.topic) for output in outputs]
-        # All of them before the first topic is made, since a value among them may be wrong.
+        # All profiles are made before the first topic, because a value among them may be invalid.
         profiles = [
             overridden(node, "publisher", topic, output.qos) for topic, output in zip(topics, outputs, strict=True)
         ]
@@ -153,17 +156,17 @@ class Publications:
                 publisher.publish(output.make(processed, tracks, settings))
 
     def wait_until_taken(self, longest_s: float) -> None:
-        """Wait until every subscriber has acknowledged what is not lazy, for as many seconds at most."""
+        """Wait until subscribers have acknowledged the outputs that are not lazy, for at most `longest_s` seconds."""
         for output, publisher in self._published:
             if not output.lazy:
                 publisher.wait_for_all_acked(Duration(seconds=longest_s))
 
     def image_topics(self) -> list[str]:
-        """Names of the topics that hold images."""
+        """Names of the topics that carry images."""
         return [publisher.topic_name for output, publisher in self._published if output.message_type is Image]
 
     def close(self) -> None:
-        """Take back all topics."""
+        """Remove all topics."""
         for _, publisher in reversed(self._published):
             self._node.destroy_lifecycle_publisher(publisher)
         self._published.clear()

@@ -1,4 +1,4 @@
-"""Makes the model ready, for minutes if need be, while the node goes on answering.
+"""Preparation of the model, which may take minutes, while the node continues to answer.
 
 rclpy calls a transition inside the executor, so nobody would serve parameters, get_state, /clock and diagnostics while
 an engine is built. Here the model is made in a thread, and until it is ready the thread of the transition spins the
@@ -22,12 +22,12 @@ _POLL_S = 0.05
 
 
 class Preparation:
-    """One model on its way.
+    """Preparation of one model.
 
     Args:
-        node: goes on being served meanwhile. The caller's callback is in a reentrant group, the node's others are not.
-        settings: what to make.
-        load: makes it.
+        node: node that is served meanwhile. The caller's callback is in a reentrant group, the node's others are not.
+        settings: settings of the model.
+        load: function that makes the model.
     """
 
     def __init__(self, node: Node, settings: Settings, load: Loader) -> None:
@@ -40,18 +40,18 @@ class Preparation:
 
     @property
     def done(self) -> bool:
-        """Whether the thread is at its end, with a model or an error."""
+        """Whether the thread has ended, with a model or an error."""
         return self._made.done()
 
     def run(self) -> LoadedModel:
         """Return the model once it is ready.
 
         Raises:
-            A2VISError: it cannot be had.
-            KeyboardInterrupt: the program is told to stop. The thread then still runs, which nothing can stop.
+            A2VISError: it cannot be made.
+            KeyboardInterrupt: the program is told to stop. The thread then still runs, because nothing can stop it.
         """
         status = StatusPublisher(self._node, "", self._settings["diagnostics_period_s"], self._report)
-        # A daemon, as the program must be able to end while it builds.
+        # A daemon thread, so that the program can end while it builds.
         threading.Thread(target=self._make, name="a2vis preparation", daemon=True).start()
         usual, own = self._node.executor, SingleThreadedExecutor(context=self._node.context)
         self._node.executor = own
@@ -74,7 +74,7 @@ class Preparation:
             self._made.set_exception(error)
 
     def _progress(self, text: str) -> None:
-        """In the thread that makes it."""
+        """Note what is being done; called in the thread that makes the model."""
         self._doing = text
         self._node.get_logger().info(text)
 

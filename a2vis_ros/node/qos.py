@@ -1,7 +1,7 @@
-"""Qualities of service: the defaults of every topic, the user's changes to them, and mismatches in words.
+"""Quality of service: the defaults of every topic, overrides by the user, and explanations of mismatches.
 
-Each default may be overridden by parameters, `qos_overrides.<topic>.<publisher|subscription>.<policy>`. They are named
-as rclpy names them, but not declared by its QoSOverridingOptions: that keeps the default which was in force when it
+Each default may be overridden by parameters, `qos_overrides.<topic>.<publisher|subscription>.<policy>`. They have
+rclpy's names, but are not declared by its QoSOverridingOptions, which keeps the default that was in force when it
 first declared them, and ends in an exception where a value is misspelt.
 """
 
@@ -26,10 +26,10 @@ _OVERRIDES: dict[str, dict[str, Any]] = {
     "history": {"keep_last": HistoryPolicy.KEEP_LAST, "keep_all": HistoryPolicy.KEEP_ALL},
     "depth": {},
 }
-"""What may be overridden, and its values by name; a depth is a number."""
+"""Policies that may be overridden, and their values by name; a depth is a number."""
 _DEEPEST = 100_000
 
-# What a subscription has to ask for, at most, to get what every publisher offers.
+# The strongest values that a subscription may request to match every publisher.
 _REMEDIES = {
     QoSPolicyKind.RELIABILITY: ("reliability", "best_effort"),
     QoSPolicyKind.DURABILITY: ("durability", "volatile"),
@@ -37,47 +37,48 @@ _REMEDIES = {
 
 
 def image_qos(policy: str, offered: Sequence[ReliabilityPolicy]) -> QoSProfile:
-    """Of the image subscription.
+    """Return the QoS of the image subscription.
 
     Args:
-        policy: latest takes whatever is offered; every_frame is for replay, and asks that nothing is lost.
-        offered: by the publishers that are known.
+        policy: latest accepts whatever is offered; every_frame is for replay, and requests that nothing is lost.
+        offered: reliability that the known publishers offer.
     """
     if policy == "latest":
-        # Best effort takes from any publisher, but what the transport loses stays lost. More than one, because images
+        # Best effort accepts any publisher, but what the transport loses stays lost. The depth is above one because
+        # images
         # arrive in bursts.
         reliable = bool(offered) and all(one == ReliabilityPolicy.RELIABLE for one in offered)
         return _profile(ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT, 3)
-    # With KEEP_LAST of any depth a reader overwrites what the node has not taken yet, and tells nobody.
+    # With KEEP_LAST of any depth a reader silently overwrites what the node has not taken yet.
     return QoSProfile(history=HistoryPolicy.KEEP_ALL, reliability=ReliabilityPolicy.RELIABLE)
 
 
 def result_qos() -> QoSProfile:
-    """Of the tracked instances: small, and not to be lost."""
+    """Return the QoS of the tracked instances, which are small and must not be lost."""
     return _profile(ReliabilityPolicy.RELIABLE, 30)
 
 
 def picture_qos() -> QoSProfile:
-    """Of images to look at."""
+    """Return the QoS of images for people to look at."""
     return _profile(ReliabilityPolicy.RELIABLE, 1)
 
 
 def latched_qos() -> QoSProfile:
-    """Of what is said once to everybody, also to those who come later."""
+    """Return the QoS of messages that are published once and also reach later subscribers."""
     return _profile(ReliabilityPolicy.RELIABLE, 1, DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 def overridden(node: Node, kind: Literal["publisher", "subscription"], topic: str, default: QoSProfile) -> QoSProfile:
-    """A default with what the user has set of it, declared as parameters if they are not yet.
+    """Return a default with the user's overrides, which are declared as parameters if they are not yet.
 
     Raises:
-        ParameterError: a parameter has a value that is none.
+        ParameterError: a parameter has an invalid value.
     """
     given: dict[str, Any] = {}
     for policy in _OVERRIDES:
         name = f"qos_overrides.{topic}.{kind}.{policy}"
         if not node.has_parameter(name):
-            # Without a value of its own, so that one that is there is always the user's.
+            # They are declared without a default value, so that an existing value is always the user's.
             descriptor = ParameterDescriptor(
                 description=f"{policy} of this {kind}, in place of the node's choice; read when it is made",
                 dynamic_typing=True,
@@ -93,7 +94,11 @@ def overridden(node: Node, kind: Literal["publisher", "subscription"], topic: st
 
 
 def override(name: str, value: Any) -> Any:
-    """What the value of such a parameter means, None for none; raises ParameterError if it means nothing."""
+    """Parse the value of an override parameter; None stands for no override.
+
+    Raises:
+        ParameterError: the value is invalid.
+    """
     policy = name.rpartition(".")[2]
     values = _OVERRIDES.get(policy)
     if values is None:
@@ -108,14 +113,14 @@ def override(name: str, value: Any) -> Any:
 
 
 def in_words(profile: QoSProfile) -> str:
-    """Such as "reliable, keep last 3"."""
+    """Describe a profile, for example "reliable, keep last 3"."""
     reliability = profile.reliability.name.lower().replace("_", " ")
     history = "keep all" if profile.history == HistoryPolicy.KEEP_ALL else f"keep last {profile.depth}"
     return f"{reliability}, {history}"
 
 
 def mismatch_of_subscription(topic: str, kind: QoSPolicyKind) -> str:
-    """Why a publisher's messages do not come, and what to do."""
+    """Explain why a publisher's messages do not arrive, with the remedy."""
     policy, weaker = _REMEDIES.get(kind, (kind.name.lower(), ""))
     here = f"set the parameter qos_overrides.{topic}.subscription.{policy} to {weaker}, or " if weaker else ""
     return (
@@ -125,7 +130,7 @@ def mismatch_of_subscription(topic: str, kind: QoSPolicyKind) -> str:
 
 
 def mismatch_of_publisher(topic: str, kind: QoSPolicyKind) -> str:
-    """Why a subscriber gets nothing, and what to do."""
+    """Explain why a subscriber receives nothing, with the remedy."""
     policy = kind.name.lower()
     here = f", or set the parameter qos_overrides.{topic}.publisher.{policy}" if policy in _OVERRIDES else ""
     asked = f"a subscriber to {topic} asks for more {policy} than this node offers, so it gets nothing"
@@ -133,14 +138,14 @@ def mismatch_of_publisher(topic: str, kind: QoSPolicyKind) -> str:
 
 
 def silence(topic: str, wanted: str, publishers: Sequence[str], others: Sequence[str], seconds: float) -> str:
-    """Why no image may have come for so long.
+    """Explain why no image has arrived for some time.
 
     Args:
-        topic: subscribed to.
+        topic: topic of the subscription.
         wanted: its type, such as sensor_msgs/msg/Image.
-        publishers: the types that publishers on it have.
+        publishers: types of the publishers on it.
         others: topics on which there are images.
-        seconds: since the last image.
+        seconds: seconds since the last image.
     """
     if not publishers:
         listed = f"there are images on {', '.join(sorted(others))}" if others else "start the camera"
@@ -157,13 +162,13 @@ def silence(topic: str, wanted: str, publishers: Sequence[str], others: Sequence
 
 
 def clock_advice(age_s: float, sim_time: bool, clock_ns: int, clocks: int) -> str:
-    """Why images seem to be of another time than it is.
+    """Explain why the stamps of images do not match the node's clock.
 
     Args:
-        age_s: since the image's stamp, by the node's clock.
+        age_s: seconds since the image's stamp, by the node's clock.
         sim_time: whether that clock is /clock.
-        clock_ns: what it says.
-        clocks: publishers on /clock.
+        clock_ns: time of that clock in nanoseconds.
+        clocks: number of publishers on /clock.
     """
     if sim_time and not clock_ns:
         what = "nothing has come on it" if clocks else "nobody publishes it"
@@ -178,7 +183,7 @@ def clock_advice(age_s: float, sim_time: bool, clock_ns: int, clocks: int) -> st
 
 
 def mixed_sources(topic: str, publishers: int, frame_ids: Sequence[str]) -> str:
-    """That images of different frame_ids take turns, each time with a new epoch."""
+    """Explain that images of different frame_ids take turns, each time with a new epoch."""
     names = " and ".join(repr(name) for name in frame_ids)
     who = f"{publishers} publishers on {topic} send" if publishers > 1 else f"on {topic} there are"
     return f"{who} images with different frame_ids, {names}; give each camera a topic and a node of its own"

@@ -1,4 +1,4 @@
-"""Says a report on /diagnostics again and again."""
+"""Periodic publication of a report on /diagnostics."""
 
 from collections.abc import Callable
 
@@ -13,9 +13,9 @@ class StatusPublisher:
     """Publishes until it is closed.
 
     Args:
-        node: whose status it is.
-        hardware_id: the topic of the images.
-        period_s: seconds between messages, by a clock that a simulated one cannot stop.
+        node: node whose status is reported.
+        hardware_id: topic of the images.
+        period_s: seconds between messages, by a clock that simulated time cannot stop.
         report: called for each message.
     """
 
@@ -27,7 +27,7 @@ class StatusPublisher:
         self._timer = node.create_timer(period_s, self._publish, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def close(self) -> None:
-        """Fall silent."""
+        """Stop publishing."""
         self._node.destroy_timer(self._timer)
         self._node.destroy_publisher(self._publisher)
 

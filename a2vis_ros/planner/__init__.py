@@ -1,1 +1,1 @@
-"""The planner's side: reading masks from messages, and remembering what is hidden; imports no torch."""
+"""The planner's side: decoding masks from messages and remembering what is hidden; imports no torch."""

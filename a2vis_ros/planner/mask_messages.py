@@ -1,4 +1,4 @@
-"""Masks to and from a2vis_ros/msg/Mask. Imports no torch: planners use it."""
+"""Conversion of masks to and from a2vis_ros/msg/Mask, for planners: imports no torch."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from .mask_codec import RunLengthMask
 
 
 def mask_to_message(mask: RunLengthMask) -> Mask:
-    """The message of a mask."""
+    """Convert a mask to a message."""
     message = Mask()
     message.roi.x_offset, message.roi.y_offset = mask.x, mask.y
     message.roi.width, message.roi.height = mask.width, mask.height
@@ -22,7 +22,8 @@ def mask_from_message(message: Mask, height: int | None = None, width: int | Non
 
     Args:
         message: part of a TrackedInstanceArray or a HiddenObjectArray.
-        height, width: of the image, as the TrackedInstanceArray says; without them only the box itself is checked.
+        height: of the image, as the TrackedInstanceArray says; without it only the box itself is checked.
+        width: of the image, likewise.
 
     Raises:
         MaskError: where its runs, its box and the image do not fit, or more pixels are named than MAX_PIXELS.

@@ -1,4 +1,4 @@
-"""Where hidden objects were, and whether they could come out in a region. NumPy and OpenCV alone; no torch, no ROS."""
+"""Memory of hidden objects: where they were last, and whether they could emerge in a region of interest."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ import numpy as np
 from .mask_codec import RunLengthMask
 
 MAX_GROWTH = 500
-"""Pixels; a footprint is grown by no more than this, however long the object has been hidden."""
+"""Largest growth of a footprint in pixels, however long the object has been hidden."""
 
 
 @dataclass(frozen=True)
@@ -23,25 +23,25 @@ class Region:
 
 @dataclass(frozen=True)
 class Sighting:
-    """What is said of one track in one frame."""
+    """A track in one frame, as far as the memory uses it."""
 
     track_id: int
     visible: bool
     ended: bool
     amodal: RunLengthMask
-    """Empty where the track has no place now, being lost."""
+    """Amodal mask; empty for a lost track, which has no present position."""
 
 
 @dataclass(frozen=True)
 class Hidden:
-    """A track that cannot be seen and could come out inside the region."""
+    """A track that is not visible and could emerge inside the region."""
 
     track_id: int
     seconds: float
-    """Since it was last seen."""
+    """Seconds since it was last visible."""
     footprint: RunLengthMask
     reachable: int
-    """Pixels of the region that the grown footprint covers."""
+    """Number of pixels of the region that the grown footprint covers."""
 
 
 @dataclass
@@ -55,7 +55,7 @@ class OcclusionMemory:
 
     Args:
         margin_px: pixels by which a footprint is grown in every direction.
-        growth_px_s: pixels by which it is grown further for every second the object has been hidden.
+        growth_px_s: pixels by which it grows further for every second that the object has been hidden.
     """
 
     def __init__(self, *, margin_px: float, growth_px_s: float) -> None:
@@ -68,13 +68,13 @@ class OcclusionMemory:
         """Take the next frame.
 
         Args:
-            epoch: when it changes, everything is forgotten.
-            seconds: the frame's time.
-            sightings: of all live tracks.
-            region: where an object may not come out by surprise.
+            epoch: number of the epoch; when it changes, everything is forgotten.
+            seconds: time of the frame in seconds.
+            sightings: all live tracks.
+            region: region in which an object should not emerge by surprise.
 
         Returns:
-            the hidden tracks that could, in the order of their IDs.
+            The hidden tracks that could emerge there, in the order of their IDs.
         """
         if epoch != self._epoch:
             self._epoch = epoch
@@ -86,7 +86,7 @@ class OcclusionMemory:
                 continue
             present.add(sighting.track_id)
             memory = self._tracks.setdefault(sighting.track_id, _Memory(seconds, RunLengthMask.empty()))
-            # A lost track has no place but is hidden all the same: it stays where it was last said to be.
+            # A lost track has no present position but is still hidden: it stays where it was last.
             if sighting.amodal.area:
                 memory.footprint = sighting.amodal
             if sighting.visible:
@@ -96,13 +96,13 @@ class OcclusionMemory:
             reachable = _reach(memory.footprint, self._margin_px + self._growth_px_s * since, region)
             if reachable:
                 hidden.append(Hidden(sighting.track_id, since, memory.footprint, reachable))
-        # A track that is no longer reported has ended in a message that did not come through.
+        # A track that is no longer reported has ended in a message that was lost.
         self._tracks = {track_id: memory for track_id, memory in self._tracks.items() if track_id in present}
         return sorted(hidden, key=lambda track: track.track_id)
 
 
 def _reach(footprint: RunLengthMask, grow_px: float, region: Region) -> int:
-    """Pixels of the region that the footprint, grown on all sides, covers."""
+    """Count the pixels of the region that the footprint, grown on all sides, covers."""
     grow = int(np.ceil(min(grow_px, MAX_GROWTH)))
     left, top = footprint.x - grow, footprint.y - grow
     right, bottom = footprint.x + footprint.width + grow, footprint.y + footprint.height + grow
@@ -110,7 +110,7 @@ def _reach(footprint: RunLengthMask, grow_px: float, region: Region) -> int:
     x1, y1 = min(right, region.x + region.width), min(bottom, region.y + region.height)
     if not footprint.counts.size or x0 >= x1 or y0 >= y1:
         return 0
-    # What is further from the region than it grows cannot reach it.
+    # Pixels that are further from the region than the footprint grows cannot reach it.
     row, column = max(y0 - grow - footprint.y, 0), max(x0 - grow - footprint.x, 0)
     near = footprint.pixels[row : y1 + grow - footprint.y, column : x1 + grow - footprint.x]
     pixels = np.pad(near.astype(np.uint8), grow)

@@ -1,6 +1,6 @@
-"""`occlusion_monitor`: which tracked objects are hidden and could come out in a region of interest.
+"""`occlusion_monitor`: reports which tracked objects are hidden and could emerge in a region of interest.
 
-A planner's side of the messages: needs NumPy, OpenCV and `a2vis_ros.msg`, no torch and no model.
+This is an example of a planner's side: it needs NumPy, OpenCV and `a2vis_ros.msg`, no torch and no model.
 """
 
 import sys
@@ -21,7 +21,7 @@ _SEEN = (TrackedInstance.TENTATIVE, TrackedInstance.VISIBLE)
 
 
 class OcclusionMonitor(Node):
-    """Subscribes to a2vis/tracks, publishes ~/hidden for every message of it."""
+    """Subscribes to a2vis/tracks and publishes ~/hidden for every message."""
 
     def __init__(self) -> None:
         super().__init__("occlusion_monitor")
@@ -42,7 +42,7 @@ class OcclusionMonitor(Node):
 
     def _number(self, name: str, default: float, description: str) -> float:
         span = FloatingPointRange(from_value=0.0, to_value=10000.0)
-        # A whole number may be given for a fraction.
+        # An integer may be given for a float.
         descriptor = ParameterDescriptor(description=description, floating_point_range=[span], dynamic_typing=True)
         value = self.declare_parameter(name, default, descriptor).value
         if (
@@ -54,7 +54,7 @@ class OcclusionMonitor(Node):
         return float(value)
 
     def _take(self, tracks: TrackedInstanceArray) -> None:
-        # Whatever is wrong with a message is that message's: the next may be good.
+        # An error concerns this message only: the next one may be good.
         try:
             message = self._hidden(tracks)
         except MaskError as error:
@@ -65,10 +65,14 @@ class OcclusionMonitor(Node):
             self._publisher.publish(message)
 
     def _leave_out(self, why: str) -> None:
-        self.get_logger().warning(f"message left out: {why}", throttle_duration_sec=2.0)
+        self.get_logger().warning(f"message skipped: {why}", throttle_duration_sec=2.0)
 
     def _hidden(self, tracks: TrackedInstanceArray) -> HiddenObjectArray:
-        """What to say of a message. Raises MaskError where it is damaged."""
+        """Return the hidden objects of a message.
+
+        Raises:
+            MaskError: the message is damaged.
+        """
         if len(tracks.instances) > MAX_INSTANCES:
             raise MaskError(f"it holds {len(tracks.instances)} instances, more than {MAX_INSTANCES}; it was damaged")
         check_image(tracks.height, tracks.width)
@@ -109,13 +113,13 @@ class OcclusionMonitor(Node):
 
 
 def _placed(instance: TrackedInstance, height: int, width: int) -> RunLengthMask:
-    """The amodal mask; empty for a lost track, whose slot may draw something else by now."""
+    """Return the amodal mask; empty for a lost track, whose slot may already draw another object."""
     lost = instance.state == TrackedInstance.LOST
     return RunLengthMask.empty() if lost else mask_from_message(instance.amodal, height, width)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The program; returns the exit status."""
+    """Run the program; return the exit status."""
     node = begin("occlusion_monitor", OcclusionMonitor, arguments, "see docs/ros.md")
     if node is None:
         return 2

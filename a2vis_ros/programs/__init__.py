@@ -1,1 +1,1 @@
-"""How programs start, spin, end, and steer each other; needs neither torch nor the other rooms."""
+"""Start, spinning, end and control of programs; needs neither torch nor the package's other parts."""

@@ -1,6 +1,6 @@
-"""How an installed program starts: says which Python package is missing, where one is, instead of a traceback.
+"""Entry point of installed programs: names a missing Python package instead of printing a traceback.
 
-A build by colcon brings the programs, but not torch and a few others. Needs nothing but Python itself.
+A build by colcon installs the programs, but not torch and a few other packages. This module needs nothing but Python.
 """
 
 import importlib
@@ -10,7 +10,7 @@ from .requirements import remedy
 
 
 def run(program: str, module: str) -> int:
-    """Run the `main()` of a module, such as "a2vis_ros.node.a2vis_node"; returns the exit status."""
+    """Run the `main()` of a module, such as "a2vis_ros.node.a2vis_node"; return the exit status."""
     try:
         return int(importlib.import_module(module).main())
     except ImportError as error:
@@ -22,5 +22,5 @@ def run(program: str, module: str) -> int:
         print(f"{program}: `ros2 run a2vis_ros doctor` says what else is missing", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        # While it was still loading.
+        # The interrupt came while the module was loading.
         return 130

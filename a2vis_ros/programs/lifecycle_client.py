@@ -1,4 +1,4 @@
-"""Takes another process' lifecycle node through its states."""
+"""Client for the transitions of a lifecycle node in another process."""
 
 import time
 from collections.abc import Callable
@@ -26,12 +26,12 @@ class LifecycleError(RuntimeError):
 
 
 class LifecycleClient:
-    """Asks for transitions and waits for them.
+    """Requests transitions and waits for them.
 
     Args:
         node: any node of this process; `executor` spins it while something is waited for.
         target: full name of the lifecycle node.
-        executor: nobody else may spin it.
+        executor: executor that nobody else spins.
     """
 
     def __init__(self, node: Node, target: str, executor: SingleThreadedExecutor) -> None:
@@ -41,14 +41,18 @@ class LifecycleClient:
         self._get = node.create_client(GetState, f"{target}/get_state")
 
     def change(self, transition: str, timeout_s: float = 60.0) -> None:
-        """Go through a transition of `TRANSITIONS`; raises LifecycleError if that fails or takes too long."""
+        """Run a transition of `TRANSITIONS`.
+
+        Raises:
+            LifecycleError: it fails or takes too long.
+        """
         request = ChangeState.Request()
         request.transition.id = TRANSITIONS[transition]
         if not self._call(self._change, request, timeout_s).success:
             raise LifecycleError(f"{self._target} could not {transition}; its log says why")
 
     def state(self, timeout_s: float = 60.0) -> str:
-        """The node's state, such as "active"."""
+        """Return the node's state, such as "active"."""
         return str(self._call(self._get, GetState.Request(), timeout_s).current_state.label)
 
     def _call(self, client: Any, request: Any, timeout_s: float) -> Any:

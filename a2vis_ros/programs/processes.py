@@ -1,4 +1,4 @@
-"""Programs started and stopped by ours."""
+"""Running other programs."""
 
 import signal
 import subprocess
@@ -18,13 +18,13 @@ def running(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A program that is interrupted, as by Ctrl-C, at the end of the block, and killed if it does not end within 30 s.
+    """Run a program in the background; at the end of the block it is interrupted, and after 30 s killed.
 
     Args:
         command: the program and its arguments.
-        log: file that takes what it says, if not the screen.
-        cwd: folder it runs in, if not ours.
-        env: its environment, if not ours.
+        log: file for its output; None for that of this process.
+        cwd: its working folder; None for that of this process.
+        env: its environment; None for that of this process.
     """
     program = subprocess.Popen(command, stdout=log, stderr=log, cwd=cwd, env=env)
     try:

@@ -1,4 +1,4 @@
-"""Python packages that the programs need and that a build by colcon does not bring. Needs nothing but Python itself."""
+"""Python packages that the programs need and colcon does not install. This module needs nothing but Python itself."""
 
 import importlib.util
 
@@ -21,7 +21,7 @@ REQUIRED = {
     "tqdm": _pip("tqdm"),
     "yaml": _pip("pyyaml"),
 }
-"""What the node needs, and how it is had."""
+"""Packages that the node needs, and how to install each."""
 OPTIONAL = {
     "av": (_pip("av"), "to_bag from videos"),
     "rosbags": (_pip("rosbags"), "to_bag and replay_evaluate"),
@@ -31,20 +31,20 @@ OPTIONAL = {
     "launch_ros": ("install ROS 2's launch_ros", "the launch files"),
     "vision_msgs": ("install ROS 2's vision_msgs", "~/detections"),
 }
-"""What some of it needs: how it is had, and what for."""
+"""Packages that single programs need: how to install each, and for what."""
 
 
 def installed(name: str) -> bool:
-    """Whether a package is there; it is not imported."""
+    """Return whether a package is installed, without importing it."""
     try:
         return importlib.util.find_spec(name) is not None
     except (ModuleNotFoundError, ValueError):
-        # The package around it is missing.
+        # The parent package is missing.
         return False
 
 
 def remedy(name: str) -> str:
-    """How a package, or that of a module, is had."""
+    """Return how to install a package, or the package of a module."""
     package = name.partition(".")[0]
     for known in (name, package):
         if known in REQUIRED:

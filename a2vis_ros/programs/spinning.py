@@ -1,8 +1,8 @@
-"""How a program with a node begins, spins and ends.
+"""Begin, spinning and end of a program with a node.
 
-Signals are ours here, not rclpy's (7.1.6), whose thread of signals ends ROS first: what the node still has to say and
-to publish would then be lost, with a complaint about each log message. They raise nothing, either: an exception out of
-the midst of rclpy leaves objects half made, and each says so in a traceback.
+Signals are handled here, not by rclpy (7.1.6), whose signal thread ends ROS first: the node's last log messages and
+results would then be lost, with an error about each. The handlers raise no exception either: an exception inside rclpy
+leaves objects half constructed, and each prints a traceback.
 """
 
 import gc
@@ -19,7 +19,7 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions, uninstall_signal_handlers
 
 _POLL_S = 0.1
-"""A signal is heeded within this time: it does not wake who waits for messages. In seconds."""
+"""Longest time in seconds until a signal is noticed; it does not wake a thread that waits for messages."""
 
 NodeT = TypeVar("NodeT", bound=Node)
 
@@ -31,16 +31,16 @@ class _Told:
 
 
 def begin(program: str, make: Callable[[], NodeT], arguments: Sequence[str] | None, remedy: str) -> NodeT | None:
-    """Initialise ROS and make the node. From here on SIGINT and SIGTERM are told by `told_to_stop`.
+    """Initialise ROS and make the node. From here on `told_to_stop` reports SIGINT and SIGTERM.
 
     Args:
-        program: its name.
-        make: raises ParameterException or ValueError for a parameter that cannot be used.
-        arguments: those of ROS among them; None for the program's.
-        remedy: where right parameters are described.
+        program: name of the program.
+        make: makes the node; raises ParameterException or ValueError for a parameter that cannot be used.
+        arguments: arguments including those of ROS; None for the program's.
+        remedy: where valid parameters are described.
 
     Returns:
-        None where arguments or parameters cannot be used, which is said on stderr then.
+        The node, or None where arguments or parameters cannot be used, which is reported on stderr.
     """
     signal.signal(signal.SIGINT, _stop)
     signal.signal(signal.SIGTERM, _stop)
@@ -50,13 +50,13 @@ def begin(program: str, make: Callable[[], NodeT], arguments: Sequence[str] | No
                 args=None if arguments is None else list(arguments), signal_handler_options=SignalHandlerOptions.NO
             )
         except RuntimeError as error:
-            # rcl's errors have no closer base: a file of parameters that is missing or broken, an unknown argument.
+            # rcl's errors have no closer base class: a missing or broken parameter file, an unknown argument.
             raise ValueError(f"the arguments of ROS cannot be used: {error}") from error
         return make()
     except (ParameterException, ValueError) as error:
         problem = str(error)
-    # The error holds a node that is half made. It is let go of before ROS ends: what it consists of would complain, and
-    # the last line on the screen is to be ours.
+    # The error refers to a half constructed node. It is released before ROS ends, because its parts would print errors,
+    # and ours should be the last line on the screen.
     gc.collect()
     end()
     print(f"{program}: {problem}; {remedy}", file=sys.stderr)
@@ -79,19 +79,19 @@ def spin(node: Node, close: Callable[[], object]) -> None:
 
 
 def told_to_stop() -> bool:
-    """Whether a signal has come. Whoever spins or waits in a loop of his own asks it."""
+    """Return whether a signal has come; every other loop that spins or waits must check it."""
     return _Told.to_stop
 
 
 def end() -> None:
-    """End ROS. Where rclpy has handlers of signals, all executors must still be referenced by then."""
-    # Joins rclpy's thread of signals, which at a signal goes through the executors' guard conditions without a lock.
-    # Freeing one before it is done crashes.
+    """End ROS. If rclpy has signal handlers, all executors must still be referenced."""
+    # This joins rclpy's signal thread, which at a signal visits the executors' guard conditions without a lock.
+    # Freeing one of them before crashes.
     uninstall_signal_handlers()
     rclpy.try_shutdown()
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    """The end is in order: Ctrl-C again changes nothing, SIGTERM again is at once."""
+    """Note the signal. During an orderly end another Ctrl-C changes nothing, another SIGTERM ends at once."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _Told.to_stop = True

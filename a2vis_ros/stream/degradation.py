@@ -1,9 +1,10 @@
-"""What the node gives up while its results are too old, and takes back when there is room. No ROS.
+"""Graceful degradation: what the node gives up while its results are too old, and restores when there is time again.
 
     clip stride, doubled up to the clip length  →  overlay and ID image
 
 A larger stride decodes fewer clips for as many frames, but the first frame of a clip then waits for the last. Where the
-camera is slow against the model that makes results older, not younger: a stride is kept only if the p95 fell with it.
+camera is slow compared to the model that makes results older, not younger: a stride is kept only if the p95 of the
+results' age fell with it.
 """
 
 import math
@@ -11,23 +12,23 @@ import math
 import numpy as np
 
 WINDOW = 30
-"""Results that are judged together."""
+"""Number of results that are judged together."""
 SETTLING = 10
-"""Results after a change that are not judged: some of them are of before."""
+"""Number of results after a change that are not judged, because some of them are from before it."""
 ROOM = 0.6
-"""Part of the budget below which there is room for what was given up."""
+"""Share of the budget below which something that was given up may be restored."""
 HELPS = 0.95
-"""A larger stride has to bring the p95 below this part of what it was."""
+"""Share of the previous p95 that a larger stride has to reach to be kept."""
 PATIENCE, MAX_PATIENCE = 4, 64
-"""Windows with room until something is taken back: at first, and after it was wrong to so many times."""
+"""Numbers of windows below `ROOM` before something is restored: at first, and after repeated failures."""
 
 
 class Degradation:
-    """Decides by the ages of the results. Starts with everything, and one step is taken at a time.
+    """Decides by the ages of the results. It starts with everything enabled and takes one step at a time.
 
     Args:
-        budget_s: p95 of the ages that is allowed, in seconds; 0 never gives anything up.
-        stride: frames between clips where all is well.
+        budget_s: allowed p95 of the ages in seconds; 0 never gives anything up.
+        stride: frames between clips without degradation.
         max_stride: the model's clip length.
     """
 
@@ -42,7 +43,7 @@ class Degradation:
         return not self.pictures or self.stride != self._usual_stride
 
     def set_budget(self, budget_s: float) -> None:
-        """Another budget; begins anew, with everything."""
+        """Set another budget and start again with everything enabled."""
         self._budget_s = budget_s
         self.stride, self.pictures = self._usual_stride, True
         self._ages: list[float] = []
@@ -55,7 +56,7 @@ class Degradation:
         self._took_back = False
 
     def observe(self, age_s: float) -> bool:
-        """Take in the age of a result, in seconds, NaN where it has none; whether `stride` or `pictures` changed."""
+        """Take the age of a result in seconds, NaN where it has none; return whether `stride` or `pictures` changed."""
         if not self._budget_s or math.isnan(age_s):
             return False
         if self._settling:
@@ -75,13 +76,13 @@ class Degradation:
         if not self._budget_s:
             return "off"
         if not self.degraded:
-            return f"nothing given up, age_budget_s is {self._budget_s:g}"
+            return f"full quality, age_budget_s is {self._budget_s:g}"
         given_up = []
         if self.stride != self._usual_stride:
             given_up.append(f"a clip every {self.stride} frames instead of {self._usual_stride}")
         if not self.pictures:
             given_up.append("no overlay and no ID image")
-        exhausted = "; still too old, and nothing is left to give up" if self._exhausted else ""
+        exhausted = "; results are still too old, and nothing more can be given up" if self._exhausted else ""
         return f"{', '.join(given_up)} to keep age_budget_s={self._budget_s:g}{exhausted}"
 
     def _give_up(self, p95: float) -> bool:
@@ -117,6 +118,6 @@ class Degradation:
         elif self.stride > self._usual_stride:
             self.stride = max(self.stride // 2, self._usual_stride)
         else:
-            # All is well, and has been for long: what was wrong before is forgotten.
+            # The node has been fast enough for long: earlier failures are forgotten.
             self._patience, self._stride_helps = PATIENCE, True
         return self._took_back

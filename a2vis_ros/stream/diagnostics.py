@@ -1,4 +1,4 @@
-"""What /diagnostics says, worked out from numbers. No ROS.
+"""Content of /diagnostics, computed from statistics of the stream.
 
 Keys shared with greenwave_monitor keep its names and units.
 """
@@ -17,15 +17,15 @@ from .frame_queue import LedgerEntry
 from .models import GpuMemory, LoadedModel
 
 WINDOW_S = 5.0
-"""Rates are of this many seconds."""
+"""Time window of rates in seconds."""
 EVENTS_KEPT = 1000
-"""Rates are of no more events than these, however many come at once or bear the same time."""
+"""Largest number of events from which a rate is computed, however many arrive at once or have the same time."""
 AGES_KEPT = 300
-"""Age percentiles are of this many results."""
+"""Number of results from which percentiles of ages are computed."""
 ALARM_S = 30.0
-"""What has gone wrong is a warning for this many seconds."""
+"""Time in seconds for which an error or loss is reported as a warning."""
 MANY_EPOCHS = 3
-"""So many new epochs within `ALARM_S` leave no ID time to be of use."""
+"""Number of new epochs within `ALARM_S` at which IDs live too briefly to be useful."""
 
 
 class Level:
@@ -35,7 +35,7 @@ class Level:
 
 
 class RateMeter:
-    """Events a second over the last seconds. Safe to use from several threads."""
+    """Events per second over the last seconds; safe to use from several threads."""
 
     def __init__(self, window_s: float = WINDOW_S) -> None:
         self._window_s = window_s
@@ -43,13 +43,13 @@ class RateMeter:
         self._lock = threading.Lock()
 
     def count(self, now: float) -> None:
-        """An event; `now` is of any clock, in seconds."""
+        """Count an event at `now`, in seconds of any clock."""
         with self._lock:
             self._times.append(now)
             self._forget(now)
 
     def rate(self, now: float | None = None) -> float:
-        """Events a second in the window that ends now, or with the last event; 0 with fewer than two."""
+        """Return the events per second in the window that ends now, or with the last event; 0 with fewer than two."""
         with self._lock:
             if now is not None:
                 self._forget(now)
@@ -64,25 +64,25 @@ class RateMeter:
 
 
 class RecentCount:
-    """How often something happened within the last `ALARM_S` seconds. Safe to use from several threads."""
+    """Number of events within the last `ALARM_S` seconds; safe to use from several threads."""
 
     def __init__(self) -> None:
         self._events: deque[tuple[float, int]] = deque(maxlen=EVENTS_KEPT)
         self._lock = threading.Lock()
 
     def add(self, now: float, count: int = 1) -> None:
-        """It happened, so often at once; `now` by the monotonic clock, in seconds."""
+        """Count `count` events at `now`, in seconds of the monotonic clock."""
         with self._lock:
             self._events.append((now, count))
 
     def count(self, now: float) -> int:
-        """How often within the seconds before `now`."""
+        """Return the number of events within the seconds before `now`."""
         with self._lock:
             return sum(count for at, count in self._events if now - at <= ALARM_S)
 
 
 class StreamStatistics:
-    """Gathers what the stream does. The subscription and the worker write, the diagnostics read."""
+    """Statistics of the stream: the subscription and the worker write them, the diagnostics read them."""
 
     def __init__(self) -> None:
         self.arrivals = RateMeter()
@@ -92,21 +92,24 @@ class StreamStatistics:
         self.epoch = 0
         self.epoch_reason = ""
         self.transport_lost = 0
-        """Since the node was configured."""
+        """Number of images that the transport lost since the node was configured."""
         self.damaged = 0
         """Images that were used though some of their pixels are wrong, since the node was configured."""
         self.errors = RecentCount()
         self.losses = RecentCount()
-        """Images that the transport lost."""
+        """Recent losses of images in the transport."""
         self.breaks = RecentCount()
-        """New epochs that the images themselves began."""
+        """Recent new epochs that were caused by the images themselves."""
         self.unstamped = RecentCount()
         self._ages: deque[float] = deque(maxlen=AGES_KEPT)
         self._tracks: Counter[str] = Counter()
         self._lock = threading.Lock()
 
     def arrive(self, now: float, stamp_s: float) -> None:
-        """An image has come; `now` by the monotonic clock, `stamp_s` from its header, 0 where it has none."""
+        """Count an image that arrived at `now`, by the monotonic clock.
+
+        `stamp_s` is from its header, 0 where it has none.
+        """
         self.last_arrival = now
         self.arrivals.count(now)
         if stamp_s:
@@ -115,12 +118,12 @@ class StreamStatistics:
             self.unstamped.add(now)
 
     def lose(self, now: float, count: int) -> None:
-        """The transport says that it lost images."""
+        """Count images that the transport reports as lost."""
         self.transport_lost += count
         self.losses.add(now, count)
 
     def publish(self, age_s: float, states: Sequence[str]) -> None:
-        """A result has gone out, with the states of its tracks; its age is NaN where it has none."""
+        """Count a published result, with its age (NaN where it has none) and the states of its tracks."""
         self.results.count(time.monotonic())
         with self._lock:
             if not math.isnan(age_s):
@@ -128,7 +131,7 @@ class StreamStatistics:
             self._tracks = Counter(states)
 
     def ages(self) -> tuple[float, float, float, int]:
-        """p50, p95 and p99 of the ages in seconds, and of how many; NaN without any."""
+        """Return p50, p95 and p99 of the ages in seconds, and their number; NaN without any."""
         with self._lock:
             ages = np.array(self._ages)
         if not len(ages):
@@ -137,45 +140,45 @@ class StreamStatistics:
         return float(p50), float(p95), float(p99), len(ages)
 
     def tracks(self) -> dict[str, int]:
-        """Tracks by state in the last result."""
+        """Return the number of tracks by state in the last result."""
         with self._lock:
             return dict(self._tracks)
 
 
 @dataclass(frozen=True)
 class NodeStatus:
-    """What is not in the statistics."""
+    """State of the node apart from the statistics."""
 
     state: str
-    """Of the lifecycle."""
+    """Lifecycle state."""
     model: LoadedModel
     gpu_memory: GpuMemory | None
     policy: str
     ledger: LedgerEntry
     waiting: int
-    """Frames in the queue."""
+    """Number of frames in the queue."""
     unstamped: int
     non_increasing_stamps: int
     silence: str
-    """Why there may be no images; empty where some come."""
+    """Explanation why no images arrive; empty where some do."""
     input_qos: str
-    """Of the subscription; empty while there is none."""
+    """QoS of the subscription in words; empty while there is none."""
     mixed_sources: str
-    """That several cameras publish on the topic, in words; empty where there is no sign of it."""
+    """Text that says that several cameras publish on the topic; empty where there is no sign of it."""
     clock: str
-    """Why ages are not known; empty where they are."""
+    """Explanation why ages are unknown; empty where they are known."""
     age_warn_s: float
     age_error_s: float
     last_error: str
-    """The last since the node was configured, however long ago."""
+    """Last error since the node was configured, however long ago."""
     degraded: bool
     degradation: str
-    """What is given up for the age of the results."""
+    """Text that says what is given up because results are too old."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """A diagnostic status, ready to be put in a message."""
+    """Values of a diagnostic status, ready to be put in a message."""
 
     level: int
     message: str
@@ -183,7 +186,7 @@ class Report:
 
 
 def report(status: NodeStatus, statistics: StreamStatistics, now: float) -> Report:
-    """The node's status at the monotonic time `now`, in seconds."""
+    """Report the node's status at the monotonic time `now`, in seconds."""
     p50, p95, p99, count = statistics.ages()
     tracks, ledger, model = statistics.tracks(), status.ledger, status.model
     level, message = _judge(status, statistics, p95, now)
@@ -227,7 +230,7 @@ def report(status: NodeStatus, statistics: StreamStatistics, now: float) -> Repo
 
 def _judge(status: NodeStatus, statistics: StreamStatistics, p95: float, now: float) -> tuple[int, str]:
     if status.state != "active":
-        return Level.OK, f"{status.state}; no images are taken"
+        return Level.OK, f"{status.state}; no images are processed"
     if status.silence:
         return Level.WARN, status.silence
     # Comparisons with NaN, where there is no age, are false.
@@ -245,7 +248,7 @@ def _judge(status: NodeStatus, statistics: StreamStatistics, p95: float, now: fl
         return Level.WARN, f"{lost} images lost in transport in {ALARM_S:.0f} s ({status.input_qos}); {_LOSS_REMEDY}"
     if breaks >= MANY_EPOCHS:
         reason = statistics.epoch_reason
-        return Level.WARN, f"{breaks} new epochs in {ALARM_S:.0f} s, so that IDs are soon worth nothing; last: {reason}"
+        return Level.WARN, f"{breaks} new epochs in {ALARM_S:.0f} s, so that IDs are soon invalid; last: {reason}"
     if status.last_error and statistics.errors.count(now):
         return Level.WARN, status.last_error
     if status.clock:
@@ -269,10 +272,10 @@ def _gpu_values(memory: GpuMemory | None) -> list[tuple[str, str]]:
 
 
 def resident_mib() -> float:
-    """Memory of this process in MiB."""
+    """Return the memory of this process in MiB."""
     try:
         with open("/proc/self/statm", encoding="ascii") as file:
             return int(file.read().split()[1]) * resource.getpagesize() / 2**20
     except OSError:
-        # Not Linux: the most it ever was, in KiB.
+        # Outside of Linux this is the peak, in KiB.
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10

@@ -1,4 +1,4 @@
-"""Which frames belong together: finds the breaks in a stream of images. No ROS.
+"""Epochs: finds the breaks in a stream of images, after which tracks have to start again.
 
 The stamps of the images decide, not the clock: the same images make the same epochs live, in replay and offline, and
 whether or not anything publishes /clock.
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from .frames import Stamp
 
 _STAMPS_KEPT = 10_000
-"""A bound for sources that are faster than any camera."""
+"""Limit on the number of remembered stamps, for sources that are faster than any camera."""
 
 
 @dataclass(frozen=True)
 class FrameKey:
-    """What is compared from frame to frame."""
+    """Properties that are compared from frame to frame."""
 
     stamp: Stamp
     height: int
@@ -26,30 +26,31 @@ class FrameKey:
 
 
 class EpochGuard:
-    """Compares every frame with the one before it.
+    """Compares every frame with the previous one.
 
     Args:
-        max_gap_s: seconds without an image after which the scene may have changed; may be set anew at any time.
+        max_gap_s: seconds without an image after which the scene may have changed; may be changed at any time.
     """
 
     def __init__(self, max_gap_s: float) -> None:
         self.max_gap_s = max_gap_s
         self.non_increasing_stamps = 0
-        """Frames whose stamp is not later than the stamp before: the same, or an earlier one."""
+        """Number of frames whose stamp is not later than the previous stamp."""
         self.frame_ids_in_turn: tuple[str, ...] = ()
-        """Those of the sources that take turns, if the last change of frame_id was back to the one before."""
+        """Frame IDs of sources that take turns, if the last change of frame_id returned to the previous one."""
         self._last: FrameKey | None = None
         self._last_stamp: Stamp | None = None
-        """The last that was set."""
+        """Last stamp that was set."""
         self._frame_id_before: str | None = None
         self._recent: deque[int] = deque(maxlen=_STAMPS_KEPT)
-        """Stamps up to the last, of the last `max_gap_s` seconds, in nanoseconds."""
+        """Stamps of the last `max_gap_s` seconds up to the last one, in nanoseconds."""
 
     def late_by(self, key: FrameKey) -> float:
-        """By how many seconds a frame comes too late; 0 if it does not. To be asked before `check`.
+        """Return by how many seconds a frame is late; 0 if it is not. Call it before `check`.
 
-        A late frame is older than the last one by no more than `max_gap_s`, of the same kind, and none of those that
-        came: the transport has let others pass it. A stamp that has come before is that of a loop.
+        A late frame is older than the last one by no more than `max_gap_s`, of the same kind, and was not seen before:
+        the
+        transport has let others pass it. A stamp that was seen before belongs to a loop.
         """
         last, before = self._last, self._last_stamp
         if last is None or before is None or not key.stamp.is_set or not _alike(key, last):
@@ -58,8 +59,10 @@ class EpochGuard:
         return late if 0 < late <= self.max_gap_s and key.stamp.nanoseconds not in self._recent else 0.0
 
     def check(self, key: FrameKey) -> str | None:
-        """Take the next frame; why it begins a new epoch, or None. Frames without a stamp have no time to compare; the
-        stamps before and behind them are compared with each other."""
+        """Take the next frame; return why it begins a new epoch, or None.
+
+        Frames without a stamp have no time to compare; the stamps before and after them are compared with each other.
+        """
         last, self._last = self._last, key
         before = self._last_stamp
         gap = 0.0

@@ -1,4 +1,4 @@
-"""Between the subscription and the worker: who waits, who is dropped, and the books of both. No ROS."""
+"""Queue between the subscription and the worker, and the ledger that counts what becomes of every image."""
 
 import threading
 import time
@@ -20,18 +20,18 @@ FAILED = "processing failed"
 
 @dataclass(frozen=True)
 class LedgerEntry:
-    """The books at one moment; received = processed + all dropped + in_flight."""
+    """Counts at one moment; received = processed + all dropped + in_flight."""
 
     received: int
     processed: int
     in_flight: int
-    """Waiting, in the model, or in a clip that is not full yet."""
+    """Images in the queue, in the model, or in a clip that is not full yet."""
     dropped: dict[str, int] = field(default_factory=dict)
-    """By cause."""
+    """Dropped images by cause."""
 
     @property
     def balanced(self) -> bool:
-        """Whether they add up."""
+        """Whether the counts add up."""
         return self.received == self.processed + sum(self.dropped.values()) + self.in_flight
 
     def __str__(self) -> str:
@@ -41,7 +41,7 @@ class LedgerEntry:
 
 
 class Ledger:
-    """Counts what becomes of every image. Safe to use from several threads."""
+    """Counts what becomes of every image; safe to use from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -51,27 +51,27 @@ class Ledger:
         self._dropped: Counter[str] = Counter()
 
     def receive(self) -> int:
-        """An image has come; returns how many that makes."""
+        """Count an image that arrived, and return the number of all that did."""
         with self._lock:
             self._received += 1
             self._in_flight += 1
             return self._received
 
     def process(self) -> None:
-        """An image's result is out."""
+        """Count an image whose result is published."""
         with self._lock:
             self._in_flight -= 1
             self._processed += 1
 
     def drop(self, cause: str, count: int = 1) -> None:
-        """Images will have no result."""
+        """Count images that will have no result."""
         if count:
             with self._lock:
                 self._in_flight -= count
                 self._dropped[cause] += count
 
     def read(self) -> LedgerEntry:
-        """The books now."""
+        """Return the present counts."""
         with self._lock:
             return LedgerEntry(self._received, self._processed, self._in_flight, dict(self._dropped))
 
@@ -80,11 +80,11 @@ class FrameQueue:
     """Frames on their way from the subscription to the one worker.
 
     Args:
-        policy: "latest" keeps the newest frame alone, for a bounded age; "every_frame" keeps all of them and lets the
+        policy: "latest" keeps only the newest frame, for a bounded age; "every_frame" keeps all of them and lets the
             subscription wait where there is no more room, for replay.
-        capacity: frames that wait under "every_frame".
+        capacity: number of frames that wait under "every_frame".
         patience_s: seconds that the subscription waits for room under "every_frame" before it drops the frame.
-        ledger: the books.
+        ledger: counts dropped frames.
     """
 
     def __init__(self, *, policy: Policy, capacity: int, patience_s: float, ledger: Ledger) -> None:
@@ -100,7 +100,7 @@ class FrameQueue:
         return len(self._frames)
 
     def put(self, frame: Frame) -> None:
-        """Add a frame, by the policy at the cost of an older one or of waiting. After `close` it is dropped."""
+        """Add a frame, dropping an older one or waiting for room, as the policy says. After `close` it is dropped."""
         with self._changed:
             if self.policy == "latest":
                 while self._frames and not self._closed:
@@ -117,7 +117,7 @@ class FrameQueue:
                 self._changed.notify_all()
 
     def take(self, timeout_s: float) -> Frame | None:
-        """The oldest frame; None when none comes in time, or the queue is closed and empty."""
+        """Take the oldest frame; None when none comes in time, or the queue is closed and empty."""
         deadline = time.monotonic() + timeout_s
         with self._changed:
             while not self._frames:
@@ -130,7 +130,7 @@ class FrameQueue:
             return frame
 
     def close(self) -> None:
-        """Drop what waits and let nothing more in."""
+        """Drop all waiting frames and accept no more."""
         with self._changed:
             self._closed = True
             self._ledger.drop(STOPPED, len(self._frames))

@@ -1,4 +1,4 @@
-"""What one image message is to the rest of the package. No ROS."""
+"""An image message as the rest of the package sees it."""
 
 from dataclasses import dataclass
 
@@ -7,46 +7,49 @@ from .image_decoding import Image
 
 @dataclass(frozen=True)
 class Stamp:
-    """A header's time, kept as it came so that it can be given back bit for bit."""
+    """A header's time, kept exactly as it came so that it can be returned bit for bit."""
 
     sec: int
     nanosec: int
 
     @property
     def nanoseconds(self) -> int:
-        """Since the clock's zero."""
+        """Time since the clock's zero, in nanoseconds."""
         return self.sec * 1_000_000_000 + self.nanosec
 
     @property
     def seconds(self) -> float:
-        """Since the clock's zero."""
+        """Time since the clock's zero, in seconds."""
         return self.sec + self.nanosec * 1e-9
 
     @property
     def is_set(self) -> bool:
-        """Whether the source has filled it in."""
+        """Whether the source has set it."""
         return self.nanoseconds != 0
 
     @property
     def is_valid(self) -> bool:
-        """Whether it is a time at all."""
+        """Whether it is a valid time."""
         return self.sec >= 0 and 0 <= self.nanosec < 1_000_000_000
 
 
 @dataclass(frozen=True)
 class Frame:
-    """An image that was let in, on its way to the model."""
+    """An accepted image on its way to the model."""
 
     sequence: int
-    """Counts all images received, from 1, so that a gap tells how many were dropped."""
+    """Number of the image among all received ones, from 1, so that a gap tells how many were dropped."""
     stamp: Stamp
     frame_id: str
     image: Image
     height: int
     width: int
     arrived: float
-    """By the monotonic clock, in seconds."""
-    clip: int
-    """Goes up with every break in the stream: frames of different clips do not belong together."""
+    """Arrival time by the monotonic clock, in seconds."""
+    segment: int
+    """Number of the segment of the stream.
+
+    It increases with every break: frames of different segments are unrelated.
+    """
     broken_by: str
-    """Why the last break was one; empty before the first."""
+    """Reason of the last break; empty before the first."""

@@ -1,6 +1,6 @@
-"""From the bytes of an image message to an RGB image. No ROS.
+"""Decoding of an image message's bytes to an RGB image.
 
-cv_bridge is not used: of its versions in the field one ignores `step`, which shears padded images silently, and one
+cv_bridge is not used: of its versions in the field one ignores `step`, which silently shears padded images, and one
 is tied to NumPy 1. What cannot be decoded here is an `ImageError` with a cause that can be counted, never a guess.
 """
 
@@ -18,11 +18,11 @@ from a2vis_model.files.jpeg import JpegError, decode_jpeg, jpeg_is_cut_short
 
 Pixels = NDArray[np.uint8]
 Samples = Pixels | NDArray[np.uint16]
-"""What a camera measured, of 8 or 16 bits."""
+"""Samples of a camera, of 8 or 16 bits."""
 
 
 class ImageError(ValueError):
-    """An image message that cannot be used. `cause` is one word or two, for counting."""
+    """An image message cannot be used. `cause` has one or two words, for counting."""
 
     def __init__(self, cause: str, message: str) -> None:
         super().__init__(message)
@@ -31,20 +31,20 @@ class ImageError(ValueError):
 
 @dataclass(frozen=True)
 class RawImage:
-    """The content of a sensor_msgs/Image, not yet looked at."""
+    """The content of a sensor_msgs/Image, unchecked."""
 
     height: int
     width: int
     encoding: str
     is_bigendian: bool
     step: int
-    """Bytes from the start of a row to the start of the next."""
+    """Number of bytes from the start of a row to the start of the next."""
     data: memoryview
 
 
 @dataclass(frozen=True)
 class EncodedImage:
-    """The content of a sensor_msgs/CompressedImage, not yet looked at."""
+    """The content of a sensor_msgs/CompressedImage, unchecked."""
 
     format: str
     data: memoryview
@@ -55,15 +55,15 @@ Image = RawImage | EncodedImage
 
 @dataclass(frozen=True)
 class _Layout:
-    """How the pixels of an encoding lie in memory, and the way from there to RGB."""
+    """Memory layout of the pixels of an encoding, and the conversion to RGB."""
 
     channels: int
     bytes: int
-    """Of one channel."""
+    """Number of bytes of one channel."""
     to_rgb: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
-    """uint8 [H, W, channels], or [H, W] for one channel, to uint8 [H, W, 3]."""
+    """Conversion from uint8 [H, W, channels], or [H, W] for one channel, to uint8 [H, W, 3]."""
     multiple: int = 1
-    """The width, and for Bayer patterns the height, is a multiple of this."""
+    """Divisor that the width, and for Bayer patterns the height, must have."""
 
 
 def _by(code: int) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]]:
@@ -88,7 +88,7 @@ def _layouts() -> dict[str, _Layout]:
         "bgra16": _Layout(4, 2, bgra),
         "mono8": _Layout(1, 1, grey),
         "mono16": _Layout(1, 2, grey),
-        # OpenCV's own types say nothing of colour; by its convention three channels are BGR.
+        # OpenCV's own types do not state the colours; by its convention three channels are BGR.
         "8UC1": _Layout(1, 1, grey),
         "8UC3": _Layout(3, 1, bgr),
         "8UC4": _Layout(4, 1, bgra),
@@ -98,7 +98,7 @@ def _layouts() -> dict[str, _Layout]:
         "yuv422_yuy2": _Layout(2, 1, yuyv, multiple=2),
         "yuyv": _Layout(2, 1, yuyv, multiple=2),
     }
-    # ROS names a pattern by its first two rows; so do these of OpenCV's names.
+    # ROS names a pattern by its first two rows, and so do these names of OpenCV.
     patterns = {
         "rggb": cv2.COLOR_BayerRGGB2RGB,
         "bggr": cv2.COLOR_BayerBGGR2RGB,
@@ -114,7 +114,7 @@ def _layouts() -> dict[str, _Layout]:
 _LAYOUTS = _layouts()
 _PNG_START = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 _JPEG_MARKER = re.compile(rb"\xff+[^\xff]", re.DOTALL)
-"""A marker behind any number of filling bytes."""
+"""A JPEG marker, after any number of fill bytes."""
 
 ENCODINGS = tuple(_LAYOUTS)
 """Encodings of sensor_msgs/Image that can be decoded."""
@@ -122,9 +122,9 @@ ENCODINGS = tuple(_LAYOUTS)
 _JPEG_START = b"\xff\xd8"
 _FLAGS = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
 _DEEP_IMAGES = 30
-"""16-bit images after which it is said that none of them used the upper bits."""
+"""Number of 16-bit images after which a warning says that none of them used the upper bits."""
 _TWELVE_BITS = 4095
-"""The brightest a pixel of 12 bits can be."""
+"""Greatest value of a 12-bit pixel."""
 
 
 class ImageDecoder:
@@ -141,17 +141,17 @@ class ImageDecoder:
         self._say = say
         self._on_damage = on_damage
         self._deep_images = 0
-        self._order_said = False
+        self._order_reported = False
 
     def decode(self, image: Image) -> Pixels:
-        """See `decode_rgb`."""
+        """Decode an image (see `decode_rgb`)."""
         samples, damage = _samples(image)
         if damage and isinstance(image, EncodedImage):
             self._on_damage(f"an image of format {image.format!r:.60} {damage}; some of its pixels are wrong")
         if samples.dtype == np.uint16 and self._deep_images < _DEEP_IMAGES:
             self._watch_depth(samples)
-        if not self._order_said and isinstance(image, EncodedImage) and _order_is_ambiguous(image.format):
-            self._order_said = True
+        if not self._order_reported and isinstance(image, EncodedImage) and _order_is_ambiguous(image.format):
+            self._order_reported = True
             self._say(
                 f"format {image.format!r:.60} does not say whether the JPEG's red and blue are exchanged; they are "
                 "taken as JPEG defines them. If the overlay's colours are wrong, let the compressor write bgr8 behind "
@@ -172,14 +172,14 @@ class ImageDecoder:
 
 
 def image_size(image: Image, *, max_side: int) -> tuple[int, int]:
-    """Height and width in pixels of the image as it will be decoded, from a look that decodes nothing.
+    """Return height and width in pixels of the image as it will be decoded, without decoding it.
 
     Args:
-        image: what a message holds.
-        max_side: larger images are refused, before memory is asked for.
+        image: content of a message.
+        max_side: larger images are refused, before memory is allocated.
 
     Raises:
-        ImageError: for everything that `decode_rgb` could not decode and that can be known without trying.
+        ImageError: `decode_rgb` could not decode the image, as far as that can be known without trying.
     """
     if isinstance(image, EncodedImage):
         height, width = _compressed_size(image)
@@ -201,27 +201,32 @@ def image_size(image: Image, *, max_side: int) -> tuple[int, int]:
 
 
 def image_kind(image: Image) -> str:
-    """The encoding, or the format of a compressed image: when it changes, the source has changed."""
+    """Return the encoding, or the format of a compressed image: when it changes, the source has changed."""
     return image.encoding if isinstance(image, RawImage) else image.format
 
 
 def decode_rgb(image: Image, *, bits_per_sample: int = 16) -> Pixels:
-    """The image as RGB, uint8 [H, W, 3], upright as a viewer shows it; it may share memory with the message. Check it
-    by `image_size` first.
+    """Decode the image to RGB, uint8 [H, W, 3], upright as a viewer shows it.
+
+    The result may share the message's memory.
+
+    Check the image by `image_size` first.
 
     Args:
-        image: what a message holds.
+        image: content of a message.
         bits_per_sample: see `ImageDecoder`.
 
     Raises:
-        ImageError: where a compressed image turns out to be broken.
+        ImageError: a compressed image turns out to be broken.
     """
     return _to_rgb(image, _samples(image)[0], bits_per_sample)
 
 
 def _samples(image: Image) -> tuple[Samples, str]:
-    """The image as its camera sampled it: [H, W, channels], or [H, W] for one channel, of 8 or 16 bits; and what is
-    wrong with it, empty where nothing was noticed."""
+    """Return the image as its camera sampled it, and what is wrong with it, empty where nothing was noticed.
+
+    The samples are [H, W, channels], or [H, W] for one channel, of 8 or 16 bits.
+    """
     return (_raw_samples(image), "") if isinstance(image, RawImage) else _decompressed(image)
 
 
@@ -246,10 +251,10 @@ def _to_rgb(image: Image, samples: Samples, bits_per_sample: int) -> Pixels:
 
 
 def _order_is_ambiguous(format: str) -> bool:
-    """Whether the format of a colour JPEG leaves open which channel is red.
+    """Return whether the format of a colour JPEG leaves open which channel is red.
 
-    image_transport writes "rgb8; jpeg compressed bgr8", and takes a JPEG without "bgr" at the end for one whose red and
-    blue are exchanged; other programs leave it out of JPEG files that are as any other. "jpeg" alone means those.
+    image_transport writes "rgb8; jpeg compressed bgr8", and reads a JPEG without "bgr" at the end as one whose red and
+    blue are exchanged; other programs omit it for JPEG files with the usual order. "jpeg" alone means the usual order.
     """
     source, _, rest = format.partition(";")
     return source.strip().startswith(("rgb", "bgr")) and "jpeg compressed" in rest and "compressed bgr" not in rest
@@ -273,7 +278,7 @@ def _check_raw(image: RawImage) -> None:
             f"step is {image.step} bytes, but a row of {image.width} pixels of {image.encoding} takes {row}; "
             "check the camera driver",
         )
-    # The last row needs no padding behind it.
+    # The last row needs no padding after it.
     needed = image.step * (image.height - 1) + row
     if len(image.data) < needed:
         raise ImageError(
@@ -286,7 +291,7 @@ def _check_raw(image: RawImage) -> None:
 def _raw_samples(image: RawImage) -> Samples:
     layout = _LAYOUTS[image.encoding]
     data = np.frombuffer(image.data, np.uint8)
-    # Rows are found by their step; whatever is behind a row's pixels is left out.
+    # Rows are found by their step; whatever follows a row's pixels is ignored.
     shape = (image.height, image.width, layout.channels * layout.bytes)
     rows = np.lib.stride_tricks.as_strided(
         data, shape, (image.step, layout.channels * layout.bytes, 1), writeable=False
@@ -327,7 +332,7 @@ def _decompressed(image: EncodedImage) -> tuple[Samples, str]:
 
 
 def _compressed_size(image: EncodedImage) -> tuple[int, int]:
-    """Height and width from the header of a JPEG or PNG, so that a small message cannot ask for all the memory."""
+    """Read height and width from the header of a JPEG or PNG, so that a small message cannot claim all memory."""
     data = image.data
     if "compressedDepth" in image.format:
         raise ImageError("unknown encoding", f"format {image.format!r:.60} is depth; subscribe to the colour image")
@@ -343,17 +348,17 @@ def _compressed_size(image: EncodedImage) -> tuple[int, int]:
 
 
 def _jpeg_size(data: memoryview) -> tuple[int, int]:
-    """The size in a JPEG's start of frame, as libjpeg finds it; whatever libjpeg would pass over is refused."""
+    """Read the size in a JPEG's start of frame, as libjpeg finds it; whatever libjpeg would skip is refused."""
     position = 2
     while found := _JPEG_MARKER.match(data, position):
         position = found.end()
         marker = data[position - 1]
-        if marker == 0x01 or 0xD0 <= marker <= 0xD7:  # these alone have no length
+        if marker == 0x01 or 0xD0 <= marker <= 0xD7:  # These markers alone have no length.
             continue
         if marker in (0x00, 0xD8, 0xD9, 0xDA) or position + 7 > len(data):
             break
         (length,) = struct.unpack(">H", data[position : position + 2])
-        # All the starts of frame; between them lie the tables of Huffman and arithmetic coding, and JPG.
+        # Start-of-frame markers; the codes left out between them are Huffman and arithmetic tables, and JPG.
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             height, width = struct.unpack(">HH", data[position + 3 : position + 7])
             return height, width

@@ -1,4 +1,4 @@
-"""The way in: looks an image over, before it costs anything, and says which clip it belongs to. No ROS."""
+"""Intake of images: checks an image before it costs anything, and assigns it to a segment of the stream."""
 
 import time
 
@@ -9,30 +9,30 @@ from .image_decoding import Image, ImageError, image_kind, image_size
 
 
 class FrameIntake:
-    """Turns the images of one source, in the order they come, into frames. Every image is entered in the books.
+    """Turns the images of one source, in the order of arrival, into frames; the ledger counts every image.
 
     Args:
-        ledger: the books.
+        ledger: counts received and dropped images.
         max_gap_s: see `EpochGuard`.
-        max_image_side: pixels; larger images are refused.
+        max_image_side: largest width or height in pixels; larger images are refused.
     """
 
     def __init__(self, ledger: Ledger, *, max_gap_s: float, max_image_side: int) -> None:
         self.guard = EpochGuard(max_gap_s)
         self.unstamped = 0
-        """Frames without a stamp, for which gaps and loops cannot be found."""
+        """Number of frames without a stamp, for which gaps and loops cannot be found."""
         self.breaks = 0
-        """How often the images themselves have begun a new epoch."""
+        """Number of new epochs that were caused by the images themselves."""
         self._ledger = ledger
         self._max_image_side = max_image_side
-        self._clip = 0
+        self._segment = 0
         self._broken_by = ""
 
     def accept(self, stamp: Stamp, frame_id: str, image: Image) -> Frame:
         """Take the next image.
 
         Raises:
-            ImageError: if it cannot be used; it is counted as dropped then.
+            ImageError: it cannot be used; it is counted as dropped.
         """
         sequence = self._ledger.receive()
         try:
@@ -51,8 +51,8 @@ class FrameIntake:
         broken = self.guard.check(key)
         if broken is not None:
             self.breaks += 1
-            self.break_clip(broken)
-        return Frame(sequence, stamp, frame_id, image, height, width, time.monotonic(), self._clip, self._broken_by)
+            self.begin_segment(broken)
+        return Frame(sequence, stamp, frame_id, image, height, width, time.monotonic(), self._segment, self._broken_by)
 
     def _refuse_late(self, key: FrameKey) -> None:
         late = self.guard.late_by(key)
@@ -64,7 +64,7 @@ class FrameIntake:
                 "each other, or two cameras publish here",
             )
 
-    def break_clip(self, reason: str) -> None:
-        """Let a new clip begin with the next frame."""
-        self._clip += 1
+    def begin_segment(self, reason: str) -> None:
+        """Let a new segment begin with the next frame."""
+        self._segment += 1
         self._broken_by = reason

@@ -1,4 +1,4 @@
-"""Loading and warming up what the pipeline runs. No ROS."""
+"""Loading and warming up the model that the pipeline runs."""
 
 import gc
 import os
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from a2vis_model import A2VISError, StreamingTracker, TrackSettings, freeze, load_weights
-from a2vis_model.backends import Backend, default_cache, prepare_backend
+from a2vis_model.backends import Backend, default_cache, openvino_device, prepare_backend, tensor_device
 from a2vis_model.devices import choose_device
 
 from .pipeline import Tracker
@@ -19,80 +19,80 @@ from .pipeline import Tracker
 
 @dataclass(frozen=True)
 class ModelRequest:
-    """What to load."""
+    """Which model to load, and how."""
 
     weights: str
-    """Name of a set that ships, or path of a file."""
+    """Name of shipped weights, or path of a file."""
     device: str
-    """auto, cpu or cuda, as torch names it."""
+    """Device by torch's name: auto, cpu or cuda."""
     backend: str
-    """auto, eager, compile or tensorrt."""
+    """Backend: auto, eager, compile or tensorrt."""
     precision: str
-    """fp32 or fp16."""
+    """Precision: fp32 or fp16."""
     engine_cache: str
-    """Folder of engines; empty for the user's."""
+    """Folder of engines; empty for the user's default folder."""
     threads: int
-    """Of the CPU, for the network; 0 for torch's choice."""
+    """Number of CPU threads for the network; 0 for torch's default."""
     stride: int
-    """Frames between clips."""
+    """Number of frames between clips."""
     warmup_frames: int
-    """Frames run through the network before the first real one."""
+    """Number of frames that are run through the network before the first real one."""
     tracks: TrackSettings
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A tracker that is ready, and what to say of it."""
+    """A tracker that is ready, and facts about it."""
 
     tracker: Tracker
     clip_length: int
-    """The most frames between clips."""
+    """Clip length of the network, the largest possible stride."""
     name: str
-    """Preset, and variant after a slash if there is one."""
+    """Name of the preset, and of the variant after a slash if there is one."""
     source: str
-    """Name or file of the weights."""
+    """Name or path of the weights."""
     backend: str
-    """What computes and where, such as "eager/cpu" or "tensorrt-fp16/cuda:0"."""
+    """Backend and device, such as "eager/cpu" or "tensorrt-fp16/cuda:0"."""
     classes: tuple[str, ...]
     device: str = "cpu"
     reason: str = ""
-    """Why this backend."""
+    """Reason for which the backend was chosen."""
     engine: str = ""
     """Fingerprint of the engine; empty where there is none."""
     parity: str = ""
-    """How the engine compares with eager; empty where there is nothing to compare."""
+    """Result of comparing the engine with eager; empty where there is nothing to compare."""
     load_s: float = 0.0
     warmup_s: float = 0.0
 
 
 @dataclass(frozen=True)
 class GpuMemory:
-    """Of a GPU, in MiB."""
+    """Memory of a GPU in MiB."""
 
     process: float
-    """Held by torch in this process; what TensorRT has for itself is not in it."""
+    """Memory held by torch in this process; TensorRT's own memory is not included."""
     used: float
-    """By all processes."""
+    """Memory held by all processes."""
     total: float
 
 
-Progress = Callable[[str], None]
-"""Told in words what is being done."""
-Loader = Callable[[ModelRequest, Progress], LoadedModel]
-"""Makes a model; may take minutes."""
+ReportProgress = Callable[[str], None]
+"""Function that is called with a text on what is being done."""
+Loader = Callable[[ModelRequest, ReportProgress], LoadedModel]
+"""Function that makes a model; it may take minutes."""
 
 
-def load_model(request: ModelRequest, progress: Progress) -> LoadedModel:
-    """Load, move to the device, get or build the backend's engine, and warm up.
+def load_model(request: ModelRequest, progress: ReportProgress) -> LoadedModel:
+    """Load the model, move it to the device, load or build the backend's engine, and warm up.
 
     Raises:
-        A2VISError: for weights, a device, a stride or a backend that cannot be used.
+        A2VISError: weights, device, stride or backend cannot be used.
     """
     start = time.monotonic()
     if request.threads:
-        # For all threads that have not computed yet: the one that will run the network is made later.
+        # This applies to all threads that have not computed yet: the thread that runs the network is made later.
         torch.set_num_threads(request.threads)
-    device = choose_device(request.device, "device=")
+    device = choose_device(tensor_device(request.device), "device=")
     progress(f"reading {request.weights}")
     model, config = load_weights(request.weights)
     if request.stride > config.clip_length:
@@ -102,12 +102,13 @@ def load_model(request: ModelRequest, progress: Progress) -> LoadedModel:
         config,
         backend=request.backend,
         precision=request.precision,
+        device=openvino_device(request.device),
         cache=Path(os.path.expanduser(request.engine_cache)) if request.engine_cache else default_cache(),
         progress=progress,
     )
     loaded = time.monotonic()
     progress(f"warming up {backend.name}")
-    # A tracker of its own, so that the real one counts frames and tracks from the beginning.
+    # A separate tracker is used, so that the real one counts frames and tracks from the beginning.
     warmup = StreamingTracker(backend.network, config, stride=request.stride)
     blank = np.zeros((config.input_height, config.input_width, 3), np.uint8)
     for _ in range(request.warmup_frames):
@@ -131,15 +132,15 @@ def load_model(request: ModelRequest, progress: Progress) -> LoadedModel:
 
 
 def free_memory() -> None:
-    """Give back what models that nobody holds any more have taken, on the GPU too."""
-    # Callbacks and what they belong to are in reference cycles, which Python would break some other day.
+    """Free the memory of models that are no longer referenced, on the GPU too."""
+    # Callbacks and their owners form reference cycles, which Python would otherwise collect at some later time.
     gc.collect()
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
 
 
 def gpu_memory(device: str) -> GpuMemory | None:
-    """Of the GPU that a model runs on; None on a CPU."""
+    """Return the memory of the GPU that a model runs on; None on a CPU."""
     if not device.startswith("cuda"):
         return None
     free, total = torch.cuda.mem_get_info(device)

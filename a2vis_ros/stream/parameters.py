@@ -1,4 +1,4 @@
-"""The node's parameters: one table of names, defaults, ranges and meanings, and what is made of them. No ROS."""
+"""Parameters of the node: one table of names, defaults, ranges and meanings, and the settings made from them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class ParameterError(ValueError):
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter. `config/a2vis.yaml` holds every one of them with its default."""
+    """One parameter; `config/a2vis.yaml` holds every one of them with its default."""
 
     name: str
     default: bool | int | float | str
@@ -27,18 +27,22 @@ class Parameter:
     highest: float | None = None
     choices: tuple[str, ...] = ()
     dynamic: bool = False
-    """May be changed while the node is active; the others are read when it is configured."""
+    """Whether it may be changed while the node is active; other parameters are read when the node is configured."""
 
     def check(self, value: Any) -> None:
-        """Raises ParameterError for a value out of range."""
-        # A whole number will do for a fraction, but True is not 1.
+        """Check that a value has the right type and range.
+
+        Raises:
+            ParameterError: it has not.
+        """
+        # An integer is accepted for a float, but True is not 1.
         number = isinstance(self.default, float) and isinstance(value, int) and not isinstance(value, bool)
         if type(value) is not type(self.default) and not number:
             kind = type(self.default).__name__
             raise ParameterError(f"{self.name}={value!r} is a {type(value).__name__}; give a {kind}")
         if self.choices and value not in self.choices:
             raise ParameterError(f"{self.name}={value!r} is none of {', '.join(self.choices)}")
-        # Written so that NaN fails too.
+        # The condition is written so that NaN fails too.
         if self.lowest is not None and self.highest is not None and not self.lowest <= value <= self.highest:
             raise ParameterError(f"{self.name}={value!r} is not between {self.lowest:g} and {self.highest:g}")
 
@@ -47,9 +51,13 @@ _TRACKS = TrackSettings()
 
 PARAMETERS: tuple[Parameter, ...] = (
     Parameter("weights", DEFAULT_WEIGHTS, "name of weights that ship, see `a2vis weights`, or path of a weight file"),
-    Parameter("device", "auto", "where to compute: auto (CUDA if there is a GPU, else the CPU), cpu, cuda or cuda:N"),
+    Parameter(
+        "device",
+        "auto",
+        "where to compute: auto (CUDA if there is a GPU, else the CPU), cpu, cuda, cuda:N, intel:gpu, intel:npu",
+    ),
     Parameter("backend", "auto", "what computes the network; auto takes the fastest at hand", choices=BACKENDS),
-    Parameter("precision", "fp32", "of the network; fp16 needs a GPU", choices=PRECISIONS),
+    Parameter("precision", "fp32", "of the network; fp16 needs a GPU, bf16 and int8 openvino", choices=PRECISIONS),
     Parameter("engine_cache", "", "folder where built engines are kept; empty for ~/.cache/a2vis/engines"),
     Parameter(
         "threads", 0, "CPU threads of the network; 0 for torch's choice, a thread a core or OMP_NUM_THREADS", 0, 1024
@@ -93,7 +101,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
         "confirm_frames",
         _TRACKS.confirm_frames,
-        "visible frames until a tentative track is believed",
+        "visible frames until a tentative track is confirmed",
         1,
         1000,
         dynamic=True,
@@ -128,7 +136,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
         "match_iou",
         _TRACKS.match_iou,
-        "overlap (IoU) with a track's last visible mask from which a slot goes on with the track",
+        "overlap (IoU) with a track's last visible mask from which a slot continues the track",
         0.0,
         1.0,
         dynamic=True,
@@ -159,14 +167,14 @@ PARAMETERS: tuple[Parameter, ...] = (
         choices=("visible", "amodal"),
         dynamic=True,
     ),
-    Parameter("autostart", False, "configure and activate when the program starts, without being asked"),
-    Parameter("no_image_s", 5.0, "seconds without an image until the node says why there may be none", 0.1, 3600.0),
+    Parameter("autostart", False, "configure and activate when the program starts"),
+    Parameter("no_image_s", 5.0, "seconds without an image until the node explains why there may be none", 0.1, 3600.0),
     Parameter("diagnostics_period_s", 1.0, "seconds between diagnostics", 0.05, 60.0),
     Parameter(
         "age_warn_s", 0.3, "p95 of the results' age from which diagnostics warn, in seconds", 0.0, 3600.0, dynamic=True
     ),
     Parameter(
-        "age_error_s", 1.0, "p95 of the results' age from which diagnostics say error", 0.0, 3600.0, dynamic=True
+        "age_error_s", 1.0, "p95 of the results' age from which diagnostics report an error", 0.0, 3600.0, dynamic=True
     ),
     Parameter(
         "age_budget_s",
@@ -183,13 +191,17 @@ _BY_NAME = {parameter.name: parameter for parameter in PARAMETERS}
 
 @dataclass(frozen=True)
 class Settings:
-    """The values of all parameters, each in its range and all fitting each other."""
+    """The values of all parameters, each in its range and consistent with the others."""
 
     values: Mapping[str, Any]
 
     @classmethod
     def check(cls, values: Mapping[str, Any]) -> "Settings":
-        """Raises ParameterError for the first that cannot be used."""
+        """Check values and make settings of them.
+
+        Raises:
+            ParameterError: a value cannot be used; the first one is named.
+        """
         for parameter in PARAMETERS:
             parameter.check(values[parameter.name])
         if values["keep_score"] > values["start_score"]:
@@ -205,7 +217,7 @@ class Settings:
 
     @classmethod
     def defaults(cls, **changes: Any) -> "Settings":
-        """The defaults, some of them changed."""
+        """Return the defaults with some changes."""
         unknown = changes.keys() - _BY_NAME.keys()
         if unknown:
             raise ParameterError(f"{min(unknown)} is no parameter; there are {', '.join(_BY_NAME)}")
@@ -215,7 +227,11 @@ class Settings:
         return self.values[name]
 
     def change(self, changes: Mapping[str, Any]) -> "Settings":
-        """Other values for some dynamic parameters; ParameterError for any other."""
+        """Return settings with other values of some dynamic parameters.
+
+        Raises:
+            ParameterError: a value cannot be used, or the parameter is not dynamic.
+        """
         for name in changes:
             if not _BY_NAME[name].dynamic:
                 raise ParameterError(f"{name} is read when the node is configured; deactivate and clean it up first")
@@ -223,13 +239,13 @@ class Settings:
 
     @property
     def tracks(self) -> TrackSettings:
-        """The thresholds of the tracks."""
+        """Return the thresholds of the tracks."""
         names = TrackSettings.__dataclass_fields__
         return TrackSettings(**{name: self.values[name] for name in names})
 
     @property
     def model(self) -> ModelRequest:
-        """What to load."""
+        """Return which model to load."""
         return ModelRequest(
             weights=self["weights"],
             device=self["device"],

@@ -1,4 +1,4 @@
-"""Images made from results, for people and for simple consumers. No ROS."""
+"""Images made from results, for people and for simple consumers."""
 
 import cv2
 import numpy as np
@@ -11,7 +11,7 @@ from .image_decoding import Pixels
 
 
 def overlay(image: Pixels, result: FrameResult, max_width: int) -> Pixels:
-    """The image with its tracks drawn in, RGB, uint8 [h, w, 3], no wider than `max_width` pixels."""
+    """Draw the tracks in the image, RGB uint8 [h, w, 3], scaled down to at most `max_width` pixels."""
     drawn = draw_overlay(image, result)
     height, width = drawn.shape[:2]
     if width <= max_width:
@@ -21,9 +21,9 @@ def overlay(image: Pixels, result: FrameResult, max_width: int) -> Pixels:
 
 
 def visible_ids(result: FrameResult) -> NDArray[np.uint16]:
-    """The track ID at every pixel where a track is visible, 0 elsewhere: uint16 [H, W].
+    """Return the ID of the visible track at every pixel, 0 where there is none: uint16 [H, W].
 
-    IDs beyond 65535 do not fit and start again from 1; where masks overlap the younger track is on top.
+    IDs beyond 65535 wrap around to 1; where masks overlap the younger track is on top.
     """
     ids = np.zeros((result.height, result.width), np.uint16)
     for instance in result.instances:

@@ -1,4 +1,4 @@
-"""From a frame to what is published of it. No ROS; the node, the offline evaluation and the benchmark all run this.
+"""Pipeline from a frame to its published content, shared by the node, the offline evaluation and the benchmark.
 
     frame → RGB → frame features → clip → prediction → tracks → ProcessedFrame
 
@@ -19,24 +19,29 @@ from .image_decoding import Image, ImageError, Pixels, decode_rgb
 
 
 class Tracker(Protocol):
-    """What the pipeline needs of `a2vis_model.StreamingTracker`."""
+    """The part of `a2vis_model.StreamingTracker` that the pipeline uses."""
 
     epoch: int
 
-    def push(self, image: Pixels, timestamp: float) -> list[FrameResult]: ...
+    def push(self, image: Pixels, timestamp: float) -> list[FrameResult]:
+        """Take the next frame and return the frames that are decided."""
 
-    def flush(self) -> list[FrameResult]: ...
+    def flush(self) -> list[FrameResult]:
+        """Decide the frames that are still open."""
 
-    def reset(self) -> None: ...
+    def reset(self) -> None:
+        """Start a new epoch and forget everything seen."""
 
-    def set_track_settings(self, settings: TrackSettings) -> None: ...
+    def set_track_settings(self, settings: TrackSettings) -> None:
+        """Use other thresholds from the next frame on."""
 
-    def set_stride(self, stride: int) -> None: ...
+    def set_stride(self, stride: int) -> None:
+        """Decode a clip every `stride` frames."""
 
 
 @dataclass(frozen=True)
 class StageTimes:
-    """Where a frame's time went, in seconds; see msg/Timings.msg."""
+    """Processing time of a frame by stage, in seconds (see msg/Timings.msg)."""
 
     queue: float
     decode: float
@@ -50,7 +55,7 @@ class ProcessedFrame:
 
     frame: Frame
     image: Pixels
-    """RGB, uint8 [H, W, 3]."""
+    """Image, RGB uint8 [H, W, 3]."""
     result: FrameResult
     dropped_since_last: int
     times: StageTimes
@@ -66,11 +71,11 @@ class _OpenFrame:
 
 
 class FramePipeline:
-    """Runs frames through a tracker and matches results to frames. One thread at a time may use it.
+    """Runs frames through a tracker and matches results to frames; only one thread at a time may use it.
 
     Args:
-        tracker: the model.
-        ledger: the books.
+        tracker: the tracker.
+        ledger: counts processed and dropped frames.
         on_epoch: called with the reason when a new epoch begins.
         decode: makes RGB pixels of an image, or raises ImageError.
     """
@@ -88,35 +93,36 @@ class FramePipeline:
         self._on_epoch = on_epoch
         self._decode = decode
         self._open: deque[_OpenFrame] = deque()
-        self._clip: int | None = None
+        self._segment: int | None = None
         self._last_sequence = 0
 
     def enter(self, frame: Frame) -> list[ProcessedFrame]:
-        """Begin a new epoch where the frame is of another clip than the one before. To be called before `process`: what
-        is returned can be handed on whatever becomes of the frame.
+        """Begin a new epoch if the frame belongs to another segment of the stream than the previous one.
+
+        Call it before `process`: the returned frames can be published whatever becomes of this frame.
 
         Returns:
-            the frames of the clip before that waited for it to fill, oldest first.
+            The frames of the previous segment that waited for their clip to fill, oldest first.
 
         Raises:
-            Exception: whatever went wrong in the model. Those frames are dropped; the new epoch begins all the same.
+            Exception: any error in the model. Those frames are dropped; the new epoch begins all the same.
         """
-        before, self._clip = self._clip, frame.clip
-        if before is None or frame.clip == before:
+        before, self._segment = self._segment, frame.segment
+        if before is None or frame.segment == before:
             return []
         done = self.flush()
         self.restart(frame.broken_by)
         return done
 
     def process(self, frame: Frame) -> list[ProcessedFrame]:
-        """Take the next frame, whose clip has been entered.
+        """Take the next frame, after `enter`.
 
         Returns:
-            the frames now decided, oldest first: with a stride often none.
+            The frames that are decided now, oldest first: often none, with a stride above 1.
 
         Raises:
             ImageError: the image turned out to be broken; it is dropped, and the next may come.
-            Exception: whatever went wrong in the model. The frame and those open with it are dropped, and a new epoch
+            Exception: any error in the model. The frame and those open with it are dropped, and a new epoch
                 begins with the next.
         """
         start = time.monotonic()
@@ -164,7 +170,7 @@ class FramePipeline:
         return done
 
     def _fail(self) -> None:
-        """The tracker has raised: nothing that it holds can be trusted."""
+        """Drop all open frames after an error of the tracker, whose state can no longer be trusted."""
         self._ledger.drop(FAILED, len(self._open))
         self._open.clear()
         self.tracker.reset()

@@ -1,4 +1,4 @@
-"""The one thread that owns the model: takes frames from the queue, hands on what becomes of them. No ROS."""
+"""Worker thread that owns the model: takes frames from the queue and passes results on."""
 
 import threading
 import traceback
@@ -17,10 +17,10 @@ class Worker:
     """Runs a pipeline over a queue until it is stopped.
 
     Args:
-        queue: where frames come from.
-        pipeline: used by this thread alone while it runs.
+        queue: source of the frames.
+        pipeline: the pipeline, used only by this thread while it runs.
         publish: called in this thread with every processed frame.
-        report: called in this thread with what went wrong, in words; the worker goes on.
+        report: called in this thread with a text on each error; the worker continues.
     """
 
     def __init__(
@@ -40,16 +40,16 @@ class Worker:
         self._thread = threading.Thread(target=self._run, name="a2vis worker")
 
     def start(self) -> None:
-        """Begin to work."""
+        """Start the thread."""
         self._thread.start()
 
     def request(self, action: Callable[[FramePipeline], None]) -> None:
-        """Do something with the pipeline between two frames."""
+        """Let the thread run an action on the pipeline between two frames."""
         with self._lock:
             self._requests.append(action)
 
     def stop(self) -> None:
-        """Finish the frame in work and the clip that is open, and end the thread; what waits is dropped."""
+        """Finish the current frame and the open clip, and end the thread; waiting frames are dropped."""
         self._stopping.set()
         self._queue.close()
         self._thread.join()
@@ -57,10 +57,12 @@ class Worker:
     def _run(self) -> None:
         while not self._stopping.is_set():
             frame = self._queue.take(POLL_S)
-            # Behind the taking: what was asked for before a frame came is done before it.
+            # Requests are served after the frame is taken, so that a request made before the frame came is done before
+            # it.
             self._attempt(self._serve)
             if frame is not None:
-                # Each for itself: neither takes the other's results or its frame along when it fails.
+                # Each step has its own error handling: a failure of one loses neither the other's results nor its
+                # frame.
                 self._attempt(partial(self._enter, frame))
                 self._attempt(partial(self._work, frame))
         self._attempt(self._serve)
@@ -83,7 +85,7 @@ class Worker:
             self._publish(processed)
 
     def _attempt(self, action: Callable[[], None]) -> None:
-        """One bad image, or one failure of the model, does not end the stream."""
+        """Run an action; a bad image, or a failure of the model, is reported and does not end the stream."""
         try:
             action()
         except ImageError as error:

@@ -1,1 +1,1 @@
-"""Programs beside the node: the doctor, the demonstration and the benchmark."""
+"""Programs beside the node: the doctor, the demo and the benchmark."""

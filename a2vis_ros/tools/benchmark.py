@@ -1,16 +1,17 @@
-"""How old results are when they are published, over DDS and between processes; and what the package's own parts cost.
+"""Benchmark of the age of results when they are published, over DDS and between processes, and of the package's parts.
 
     python -m a2vis_ros.tools.benchmark latency --model null --size 1280x720
     python -m a2vis_ros.tools.benchmark latency --model onboard --weights F --size 640x480
     python -m a2vis_ros.tools.benchmark encode
     python -m a2vis_ros.tools.benchmark transport
 
-`latency` stamps images as they are published by a process of their own and takes the age that the node reports at
-publication, of every result. `null` is a model that costs nothing and tracks 20 objects, so that what is left is ours
-and the transport's. `transport` counts the images that a best-effort subscription gets, with and without our profile.
+`latency` stamps images as a process of its own publishes them, and takes the age that the node reports at publication
+of every result. `null` is a model that costs nothing and tracks 20 objects, so that only the cost of this package and
+of the transport remains. `transport` counts the images that a best-effort subscription receives, with and without our
+profile.
 """
 
-from a2vis_model import openmp as openmp  # before torch
+from a2vis_model import openmp as openmp  # This must precede the import of torch.
 
 # isort: split
 import argparse
@@ -38,16 +39,16 @@ from ..node.a2vis_node import run as run_node
 from ..node.messages import image_message, result_message
 from ..programs.lifecycle_client import LifecycleClient
 from ..stream.image_decoding import Pixels
-from ..stream.models import LoadedModel, ModelRequest, Progress
+from ..stream.models import LoadedModel, ModelRequest, ReportProgress
 
 _OBJECTS = 20
 _PROFILE = Path(__file__).resolve().parents[2] / "config" / "fastdds_large_image.xml"
 _WARMUP = 10
-"""Results left out at the beginning."""
+"""Number of results at the beginning that are not counted."""
 
 
 def synthetic_instances(height: int, width: int) -> tuple[TrackedInstance, ...]:
-    """Twenty wavy blobs, each partly hidden, as a tracker would say them."""
+    """Return twenty wavy blobs, each partly hidden, in the form of a tracker's results."""
     rows, columns = np.mgrid[:height, :width]
     instances = []
     for i in range(_OBJECTS):
@@ -86,6 +87,7 @@ class NullTracker:
         self._size = (0, 0)
 
     def push(self, image: Pixels, timestamp: float) -> list[FrameResult]:
+        """Answer an image with the twenty objects."""
         height, width = image.shape[:2]
         if (height, width) != self._size:
             self._size, self._instances = (height, width), synthetic_instances(height, width)
@@ -93,31 +95,33 @@ class NullTracker:
         return [FrameResult(self._frames - 1, timestamp, self.epoch, height, width, self._instances)]
 
     def flush(self) -> list[FrameResult]:
+        """Return nothing: no frame is open."""
         return []
 
     def reset(self) -> None:
+        """Begin a new epoch."""
         self.epoch += 1
 
     def set_track_settings(self, settings: TrackSettings) -> None:
-        """There are no thresholds to set."""
+        """Do nothing: there are no thresholds."""
 
     def set_stride(self, stride: int) -> None:
-        """Every image is answered at once."""
+        """Do nothing: every image is answered at once."""
 
 
-def load_null(request: ModelRequest, progress: Progress) -> LoadedModel:
-    """The null model in place of a real one."""
+def load_null(request: ModelRequest, progress: ReportProgress) -> LoadedModel:
+    """Make the null model in place of a real one."""
     return LoadedModel(NullTracker(), 1, "null", "nothing", "null/cpu", ("object",))
 
 
 def percentiles(values: Sequence[float]) -> str:
-    """p50, p95, p99, greatest and how many, of milliseconds."""
+    """Format p50, p95, p99, maximum and number of values in milliseconds."""
     p50, p95, p99 = np.percentile(values, (50, 95, 99))
     return f"p50 {p50:.2f}  p95 {p95:.2f}  p99 {p99:.2f}  max {max(values):.2f} ms  n {len(values)}"
 
 
 def measure_latency(args: argparse.Namespace) -> int:
-    """Camera, node and this listener, each a process."""
+    """Measure with camera, node and this listener in a process each."""
     os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(_PROFILE)
     node_command = [sys.executable, "-m", "a2vis_ros.tools.benchmark", "serve", "--model", args.model, "--ros-args"]
     if args.weights:
@@ -149,9 +153,9 @@ def measure_latency(args: argparse.Namespace) -> int:
         rclpy.try_shutdown()
     timings = [message.timings for message in results[_WARMUP:]]
     if not timings:
-        print("no result came", file=sys.stderr)
+        print("no result arrived", file=sys.stderr)
         return 1
-    print(f"{args.model}, {args.size} rgb8, {args.rate:g} images a second, {args.images} images, policy latest")
+    print(f"{args.model}, {args.size} rgb8, {args.rate:g} images per second, {args.images} images, policy latest")
     print(f"  capture to publish:     {percentiles([t.age_ms for t in timings])}")
     print(f"  network and tracker:    {percentiles([t.track_ms for t in timings])}")
     print(f"  waiting for the model:  {percentiles([t.queue_ms for t in timings])}")
@@ -160,7 +164,7 @@ def measure_latency(args: argparse.Namespace) -> int:
 
 
 def measure_encoding(args: argparse.Namespace) -> int:
-    """From tracks to a message: 20 visible and 20 amodal masks."""
+    """Measure the conversion of tracks to a message: 20 visible and 20 amodal masks."""
     width, height = _size(args.size)
     result = FrameResult(0, 0.0, 0, height, width, synthetic_instances(height, width))
     times = []
@@ -173,7 +177,7 @@ def measure_encoding(args: argparse.Namespace) -> int:
 
 
 def measure_transport(args: argparse.Namespace) -> int:
-    """Images through DDS by best effort, with the defaults and with our profile."""
+    """Measure best-effort transport of images over DDS, with the defaults and with our profile."""
     for name in ("defaults", "profile"):
         environment = {k: v for k, v in os.environ.items() if k != "FASTRTPS_DEFAULT_PROFILES_FILE"}
         if name == "profile":
@@ -186,7 +190,7 @@ def measure_transport(args: argparse.Namespace) -> int:
 
 
 def listen(args: argparse.Namespace) -> int:
-    """Count what a camera process sends, and how old it is."""
+    """Count the images of a camera process, and measure their age."""
     rclpy.init(args=[])
     node = Node("listener")
     ages: list[float] = []
@@ -206,7 +210,7 @@ def listen(args: argparse.Namespace) -> int:
 
 
 def send(args: argparse.Namespace) -> int:
-    """A camera: images of noise at a steady rate, stamped as they are sent."""
+    """Act as a camera: publish noise images at a steady rate, stamped as they are sent."""
     width, height = _size(args.size)
     rclpy.init(args=[])
     node = Node("camera")
@@ -227,7 +231,7 @@ def send(args: argparse.Namespace) -> int:
 
 
 def serve(args: argparse.Namespace) -> int:
-    """The node, with the model that is measured."""
+    """Run the node with the model that is measured."""
     ros = ["--ros-args", *args.ros] if args.ros else []
     return run_node(load_null, ros) if args.model == "null" else run_node(arguments=ros)
 
@@ -244,7 +248,7 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The program; returns the exit status."""
+    """Run the program; return the exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     split = given.index("--ros-args") if "--ros-args" in given else len(given)
     parser = argparse.ArgumentParser(prog="benchmark", description=(__doc__ or "").partition("\n")[0])
@@ -260,7 +264,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--model", choices=("null", "onboard"), default="null", help="(%(default)s)")
     parser.add_argument("--weights", help="name or file, for --model onboard (onboard)")
     parser.add_argument("--size", default="640x480", help="of the images (%(default)s)")
-    parser.add_argument("--rate", type=float, default=30.0, help="images a second (%(default)s)")
+    parser.add_argument("--rate", type=float, default=30.0, help="images per second (%(default)s)")
     parser.add_argument("--images", type=int, default=300, help="how many (%(default)s)")
     args = parser.parse_args(given[:split])
     args.ros = given[split + 1 :]

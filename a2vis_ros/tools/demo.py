@@ -1,10 +1,10 @@
-"""The demo: rendered footage through the real node over real DDS, and what came of it.
+"""The demo: a rendered video through the real node over real DDS, with a report on the results.
 
     python -m a2vis_ros.tools.demo --output demo
 
-Renders a clip with occlusions, writes it to a bag with its ground truth, starts node, monitor, recorder and player as
-processes of their own, and makes of the recorded messages alone: overlay.mp4, contact_sheet.png, a table of tracks, the
-drop accounting and the metrics against the rendered truth.
+It renders a video with occlusions, writes it to a bag with its ground truth, starts node, monitor, recorder and player
+as processes of their own, and makes from the recorded messages alone: overlay.mp4, contact_sheet.png, a table of
+tracks, the frame counts and the metrics against the rendered truth.
 """
 
 import argparse
@@ -40,7 +40,7 @@ from ..bags.bag_files import BagReader
 from ..bags.recorder import HIDDEN
 from ..bags.replay_evaluate import score_bags, tracks_in
 from ..bags.to_bag import write_bag
-from ..bags.video_source import Footage
+from ..bags.video_source import AnnotatedVideo
 from ..msg import HiddenObjectArray, Mask, TrackedInstance, TrackedInstanceArray
 from ..node.messages import image_of
 from ..planner.mask_messages import mask_from_message
@@ -52,17 +52,17 @@ from ..stream.image_decoding import Pixels, decode_rgb
 _PROFILE = Path("config") / "fastdds_large_image.xml"
 _WEIGHTS = "onboard-fishbowl"
 _CONTACT_SHEET = (4, 3)
-"""Columns and rows."""
+"""Number of columns and rows."""
 
 
 class DemoError(RuntimeError):
-    """A part of the demo did not do its work."""
+    """A part of the demo has failed."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The program; returns the exit status."""
+    """Run the program; return the exit status."""
     parser = argparse.ArgumentParser(prog="demo", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--output", type=Path, default=Path("demo"), help="folder, made anew (%(default)s)")
+    parser.add_argument("--output", type=Path, default=Path("demo"), help="folder, emptied before (%(default)s)")
     parser.add_argument(
         "--weights",
         default=_WEIGHTS,
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--speed", type=float, default=0.5, help="of the player, 1 is 30 images a second (%(default)s)")
     args = parser.parse_args(arguments)
     try:
-        # Before anything is rendered: is there something to run?
+        # This comes before rendering, to report missing weights early.
         find_weights(args.weights)
         run(args.output, args.weights, world=args.world, seed=args.seed, frames=args.frames, speed=args.speed)
     except (A2VISError, DemoError, LifecycleError, OSError) as error:
@@ -91,9 +91,9 @@ def run(output: Path, weights: str, *, world: Any, seed: int, frames: int, speed
     print(f"rendering {frames} frames of the {world} world, seed {seed}", flush=True)
     clip = output / "clip" / "00000"
     write_clip(render_clip(world=world, seed=seed, frames=frames, height=320, width=480), clip)
-    footage = Footage.open(clip)
-    write_bag(footage, output / "input", topic="/image")
-    fish = f", which knows this aquarium's fish; {DEFAULT_WEIGHTS}, the default elsewhere, does not"
+    video = AnnotatedVideo.open(clip)
+    write_bag(video, output / "input", topic="/image")
+    fish = f", trained on this aquarium's fish, unlike {DEFAULT_WEIGHTS}, the default elsewhere"
     print(f"running {weights}{fish if (weights, world) == (_WEIGHTS, 'aquarium') else ''}", flush=True)
     values = _live(output, weights, frames, speed)
     tracks = tracks_in(output / "recorded", bag_files.TRACKS)
@@ -116,7 +116,7 @@ def run(output: Path, weights: str, *, world: Any, seed: int, frames: int, speed
 
 
 def _empty(output: Path) -> None:
-    """Clears what an earlier demo has left, and nothing else."""
+    """Remove what an earlier demo has left, and nothing else."""
     known = {"clip", "input", "recorded", "metrics", "overlay.mp4", "contact_sheet.png", "log.txt"}
     foreign = {path.name for path in output.iterdir()} - known if output.is_dir() else set()
     if foreign:
@@ -126,7 +126,7 @@ def _empty(output: Path) -> None:
 
 
 def _live(output: Path, weights: str, frames: int, speed: float) -> dict[str, str]:
-    """Node, monitor, recorder and player, each a process; the node's last diagnostics."""
+    """Run node, monitor, recorder and player as processes; return the node's last diagnostics."""
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     profile = Path(__file__).resolve().parents[2] / _PROFILE
     if profile.is_file():
@@ -137,7 +137,7 @@ def _live(output: Path, weights: str, frames: int, speed: float) -> dict[str, st
         "queue_size": frames,
         "use_sim_time": "true",
         "diagnostics_period_s": 0.2,
-        # The model may be slower than the player, which the queue makes up for.
+        # The model may be slower than the player; the queue absorbs the difference.
         "age_warn_s": 3600.0,
         "age_error_s": 3600.0,
     }
@@ -175,7 +175,7 @@ def _live(output: Path, weights: str, frames: int, speed: float) -> dict[str, st
         if player.returncode:
             raise DemoError(f"the player failed; see {output / 'log.txt'}")
         _wait(executor, "the node", lambda: values.get("received") == str(frames) and values["in_flight"] == "0", 3600)
-        # The recorder has its last messages when nothing more comes in.
+        # The recorder has its last messages when no more arrive.
         _settle(executor, 1.0)
         life.change("deactivate")
     return values
@@ -200,7 +200,7 @@ def _settle(executor: SingleThreadedExecutor, seconds: float) -> None:
 
 
 def track_table(tracks: Sequence[TrackedInstanceArray]) -> str:
-    """A line for each believed track: ID, class, and in how many frames it was visible, occluded and lost."""
+    """Return one line per confirmed track: ID, class, and the numbers of frames visible, occluded and lost."""
     names = {getattr(TrackedInstance, state.name): state for state in TrackState}
     states: dict[int, Counter[TrackState]] = {}
     classes: dict[int, Counter[str]] = {}
@@ -215,7 +215,7 @@ def track_table(tracks: Sequence[TrackedInstanceArray]) -> str:
             shown = [counts[TrackState.TENTATIVE] + counts[TrackState.VISIBLE], counts[TrackState.OCCLUDED]]
             lines.append(f"{track_id:>5}  {name:<14}{shown[0]:>9}{shown[1]:>10}{counts[TrackState.LOST]:>6}")
     if len(lines) == 1:
-        lines.append("       no track was believed")
+        lines.append("       no track was confirmed")
     return "\n".join(lines)
 
 
@@ -229,7 +229,7 @@ def _hidden_summary(recorded: Path) -> str:
 
 
 def _pictures(output: Path, tracks: Sequence[TrackedInstanceArray]) -> None:
-    """overlay.mp4 and contact_sheet.png, from the images of the bag and the recorded messages."""
+    """Write overlay.mp4 and contact_sheet.png, from the images of the bag and the recorded messages."""
     by_stamp = {(array.header.stamp.sec, array.header.stamp.nanosec): array for array in tracks}
     drawn: list[Pixels] = []
     with BagReader(output / "input") as bag:
@@ -249,7 +249,7 @@ def _pictures(output: Path, tracks: Sequence[TrackedInstanceArray]) -> None:
 
 
 def _result(array: TrackedInstanceArray) -> FrameResult:
-    """A message as the drawing takes it."""
+    """Convert a message to the form that drawing takes."""
 
     def region(message: Mask) -> RegionMask:
         return RegionMask.of(mask_from_message(message, array.height, array.width), array.height, array.width)

@@ -1,4 +1,4 @@
-"""`doctor`: checks what the node depends on, from the GPU to the camera's topic, and prints what to do.
+"""`doctor`: checks everything the node depends on, from the GPU to the camera's topic, and prints remedies.
 
 ros2 run a2vis_ros doctor --topic /camera/image_raw
 """
@@ -14,7 +14,7 @@ from .findings import Finding
 
 
 def check_requirements() -> list[Finding]:
-    """Those packages without which nothing runs, where they are missing."""
+    """Check for the packages without which nothing runs."""
     return [
         Finding("error", name, "not installed, and the node needs it", fix)
         for name, fix in REQUIRED.items()
@@ -23,7 +23,7 @@ def check_requirements() -> list[Finding]:
 
 
 def check_packages() -> list[Finding]:
-    """Packages that are used where they are there."""
+    """Check for optional packages."""
     findings = []
     for name, (fix, what) in OPTIONAL.items():
         found = installed(name)
@@ -33,25 +33,25 @@ def check_packages() -> list[Finding]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The program; 0 when nothing is wrong, 1 when something is."""
+    """Run the program; return 0 when nothing is wrong, 1 when something is."""
     parser = argparse.ArgumentParser(prog="doctor", description=(__doc__ or "").partition(": ")[2].partition("\n")[0])
-    parser.add_argument("--topic", help="of the images; left out, no topic is checked")
+    parser.add_argument("--topic", help="topic of the images; without it, no topic is checked")
     parser.add_argument("--weights", help="to check, by name or file (those that the node runs by default)")
     parser.add_argument("--engine-cache", default="", help="folder of engines (the user's)")
     parser.add_argument("--seconds", type=float, default=3.0, help="to listen (%(default)s)")
     args = parser.parse_args(arguments)
     findings = check_requirements()
-    findings += _examine(args) if not findings else [Finding("note", "all else", "is checked once these are installed")]
+    findings += _examine(args) if not findings else [Finding("note", "all else", "not checked without these packages")]
     findings += check_packages()
     for finding in findings:
         print(finding)
     wrong = sum(finding.verdict in ("warning", "error") for finding in findings)
-    print(f"\n{wrong} thing(s) to mend" if wrong else "\nnothing to mend")
+    print(f"\n{wrong} problem(s) found" if wrong else "\nno problems found")
     return 1 if wrong else 0
 
 
 def _examine(args: argparse.Namespace) -> list[Finding]:
-    """The checks that need what is required."""
+    """Run the checks that need the required packages."""
     checks = importlib.import_module("a2vis_ros.tools.doctor_checks")
     default_cache = importlib.import_module("a2vis_model.backends").default_cache
     default_weights = importlib.import_module("a2vis_model.shipped").DEFAULT_WEIGHTS

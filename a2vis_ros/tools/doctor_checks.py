@@ -1,6 +1,6 @@
-"""The doctor's checks of computer, weights, backends, transport and topic. `doctor` runs them where they can be run."""
+"""The doctor's checks of computer, weights, backends, transport and topic. `doctor` runs those that are possible."""
 
-from a2vis_model import openmp as openmp  # before torch
+from a2vis_model import openmp as openmp  # This must precede the import of torch.
 
 # isort: split
 import os
@@ -22,7 +22,7 @@ from a2vis_model import A2VISError, freeze, load_weights
 from a2vis_model.backends import PRECISIONS
 from a2vis_model.backends.choice import backend_obstacle, precision_obstacle
 from a2vis_model.backends.engine_cache import EngineCache, Key, engine_key
-from a2vis_model.backends.engines import ENGINES
+from a2vis_model.backends.engines import ENGINES, engines_for
 from a2vis_model.shipped import check_intact, find_weights, shipped_weights
 from a2vis_model.weights import read_config
 
@@ -33,24 +33,24 @@ from ..stream.image_decoding import ImageError, image_kind, image_size
 from .findings import Finding
 
 DEFAULT_SEGMENT = 512 * 1024
-"""Bytes of shared memory that Fast DDS has without a profile: larger images leave it."""
+"""Size in bytes of Fast DDS' shared memory without a profile; larger images do not use it."""
 
 _BUILD = "build it with `a2vis build-engine`; without, the node builds it while it is configured, for minutes"
 
 
 @dataclass(frozen=True)
 class Arrival:
-    """One image that came while the doctor listened."""
+    """An image that arrived while the doctor listened."""
 
     at: float
-    """By the monotonic clock, in seconds."""
+    """Arrival time by the monotonic clock, in seconds."""
     age: float
-    """Since its stamp, in seconds."""
+    """Age since its stamp, in seconds."""
     message: Image | CompressedImage
 
 
 def check_computer() -> list[Finding]:
-    """Python, torch and the GPU."""
+    """Check Python, torch and the GPU."""
     versions = f"Python {platform.python_version()}, torch {torch.__version__}, NumPy {np.__version__}"
     findings = [Finding("ok", "software", versions)]
     if torch.cuda.is_available():
@@ -68,7 +68,7 @@ def check_computer() -> list[Finding]:
 
 
 def check_weights(weights: str) -> list[Finding]:
-    """Is there something to run?"""
+    """Check that the weights exist and can be loaded."""
     try:
         config = read_config(weights)
         check_intact(find_weights(weights))
@@ -80,9 +80,9 @@ def check_weights(weights: str) -> list[Finding]:
 
 
 def check_backends(weights: str, cache: Path) -> list[Finding]:
-    """What could compute this network here, whose engines are in the cache, and what is missing for the rest.
+    """Check which backends can compute this network here, whose engines are in the cache, and what the others lack.
 
-    Nothing without usable weights.
+    Returns nothing without usable weights.
     """
     try:
         model, config = load_weights(weights)
@@ -90,25 +90,25 @@ def check_backends(weights: str, cache: Path) -> list[Finding]:
         return []
     model = freeze(model.cuda() if torch.cuda.is_available() else model)
     findings = [Finding("ok", "backend eager", "can be had here")]
-    for name, engines in ENGINES.items():
+    for name in ENGINES:
         about = f"backend {name}"
         obstacle = backend_obstacle(model, name)
         if obstacle is not None:
             findings.append(Finding("note", about, obstacle))
             continue
         for precision in PRECISIONS:
-            obstacle = precision_obstacle(model, precision)
+            obstacle = precision_obstacle(model, precision, name)
             if obstacle is not None:
                 findings.append(Finding("note", f"{about}, {precision}", obstacle))
                 continue
-            key = engine_key(model, config, name, precision, engines.requirements())
+            key = engine_key(model, config, name, precision, engines_for(name, precision).requirements())
             findings.append(_engine(f"{about}, {precision}", cache, key))
     return findings
 
 
 def _engine(about: str, cache: Path, key: Key) -> Finding:
     if not cache.is_dir():
-        return Finding("note", about, f"can be had here; there are no engines yet in {cache}", _BUILD)
+        return Finding("note", about, f"is available; there are no engines yet in {cache}", _BUILD)
     try:
         kept = EngineCache(cache)
         stored = kept.find(key)
@@ -117,11 +117,11 @@ def _engine(about: str, cache: Path, key: Key) -> Finding:
     if stored is not None:
         return Finding("ok", about, f"its engine is {stored}")
     others = "".join(f"; {text}" for text in kept.near_misses(key))
-    return Finding("note", about, f"can be had here; its engine is not in {cache}{others}", _BUILD)
+    return Finding("note", about, f"is available; its engine is not in {cache}{others}", _BUILD)
 
 
 def check_transport(bytes_per_image: int | None, *, reliable: bool) -> list[Finding]:
-    """Do images of this size get through the middleware?"""
+    """Check whether images of this size pass the middleware."""
     rmw = os.environ.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp")
     profile = os.environ.get("FASTRTPS_DEFAULT_PROFILES_FILE") or os.environ.get("FASTDDS_DEFAULT_PROFILES_FILE")
     if "fastrtps" not in rmw:
@@ -134,12 +134,12 @@ def check_transport(bytes_per_image: int | None, *, reliable: bool) -> list[Find
         return [Finding("ok", "transport", f"{rmw} with its defaults")]
     size = f"images of {bytes_per_image / 2**20:.1f} MiB do not fit the shared memory of {rmw}, 0.5 MiB"
     fix = "export FASTRTPS_DEFAULT_PROFILES_FILE=<this package>/config/fastdds_large_image.xml here and for the camera"
-    lost = "they go by UDP" if reliable else "they go by UDP, and a best-effort subscription loses most of them"
+    lost = "they use UDP" if reliable else "they use UDP, and a best-effort subscription loses most of them"
     return [Finding("note" if reliable else "warning", "transport", f"{size}; {lost}", fix)]
 
 
 def check_stream(arrivals: Sequence[Arrival], seconds: float) -> list[Finding]:
-    """Rate, encoding, size, stamps and losses of what came."""
+    """Check rate, encoding, size, stamps and losses of the received images."""
     first = arrivals[0].message
     image = image_of(first)
     try:
@@ -174,12 +174,12 @@ def check_stream(arrivals: Sequence[Arrival], seconds: float) -> list[Finding]:
         else:
             findings.append(Finding("ok", "stamps", f"images are {age * 1e3:.0f} ms old when they arrive"))
     if not first.header.frame_id:
-        findings.append(Finding("note", "frame_id", "is empty", "set it in the driver; it is handed on as it is"))
+        findings.append(Finding("note", "frame_id", "is empty", "set it in the driver; it is passed on unchanged"))
     return findings
 
 
 def check_topic(topic: str, seconds: float) -> list[Finding]:
-    """Is anybody publishing there, with which type and QoS, and what comes?"""
+    """Check whether anybody publishes on the topic, with which type and QoS, and what arrives."""
     rclpy.init(args=[])
     node = Node("a2vis_doctor")
     executor = SingleThreadedExecutor()
@@ -189,7 +189,7 @@ def check_topic(topic: str, seconds: float) -> list[Finding]:
         _spin(executor, lambda: node.count_publishers(resolved) > 0, 3.0)
         publishers = node.get_publishers_info_by_topic(resolved)
         if not publishers:
-            return [Finding("error", "topic", f"nobody publishes {resolved}", _similar(node))]
+            return [Finding("error", "topic", f"no publisher on {resolved}", _similar(node))]
         types = {info.topic_type for info in publishers}
         kinds = {"sensor_msgs/msg/Image": Image, "sensor_msgs/msg/CompressedImage": CompressedImage}
         if len(types) > 1 or not types <= kinds.keys():
@@ -203,7 +203,7 @@ def check_topic(topic: str, seconds: float) -> list[Finding]:
         text = f"{resolved}, {len(publishers)} publisher(s), {kind}, {'reliable' if reliable else 'best effort'}"
         findings = [Finding("ok", "topic", text, f"run the node with transport:={transport}" * (transport != "raw"))]
         if len(publishers) > 1:
-            findings.append(Finding("warning", "topic", "several publish it", "one camera a topic"))
+            findings.append(Finding("warning", "topic", "several publishers", "use one topic per camera"))
         if not reliable:
             parameter = f"qos_overrides.{resolved}.subscription.reliability:=best_effort"
             text = "the policy latest takes from this publisher, every_frame asks for reliable"
@@ -214,7 +214,7 @@ def check_topic(topic: str, seconds: float) -> list[Finding]:
             age = node.get_clock().now().nanoseconds * 1e-9 - stamp_of(message.header).seconds
             arrivals.append(Arrival(time.monotonic(), age, message))
 
-        # As the node subscribes by default, so that what it would lose is lost here.
+        # The subscription is like the node's default one, so that the same images are lost.
         profile = image_qos("latest", [info.qos_profile.reliability for info in publishers])
         profile.durability = offered.durability
         node.create_subscription(kinds[kind], resolved, take, profile)

@@ -1,4 +1,4 @@
-"""What a check of the doctor has found. Needs nothing but Python."""
+"""Result of a check of the doctor; needs nothing but Python."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,7 +8,7 @@ Verdict = Literal["ok", "note", "warning", "error"]
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check has found, and what to do about it."""
+    """Result of one check, and the remedy."""
 
     verdict: Verdict
     about: str

@@ -10,7 +10,7 @@ from scripted_tracker import ScriptedTracker
 from a2vis_model import FrameResult
 from a2vis_ros.node.a2vis_node import run
 from a2vis_ros.stream.image_decoding import Pixels
-from a2vis_ros.stream.models import LoadedModel, ModelRequest, Progress
+from a2vis_ros.stream.models import LoadedModel, ModelRequest, ReportProgress
 
 
 class CostlyTracker(ScriptedTracker):
@@ -32,7 +32,7 @@ class CostlyTracker(ScriptedTracker):
         return super().push(image, timestamp)
 
 
-def load(request: ModelRequest, progress: Progress) -> LoadedModel:
+def load(request: ModelRequest, progress: ReportProgress) -> LoadedModel:
     """Made at once; with an `engine_cache`, as if an engine was built until that path exists."""
     if request.engine_cache:
         progress("building an engine")

@@ -20,12 +20,12 @@ def intake() -> tuple[FrameIntake, Ledger]:
 
 def test_a_late_image_is_dropped_and_no_id_ends() -> None:
     found, ledger = intake()
-    clips = [found.accept(at(10 + i / 30), "camera", IMAGE).clip for i in (0, 1, 2, 4)]
+    segments = [found.accept(at(10 + i / 30), "camera", IMAGE).segment for i in (0, 1, 2, 4)]
     with pytest.raises(ImageError, match=r"its stamp is 0\.033 s before") as late:
         found.accept(at(10 + 3 / 30), "camera", IMAGE)
     assert late.value.cause == "late image"
-    clips.append(found.accept(at(10 + 5 / 30), "camera", IMAGE).clip)
-    assert set(clips) == {0}
+    segments.append(found.accept(at(10 + 5 / 30), "camera", IMAGE).segment)
+    assert set(segments) == {0}
     assert found.breaks == 0
     assert found.guard.non_increasing_stamps == 1
     assert ledger.read().dropped == {"late image": 1}

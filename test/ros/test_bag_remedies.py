@@ -29,10 +29,10 @@ def test_tracks_of_two_sessions_are_two(tmp_path: Path) -> None:
     from a2vis_ros.bags.replay_evaluate import tracks_in
     from a2vis_ros.bags.scoring import score
     from a2vis_ros.bags.to_bag import write_bag
-    from a2vis_ros.bags.video_source import Footage
+    from a2vis_ros.bags.video_source import AnnotatedVideo
 
     write_clip(render_clip(world="robot", seed=1, frames=6, height=64, width=96), tmp_path / "clip" / "00000")
-    write_bag(Footage.open(tmp_path / "clip" / "00000"), tmp_path / "bag")
+    write_bag(AnnotatedVideo.open(tmp_path / "clip" / "00000"), tmp_path / "bag")
     truth, tracks = (tracks_in(tmp_path / "bag", bag_files.GROUND_TRUTH) for _ in range(2))
     counts = []
     for second in (0, 7):

@@ -55,7 +55,7 @@ def test_to_bag_keeps_pictures_stamps_and_truth(tmp_path: Path, clip: Path, stor
 
     from a2vis_ros.bags import bag_files
     from a2vis_ros.bags.bag_files import BagReader
-    from a2vis_ros.bags.video_source import Footage
+    from a2vis_ros.bags.video_source import AnnotatedVideo
     from a2vis_ros.node.messages import image_of
     from a2vis_ros.stream.image_decoding import decode_rgb, image_size
 
@@ -63,7 +63,7 @@ def test_to_bag_keeps_pictures_stamps_and_truth(tmp_path: Path, clip: Path, stor
         "bags.to_bag", clip, tmp_path / "bag", "--storage", storage, "--encoding", encoding, "--start", 5, "--rate", 20
     )
     assert done.returncode == 0, done.stderr
-    pictures = list(Footage.open(clip).pictures())
+    pictures = list(AnnotatedVideo.open(clip).frames())
     topic, kind = ("/image/compressed", CompressedImage) if encoding == "png" else ("/image", Image)
     with BagReader(tmp_path / "bag") as bag:
         images = list(bag.messages(kind, topic))
@@ -130,9 +130,9 @@ def test_live_and_offline_give_the_same_messages(tmp_path: Path, clip: Path, wei
     from a2vis_ros.bags import bag_files
     from a2vis_ros.bags.replay_evaluate import tracks_in
     from a2vis_ros.bags.to_bag import write_bag
-    from a2vis_ros.bags.video_source import Footage
+    from a2vis_ros.bags.video_source import AnnotatedVideo
 
-    write_bag(Footage.open(clip), tmp_path / "bag", loops=2)
+    write_bag(AnnotatedVideo.open(clip), tmp_path / "bag", loops=2)
     thresholds = {"start_score": 0.0, "keep_score": 0.0, "stride": stride}
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in thresholds.items()]
     offline = run("bags.replay_evaluate", tmp_path / "bag", tmp_path / "offline", "--weights", weights, *flags)
@@ -212,9 +212,9 @@ def test_frames_that_a_live_run_dropped_are_frames_without_a_find(tmp_path: Path
     from a2vis_ros.bags.bag_files import BagWriter
     from a2vis_ros.bags.replay_evaluate import tracks_in
     from a2vis_ros.bags.to_bag import write_bag
-    from a2vis_ros.bags.video_source import Footage
+    from a2vis_ros.bags.video_source import AnnotatedVideo
 
-    write_bag(Footage.open(clip), tmp_path / "bag", loops=2)
+    write_bag(AnnotatedVideo.open(clip), tmp_path / "bag", loops=2)
     dropped = {0, 1, 2, 3, 4, 19, 20}
     for name, left_out in (("whole", set()), ("live", dropped)):
         with BagWriter(tmp_path / name, "mcap") as bag:
@@ -253,9 +253,9 @@ def test_a_track_is_ranked_and_classed_as_a2vis_evaluate_does(tmp_path: Path, cl
     from a2vis_ros.bags.replay_evaluate import tracks_in
     from a2vis_ros.bags.scoring import score
     from a2vis_ros.bags.to_bag import write_bag
-    from a2vis_ros.bags.video_source import Footage
+    from a2vis_ros.bags.video_source import AnnotatedVideo
 
-    write_bag(Footage.open(clip), tmp_path / "bag")
+    write_bag(AnnotatedVideo.open(clip), tmp_path / "bag")
     truth, tracks = (tracks_in(tmp_path / "bag", bag_files.GROUND_TRUTH) for _ in range(2))
     for message in tracks:
         for instance in message.instances:
@@ -271,10 +271,10 @@ def test_a_track_is_ranked_and_classed_as_a2vis_evaluate_does(tmp_path: Path, cl
 
 def test_results_that_are_not_of_the_ground_truth_are_refused(tmp_path: Path, clip: Path) -> None:
     from a2vis_ros.bags.to_bag import write_bag
-    from a2vis_ros.bags.video_source import Footage
+    from a2vis_ros.bags.video_source import AnnotatedVideo
 
-    write_bag(Footage.open(clip), tmp_path / "bag")
-    write_bag(Footage.open(clip), tmp_path / "later", start_s=100.0)
+    write_bag(AnnotatedVideo.open(clip), tmp_path / "bag")
+    write_bag(AnnotatedVideo.open(clip), tmp_path / "later", start_s=100.0)
     given = ("bags.replay_evaluate", tmp_path / "bag", tmp_path / "out", "--results", tmp_path / "later")
     for topic, words in (("/ground_truth", "none of 12 results has the stamp"), ("/a2vis/tracks", "nothing on")):
         done = run(*given, "--topic", topic)
@@ -287,9 +287,9 @@ def test_loops_offline_have_no_memory_of_each_other(tmp_path: Path, clip: Path, 
     from a2vis_ros.bags import bag_files
     from a2vis_ros.bags.replay_evaluate import tracks_in
     from a2vis_ros.bags.to_bag import write_bag
-    from a2vis_ros.bags.video_source import Footage
+    from a2vis_ros.bags.video_source import AnnotatedVideo
 
-    write_bag(Footage.open(clip), tmp_path / "bag", loops=3)
+    write_bag(AnnotatedVideo.open(clip), tmp_path / "bag", loops=3)
     done = run(
         "bags.replay_evaluate",
         tmp_path / "bag",
@@ -320,9 +320,9 @@ def test_the_truth_scores_perfectly_against_itself(tmp_path: Path, clip: Path) -
     from a2vis_ros.bags.replay_evaluate import tracks_in
     from a2vis_ros.bags.scoring import score
     from a2vis_ros.bags.to_bag import write_bag
-    from a2vis_ros.bags.video_source import Footage
+    from a2vis_ros.bags.video_source import AnnotatedVideo
 
-    write_bag(Footage.open(clip), tmp_path / "bag")
+    write_bag(AnnotatedVideo.open(clip), tmp_path / "bag")
     truth = tracks_in(tmp_path / "bag", bag_files.GROUND_TRUTH)
     results, table = score(truth, truth, (), tmp_path / "scores")
     assert results["amodal.AP"] == results["visible.AP"] == pytest.approx(1.0)
@@ -364,7 +364,7 @@ def test_a_full_disk_is_said_once_and_what_is_lost_is_counted(
     peer.close()
     assert (recorder.recorded, recorder.lost) == (2, 3)
     said = capfd.readouterr().err
-    assert said.count("recording has ended") == 1
+    assert said.count("recording has stopped") == 1
     assert "the disk is full; free some space" in said
 
 

@@ -27,13 +27,13 @@ def test_first_the_stride_then_the_pictures_and_back_in_the_opposite_order() -> 
     assert run(degradation, plant, 6 * STEP) == [(2, True), (4, True), (5, True), (5, False)]
     assert degradation.degraded
     assert str(degradation) == (
-        "a clip every 5 frames instead of 1, no overlay and no ID image to keep age_budget_s=0.1; still too old, and "
-        "nothing is left to give up"
+        "a clip every 5 frames instead of 1, no overlay and no ID image to keep age_budget_s=0.1; results are "
+        "still too old, and nothing more can be given up"
     )
     load = 0.1
     assert run(degradation, plant, 40 * STEP) == [(5, True), (2, True), (1, True)]
     assert not degradation.degraded
-    assert str(degradation) == "nothing given up, age_budget_s is 0.1"
+    assert str(degradation) == "full quality, age_budget_s is 0.1"
 
 
 def test_it_stops_where_the_budget_is_kept() -> None:

@@ -76,7 +76,7 @@ def test_boxes_for_vision_msgs(monkeypatch: pytest.MonkeyPatch) -> None:
         tracks.instances.append(track)
     maker = DetectionMaker()
     visible, amodal = maker.make(tracks, "visible").detections, maker.make(tracks, "amodal").detections
-    # Tentative and lost tracks are not believed; the hidden one has an amodal box alone.
+    # Tentative and lost tracks are not confirmed; the hidden one has an amodal box alone.
     assert [d.id for d in visible] == ["2"]
     assert [d.id for d in amodal] == ["2", "3"]
     center = visible[0].bbox.center.position
@@ -186,13 +186,13 @@ def test_the_doctor_visits_a_topic(tmp_path: Path, model: VideoNetwork, config: 
     said = [visit.communicate()[0] for visit in visits]
     peer.close()
     assert "ok  images: 64x48 rgb8" in said[0]
-    assert "ok  backend eager: can be had here" in said[0]
+    assert "ok  backend eager: is available" in said[0]
     if not torch.cuda.is_available():
         assert "note  backend tensorrt: TensorRT runs on NVIDIA GPUs only" in said[0]
         assert "note  backend compile, fp16: fp16 needs a GPU" in said[0]
     assert "reliable" in said[0]
     assert visits[1].returncode == 1
-    assert "nobody publishes /no" in said[1]
+    assert "no publisher on /no" in said[1]
     assert "there are images on /image" in said[1]
 
 

@@ -60,7 +60,7 @@ def test_the_doctor_runs_without(tmp_path: Path, package: str, fix: str) -> None
     done = without(package, tmp_path, code)
     assert done.returncode == 1, done.stderr
     assert re.search(rf"error  {package}: not installed, and the node needs it\n +-> {fix}", done.stdout)
-    assert "is checked once these are installed" in done.stdout
+    assert "not checked without these packages" in done.stdout
     assert not done.stderr
 
 

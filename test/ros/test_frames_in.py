@@ -59,7 +59,7 @@ def test_images_without_stamps_are_one_stream_and_counted() -> None:
     ledger = Ledger()
     intake = FrameIntake(ledger, max_gap_s=0.5, max_image_side=100)
     frames = [intake.accept(at(0), "camera", IMAGE) for _ in range(3)]
-    assert {f.clip for f in frames} == {0}
+    assert {f.segment for f in frames} == {0}
     assert intake.unstamped == 3
 
 
@@ -96,7 +96,7 @@ def test_a_bad_image_does_not_change_the_stream() -> None:
     with pytest.raises(ImageError):
         intake.accept(at(500), "elsewhere", RawImage(9, 9, "mono8", False, 9, memoryview(b"")))
     second = intake.accept(at(1.1), "camera", IMAGE)
-    assert first.clip == second.clip
+    assert first.segment == second.segment
     assert (first.sequence, second.sequence) == (1, 3)
 
 

@@ -54,4 +54,4 @@ def test_hostile_messages_are_left_out(tmp_path: Path) -> None:
         assert psutil.Process(monitor.pid).memory_info().rss < 500 << 20
     peer.close()
     assert [len(message.objects) for message in hidden] == [1]
-    assert "message left out: an image of 16384x16384 has more than" in (tmp_path / "log").read_text()
+    assert "message skipped: an image of 16384x16384 has more than" in (tmp_path / "log").read_text()

@@ -176,7 +176,7 @@ def test_a_life_of_images(peer: Peer, tmp_path: Path, weights: str, config: Mode
         assert peer.set_parameter(NODE, start_score=1.0, keep_score=1.0)[0].successful
         peer.call(Trigger, "/a2vis/reset", Trigger.Request())
         camera.publish(image(5.5, (40, 64)))
-        # Nothing is believed now, and that is published too.
+        # Nothing is confirmed now, and that is published too.
         assert node.results(11)[-1].instances == []
         results = peer.set_parameter(NODE, keep_score=0.0) + peer.set_parameter(NODE, start_score=0.0)
         assert all(result.successful for result in results)
@@ -367,7 +367,7 @@ def test_the_program_ends_at_once_while_an_engine_is_built(peer: Peer, tmp_path:
 
 
 def test_transitions_that_cannot_be_now_are_refused(peer: Peer, tmp_path: Path) -> None:
-    """Of its own rclpy would end the program."""
+    """Of its own Jazzy's rclpy would end the program; Kilted's refuses them in its own words."""
     from a2vis_ros.programs.lifecycle_client import LifecycleError
 
     with running(peer, tmp_path, module="fake_node") as node:
@@ -375,7 +375,7 @@ def test_transitions_that_cannot_be_now_are_refused(peer: Peer, tmp_path: Path) 
             with pytest.raises(LifecycleError):
                 node.lifecycle.change(transition)
             assert node.lifecycle.state() == "unconfigured"
-        assert "is refused in this state" in node.log()
+        assert "is refused in this state" in node.log() or "Unable to start transition" in node.log()
         node.start()
         assert node.lifecycle.state() == "active"
 
@@ -399,7 +399,7 @@ def test_it_is_disabled_and_enabled_without_a_transition(peer: Peer, tmp_path: P
         assert enable(False)[0]
         assert node.lifecycle.state() == "active"
         status = node.diagnostics()
-        assert (status["state"], status["message"]) == ("disabled", "disabled; no images are taken")
+        assert (status["state"], status["message"]) == ("disabled", "disabled; no images are processed")
         peer.until(lambda: not camera.get_subscription_count())
         camera.publish(cost(peer, 0, divided=False))
         peer.spin(0.5)
@@ -423,11 +423,11 @@ def test_cleanup_lets_go_of_the_model(peer: Peer) -> None:
     import fake_node
 
     from a2vis_ros.node.a2vis_node import A2visNode
-    from a2vis_ros.stream.models import LoadedModel, ModelRequest, Progress
+    from a2vis_ros.stream.models import LoadedModel, ModelRequest, ReportProgress
 
     trackers: list[weakref.ref[Any]] = []
 
-    def load(request: ModelRequest, progress: Progress) -> LoadedModel:
+    def load(request: ModelRequest, progress: ReportProgress) -> LoadedModel:
         model = fake_node.load(request, progress)
         trackers.append(weakref.ref(model.tracker))
         return model
@@ -580,13 +580,13 @@ def test_steps_are_taken_by_the_ages_and_taken_back(peer: Peer, tmp_path: Path) 
             return [any(picture.header.stamp == stamp for picture in pictures) for pictures in (overlays, ids)]
 
         budget = "to keep age_budget_s=0.1"
-        answer(0.05, 2, "nothing given up, age_budget_s is 0.1")
+        answer(0.05, 2, "full quality, age_budget_s is 0.1")
         answer(0.5, WINDOW - 2, f"a clip every 2 frames instead of 1 {budget}")
         # The larger stride has helped.
         answer(0.3, SETTLING + WINDOW, f"a clip every 4 frames instead of 1 {budget}")
         nothing = f"a clip every 4 frames instead of 1, no overlay and no ID image {budget}"
         answer(0.2, SETTLING + WINDOW, nothing)
-        answer(0.19, SETTLING + WINDOW, f"{nothing}; still too old, and nothing is left to give up")
+        answer(0.19, SETTLING + WINDOW, f"{nothing}; results are still too old, and nothing more can be given up")
         answer(0.01, PATIENCE * WINDOW - 1, nothing)
         answer(0.02, 1, f"a clip every 4 frames instead of 1 {budget}")
         # A topic keeps its order: with the last picture, all before it have come.

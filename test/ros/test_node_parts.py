@@ -1,4 +1,4 @@
-"""The node's ROS-free parts: parameters, diagnostics, pictures, the monitor's memory, footage."""
+"""The node's ROS-free parts: parameters, diagnostics, pictures, the monitor's memory, annotated videos."""
 
 import dataclasses
 import math
@@ -16,7 +16,7 @@ from scripted_tracker import ScriptedTracker, instance
 
 from a2vis_model import FrameResult, RegionMask, TrackSettings, TrackState
 from a2vis_model.render import render_clip, write_clip
-from a2vis_ros.bags.video_source import Footage
+from a2vis_ros.bags.video_source import AnnotatedVideo
 from a2vis_ros.planner.mask_codec import RunLengthMask, encode_image
 from a2vis_ros.planner.occlusion_memory import OcclusionMemory, Region, Sighting
 from a2vis_ros.stream import pictures
@@ -283,8 +283,8 @@ def test_a_clip_brings_its_ground_truth(tmp_path: Path) -> None:
     clip = render_clip(world="robot", seed=4, frames=20, height=64, width=96)
     assert any(not o.visible[0].any() for o in clip.objects)
     write_clip(clip, tmp_path / "00000")
-    footage = Footage.open(tmp_path / "00000", rate=10)
-    pictures = list(footage.pictures())
+    video = AnnotatedVideo.open(tmp_path / "00000", rate=10)
+    pictures = list(video.frames())
     assert [round(p.seconds, 6) for p in pictures] == [i / 10 for i in range(20)]
     by_id = {o.id + 1: o for o in clip.objects}
     assert by_id

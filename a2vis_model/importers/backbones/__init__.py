@@ -1,4 +1,4 @@
-"""What others call the weights of each backbone: a module for each, named as its own in `modeling.backbones`."""
+"""Foreign names of each backbone's weights: one module each, with the same name as its own in `modeling.backbones`."""
 
 from importlib import import_module, util
 from types import ModuleType
@@ -7,7 +7,7 @@ from ...backbone_config import BACKBONES
 
 
 def key_maps() -> list[ModuleType]:
-    """The key maps of all backbones that have one, in the table's order.
+    """Return the key maps of all backbones that have one, in the table's order.
 
     Each has FORMATS, and where the backbone is part of foreign detectors, DETECTRON2 or TRANSFORMERS.
     """

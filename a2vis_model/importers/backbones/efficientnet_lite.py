@@ -1,4 +1,4 @@
-"""Names of EfficientNet-Lite0 elsewhere, and here (relative to the backbone)."""
+"""Tensor names of EfficientNet-Lite0 in other software, mapped to ours (relative to the backbone)."""
 
 from ..pixels import Pixels
 from ..rules import COUNTER, HEAD, Format, Rule, block_names, conv_norm, dropped, under
@@ -25,7 +25,7 @@ FORMATS = (
     Format(
         name="EfficientNet-Lite0 of efficientnet-lite-pytorch",
         marks=(r"_conv_stem\.weight", r"_blocks\.15\._project_conv\.weight"),
-        # With squeeze-and-excitation it is an EfficientNet proper; with more blocks, a larger Lite.
+        # With squeeze-and-excitation it is a full EfficientNet; with more blocks, a larger Lite model.
         absent=r".*\._se_reduce\..*|_blocks\.16\..*",
         rules=under(_efficientnet_lite(), "", "detector.backbone."),
         pixels=Pixels((127.0,) * 3, (128.0,) * 3),

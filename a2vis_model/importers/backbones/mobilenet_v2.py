@@ -1,10 +1,10 @@
-"""Names of MobileNetV2 elsewhere, and here (relative to the backbone)."""
+"""Tensor names of MobileNetV2 in other software, mapped to ours (relative to the backbone)."""
 
 from ..rules import COUNTER, HEAD, Format, Rule, block_names, conv_norm, dropped, under
 
 
 def _mobilenet_v2(*, nested: bool) -> tuple[Rule, ...]:
-    """Names of blocks numbered from first to last, inside which the layers are numbered too.
+    """Map the names of blocks numbered from first to last, inside which the layers are numbered too.
 
     Args:
         nested: each convolution with its norm and activation is numbered by itself, as in torchvision; otherwise all
@@ -16,7 +16,7 @@ def _mobilenet_v2(*, nested: bool) -> tuple[Rule, ...]:
         dropped(r"(?:features\.18|classifier)\..*", HEAD),
     ]
     for number, ours in enumerate(block_names((3, 3, 7, 4)), start=1):
-        # The first block has no expansion. Each part is a convolution, a norm and, but for the last, an activation.
+        # The first block has no expansion. Each part is a convolution, a norm and, except for the last, an activation.
         parts = ("expand", "depthwise", "project")[1 if number == 1 else 0 :]
         for position, part in enumerate(parts):
             layers = rf"features\.{number}\.conv"

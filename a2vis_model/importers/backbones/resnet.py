@@ -1,4 +1,4 @@
-"""Names of ResNet-50 elsewhere, and here (relative to the backbone)."""
+"""Tensor names of ResNet-50 in other software, mapped to ours (relative to the backbone)."""
 
 from ..rules import COUNTER, HEAD, Format, Rule, conv_norm, dropped, under
 
@@ -39,9 +39,9 @@ def _transformers_resnet() -> tuple[Rule, ...]:
 
 
 DETECTRON2 = _detectron2_resnet()
-"""Inside Mask2Former, VITA and GenVIS of detectron2."""
+"""Rules for its names inside Mask2Former, VITA and GenVIS of detectron2."""
 TRANSFORMERS = _transformers_resnet()
-"""Inside Mask2Former of transformers."""
+"""Rules for its names inside Mask2Former of transformers."""
 
 FORMATS = (
     Format(

@@ -1,10 +1,10 @@
-"""Names of Swin elsewhere, and here (relative to the backbone)."""
+"""Tensor names of Swin in other software, mapped to ours (relative to the backbone)."""
 
 from ..rules import HEAD, Format, Rule, dropped, fused, module, tensor, under
 
 
 def _microsoft_swin(*, downsample_offset: int) -> tuple[Rule, ...]:
-    """Names of Microsoft's classifiers, kept by detectron2 projects and timm.
+    """Map the names of Microsoft's classifiers, which detectron2 projects and timm keep.
 
     Args:
         downsample_offset: 0 where a stage ends with its downsampling; 1 where it begins with it, as in timm
@@ -33,7 +33,7 @@ def _microsoft_swin(*, downsample_offset: int) -> tuple[Rule, ...]:
 
 
 def _transformers_swin() -> tuple[Rule, ...]:
-    """Names of weight files (4.x) and of modules since transformers 5."""
+    """Map the names of weight files (transformers 4.x) and of modules (since transformers 5)."""
     block, ours = r"(?:swin\.)?encoder\.layers\.(\d+)\.blocks\.(\d+)", r"stages.\1.blocks.\2"
     attention = rf"{block}\.attention"
     return (
@@ -60,9 +60,9 @@ def _transformers_swin() -> tuple[Rule, ...]:
 
 
 DETECTRON2 = _microsoft_swin(downsample_offset=0)
-"""Inside Mask2Former, VITA and GenVIS of detectron2."""
+"""Rules for its names inside Mask2Former, VITA and GenVIS of detectron2."""
 TRANSFORMERS = _transformers_swin()
-"""Inside Mask2Former of transformers."""
+"""Rules for its names inside Mask2Former of transformers."""
 
 _MARKS = (
     r"(?:backbone\.)?layers\.0\.blocks\.0\.attn\.qkv\.weight",

@@ -1,4 +1,4 @@
-"""Image backbones: [N, 3, H, W] images to four maps at strides 4, 8, 16 and 32."""
+"""Image backbones: images [N, 3, H, W] to four maps at strides 4, 8, 16 and 32."""
 
 from .efficientnet_lite import EfficientNetLite0
 from .mobilenet_v2 import MobileNetV2

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 (Tan & Le 2019, without squeeze-and-excitation and with ReLU6) without its head."""
+"""EfficientNet-Lite0 (Tan & Le 2019, without squeeze-and-excitation and with ReLU6), without its head."""
 
 from .inverted_residual import Blocks, InvertedResidualNet
 
@@ -6,7 +6,7 @@ from .inverted_residual import Blocks, InvertedResidualNet
 class EfficientNetLite0(InvertedResidualNet):
     """EfficientNet-Lite0: maps of 24, 40, 112 and 320 channels.
 
-    Its published weights come from TensorFlow, hence the padding and the epsilon.
+    Its published weights come from TensorFlow, which explains the padding and the epsilon.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The inverted residual block (Sandler et al. 2018) and the network both mobile backbones are."""
+"""The inverted residual block (Sandler et al. 2018) and the network that both mobile backbones consist of."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from .norm import ConvNorm
 
 
 class Blocks(NamedTuple):
-    """A run of equal blocks: `repeats` of them, the first with `stride`."""
+    """A sequence of equal blocks: `repeats` of them, the first with `stride`."""
 
     repeats: int
     out_channels: int
@@ -63,7 +63,7 @@ class InvertedResidual(nn.Module):
         self.project = ConvNorm(in_channels=inner, out_channels=out_channels, kernel=1, eps=eps)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N, in_channels, H, W] to [N, out_channels, H / stride, W / stride]."""
+        """Apply the block: [N, in_channels, H, W] to [N, out_channels, H / stride, W / stride]."""
         y = self.project(self.depthwise(self.expand(x)))
         return x + y if self.residual else y
 
@@ -73,7 +73,7 @@ class InvertedResidualNet(nn.Module):
 
     Args:
         stem_channels: channels of the stem.
-        stages: the runs of blocks of each of the four stages, which end at strides 4, 8, 16 and 32.
+        stages: the blocks of each of the four stages, which end at strides 4, 8, 16 and 32.
         eps: see `FrozenBatchNorm2d`.
         same_padding: see `ConvNorm`.
     """
@@ -119,10 +119,10 @@ class InvertedResidualNet(nn.Module):
             self.stages.append(blocks)
 
     def prepare(self, height: int, width: int) -> None:
-        """Nothing here depends on the input size."""
+        """Do nothing: no part depends on the input size."""
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Normalised RGB images [N, 3, H, W] to maps at strides 4, 8, 16, 32."""
+        """Compute maps at strides 4, 8, 16, 32 from normalised RGB images [N, 3, H, W]."""
         x = self.stem(images)
         maps = []
         for stage in self.stages:

@@ -1,4 +1,4 @@
-"""Frozen batch normalisation, the convolution block built on it, and folding the one into the other."""
+"""Frozen batch normalisation, the convolution block built on it, and folding the norm into the convolution."""
 
 from typing import Any
 
@@ -31,21 +31,22 @@ class FrozenBatchNorm2d(nn.Module):
         self.register_buffer("running_var", torch.ones(channels))
 
     def scale_and_shift(self) -> tuple[Tensor, Tensor]:
-        """The layer as `x * scale + shift`, both [channels]."""
+        """Return the layer as `x * scale + shift`, both [channels]."""
         scale = self.weight * torch.rsqrt(self.running_var + self.eps)
         return scale, self.bias - self.running_mean * scale
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N, channels, H, W] to the same shape."""
+        """Normalise [N, channels, H, W]."""
         scale, shift = (term.to(x.dtype)[None, :, None, None] for term in self.scale_and_shift())
         return torch.addcmul(shift, x, scale)
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
-        # nn.BatchNorm2d counts its updates; a frozen layer has none to count.
+        # nn.BatchNorm2d counts its updates; a frozen layer has no such counter.
         state_dict.pop(f"{prefix}num_batches_tracked", None)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def extra_repr(self) -> str:
+        """Describe the layer in the printed module."""
         return f"{self.weight.numel()}, eps={self.eps}"
 
 
@@ -97,7 +98,7 @@ class ConvNorm(nn.Module):
         nn.init.kaiming_normal_(self.conv.weight, nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N, in_channels, H, W] to [N, out_channels, H / stride, W / stride]."""
+        """Apply the block: [N, in_channels, H, W] to [N, out_channels, H / stride, W / stride]."""
         return self.activation(self.norm(self.conv(self.pad(x))))
 
 
@@ -105,8 +106,9 @@ class ConvNorm(nn.Module):
 def fold_batch_norms(module: nn.Module) -> None:
     """Fold every frozen batch normalisation into the convolution before it, in place.
 
-    Same result, one operation less a layer; for inference only, since afterwards the state dict has no norms
-    and cannot be exchanged with an unfolded model's.
+    The result is the same with one operation less per layer. This is for inference only: afterwards the state dict has
+    no
+    norms and cannot be exchanged with an unfolded model's.
 
     Args:
         module: any module that contains `ConvNorm` blocks.

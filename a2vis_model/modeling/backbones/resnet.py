@@ -30,7 +30,7 @@ class Bottleneck(nn.Module):
         self.activation = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N, in_channels, H, W] to [N, out_channels, H / stride, W / stride]."""
+        """Apply the block: [N, in_channels, H, W] to [N, out_channels, H / stride, W / stride]."""
         return self.activation(self.expand(self.spatial(self.reduce(x))) + self.shortcut(x))
 
 
@@ -60,10 +60,10 @@ class ResNet(nn.Module):
             self.stages.append(blocks)
 
     def prepare(self, height: int, width: int) -> None:
-        """Nothing here depends on the input size."""
+        """Do nothing: no part depends on the input size."""
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Normalised RGB images [N, 3, H, W] to maps at strides 4, 8, 16, 32."""
+        """Compute maps at strides 4, 8, 16, 32 from normalised RGB images [N, 3, H, W]."""
         x = self.pool(self.stem(images))
         maps = []
         for stage in self.stages:

@@ -1,4 +1,4 @@
-"""Swin Transformer (Liu et al. 2021) as a detection backbone: any input size, one output norm a stage."""
+"""Swin Transformer (Liu et al. 2021) as a detection backbone: any input size, one output norm per stage."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from ..layers import attend
 
 _PATCH = 4
-# Score of a key across regions, as the published weights were trained: finite, and exact in half precision.
+# Score of a key in another region, as the published weights were trained: finite, and exact in half precision.
 _BLOCKED = -100.0
 
 
 def relative_position_index(window: int) -> Tensor:
-    """Row of the bias table for every pair of cells of a window, [window**2, window**2]."""
+    """Return the row of the bias table for every pair of cells of a window, [window**2, window**2]."""
     cell = torch.arange(window)
     offset = cell[:, None] - cell[None, :] + window - 1
     index = offset[:, None, :, None] * (2 * window - 1) + offset[None, :, None, :]
@@ -23,9 +23,9 @@ def relative_position_index(window: int) -> Tensor:
 
 
 def shift_mask(height: int, width: int, window: int) -> Tensor:
-    """Additive attention mask of a shifted block.
+    """Compute the additive attention mask of a shifted block.
 
-    Rolling the map brings cells of opposite borders into one window; they must not see each other.
+    Rolling the map brings cells of opposite borders into one window; they must not attend to each other.
 
     Args:
         height: rows of the map before padding.
@@ -47,14 +47,14 @@ def shift_mask(height: int, width: int, window: int) -> Tensor:
 
 
 def to_windows(x: Tensor, window: int) -> Tensor:
-    """[N, H, W, C], H and W multiples of the window, to [N * windows, window**2, C]."""
+    """Cut [N, H, W, C], H and W multiples of the window, into [N * windows, window**2, C]."""
     n, height, width, channels = x.shape
     grid = x.reshape(n, height // window, window, width // window, window, channels)
     return grid.permute(0, 1, 3, 2, 4, 5).reshape(-1, window * window, channels)
 
 
 def from_windows(windows: Tensor, height: int, width: int, window: int) -> Tensor:
-    """Inverse of `to_windows` for a map of `height` x `width`."""
+    """Undo `to_windows` for a map of `height` x `width`."""
     channels = windows.shape[-1]
     grid = windows.reshape(-1, height // window, width // window, window, window, channels)
     return grid.permute(0, 1, 3, 2, 4, 5).reshape(-1, height, width, channels)
@@ -128,7 +128,7 @@ class SwinBlock(nn.Module):
         self.fc2 = nn.Linear(int(dim * mlp_ratio), dim)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """x [N, H, W, dim] to the same shape; mask is `shift_mask(H, W, window)`, unused if not shifted."""
+        """Apply the block to x [N, H, W, dim]; mask is `shift_mask(H, W, window)`, unused if not shifted."""
         x = x + self._drop(self._attend(self.norm1(x), mask))
         return x + self._drop(self.fc2(F.gelu(self.fc1(self.norm2(x)))))
 
@@ -154,7 +154,7 @@ class SwinBlock(nn.Module):
 
 
 class PatchEmbed(nn.Module):
-    """Patches of 4x4 pixels to tokens.
+    """Embeds patches of 4x4 pixels as tokens.
 
     Args:
         dim: channels of a token.
@@ -166,12 +166,12 @@ class PatchEmbed(nn.Module):
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, images: Tensor) -> Tensor:
-        """[N, 3, H, W] to [N, H / 4, W / 4, dim]."""
+        """Embed images [N, 3, H, W] as [N, H / 4, W / 4, dim]."""
         return self.norm(self.proj(images).permute(0, 2, 3, 1))
 
 
 class PatchMerging(nn.Module):
-    """Join each 2x2 group of tokens into one with twice the channels.
+    """Joins each 2x2 group of tokens into one with twice the channels.
 
     Args:
         dim: channels of the input.
@@ -183,7 +183,7 @@ class PatchMerging(nn.Module):
         self.reduction = nn.Linear(4 * dim, 2 * dim, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N, H, W, dim], H and W even, to [N, H / 2, W / 2, 2 * dim]."""
+        """Merge [N, H, W, dim], H and W even, to [N, H / 2, W / 2, 2 * dim]."""
         n, height, width, dim = x.shape
         groups = x.reshape(n, height // 2, 2, width // 2, 2, dim)
         # Columns vary slower than rows in the concatenated channels: the order of the published weights.
@@ -229,7 +229,7 @@ class SwinStage(nn.Module):
         self.shift_mask = shift_mask(height, width, self.window).to(device)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """[N, H, W, dim] to the same shape and, merged, the next stage's input [N, H / 2, W / 2, 2 * dim]."""
+        """Run on [N, H, W, dim]; return that shape and, merged, the next stage's input [N, H / 2, W / 2, 2 * dim]."""
         for block in self.blocks:
             x = block(x, self.shift_mask)
         return x, self.downsample(x)
@@ -300,7 +300,7 @@ class Swin(nn.Module):
         self._prepared = (height, width)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Normalised RGB images [N, 3, H, W] of the prepared size to maps at strides 4, 8, 16, 32."""
+        """Compute maps at strides 4, 8, 16, 32 from normalised RGB images [N, 3, H, W] of the prepared size."""
         size = (images.shape[-2], images.shape[-1])
         if size != self._prepared:
             raise ValueError(

@@ -1,7 +1,7 @@
-"""Deformable attention's reading of points as sums over bags of rows: what a CPU does best.
+"""Sampling of deformable attention as embedding bags, the fastest form on a CPU.
 
 The four neighbours of a point are rows of a table, weighted by bilinear weights times the point's attention weight; the
-sum over all points of a token's head is an embedding bag. Nothing is laid out anew, and nothing is as large as points
+sum over all points of a token's head is an embedding bag. No tensor is rearranged, and none is as large as points
 times channels.
 """
 
@@ -16,20 +16,22 @@ Sizes = tuple[tuple[int, int], ...]
 
 
 class _Columns(NamedTuple):
-    """Of each point of each head, in the order of the offsets [heads · levels · points]: where its level lies.
+    """Position of each point's level in the table, by point in the order of the offsets [heads · levels · points].
 
-    Levels have a border of zeros, so that every neighbour of a clamped position is a legal row with the right value.
+    Levels have a border of zeros, so that every neighbour of a clamped position is a valid row with the right value.
     """
 
     width: Tensor
     height: Tensor
     down: Tensor
-    """Rows of the table from a cell to the one below it."""
+    """Number of table rows from a cell to the one below it."""
     start: Tensor
-    """Row of the level's first cell and this head."""
+    """Table row of the level's first cell for this head."""
 
 
-def sum_bags(values: Tensor, offsets: Tensor, weights: Tensor, reference: Tensor, sizes: Sizes) -> Tensor:
+def sample_by_embedding_bag(
+    values: Tensor, offsets: Tensor, weights: Tensor, reference: Tensor, sizes: Sizes
+) -> Tensor:
     """Read weighted points around each token, bilinear, zeros outside.
 
     Args:
@@ -72,7 +74,7 @@ def sum_bags(values: Tensor, offsets: Tensor, weights: Tensor, reference: Tensor
 
 
 def _position(position: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
-    """Fraction from a cell towards the next, and the number of that cell, the border being cell 0."""
+    """Return the fraction from a cell towards the next, and the number of that cell, the border being cell 0."""
     clamped = torch.minimum((position + 0.5).clamp_(min=0), size + 1)
     cell = torch.minimum(clamped.floor(), size)
     return clamped - cell, cell

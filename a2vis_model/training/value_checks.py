@@ -1,4 +1,4 @@
-"""Numbers that a person gives, checked before they do harm."""
+"""Range checks of numbers in settings and arguments."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from ..errors import ConfigError
 
 
 def check_at_least(least: int, settings: object, *names: str) -> None:
-    """Raise ConfigError for values of these attributes that are smaller, infinite or no numbers."""
+    """Check that the named attributes are finite numbers of at least `least`.
+
+    Raises:
+        ConfigError: one of them is not.
+    """
     for name in names:
         value = getattr(settings, name)
         if not least <= value < math.inf:
@@ -16,7 +20,11 @@ def check_at_least(least: int, settings: object, *names: str) -> None:
 
 
 def check_share(settings: object, *names: str) -> None:
-    """Raise ConfigError for values of these attributes that do not lie between 0 and 1."""
+    """Check that the named attributes lie between 0 and 1.
+
+    Raises:
+        ConfigError: one of them does not.
+    """
     for name in names:
         value = getattr(settings, name)
         if not 0 <= value <= 1:
