@@ -555,6 +555,8 @@ def test_steps_are_taken_by_the_ages_and_taken_back(peer: Peer, tmp_path: Path) 
 
     # Images that become older run back in time, which is no lateness here.
     values = {"policy": "latest", "age_budget_s": 0.1, "use_sim_time": True, "max_gap_s": 0.001}
+    # The node would subscribe anew once it knows of the camera, and an image that comes meanwhile would have no answer.
+    values["qos_overrides./image.subscription.reliability"] = "reliable"
     with running(peer, tmp_path, module="fake_node", **values) as node:
         node.start()
         simulate_time(peer, 100)

@@ -4,9 +4,15 @@ import xml.etree.ElementTree as ElementTree
 from typing import Any
 
 import pytest
-from ros_helpers import ROOT, Peer, arguments, needs_ros, process
+from ros_helpers import ROOT, Peer, arguments, free_domain, needs_ros, process
 
 pytestmark = needs_ros
+
+
+@pytest.fixture(autouse=True)
+def own_domain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The graph is asked by the names of nodes, which those of other tests of this process may have too."""
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(free_domain()))
 
 
 def allowed(node: str) -> dict[str, set[str]]:
