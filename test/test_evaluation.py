@@ -345,13 +345,13 @@ def test_a_broken_annotation_is_named_and_left_out(tmp_path: Path, key: str, val
     ("line", "message"),
     [
         ("1,1,0,0,5,5,1", "has 7 columns, not 8"),
-        ("1,1,0,0,5,x,1,1,1", "no number"),
+        ("1,1,0,0,5,x,1,1,1", "not a number"),
         ("1,1,0,0,5,nan,1,1,1", "not finite"),
         ("9,1,0,0,5,5,1,1,1", "frame is 9, not 1 to 8"),
         ("1.5,1,0,0,5,5,1,1,1", "frame is 1.5, not a whole number"),
         ("1,1,0,0,5,5,1,99,1", "class is 99"),
         ("1,1e300,0,0,5,5,1,1,1", "id is 1e[+]300"),
-        ("hello", "has 1 columns|no number"),
+        ("hello", "has 1 columns|not a number"),
     ],
 )
 def test_broken_lines_of_mot_text_are_named(tmp_path: Path, line: str, message: str) -> None:

@@ -34,7 +34,10 @@ from .progress import Progress, ReportProgress
 
 _EXPORT, _BUILD_FRAME, _BUILD_CLIP = "exporting the graphs", "building the frame graph", "building the clip graph"
 _SHARES = {_EXPORT: 0.1, _BUILD_FRAME: 0.6, _BUILD_CLIP: 0.3}
-"""As measured with `onboard`, for Inductor and for TensorRT alike; OpenVINO takes seconds."""
+"""Share of the build time of each stage, measured with `onboard`; Inductor and TensorRT have the same.
+
+OpenVINO builds in seconds.
+"""
 
 Name = Literal["eager", "compile", "tensorrt", "openvino"]
 
@@ -55,7 +58,7 @@ class Backend:
     gate: GateResult | None
     """Result of the comparison with eager fp32 on this machine; None for eager fp32 itself."""
     accelerator: OpenVINODevice = "cpu"
-    """What computes, where it is not `device`, on which the network's tensors are."""
+    """OpenVINO's device; the network's tensors are on `device`."""
 
     def __str__(self) -> str:
         where = self.device if self.accelerator == "cpu" else self.accelerator
@@ -75,22 +78,22 @@ def prepare_backend(
     cache: Path | None = None,
     progress: ReportProgress = lambda text: None,
 ) -> Backend:
-    """Make a network ready to run. Takes minutes where an engine must be built.
+    """Make a network ready to run. This takes minutes where an engine must be built.
 
     Args:
-        model: the network, frozen and on its device. What was compiled holds a copy of its weights.
+        model: the network, frozen and on its device. A compiled network holds a copy of its weights.
         config: its configuration.
         backend: eager, compile, tensorrt or openvino; or auto: an engine that is in the cache, TensorRT's first, then
             OpenVINO's, else compile on a GPU, else eager.
-        precision: fp32; fp16 on a GPU; with openvino whatever its device computes in, bf16 and int8 among them.
-        device: of the backend openvino: cpu, intel:gpu or intel:npu. The network's tensors are on the CPU with each.
-        calibration: makes images for an engine of int8 that is not in the cache.
-        cache: folder where engines are kept, see `engine_cache` for whom it trusts; None keeps none.
-        progress: told in words what is being done; may be called from another thread.
+        precision: fp32; fp16 on a GPU; with openvino any precision of its device, bf16 and int8 among them.
+        device: device of the backend openvino: cpu, intel:gpu or intel:npu. The network's tensors stay on the CPU.
+        calibration: makes the images for an int8 engine that is not in the cache.
+        cache: folder where engines are kept (see `engine_cache` for whom it trusts); None keeps none.
+        progress: called with a line of text on what is being done; possibly from another thread.
 
     Raises:
-        BackendError: for what was named and cannot be had, with what to install; for a broken engine in the cache; for
-            an engine that computes something else than eager does, with the figures.
+        BackendError: the named backend is not available (the message says what to install), an engine in the cache is
+            broken, or an engine computes something else than eager does (with the figures).
     """
     if backend not in BACKENDS:
         raise BackendError(f"backend={backend!r}; choose one of {', '.join(BACKENDS)}")
@@ -118,19 +121,19 @@ def prepare_backend(
 
 @dataclass(frozen=True)
 class _Wanted:
-    """What was asked for, beside the backend."""
+    """What was asked for besides the backend."""
 
     precision: Precision
     device: OpenVINODevice
     calibration: Calibration | None
 
     def engines(self, name: EngineName) -> Engines:
-        """Those of a backend."""
+        """Return the engines of a backend."""
         return engines_for(name, self.precision, self.device, self.calibration)
 
 
 def _obstacle(model: VideoNetwork, name: Name, wanted: _Wanted) -> str | None:
-    """Why a backend cannot be had, with the parameter that is in the way; None if it can."""
+    """Return why a backend is not available, naming the parameter in the way; None if it is."""
     obstacle = backend_obstacle(model, name, wanted.device)
     if obstacle is not None:
         return f"backend={name}: {obstacle}"
@@ -141,10 +144,10 @@ def _obstacle(model: VideoNetwork, name: Name, wanted: _Wanted) -> str | None:
 def _automatic(
     model: VideoNetwork, config: ModelConfig, wanted: _Wanted, cache: EngineCache | None
 ) -> Iterator[tuple[Name, str]]:
-    """What `auto` tries, in this order, and why.
+    """Yield the backends that `auto` tries, in this order, with the reason for each.
 
     Raises:
-        BackendError: nothing has the precision on the device.
+        BackendError: no backend has the precision on the device.
     """
     names: tuple[EngineName, ...] = ("tensorrt", "openvino", "compile")
     possible: list[EngineName] = [name for name in names if _obstacle(model, name, wanted) is None]
@@ -152,13 +155,13 @@ def _automatic(
         if cache is not None and cache.holds(
             engine_key(model, config, name, wanted.precision, wanted.engines(name).requirements())
         ):
-            yield name, "its engine is in the cache, and no faster backend's"
+            yield name, "its engine is in the cache"
     on_gpu = model.device.type == "cuda"
     if on_gpu and "compile" in possible:
         yield "compile", "the fastest on a GPU without an engine in the cache"
     obstacle = _obstacle(model, "eager", wanted)
     if obstacle is None and on_gpu:
-        yield "eager", backend_obstacle(model, "compile") or "what is left"
+        yield "eager", backend_obstacle(model, "compile") or "the only backend available"
     elif obstacle is None:
         yield "eager", "no GPU and no engine in the cache"
     elif "openvino" in possible:

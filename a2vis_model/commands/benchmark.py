@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_backend_arguments(parser)
     parser.add_argument("--stride", type=int, default=1, help="frames between clips (default: %(default)s)")
     add_device_argument(parser)
-    parser.add_argument("--threads", type=int, help="of the CPU (default: PyTorch's choice)")
+    parser.add_argument("--threads", type=int, help="CPU threads (default: PyTorch's choice)")
     parser.add_argument("--frames", type=int, default=60, help="frames to time (default: %(default)s)")
     parser.add_argument("--every-slot", action="store_true", help="make every slot a track, the most possible work")
     parser.add_argument("--json", action="store_true", help="print JSON")

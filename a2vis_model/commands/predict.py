@@ -46,9 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", help="WIDTHxHEIGHT of the network's input (default: as in the weight file)")
     add_device_argument(parser)
     add_backend_arguments(parser)
-    parser.add_argument("--no-overlay", action="store_true", help="write tracks.json alone")
+    parser.add_argument("--no-overlay", action="store_true", help="write only tracks.json")
     add_strict_argument(parser)
-    parser.add_argument("--quiet", action="store_true", help="no progress on standard error")
+    parser.add_argument("--quiet", action="store_true", help="show no progress on standard error")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -15,14 +15,16 @@ from .models import ModelRequest
 _TRACKS = TrackSettings()
 
 PARAMETERS: tuple[Parameter, ...] = (
-    Parameter("weights", DEFAULT_WEIGHTS, "name of weights that ship, see `a2vis weights`, or path of a weight file"),
+    Parameter("weights", DEFAULT_WEIGHTS, "name of shipped weights (see `a2vis weights`), or path of a weight file"),
     Parameter(
         "device",
         "auto",
         "where to compute: auto (CUDA if there is a GPU, else the CPU), cpu, cuda, cuda:N, intel:gpu, intel:npu",
     ),
-    Parameter("backend", "auto", "what computes the network; auto takes the fastest at hand", choices=BACKENDS),
-    Parameter("precision", "fp32", "of the network; fp16 needs a GPU, bf16 and int8 openvino", choices=PRECISIONS),
+    Parameter("backend", "auto", "backend of the network; auto takes the fastest available", choices=BACKENDS),
+    Parameter(
+        "precision", "fp32", "precision of the network; fp16 needs a GPU, bf16 and int8 openvino", choices=PRECISIONS
+    ),
     Parameter("engine_cache", "", "folder where built engines are kept; empty for ~/.cache/a2vis/engines"),
     Parameter(
         "threads", 0, "CPU threads of the network; 0 for torch's choice, a thread a core or OMP_NUM_THREADS", 0, 1024
