@@ -21,6 +21,7 @@ EXTRAS = {
     "trackers": "baselines",
     "openvino": "openvino",
     "nncf": "openvino",
+    "filterpy": "ros",
     "rosbags": "ros",
 }
 """Extra that contains a package, by the name under which Python imports it."""

@@ -7,17 +7,20 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rosbags.typesys import Stores, get_typestore
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
 from a2vis_model.data.space_truth import SpaceTruth
+from a2vis_model.extras import optional_packages
 
 from ..msg import TrackedInstance, TrackedObject, TrackedObjectArray
 from ..node.messages import image_message
 from ..space.transforms import RigidTransform
 from . import bag_files
 from .bag_files import BagError, BagWriter
+
+with optional_packages():
+    from rosbags.typesys import Stores, get_typestore
 
 WORLD = "world"
 """The fixed frame of a rendered clip; z = 0 is its ground."""

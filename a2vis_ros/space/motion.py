@@ -5,13 +5,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from filterpy.common import Q_continuous_white_noise
-from filterpy.kalman import KalmanFilter
 from numpy.typing import NDArray
+
+from a2vis_model.extras import optional_packages
 
 from .placement import Placement, Source
 from .profiles import ClassProfile
 from .transforms import RigidTransform
+
+with optional_packages():
+    from filterpy.common import Q_continuous_white_noise
+    from filterpy.kalman import KalmanFilter
 
 _GATE = 25.0
 """Squared Mahalanobis distance beyond which a measurement is an outlier: once in 65,000 times by chance."""
