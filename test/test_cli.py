@@ -98,7 +98,7 @@ def test_an_engine_built_ahead_is_what_predict_runs(tmp_path, weights, video, mo
     assert "(auto: its engine is in the cache)" in capsys.readouterr().err
     assert engines.built == ["frame", "clip"]
     assert main(["build-engine", *given, "--backend", "eager"]) == 2
-    assert "choose compile or tensorrt" in capsys.readouterr().err
+    assert "choose compile, tensorrt or openvino" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("variant", ["minvis", "vita", "mask2former-vis", "a2vis-no-samh"])

@@ -920,7 +920,7 @@ def test_validation_leaves_broken_videos_out(
     model = tiny_model(config)
     sound, broken = moving_squares(), dataclasses.replace(moving_squares(), broken=True)
     scores = validate(model, config, [broken, sound], frames=6)
-    assert "left out: video.mp4: frame 0: cannot be decoded" in capsys.readouterr().err
+    assert "validation: a video is skipped: video.mp4: frame 0: cannot be decoded" in capsys.readouterr().err
     assert scores == validate(model, config, [sound], frames=6)
     with pytest.raises(A2VISError, match=r"no video of --validation can be used \(video.mp4: .*check-data"):
         validate(model, config, [broken], frames=6)

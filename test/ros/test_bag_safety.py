@@ -131,11 +131,11 @@ def test_damaged_masks_in_a_bag_are_said(tmp_path: Path) -> None:
         ("payload/msg/X", "not installed here"),
         ("os/msg/X", "not installed here"),
         ("std_msgs/msg/Nothing", "not installed here"),
-        ("payload", "is no message type"),
-        ("a/b/c/d", "is no message type"),
-        ("std_msgs/srv/Empty", "is no message type"),
-        ("std_msgs/msg/__name__", "is no message type"),
-        ("../payload/msg/X", "is no message type"),
+        ("payload", "is not a message type"),
+        ("a/b/c/d", "is not a message type"),
+        ("std_msgs/srv/Empty", "is not a message type"),
+        ("std_msgs/msg/__name__", "is not a message type"),
+        ("../payload/msg/X", "is not a message type"),
     ],
 )
 def test_the_type_of_a_topic_runs_nothing(
