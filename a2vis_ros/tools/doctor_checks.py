@@ -89,7 +89,7 @@ def check_backends(weights: str, cache: Path) -> list[Finding]:
     except A2VISError:
         return []
     model = freeze(model.cuda() if torch.cuda.is_available() else model)
-    findings = [Finding("ok", "backend eager", "can be had here")]
+    findings = [Finding("ok", "backend eager", "is available")]
     for name in ENGINES:
         about = f"backend {name}"
         obstacle = backend_obstacle(model, name)

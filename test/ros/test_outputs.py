@@ -69,7 +69,7 @@ def processed() -> ProcessedFrame:
     object.__setattr__(frame, "stamp", Stamp(3, 4))
     object.__setattr__(frame, "frame_id", "camera")
     result = FrameResult(0, 0.0, 0, 10, 10, (instance(),))
-    return ProcessedFrame(frame, np.zeros((10, 10, 3), np.uint8), result, 0, StageTimes.__new__(StageTimes))
+    return ProcessedFrame(frame, np.zeros((10, 10, 3), np.uint8), result, {}, 0, StageTimes.__new__(StageTimes))
 
 
 def publish(publications: Any, *, expendable: bool) -> None:
