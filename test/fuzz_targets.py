@@ -30,6 +30,7 @@ from a2vis_model.errors import A2VISError
 from a2vis_model.evaluation import ScoreSettings, open_comparison
 from a2vis_model.files.video_io import VideoInput
 from a2vis_model.importers import read_checkpoint
+from a2vis_model.tracking.streaming import FrameResult
 from a2vis_model.training.checkpoint import Checkpoint
 from a2vis_model.weights import load_weights
 from a2vis_ros.planner.mask_codec import MaskError, RunLengthMask, decode_image
@@ -309,7 +310,8 @@ class _Tracker:
         assert image.shape[2] == 3
         if image[0, 0, 0] == 66:
             raise _ModelError
-        return [None]
+        height, width = image.shape[:2]
+        return [FrameResult(0, timestamp, self.epoch, height, width, ())]
 
     def flush(self) -> list[Any]:
         return []

@@ -9,6 +9,7 @@ import torch
 from conftest import tiny_config, tiny_model
 
 from a2vis_model import ModelConfig, load_config
+from a2vis_model.backbone_config import SwinConfig
 from a2vis_model.export import (
     CLIP_OUTPUTS,
     FRAME_OUTPUTS,
@@ -38,9 +39,12 @@ def onboard_config() -> ModelConfig:
 def paper_config(preset: str) -> ModelConfig:
     """One of the paper's presets at a small size, its layers cut to a few of a kind."""
     config = load_config(preset, input_height=64, input_width=96)
+    backbone = config.backbone
+    if isinstance(backbone, SwinConfig):
+        backbone = dataclasses.replace(backbone, depths=(2, 2, 2, 2))
     return dataclasses.replace(
         config,
-        backbone=dataclasses.replace(config.backbone, depths=(2, 2, 2, 2)),
+        backbone=backbone,
         pixel_decoder=dataclasses.replace(config.pixel_decoder, layers=1),
         frame_decoder=dataclasses.replace(config.frame_decoder, layers=3),
         prototypes=dataclasses.replace(config.prototypes, encoder_layers=1, decoder_layers=1),

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAMS = (
-    "a2vis_model.cli",
+    "a2vis_model.commands.train",
     *(
         f"benchmark/{name}.py"
         for name in (
@@ -87,4 +87,6 @@ def test_ros_programs_wait_passively() -> None:
 
 
 def test_what_the_user_set_stays() -> None:
-    assert policies(("a2vis_model.cli",), OMP_WAIT_POLICY="ACTIVE") == {"a2vis_model.cli": "ACTIVE"}
+    assert policies(("a2vis_model.commands.train",), OMP_WAIT_POLICY="ACTIVE") == {
+        "a2vis_model.commands.train": "ACTIVE"
+    }
