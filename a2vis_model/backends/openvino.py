@@ -89,7 +89,7 @@ def convert(program: ExportedProgram, inputs: tuple[Tensor, ...]) -> Any:
     """An exported graph as OpenVINO's model in fp32, its shapes those of the inputs."""
     openvino = importlib.import_module("openvino")
     with warnings.catch_warnings():
-        # Of PyTorch to OpenVINO.
+        # OpenVINO uses interfaces that PyTorch warns about.
         warnings.simplefilter("ignore", FutureWarning)
         model = openvino.convert_model(program)
     model.reshape({i: list(tensor.shape) for i, tensor in enumerate(inputs)})

@@ -65,7 +65,7 @@ class ThingTrack:
     size: Numbers
     """Length along its yaw, width and height, `[T, 3]`; a flat cut-out has no length."""
     distance: Numbers
-    """Of its position from the camera along the optical axis, `[T]`; negative behind the camera."""
+    """Depth of its position along the camera's optical axis in metres, `[T]`; negative behind the camera."""
     visible_fraction: Numbers
     """Seen share of its silhouette inside the picture, `[T]`; NaN where none of it is in the picture."""
     cut_off: NDArray[np.bool_]

@@ -111,7 +111,7 @@ class Detector(nn.Module):
         return FrameDetections(classes=self.frame_decoder.class_head(queries), masks=masks.squeeze(1))
 
     def supervised(self, output: DetectorOutput, *, last_only: bool = False) -> SetPrediction:
-        """What is said about N images, T = 1, by every decoder layer or by the last alone."""
+        """Return the predictions for N images, T = 1, of every decoder layer or of the last alone."""
         queries = torch.stack(output.queries[-1:] if last_only else output.queries)
         return SetPrediction(
             classes=self.frame_decoder.class_head(queries),

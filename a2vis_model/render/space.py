@@ -72,7 +72,7 @@ class SpaceRecorder:
         return np.stack([moment.depth for moment in self._moments])
 
     def truth(self, objects: Sequence[RenderedObject]) -> SpaceTruth:
-        """Of the clip that shows these objects, all of which have been given poses."""
+        """Return the truth in space of the video that shows these objects, all of which have been given poses."""
         cameras = [moment.camera for moment in self._moments]
         first = cameras[0]
         turns = np.stack([_TO_WORLD @ camera.rotation.T for camera in cameras])

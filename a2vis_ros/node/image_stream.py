@@ -84,7 +84,7 @@ class ImageStream:
         self._topic = transport_topic(node, "image", "compressed") if compressed else node.resolve_topic_name("image")
         self._input_qos = self._choose_qos()
         self._outputs = Publications(node, OUTPUTS, self._on_incompatible_reader)
-        # Said while the node is still inactive, which a lifecycle publisher would not do.
+        # This is published while the node is still inactive, which a lifecycle publisher would not do.
         self._class_names = node.create_publisher(ClassNames, "~/class_names", qos.latched_qos())
         self._class_names.publish(messages.class_names_message(model.name, model.classes))
         self._reset_service = node.create_service(Trigger, "~/reset", self._serve_reset)

@@ -14,7 +14,7 @@ from ..planner.mask_messages import mask_from_message
 from ..space.localizer import Localized, LocatedObject, State, Track, TrackFrame
 
 _YAW_VARIANCE = math.pi**2 / 3
-"""Of an angle of which nothing is known, in rad²."""
+"""Variance of an angle of which nothing is known, in rad²."""
 
 
 def stamp_ns(header: Header) -> int:

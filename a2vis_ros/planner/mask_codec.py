@@ -22,4 +22,4 @@ __all__ = [
 ]
 
 MAX_INSTANCES = 4096
-"""Of a message; no network has more slots."""
+"""Largest number of instances of a message that is read; no network has more slots."""

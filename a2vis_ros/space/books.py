@@ -94,7 +94,7 @@ class Books:
     def problem(self, now: float) -> str:
         """What has gone wrong most often within the last seconds; empty if nothing has."""
         counts = {cause: recent.count(now) for cause, recent in self._problems.items() if cause is not Drop.STOPPED}
-        # Of causes that came equally often the last; they stand in the order in which they last came.
+        # Where causes came equally often, the last one is named; they stand in the order in which they last came.
         causes = [cause for cause in reversed(counts) if counts[cause]]
         if not causes:
             return ""

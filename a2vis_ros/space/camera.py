@@ -36,7 +36,7 @@ class CameraModel:
     """Intrinsics of a pinhole or fisheye camera, those of the image as it is and not of the full sensor."""
 
     width: int
-    """Of the image, in pixels."""
+    """Width of the image in pixels."""
     height: int
     fx: float
     """Focal lengths in pixels."""
@@ -48,7 +48,7 @@ class CameraModel:
     distortion: tuple[float, ...] = ()
     """In OpenCV's order; empty for a rectified image."""
     frame_id: str = ""
-    """Of the optical frame."""
+    """Name of the optical frame."""
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.height < 1 or self.width * self.height > MAX_PIXELS:

@@ -43,7 +43,7 @@ class Surface:
     distance: float
     """Along the direction that was asked for, in metres."""
     std: float
-    """Of the distance, in metres."""
+    """Standard deviation of the distance in metres."""
 
 
 def surface_distance(

@@ -79,7 +79,7 @@ class EstimatedObject:
     velocity: Numbers
     """`[3]`"""
     covariance: Numbers
-    """Of position and velocity, `[6, 6]`."""
+    """Covariance of position and velocity, `[6, 6]`, in SI units."""
     height: float
     seen: bool
     """Some of the object was seen in this frame."""
@@ -110,7 +110,7 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True)
 class ViewScore:
-    """What is said of all objects that are seen in one way. NaN where there is none."""
+    """Scores over all objects that are seen in one way. NaN where there is none."""
 
     objects: int
     """True objects, each counted in every frame."""
@@ -123,7 +123,7 @@ class ViewScore:
     velocity_median: float
     velocity_p95: float
     height_median: float
-    """Of the relative error."""
+    """Median of the relative error of the height."""
     nees_mean: float
     """2 for an honest covariance, more where it is too small."""
     nees_in_gate: float
@@ -154,7 +154,7 @@ class SpaceScorer:
             for estimate in frame.estimates:
                 known = None if estimate.thing_id is None else said.get(estimate.thing_id)
                 self.false_estimates += estimate.thing_id is None or known is not None
-                # Of two, what sees the object is taken.
+                # Where two estimates are of one object, the one that sees it is taken.
                 if estimate.thing_id is not None and (known is None or estimate.seen > known.seen):
                     said[estimate.thing_id] = estimate
             for true in frame.truth:

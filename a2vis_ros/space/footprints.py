@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 from .localizer import LocatedObject
 
 _MOST_POINTS = 20_000
-"""Of one object. A footprint that would have more is drawn with larger steps."""
+"""Largest number of points of one object. A footprint that would have more is drawn with larger steps."""
 
 
 @dataclass(frozen=True)

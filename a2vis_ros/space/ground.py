@@ -20,7 +20,7 @@ class GroundPlane:
     up: NDArray[np.float64]
     """[3] unit vector, in the optical frame."""
     height: float
-    """Of the camera above the ground, in metres."""
+    """Height of the camera above the ground in metres."""
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.up).all() and math.isfinite(self.height) and self.height > 0):
@@ -31,7 +31,7 @@ class GroundPlane:
 
     @classmethod
     def from_mounting(cls, height: float, pitch_deg: float, roll_deg: float) -> "GroundPlane":
-        """Of a camera that is mounted so.
+        """Return the ground plane as a camera mounted so sees it.
 
         Args:
             height: above the ground, in metres.

@@ -31,7 +31,7 @@ class FrameError(ValueError):
 
 
 class State(enum.IntEnum):
-    """Of a track, with the values of msg/TrackedInstance."""
+    """State of a track, with the values of msg/TrackedInstance."""
 
     TENTATIVE, VISIBLE, OCCLUDED, LOST, ENDED = range(5)
 
@@ -43,7 +43,7 @@ class State(enum.IntEnum):
 
 @dataclass(frozen=True)
 class Track:
-    """What is said of one track in one frame."""
+    """A track as a message describes it in one frame."""
 
     track_id: int
     state: State
@@ -60,11 +60,11 @@ class TrackFrame:
     """All tracks of one frame."""
 
     stamp_ns: int
-    """Of the image, in nanoseconds."""
+    """Stamp of the image in nanoseconds."""
     frame_id: str
-    """Of the camera's optical frame."""
+    """Name of the camera's optical frame."""
     height: int
-    """Of the image, in pixels."""
+    """Height of the image in pixels."""
     width: int
     session: int
     epoch: int
@@ -129,7 +129,7 @@ class LocatedObject:
     cut_off: bool
     """When its position was last measured, the image ended within it."""
     emergences: tuple[Emergence, ...]
-    """Of a hidden object: where and when it may come out, as far as that is in view."""
+    """Where and when a hidden object may come out, as far as that is in view."""
 
 
 @dataclass(frozen=True)
@@ -288,7 +288,7 @@ class Localizer:
             found.append((track, known, source))
             if track.state is not State.ENDED:
                 kept[track.track_id] = known
-        # Of a track that is not in the frame, the message in which it ended was lost.
+        # Where a track is not in the frame, the message in which it ended was lost.
         self._objects = kept
         axes = np.array([known.axes for _, known, _ in found]).reshape(-1, 3, 3)
         orientations = Rotation.from_matrix(axes).as_quat() if found else ()
@@ -343,7 +343,7 @@ class _Object:
         self._judged = seconds
 
     def located(self, track: Track, source: Source, seconds: float, orientation: NDArray[np.float64]) -> LocatedObject:
-        """What is said of it."""
+        """Return the located object for a track."""
         hidden = track.state.hidden or track.state is State.ENDED
         return LocatedObject(
             track_id=track.track_id,

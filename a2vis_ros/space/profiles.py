@@ -21,7 +21,7 @@ class ClassProfile:
     """Priors of one class. Lengths are metres, times seconds; all of them are greater than 0."""
 
     length: float = 1.0
-    """Of a typical object, along its longer horizontal side."""
+    """Length of a typical object along its longer horizontal side."""
     width: float = 1.0
     """Along its shorter horizontal side."""
     height: float = 1.0
@@ -34,7 +34,7 @@ class ClassProfile:
     acceleration: float = 1.0
     """Process noise: the velocity changes by this, in m/s, within one second."""
     half_life_s: float = 10.0
-    """Of the belief that an object is still there, while it is hidden and nothing speaks against it."""
+    """Half-life of the belief that an object is still there, while it is hidden and nothing speaks against it."""
 
     def __post_init__(self) -> None:
         for item in fields(self):

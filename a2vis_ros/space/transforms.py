@@ -31,14 +31,14 @@ class RigidTransform:
 
     @classmethod
     def identity(cls) -> "RigidTransform":
-        """Of a frame to itself."""
+        """Return the transform of a frame to itself."""
         return cls(np.eye(3), np.zeros(3))
 
     @classmethod
     def from_quaternion(
         cls, translation: tuple[float, float, float], quaternion: tuple[float, float, float, float]
     ) -> "RigidTransform":
-        """Of a geometry_msgs/Transform.
+        """Return the transform that a geometry_msgs/Transform states.
 
         Args:
             translation: x, y, z in metres.

@@ -19,7 +19,7 @@ class ImageMotion:
     """What is known of a track beside its masks."""
 
     velocity: tuple[float, float]
-    """Of the centre of the amodal mask's box, in pixels a second to the right and downwards."""
+    """Velocity of the centre of the amodal mask's box, in pixels a second to the right and downwards."""
     existence: float
     """Probability that the object is there."""
 

@@ -59,7 +59,7 @@ class ProcessedFrame:
     """Image, RGB uint8 [H, W, 3]."""
     result: FrameResult
     motions: Mapping[int, ImageMotion]
-    """Of the result's instances, by track ID."""
+    """Image motions of the result's instances, by track ID."""
     dropped_since_last: int
     times: StageTimes
 
