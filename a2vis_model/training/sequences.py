@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -159,13 +160,28 @@ def load_batches(
         worker_init_fn=_start_worker,
         pin_memory=device.type == "cuda",
     )
-    loaded = iter(loader)
+    with _without_garbage():
+        loaded = iter(loader)
     try:
         yield map(_batch, loaded)
     finally:
         # The traceback of an error keeps the loader alive, and at its end Python would wait for ever for workers that
         # ignore SIGTERM.
         end_workers(loaded)
+
+
+@contextmanager
+def _without_garbage() -> Iterator[None]:
+    """Fork without objects that the garbage collector of a new process could delete.
+
+    A video decoder has threads, which a fork does not copy: a process that deletes one made before it was forked crashes.
+    """
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 @dataclass(frozen=True)
