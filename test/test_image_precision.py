@@ -125,6 +125,8 @@ def test_an_image_that_cannot_be_read_is_left_out_and_named(tmp_path: Path, caps
     assert (result["images"], result["objects"]) == (1, 1)
     assert set(result["by_class"]) == set(CLASSES)
     assert result["provenance"]["hashes"].keys() == {"weights", "data"}
+    assert main([*command, "--set", "input_height=33"]) == 2
+    assert "input_height=33 is not a multiple of 32" in capsys.readouterr().err
 
 
 def test_a_detection_of_a_class_that_is_not_labelled_is_no_mistake(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+from ..config import parse_changes
 from ..data import open_dataset
 from ..data.problems import ProblemLog, add_strict_argument
 from ..devices import choose_device
@@ -17,7 +18,7 @@ from ..files.atomic import write_text
 from ..machine import file_hash
 from ..shipped import find_weights
 from ..weights import load_weights
-from .arguments import add_weights_argument
+from .arguments import add_set_argument, add_weights_argument
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", metavar="DIR", help="folder of the images, if not in the usual place")
     parser.add_argument("--labels", metavar="FILE", help="labels file of the images; see docs/training.md")
     add_weights_argument(parser)
+    add_set_argument(parser)
     parser.add_argument("--output", metavar="DIR", help="folder for images.json and images.md")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="(%(default)s)")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -35,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Detect, score, print and write; return 1 if anything was broken, and name it."""
     weights = find_weights(args.weights)
-    model, config = load_weights(weights)
+    model, config = load_weights(weights, parse_changes(args.set))
     problems = ProblemLog(args.strict)
     dataset = open_dataset(args.data, classes=config.classes, images=args.images, labels=args.labels, problems=problems)
     precision = image_precision(model, config, dataset, device=choose_device(args.device), quiet=args.quiet)

@@ -174,7 +174,7 @@ def load_batches(
 def _without_garbage() -> Iterator[None]:
     """Fork without objects that the garbage collector of a new process could delete.
 
-    A video decoder has threads, which a fork does not copy: a process that deletes one made before it was forked crashes.
+    A video decoder has threads, which a fork does not copy: a process that deletes one made before the fork crashes.
     """
     gc.collect()
     gc.freeze()

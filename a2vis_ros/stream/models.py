@@ -33,11 +33,21 @@ class ModelRequest:
     """Folder of engines; empty for the user's default folder."""
     threads: int
     """Number of CPU threads for the network; 0 for torch's default."""
+    input_width: int
+    """Width of the network's input in pixels; 0 for that of the weights."""
+    input_height: int
+    """Height of the network's input in pixels; 0 for that of the weights."""
     stride: int
     """Number of frames between clips."""
     warmup_frames: int
     """Number of frames that are run through the network before the first real one."""
     tracks: TrackSettings
+
+    @property
+    def changes(self) -> dict[str, int]:
+        """Return what differs from the configuration of the weights (see `a2vis_model.weights.load_weights`)."""
+        sizes = {"input_width": self.input_width, "input_height": self.input_height}
+        return {name: size for name, size in sizes.items() if size}
 
 
 @dataclass(frozen=True)
@@ -94,7 +104,7 @@ def load_model(request: ModelRequest, progress: ReportProgress) -> LoadedModel:
         torch.set_num_threads(request.threads)
     device = choose_device(tensor_device(request.device), "device=")
     progress(f"reading {request.weights}")
-    model, config = load_weights(request.weights)
+    model, config = load_weights(request.weights, request.changes)
     if request.stride > config.clip_length:
         raise A2VISError(f"stride={request.stride} is over the clip length of {config.name}, {config.clip_length}")
     backend = prepare_backend(

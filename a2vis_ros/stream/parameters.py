@@ -29,6 +29,15 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
         "threads", 0, "CPU threads of the network; 0 for torch's choice, a thread a core or OMP_NUM_THREADS", 0, 1024
     ),
+    Parameter(
+        "input_width",
+        0,
+        "width of the network's input in pixels, a multiple of 32; smaller is faster and misses small objects; 0 for "
+        "the weights' own",
+        0,
+        8192,
+    ),
+    Parameter("input_height", 0, "height of the network's input in pixels, a multiple of 32; see input_width", 0, 8192),
     Parameter("stride", 1, "frames between clips; a clip decides this many frames at once", 1, 64),
     Parameter("warmup_frames", 3, "frames run through the network while the node is configured", 0, 100),
     Parameter(
@@ -220,6 +229,8 @@ class Settings:
             precision=self["precision"],
             engine_cache=self["engine_cache"],
             threads=self["threads"],
+            input_width=self["input_width"],
+            input_height=self["input_height"],
             stride=self["stride"],
             warmup_frames=self["warmup_frames"],
             tracks=self.tracks,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scripted_tracker import ScriptedTracker
 
-from a2vis_model import ModelConfig, StreamingTracker, TrackSettings, VideoNetwork, save_weights
+from a2vis_model import ModelConfig, StreamingTracker, TrackSettings, VideoNetwork, load_weights, save_weights
 from a2vis_model.errors import A2VISError
 from a2vis_ros.stream.frame_queue import FAILED, RESET, FrameQueue, Ledger
 from a2vis_ros.stream.frames import Frame, Stamp
@@ -214,11 +214,27 @@ def request(weights: str, **changes: object) -> ModelRequest:
         "precision": "fp32",
         "engine_cache": "",
         "threads": 0,
+        "input_width": 0,
+        "input_height": 0,
         "stride": 1,
         "warmup_frames": 1,
         "tracks": TrackSettings(start_score=0.0, keep_score=0.0),
     }
     return ModelRequest(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def test_the_input_size_can_be_changed(tmp_path, model: VideoNetwork, config: ModelConfig) -> None:
+    save_weights(tmp_path / "w.safetensors", model, config)
+    weights = str(tmp_path / "w.safetensors")
+    wide = config.input_width + 32
+    loaded = load_model(request(weights, input_width=wide), lambda text: None)
+    plain = StreamingTracker(*load_weights(weights, {"input_width": wide}), settings=request(weights).tracks)
+    image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    ours, theirs = loaded.tracker.push(image, 0)[0], plain.push(image, 0)[0]
+    assert ours.instances
+    assert [t.score for t in ours.instances] == [t.score for t in theirs.instances]
+    with pytest.raises(A2VISError, match="input_width=50 is not a multiple of 32"):
+        load_model(request(weights, input_width=50), lambda text: None)
 
 
 def test_a_loaded_model_answers_as_the_plain_tracker(tmp_path, model: VideoNetwork, config: ModelConfig) -> None:
