@@ -86,7 +86,7 @@ def _lists(value):
         ({"samh": {"feature_stride": 5}}, "samh.feature_stride=5; choose 4 or a multiple of it"),
         ({"samh": {"feature_stride": 8, "key_stride": 4}}, "samh.key_stride=4; choose samh.feature_stride=8 or a mult"),
         ({"samh": {"key_stride": 20}}, "samh.key_stride=20; choose samh.feature_stride=8 or a multiple of it"),
-        ({"samh": {"key_stride": 24}}, "samh.key_stride=24 is no divisor of input_height=256"),
+        ({"samh": {"key_stride": 40}}, "samh.key_stride=40 is no divisor of input_height=288"),
     ],
 )
 def test_bad_values_are_named(change, message):
