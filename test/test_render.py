@@ -401,7 +401,7 @@ def test_command_resumes_and_workers_do_not_matter(tmp_path):
     output = tmp_path / "clips"
     assert render_command.run(arguments(output)) == 0
     complete = contents(output)
-    assert {name.split("/")[0] for name in complete} == {"00000", "00001", "00002"}
+    assert {name.split("/")[0] for name in complete} == {"00000", "00001", "00002", "classes.json"}
     kept = (output / "00002").stat().st_mtime_ns
     for file in sorted((output / "00001").rglob("*"), reverse=True):
         file.rmdir() if file.is_dir() else file.unlink()

@@ -15,11 +15,13 @@ from typing import cast, get_args
 import cv2
 from tqdm import tqdm
 
+from ..data.fishbowl import declare_classes
 from ..data.problems import ProblemLog, quiet_loaders
 from ..data.space_truth import SPACE_FILE
 from ..errors import A2VISError
 from ..machine import cores
 from ..render import composed_world
+from ..render.classes import WORLD_CLASSES
 from ..render.clip import RenderedClip
 from ..render.composed_world import ComposedClip
 from ..render.cutouts import Pictures, load_pictures
@@ -132,9 +134,13 @@ def run(args: argparse.Namespace) -> int:
     for name, value in (("clips", args.clips), ("workers", args.workers)):
         if value < 1:
             raise A2VISError(f"{name} is {value}; use at least 1")
-    digest = None if folders is None else load_pictures(*folders, ProblemLog()).digest
+    digest, classes = None, WORLD_CLASSES.get(args.world, ())
+    if folders is not None:
+        pictures = load_pictures(*folders, ProblemLog())
+        digest, classes = pictures.digest, pictures.classes
     args.output.mkdir(parents=True, exist_ok=True)
     remove_partial_clips(args.output)
+    declare_classes(args.output, classes)
     jobs = [
         _Job(
             directory=args.output / f"{i:05d}",

@@ -7,6 +7,7 @@ Un-merged:   <split>_data/{<split>/<VID>/objects.json, <split>_objects/<VID>_obj
 
 from __future__ import annotations
 
+import json
 import re
 import reprlib
 from collections import defaultdict
@@ -14,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..files.atomic import write_text
 from ..files.images import frame_files, visible_files
 from ..files.regular import read_regular
 from .dataset import Dataset
@@ -186,6 +188,19 @@ class FishbowlDataset(Dataset):
         values = value_of(entry, "masks", list)
         masks = parse_masks(kind, values, source.length, *size, null_allowed=False, report=report)
         return MaskTrack(kind, file, record, *size, masks)
+
+
+def declare_classes(clips: Path, classes: Sequence[str]) -> None:
+    """Add to the classes that are declared beside videos, so that no reader takes them for FISHBOWL's five.
+
+    Args:
+        clips: folder of the videos, which need not hold any yet.
+        classes: classes of the videos that are added to it.
+    """
+    known = _declared_classes(clips) or found_classes(clips)
+    names = (*known, *(name for name in classes if name not in known))
+    if not set(names) <= set(FISHBOWL_CLASSES):
+        write_text(clips / CLASSES_FILE, json.dumps(names) + "\n")
 
 
 def _declared_classes(clips: Path) -> tuple[str, ...]:
