@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import shutil
 from collections import Counter
 from dataclasses import replace
@@ -114,6 +115,20 @@ def test_what_cannot_be_used_is_left_out_and_named_with_its_remedy(tmp_path, fol
     assert set(messages) == set(remedies)
     for name, text in remedies.items():
         assert text in messages[name]
+
+
+def test_damaged_backgrounds_are_left_out_and_named(folder, tmp_path):
+    backgrounds = tmp_path / "backgrounds"
+    shutil.copytree(folder / "backgrounds", backgrounds)
+    whole = cv2.imencode(".jpg", scenery(0))[1].tobytes()
+    (backgrounds / "half.jpg").write_bytes(whole[: len(whole) // 2])
+    (backgrounds / "none.png").write_bytes(b"no picture")
+    os.mkfifo(backgrounds / "pipe.jpg")
+    problems = ProblemLog()
+    found = load_pictures(folder / "cutouts", backgrounds, problems)
+    assert len(found.backgrounds) == 2
+    assert [Path(problem.file).name for problem in problems] == ["half.jpg", "none.png", "pipe.jpg"]
+    assert "is damaged" in str(next(iter(problems)))
 
 
 def test_sixteen_bits_and_grey_backgrounds_are_read(tmp_path):

@@ -8,7 +8,7 @@ left out.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from ..data.json_file import read_json
 from ..data.problems import ProblemLog, RecordError
 from ..errors import A2VISError
+from ..files.images import ImageFileError, read_image
+from ..files.regular import read_regular
 from .harmonise import matte
 from .traits import is_known
 
@@ -85,7 +87,7 @@ def load_pictures(
     found: dict[str, tuple[Cutout, ...]] = {}
     for folder in chosen:
         usable = []
-        for file, pixels in _read_all(folder, CUTOUT_SUFFIXES, problems):
+        for file, pixels in _read_all(folder, CUTOUT_SUFFIXES, problems, _decode_cutout):
             with problems.skipping(str(file), "picture"):
                 name = f"{folder.name}/{file.name}"
                 cutout = Cutout(folder.name, name, matte(_shrunk(_cropped(pixels), _LONGEST_CUTOUT)))
@@ -96,8 +98,8 @@ def load_pictures(
     if not found:
         raise A2VISError(f"{cutouts}: no picture in it can be used; give PNG or WebP files with an alpha channel")
     views = []
-    for file, pixels in _read_all(_existing(backgrounds), BACKGROUND_SUFFIXES, problems):
-        views.append(_shrunk(_rgb(pixels), _LONGEST_BACKGROUND))
+    for file, pixels in _read_all(_existing(backgrounds), BACKGROUND_SUFFIXES, problems, _decode_background):
+        views.append(_shrunk(pixels, _LONGEST_BACKGROUND))
         digest.update(file.name.encode() + views[-1].tobytes())
     if not views:
         raise A2VISError(f"{backgrounds}: no picture in it can be used; give JPEG, PNG or WebP files")
@@ -123,21 +125,24 @@ def _class_folders(cutouts: Path) -> list[Path]:
     return folders
 
 
-def _read_all(folder: Path, suffixes: Sequence[str], problems: ProblemLog) -> Iterator[tuple[Path, Pixels]]:
-    """Yield the pictures of a folder by name, as OpenCV decodes them."""
+def _read_all(
+    folder: Path, suffixes: Sequence[str], problems: ProblemLog, decode: Callable[[Path], Pixels]
+) -> Iterator[tuple[Path, Pixels]]:
+    """Yield the pictures of a folder by name, without those that cannot be used."""
     files = sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes)
     if not files:
         with problems.skipping(str(folder), "folder"):
             raise RecordError(f"holds no {', '.join(suffixes)}; put pictures there, or remove it")
     for file in files:
         with problems.skipping(str(file), "picture"):
-            yield file, _decode(file)
+            yield file, _large_enough(decode(file))
 
 
-def _decode(file: Path) -> Pixels:
+def _decode_cutout(file: Path) -> Pixels:
+    """Decode a picture with all its channels, in OpenCV's order."""
     try:
-        pixels = cv2.imdecode(np.frombuffer(file.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
-    except (OSError, cv2.error) as error:
+        pixels = cv2.imdecode(np.frombuffer(read_regular(file), np.uint8), cv2.IMREAD_UNCHANGED)
+    except (OSError, ValueError, cv2.error) as error:
         raise RecordError("cannot be decoded; replace or remove it") from error
     if pixels is None:
         raise RecordError("cannot be decoded; replace or remove it")
@@ -145,10 +150,25 @@ def _decode(file: Path) -> Pixels:
         pixels = (pixels // 257).astype(np.uint8)
     if pixels.dtype != np.uint8:
         raise RecordError(f"has pixels of type {pixels.dtype}; save it with 8 bits a channel")
-    if min(pixels.shape[:2]) < _LEAST_SIDE:
-        height, width = pixels.shape[:2]
-        raise RecordError(f"is {width}x{height} pixels; give one of at least {_LEAST_SIDE}x{_LEAST_SIDE}, or remove it")
     return np.asarray(pixels, np.uint8)
+
+
+def _decode_background(file: Path) -> Pixels:
+    """Decode a photograph to RGB, upright as a viewer shows it."""
+    try:
+        decoded = read_image(file)
+    except ImageFileError as error:
+        raise RecordError(f"{error}; replace or remove it") from error
+    if decoded.damage:
+        raise RecordError(f"is damaged ({decoded.damage}); replace or remove it")
+    return np.asarray(cv2.cvtColor(decoded.pixels, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _large_enough(pixels: Pixels) -> Pixels:
+    height, width = pixels.shape[:2]
+    if min(height, width) < _LEAST_SIDE:
+        raise RecordError(f"is {width}x{height} pixels; give one of at least {_LEAST_SIDE}x{_LEAST_SIDE}, or remove it")
+    return pixels
 
 
 def _cropped(pixels: Pixels) -> Pixels:
@@ -164,12 +184,6 @@ def _cropped(pixels: Pixels) -> Pixels:
         raise RecordError(f"shows a thing of less than {_LEAST_SIDE} pixels; give a larger one, or remove it")
     box = pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     return np.ascontiguousarray(cv2.cvtColor(box, cv2.COLOR_BGRA2RGBA), np.uint8)
-
-
-def _rgb(pixels: Pixels) -> Pixels:
-    if pixels.ndim == 2 or pixels.shape[2] == 1:
-        return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB), np.uint8)
-    return np.asarray(cv2.cvtColor(pixels[..., :3], cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def _shrunk(pixels: Pixels, longest: int) -> Pixels:
