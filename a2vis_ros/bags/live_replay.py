@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.subscription import Subscription
 from rclpy.utilities import remove_ros_args
 
 from ..programs.lifecycle_client import LifecycleClient, LifecycleError
@@ -37,7 +38,7 @@ class LiveReplay(Node):
         self._executor.add_node(self)
         self._life = LifecycleClient(self, self._target, self._executor)
         self._statuses: list[dict[str, str]] = []
-        self.create_subscription(DiagnosticArray, "/diagnostics", self._hear, 100)
+        self._subscription: Subscription | None = None
 
     def run(self) -> int:
         """Wait for the node, play, wait for its answers; return the exit status."""
@@ -51,6 +52,7 @@ class LiveReplay(Node):
         self._wait_until_at_rest()
         # Deactivation answers the frames that wait for their clip to fill.
         self._life.change("deactivate", 600.0)
+        self._follow_reports()
         books = self._next_status()
         print(
             f"live_replay: {books['received']} images received = {books['processed']} processed + "
@@ -88,11 +90,10 @@ class LiveReplay(Node):
         """Wait until no image has come between two reports and none waits.
 
         Between two reports the node takes at least one image if its subscription holds one, because all its callbacks
-        take
-        turns in one thread.
+        take turns in one thread.
         """
         said = time.monotonic()
-        # The first report may have been on its way when the player ended.
+        self._follow_reports()
         before = self._next_status()
         while True:
             status = self._next_status()
@@ -103,6 +104,18 @@ class LiveReplay(Node):
                 said = time.monotonic()
                 waiting = f"{status['processed']} of {status['received']} images are processed"
                 print(f"live_replay: the bag has ended, {waiting}", flush=True)
+
+    def _follow_reports(self) -> None:
+        """Subscribe to the reports anew, so that `_next_status` returns none that was made before this call.
+
+        Of an older subscription, reports would wait here that were sent before the player's images, if this process
+        was starved meanwhile: the node would seem to be at rest before it has begun.
+        """
+        if self._subscription is not None:
+            self.destroy_subscription(self._subscription)
+        self._subscription = self.create_subscription(DiagnosticArray, "/diagnostics", self._hear, 100)
+        # The first report may have been made before it found this subscription.
+        self._next_status()
 
     def _next_status(self) -> dict[str, str]:
         """Return the next report.
