@@ -23,13 +23,13 @@ $(VENV)/.ready: setup.py pyproject.toml Makefile
 	$(BIN)/pip install --quiet --editable '.[test]'
 	@touch $@
 
-# With ROS 2 where it can be had: sourced, or from wheels. Where it cannot, its tests say why they are skipped. Its nodes
-# speak to each other over the network, so they are tested one after the other; all else on all cores.
+# With ROS 2 where it can be had: sourced, or from wheels. Where it cannot, its tests say why they are skipped. They run by
+# themselves, because a process that has loaded ROS has threads, and other tests fork.
 test: lint
 	$(BIN)/python tools/ros_setup.py --if-possible
 	$(BIN)/python tools/tensorrt_setup.py --if-possible
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rs -n auto --dist loadfile --ignore test/ros
-	$(ROS_ENV) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rs test/ros
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rs -n auto --dist worksteal --ignore test/ros
+	$(ROS_ENV) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rs -n auto --dist worksteal test/ros
 
 lint: setup
 	$(BIN)/ruff check .
@@ -49,7 +49,7 @@ ros: setup
 	$(BIN)/python tools/ros_setup.py
 
 test-ros: ros
-	$(ROS_ENV) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q test/ros
+	$(ROS_ENV) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist worksteal test/ros
 
 # Torch-TensorRT and TensorRT-RTX's builder, to check without a GPU that the network converts.
 setup-tensorrt: setup

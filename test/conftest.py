@@ -45,6 +45,11 @@ def tiny_model(config: ModelConfig, seed: int = 0) -> VideoNetwork:
     return model
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the slow ones first, so that no worker is left with one of them at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture
 def config() -> ModelConfig:
     return tiny_config()

@@ -1,13 +1,16 @@
 """Nodes in processes of their own, and somebody to talk to them over DDS."""
 
+import importlib
 import importlib.util
+import io
+import itertools
 import os
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +41,14 @@ _taken: list[socket.socket] = []
 
 
 def free_domain() -> int:
-    """A domain that no DDS participant of this machine is in, for this process alone: another at every call."""
-    start = os.getpid() % 100
-    for domain in (1 + (start + i) % 100 for i in range(100)):
+    """A domain that no DDS participant of this machine is in, for this process alone: another at every call.
+
+    The search begins at the user's own, or anywhere, and for each worker of pytest-xdist at another.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    start = int(os.environ.get("ROS_DOMAIN_ID") or os.getpid()) + worker
+    # Those up to 101 have their ports below the ephemeral ones.
+    for domain in (1 + (start - 1 + i) % 101 for i in range(101)):
         # On busy cores seconds go by until the first participant is made, in which another run may look for a domain.
         name = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
@@ -53,7 +61,7 @@ def free_domain() -> int:
                 continue
         _taken.append(name)
         return domain
-    raise RuntimeError("all domains from 1 to 100 are in use")
+    raise RuntimeError("all domains from 1 to 101 are in use")
 
 
 if not _missing():
@@ -81,6 +89,25 @@ def process(module: str, *args: str, log: Path | None = None) -> Iterator[subpro
     command = [sys.executable, "-m", module, *args]
     with open(log or os.devnull, "ab") as output, running(command, output, cwd=ROOT, env=environment) as program:
         yield program
+
+
+def call(module: str, *args: object) -> subprocess.CompletedProcess[str]:
+    """What a program says and returns, in this process: one of its own would import torch first, for seconds.
+
+    For programs that do not start ROS.
+    """
+    main = importlib.import_module(f"a2vis_ros.{module}").main
+    output, errors = io.StringIO(), io.StringIO()
+    given = [*map(str, args)]
+    with redirect_stdout(output), redirect_stderr(errors):
+        status = main(given)
+    return subprocess.CompletedProcess(given, status, output.getvalue(), errors.getvalue())
+
+
+def run(module: str, *args: object, package: str = "a2vis_ros") -> subprocess.CompletedProcess[str]:
+    """What a program says and returns, in a process of its own."""
+    command = [sys.executable, "-m", f"{package}.{module}", *map(str, args)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
 
 
 class Peer:
@@ -126,6 +153,21 @@ class Peer:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             self.executor.spin_once(timeout_sec=0.02)
+
+    def acquaint(self, publisher: Any, message: Any, answers: list[Any]) -> None:
+        """Publish a message until it is answered, and take all its answers away again.
+
+        Who publishes the answers may learn of this listener when he has given some already, however long after this
+        process has learnt of him; from the first that comes, none is lost. An answer has the stamp of its question.
+        """
+        for nanosec in itertools.count(1):
+            message.header.stamp.nanosec = nanosec
+            publisher.publish(message)
+            self.spin(0.1)
+            if answers:
+                self.until(lambda: answers[-1].header.stamp == message.header.stamp)
+                answers.clear()
+                return
 
     def have_an_engine_built(self, log: Path) -> None:
         """Configure the `fake_node`, which writes the log; returns while it builds."""

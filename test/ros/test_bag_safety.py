@@ -99,10 +99,10 @@ def test_the_recorder_flushes_by_itself(tmp_path: Path, storage: str) -> None:
     metadata = tmp_path / "bag" / "metadata.yaml"
     try:
         publisher = peer.node.create_publisher(TrackedInstanceArray, TRACKS, 100)
-        peer.until(publisher.get_subscription_count, 120)
+        peer.until(publisher.get_subscription_count)
         for i in range(5):
             publisher.publish(TrackedInstanceArray(frame_index=i))
-        peer.until(lambda: "message_count: 5" in metadata.read_text(), 120)
+        peer.until(lambda: "message_count: 5" in metadata.read_text())
     finally:
         recorder.send_signal(signal.SIGKILL)
         recorder.wait()

@@ -2,13 +2,12 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from ros_helpers import ROOT, needs_ros
+from ros_helpers import call, needs_ros, run
 from scipy.spatial.transform import Rotation
 
 from a2vis_model import ModelConfig, VideoNetwork, save_weights
@@ -32,11 +31,6 @@ def bag(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert done.returncode == 0, done.stderr
     assert "camera_info, depth, transforms and true objects in space" in done.stdout
     return path
-
-
-def run(module: str, *args: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", f"a2vis_ros.{module}", *map(str, args)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
 
 
 def test_to_bag_writes_what_is_true_in_space_under_the_stamps_of_the_images(clip: Path, bag: Path) -> None:
@@ -129,14 +123,14 @@ def test_replay_evaluate_scores_positions_with_predicted_and_true_masks(
         assert full["recall"] == 1
         assert full["position_median"] < 1.0
     # Scored from the recorded results, it is the same.
-    again = run("bags.replay_evaluate", bag, tmp_path / "again", "--results", tmp_path / "out" / "results")
+    again = call("bags.replay_evaluate", bag, tmp_path / "again", "--results", tmp_path / "out" / "results")
     assert again.returncode == 0, again.stderr
     assert json.loads((tmp_path / "again" / "space_metrics.json").read_text()) == document
 
 
 def test_profiles_that_cannot_be_read_are_said(tmp_path: Path, bag: Path) -> None:
     (tmp_path / "profiles.yaml").write_text("person: {height: -1}")
-    done = run(
+    done = call(
         "bags.replay_evaluate", bag, tmp_path / "out", "--results", bag, "--topic", "/ground_truth",
         "--profiles", tmp_path / "profiles.yaml",
     )  # fmt: skip
@@ -147,14 +141,14 @@ def test_profiles_that_cannot_be_read_are_said(tmp_path: Path, bag: Path) -> Non
 
 
 def test_a_rate_against_the_times_of_the_clip_and_depth_that_is_missing_are_said(tmp_path: Path, clip: Path) -> None:
-    done = run("bags.to_bag", clip, tmp_path / "bag", "--rate", 20)
+    done = call("bags.to_bag", clip, tmp_path / "bag", "--rate", 20)
     assert done.returncode == 2
     assert "says when each frame was taken; leave it out" in done.stderr
     copied = tmp_path / "clips" / "00000"
     copied.parent.mkdir()
     subprocess.run(["cp", "-r", clip, copied], check=True)
     depth_file(copied, 3).unlink()
-    done = run("bags.to_bag", copied, tmp_path / "bag")
+    done = call("bags.to_bag", copied, tmp_path / "bag")
     assert done.returncode == 2
     assert "00003.png" in done.stderr
     assert "Traceback" not in done.stderr

@@ -45,8 +45,7 @@ def test_hostile_messages_are_left_out(tmp_path: Path) -> None:
         hidden = peer.listen(HiddenObjectArray, "/occlusion_monitor/hidden")
         publisher = peer.node.create_publisher(TrackedInstanceArray, "/a2vis/tracks", 20)
         peer.until(publisher.get_subscription_count)
-        peer.until(lambda: peer.node.count_publishers("/occlusion_monitor/hidden"))
-        peer.spin(0.5)
+        peer.acquaint(publisher, TrackedInstanceArray(height=48, width=64), hidden)
         for make in HOSTILE.values():
             publisher.publish(make())
         publisher.publish(tracks())

@@ -165,12 +165,12 @@ def test_an_active_node_ends_in_order(peer: Peer, tmp_path: Path, told: signal.S
     tracks = peer.listen(TrackedInstanceArray, "/a2vis/tracks")
     given = arguments(policy="every_frame", autostart=True)
     with process("fake_node", *given, log=log) as program:
-        peer.until(lambda: "subscribed to /image" in log.read_text(), 60)
+        peer.until(lambda: "subscribed to /image" in log.read_text())
         camera = peer.node.create_publisher(type(image(0)), "/image", 10)
-        peer.until(lambda: camera.get_subscription_count() and peer.node.count_publishers("/a2vis/tracks"))
+        peer.until(camera.get_subscription_count)
         peer.until(lambda: camera.publish(cost(peer, 0, divided=False)) or tracks)
         program.send_signal(told)
-        peer.until(lambda: program.poll() is not None, 60)
+        peer.until(lambda: program.poll() is not None)
         assert program.returncode == 0
     assert "stopped; " in log.read_text()
     assert "rosout" not in log.read_text()
@@ -194,7 +194,8 @@ def test_the_monitor_forgets_with_the_session(peer: Peer) -> None:
     with process("a2vis_ros.planner.occlusion_monitor"):
         tracks = peer.node.create_publisher(TrackedInstanceArray, "/a2vis/tracks", 30)
         hidden = peer.listen(HiddenObjectArray, "/occlusion_monitor/hidden")
-        peer.until(lambda: tracks.get_subscription_count() and peer.node.count_publishers("/occlusion_monitor/hidden"))
+        peer.until(tracks.get_subscription_count)
+        peer.acquaint(tracks, TrackedInstanceArray(height=48, width=64), hidden)
         # Seen, then lost; and in another session lost from the start, so that nothing is known of where it is.
         script = [
             (7, 1.0, TrackedInstance.VISIBLE, 6),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ros_helpers import arguments, needs_ros, process
+from ros_helpers import PATIENCE_S, arguments, needs_ros, process
 
 from a2vis_model import ModelConfig, VideoNetwork, save_weights
 from a2vis_model.files.video_io import VideoWriter
@@ -102,6 +102,6 @@ def test_the_monitor_takes_a_whole_number_for_a_fraction(tmp_path: Path, value: 
 def test_the_monitor_refuses_a_number_out_of_range(tmp_path: Path) -> None:
     log = tmp_path / "log"
     with process("a2vis_ros.planner.occlusion_monitor", *arguments(margin_px=-4), log=log) as started:
-        assert started.wait(30) == 2
+        assert started.wait(PATIENCE_S) == 2
     assert "margin_px" in log.read_text()
     assert "Traceback" not in log.read_text()

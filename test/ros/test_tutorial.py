@@ -12,7 +12,7 @@ from ros_helpers import ROOT, Peer, image, needs_ros
 pytestmark = needs_ros
 
 
-def tracks(state: str, *, box: tuple[int, int, int, int] | None = None, epoch: int = 0) -> Any:
+def tracks(state: str, *, box: tuple[int, int, int, int] | None = None, session: int = 1, epoch: int = 0) -> Any:
     """A message with one track, whose amodal mask fills its box (x, y, width, height) where one is given."""
     from a2vis_ros.msg import TrackedInstance, TrackedInstanceArray
 
@@ -23,7 +23,7 @@ def tracks(state: str, *, box: tuple[int, int, int, int] | None = None, epoch: i
         track.amodal.area = box[2] * box[3]
         track.amodal.counts = array("I", [0, track.amodal.area])
     header = image(1.0).header
-    return TrackedInstanceArray(header=header, height=48, width=64, session=1, epoch=epoch, instances=[track])
+    return TrackedInstanceArray(header=header, height=48, width=64, session=session, epoch=epoch, instances=[track])
 
 
 def test_the_planner_of_the_tutorial_slows_down_for_what_is_hidden(tmp_path: Path) -> None:
@@ -41,8 +41,11 @@ def test_the_planner_of_the_tutorial_slows_down_for_what_is_hidden(tmp_path: Pat
             heard = peer.listen(Bool, "/slow_down/slow")
             publisher = peer.node.create_publisher(TrackedInstanceArray, "/a2vis/tracks", 20)
             peer.until(publisher.get_subscription_count)
-            peer.until(lambda: peer.node.count_publishers("/slow_down/slow"))
-            peer.spin(0.5)
+            # The planner may learn of this listener later than this process of the planner.
+            peer.until(lambda: publisher.publish(tracks("VISIBLE", box=(30, 4, 3, 3), session=2)) or heard)
+            publisher.publish(tracks("OCCLUDED", box=(5, 4, 3, 3), session=2))
+            peer.until(lambda: heard[-1].data)
+            heard.clear()
             story = [
                 tracks("VISIBLE", box=(4, 4, 3, 3)),  # in the way, but seen: not this node's business
                 tracks("OCCLUDED", box=(5, 4, 3, 3)),
