@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "test"), str(ROOT / "test" / "ros")]
+sys.path[:0] = [str(ROOT), str(ROOT / "test" / "helpers")]
 
 from fuzz_targets import TARGETS, Target, feeding, image_messages  # noqa: E402
 from hypothesis import HealthCheck, Phase, given, seed, settings  # noqa: E402

@@ -15,12 +15,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "test"), str(ROOT / "test" / "ros")]
+sys.path[:0] = [str(ROOT), str(ROOT / "test" / "helpers")]
 
 import psutil  # noqa: E402
 import yaml  # noqa: E402
-from conftest import tiny_config, tiny_model  # noqa: E402
 from forked_programs import ForkedPrograms  # noqa: E402
+from networks import tiny_config, tiny_model  # noqa: E402
 from ros_helpers import Peer, arguments, image  # noqa: E402, and with it a ROS domain of its own
 
 from a2vis_model import load_weights, save_weights  # noqa: E402

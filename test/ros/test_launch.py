@@ -13,7 +13,8 @@ from typing import Any
 
 import psutil
 import pytest
-from ros_helpers import PATIENCE_S, ROOT, Peer, image, needs_ros
+from paths import ROOT
+from ros_helpers import PATIENCE_S, Peer, image, needs_ros
 
 from a2vis_model import ModelConfig, VideoNetwork, save_weights
 

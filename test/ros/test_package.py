@@ -3,7 +3,7 @@
 import re
 from xml.etree import ElementTree
 
-from ros_helpers import ROOT
+from paths import ROOT
 
 
 def test_no_launch_argument_is_evaluated() -> None:

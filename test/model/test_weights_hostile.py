@@ -1,0 +1,67 @@
+"""Weight files that ask for more than they hold are refused before memory is taken."""
+
+import json
+
+import pytest
+import torch
+from networks import tiny_config
+from safetensors.torch import save_file
+
+from a2vis_model import CheckpointError, load_weights, save_weights, weights
+from a2vis_model.config import config_to_dict
+
+
+@pytest.fixture
+def built(monkeypatch):
+    """The devices that networks are built on."""
+    devices = []
+    build = weights.build_model
+
+    def note(config):
+        devices.append(torch.get_default_device().type)
+        return build(config)
+
+    monkeypatch.setattr(weights, "build_model", note)
+    return devices
+
+
+def test_a_small_file_that_asks_for_a_huge_network_is_refused_before_it_is_built(tmp_path, built):
+    values = config_to_dict(tiny_config())
+    values |= {"dim": 2048, "mask_dim": 2048}
+    values["frame_decoder"] |= {"queries": 4096, "layers": 8, "ffn_dim": 16384}
+    values["pixel_decoder"] |= {"ffn_dim": 16384, "layers": 8}
+    values["prototypes"] |= {"count": 4096, "encoder_layers": 8, "decoder_layers": 8, "ffn_dim": 16384}
+    path = tmp_path / "small.safetensors"
+    save_file({}, path, metadata={"format": "a2vis/1", "config": json.dumps(values), "notes": ""})
+    assert path.stat().st_size < 2000
+    with pytest.raises(CheckpointError, match=r"lacks '.*missing, 0 unknown\)"):
+        load_weights(path)
+    assert built == ["meta"]
+
+
+def test_another_shape_is_refused_before_the_network_is_built(tmp_path, built, model, config):
+    path = tmp_path / "tiny.safetensors"
+    save_weights(path, model, config)
+    load_weights(path)
+    assert built == ["meta", "cpu"]
+    tensors = model.state_dict() | {"prototypes.query_content": torch.zeros(3, 32)}
+    save_file(tensors, path, metadata={"format": "a2vis/1", "config": json.dumps(config_to_dict(config)), "notes": ""})
+    with pytest.raises(CheckpointError, match=r"query_content is \[3, 32\], its configuration says \[10, 32\]"):
+        load_weights(path)
+    assert built == ["meta", "cpu", "meta"]
+
+
+def test_tables_that_an_input_size_asks_for_have_a_limit(tmp_path, model, config, built):
+    """They are in no file: 4096x4096 pixels in windows of 32 alone make a mask of 4 GiB."""
+    values = config_to_dict(config) | {"input_height": 4096, "input_width": 4096, "clip_length": 1024}
+    values["backbone"]["window"] = 32
+    tensors = {}
+    for name, tensor in model.state_dict().items():
+        tensors[name] = tensor
+        if "bias_table" in name:
+            tensors[name] = torch.zeros(63 * 63, tensor.shape[1])
+    path = tmp_path / "tables.safetensors"
+    save_file(tensors, path, metadata={"format": "a2vis/1", "config": json.dumps(values), "notes": ""})
+    with pytest.raises(CheckpointError, match="for 4096x4096 pixels its network needs tables of"):
+        load_weights(path)
+    assert built == ["meta"]

@@ -1,0 +1,362 @@
+"""The localizer's node, in this process, spoken to over DDS."""
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from paths import ROOT
+from ros_helpers import Peer, needs_ros
+
+from a2vis_ros.planner.mask_codec import RunLengthMask, encode_image
+from a2vis_ros.space.books import Drop, Lack
+from a2vis_ros.space.parameters import PARAMETERS
+from a2vis_ros.space.transforms import RigidTransform, TransformBuffer
+
+pytestmark = needs_ros
+
+LEVEL = RigidTransform(np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]]), np.array([2.0, 0, 1.2]))
+"""odom from a camera that looks along x, 1.2 m above the ground."""
+HEIGHT, WIDTH, FOCAL = 240, 320, 250.0
+
+
+@pytest.fixture(scope="module")
+def peer() -> Iterator[Peer]:
+    one = Peer()
+    yield one
+    one.close()
+
+
+def header(seconds: float, frame_id: str = "camera") -> Any:
+    from std_msgs.msg import Header
+
+    made = Header(frame_id=frame_id)
+    made.stamp.sec, made.stamp.nanosec = divmod(round((100 + seconds) * 1e9), 10**9)
+    return made
+
+
+def camera_info(**changes: Any) -> Any:
+    from sensor_msgs.msg import CameraInfo
+
+    info = CameraInfo(header=header(0.0), height=HEIGHT, width=WIDTH, distortion_model="plumb_bob")
+    info.k = [FOCAL, 0.0, 159.5, 0.0, FOCAL, 119.5, 0.0, 0.0, 1.0]
+    for name, value in changes.items():
+        setattr(info, name, value)
+    return info
+
+
+def person(distance: float) -> RunLengthMask:
+    """A person whose near side is so far ahead, in metres, seen from 1.2 m above the ground."""
+    mask = np.zeros((HEIGHT, WIDTH), np.bool_)
+    top, bottom = (round(119.5 + FOCAL * y / distance) for y in (1.2 - 1.7, 1.2))
+    half = round(FOCAL * 0.25 / distance)
+    mask[top:bottom, 160 - half : 160 + half] = True
+    return encode_image(mask)
+
+
+def tracks(seconds: float, *, state: int = 1, distance: float = 4.75, **changes: Any) -> Any:
+    from a2vis_ros.msg import TrackedInstance, TrackedInstanceArray
+
+    from a2vis_ros.planner.mask_messages import mask_to_message
+
+    track = TrackedInstance(track_id=7, state=state, class_name="person", score=0.9, existence=0.8)
+    if state == TrackedInstance.VISIBLE:
+        track.visible = track.amodal = mask_to_message(person(distance))
+    message = TrackedInstanceArray(header=header(seconds), height=HEIGHT, width=WIDTH, session=3, instances=[track])
+    message.timings.age_ms = 12.0
+    for name, value in changes.items():
+        setattr(message, name, value)
+    return message
+
+
+def depth_image(
+    seconds: float, metres: float, frame_id: str = "camera", shape: tuple[int, int] = (HEIGHT, WIDTH)
+) -> Any:
+    from sensor_msgs.msg import Image
+
+    pixels = np.full(shape, round(metres * 1000), "<u2")
+    message = Image(
+        header=header(seconds, frame_id), height=shape[0], width=shape[1], encoding="16UC1", step=2 * shape[1]
+    )
+    message.data.frombytes(pixels.tobytes())
+    return message
+
+
+class Talk:
+    """A configured and active localizer, and what goes in and out."""
+
+    def __init__(self, peer: Peer, node: Any) -> None:
+        from a2vis_ros.msg import TrackedInstanceArray, TrackedObjectArray
+        from diagnostic_msgs.msg import DiagnosticArray
+        from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+        from visualization_msgs.msg import MarkerArray
+
+        self.peer, self.node = peer, node
+        self.objects = peer.listen(TrackedObjectArray, "/object_localizer/objects")
+        self.markers = peer.listen(MarkerArray, "/object_localizer/markers")
+        self.clouds = peer.listen(PointCloud2, "/object_localizer/hidden_footprints")
+        self.statuses = peer.listen(DiagnosticArray, "/diagnostics")
+        self.tracks = peer.node.create_publisher(TrackedInstanceArray, "/a2vis/tracks", 30)
+        self.info = peer.node.create_publisher(CameraInfo, "/camera_info", 5)
+        self.depth = peer.node.create_publisher(Image, "/depth", 5)
+        names = ["objects", "markers", "hidden_footprints"]
+        peer.until(self.tracks.get_subscription_count)
+        peer.until(self.info.get_subscription_count)
+        publishers = node._stream._publishers
+        peer.until(lambda: all(publishers[f"~/{name}"].get_subscription_count() for name in names))
+
+    def say_camera(self, **changes: Any) -> None:
+        stream = self.node._stream
+        stream._camera, stream._camera_problem = None, ""
+        self.info.publish(camera_info(**changes))
+        self.peer.until(lambda: stream._camera is not None or stream._camera_problem)
+
+    def localized(self, message: Any) -> Any:
+        """The objects of a message of tracks."""
+        before = len(self.objects)
+        self.tracks.publish(message)
+        self.peer.until(lambda: len(self.objects) > before)
+        return self.objects[-1]
+
+    def dropped(self, message: Any, cause: Drop) -> str:
+        """Why no objects come of a message of tracks."""
+        books, objects = self.node._stream._books, len(self.objects)
+        before = books.dropped[cause]
+        self.tracks.publish(message)
+        self.peer.until(lambda: books.dropped[cause] == before + 1)
+        assert len(self.objects) == objects
+        return str(books.last_problem)
+
+    def diagnostics(self, level: int, words: str) -> dict[str, str]:
+        """The values of a status of this level that says so."""
+
+        def found() -> dict[str, str] | None:
+            for array in self.statuses:
+                for status in array.status:
+                    if status.level == bytes([level]) and words in status.message:
+                        return {value.key: value.value for value in status.values} | {"name": status.name}
+            return None
+
+        self.statuses.clear()
+        return dict(self.peer.until(found))
+
+
+@contextmanager
+def localizer(peer: Peer, transforms: Any = None, **parameters: Any) -> Iterator[Talk]:
+    from rclpy.parameter import Parameter
+
+    from a2vis_ros.node.object_localizer import ObjectLocalizer
+
+    given = {"wait_s": 0.1, "diagnostics_period_s": 0.2} | parameters
+    overrides = [Parameter(name, value=value) for name, value in given.items()]
+    node = ObjectLocalizer(lambda node: transforms, context=peer.context, parameter_overrides=overrides)
+    peer.executor.add_node(node)
+    talk = None
+    try:
+        assert node.trigger_configure().name == "SUCCESS"
+        assert node.trigger_activate().name == "SUCCESS"
+        talk = Talk(peer, node)
+        yield talk
+        books = node._stream._books
+        assert books.received == books.localized + books.dropped.total() + len(node._stream._waiting)
+        assert node.trigger_deactivate().name == "SUCCESS"
+        assert node.trigger_cleanup().name == "SUCCESS"
+    finally:
+        if talk is not None:
+            for publisher in (talk.tracks, talk.info, talk.depth):
+                peer.node.destroy_publisher(publisher)
+        for subscription in list(peer.node.subscriptions):
+            if not subscription.topic_name.endswith("parameter_events"):
+                peer.node.destroy_subscription(subscription)
+        peer.executor.remove_node(node)
+        node.close()
+        gc.collect()
+
+
+def test_on_the_ground_from_parameters(peer: Peer) -> None:
+    from visualization_msgs.msg import Marker
+
+    with localizer(peer, camera_height_m=1.2) as talk:
+        talk.say_camera()
+        message = talk.localized(tracks(0.0))
+        (found,) = message.objects
+        assert message.header == header(0.0)
+        assert (message.session, message.camera_frame_id, found.track_id, found.class_name) == (
+            3,
+            "camera",
+            7,
+            "person",
+        )
+        assert found.source == found.GROUND
+        position = found.pose.pose.position
+        assert (position.x, position.y, position.z) == pytest.approx((0.0, 0.35, 5.0), abs=0.15)
+        assert found.size.z == pytest.approx(1.7, abs=0.1)
+        assert found.existence == pytest.approx(0.8)
+        assert np.linalg.eigvalsh(np.array(found.pose.covariance).reshape(6, 6)[:3, :3]).min() > 0
+        assert np.linalg.eigvalsh(np.array(found.velocity_covariance).reshape(3, 3)).min() > 0
+        assert message.tracks_age_ms == 12.0
+        # The stamps are not of this node's clock.
+        assert np.isnan(message.age_ms)
+        assert message.localize_ms > 0
+        peer.until(lambda: talk.clouds)
+        assert not talk.clouds[-1].width
+        # Hidden: faded, and in the costmap's cloud.
+        message = talk.localized(tracks(0.5, state=3))
+        assert message.objects[0].source == found.PREDICTED
+        assert message.objects[0].hidden_s == pytest.approx(0.5)
+        peer.until(lambda: talk.clouds[-1].width)
+        peer.until(lambda: talk.markers[-1].markers[0].header.stamp == message.header.stamp)
+        cloud = talk.clouds[-1]
+        points = np.frombuffer(bytes(cloud.data), np.float32).reshape(-1, 3)
+        assert len(points) == cloud.width
+        assert np.allclose(points.mean(axis=0), [position.x, position.y, position.z], atol=0.3)
+        shown = {marker.ns: marker for marker in talk.markers[-1].markers}
+        assert talk.markers[-1].markers[0].action == Marker.DELETEALL
+        assert shown["boxes"].color.a < 0.3
+        assert "hidden 0.5 s" in shown["ids"].text
+        values = talk.diagnostics(0, "2 of 2 frames localized")
+        assert values["name"] == "object_localizer: localization"
+        assert values["ground"] == "camera_height_m=1.2"
+        assert values["objects: predicted"] == "1"
+        assert "vision_msgs is not installed" in values["~/detections_3d"] or values["~/detections_3d"] == "published"
+
+
+def test_depth_by_its_stamp(peer: Peer) -> None:
+    with localizer(peer, depth="raw", depth_tolerance_s=0.02) as talk:
+        talk.say_camera()
+        peer.until(talk.depth.get_subscription_count)
+        matcher = talk.node._stream._matcher
+        talk.depth.publish(depth_image(0.01, 6.0))
+        peer.until(lambda: len(matcher._images) == 1)
+        (found,) = talk.localized(tracks(0.0)).objects
+        assert found.source == found.DEPTH
+        assert found.pose.pose.position.z == pytest.approx(6.25, abs=0.1)
+        books = talk.node._stream._books
+        # Too far apart: without a ground plane it is predicted, and said.
+        talk.depth.publish(depth_image(1.0, 6.0))
+        peer.until(lambda: len(matcher._images) == 2)
+        (found,) = talk.localized(tracks(0.9)).objects
+        assert found.source == found.PREDICTED
+        assert books.lacks == {Lack.STAMPS: 1}
+        assert "the nearest depth image is 0.100 s later than the image" in books.last_problem
+        # Not registered.
+        for number, (wrong, words) in enumerate(
+            (
+                (depth_image(2.0, 6.0, "depth_optical"), "of the frame 'depth_optical'"),
+                (depth_image(3.0, 6.0, shape=(120, 160)), "the depth image is 160x120"),
+            ),
+            3,
+        ):
+            talk.depth.publish(wrong)
+            peer.until(lambda number=number: len(matcher._images) == number)
+            (found,) = talk.localized(tracks(float(number) - 1)).objects
+            assert found.source == found.PREDICTED
+            assert words in books.last_problem
+        assert books.lacks == {Lack.STAMPS: 1, Lack.UNUSABLE: 2}
+        values = talk.diagnostics(1, "unusable depth image")
+        assert values["without depth: depth stamps do not match"] == "1"
+        assert values["unplaced: neither depth nor a ground plane"] == "3"
+
+
+def test_in_a_fixed_frame_it_waits_for_transforms(peer: Peer) -> None:
+    buffer = TransformBuffer()
+    with localizer(peer, buffer, fixed_frame="odom", wait_s=0.3) as talk:
+        talk.say_camera()
+        words = talk.dropped(tracks(0.0), Drop.TRANSFORM)
+        assert "no transform names the frame" in words
+        assert "wait_s=0.3" in words
+        buffer.add("odom", "camera", LEVEL, round(100.5e9))
+        assert "0.100 s older than the image" in talk.dropped(tracks(0.6), Drop.TRANSFORM_LATE)
+        # It comes while the frame waits.
+        talk.tracks.publish(tracks(0.7))
+        peer.until(lambda: talk.node._stream._waiting)
+        buffer.add("odom", "camera", LEVEL, round(100.8e9))
+        peer.until(lambda: talk.objects)
+        message = talk.objects[-1]
+        assert message.header.frame_id == "odom"
+        assert message.wait_ms > 0
+        position = message.objects[0].pose.pose.position
+        assert (position.x, position.y, position.z) == pytest.approx((7.0, 0.0, 0.85), abs=0.15)
+        talk.diagnostics(1, "transform too old")
+
+
+def test_what_the_camera_says_wrong(peer: Peer) -> None:
+    with localizer(peer, camera_height_m=1.2) as talk:
+        assert "no camera_info has come on /camera_info" in talk.dropped(tracks(0.0), Drop.NO_CAMERA)
+        for changes, words in (
+            ({"k": [0.0] * 9}, "focal length of fx=0"),
+            ({"width": 640, "height": 480}, "camera_info is of 640x480 images, and the tracks are of 320x240"),
+            ({"header": header(0.0, "other")}, "of the frame 'other'"),
+        ):
+            talk.say_camera(**changes)
+            assert words in talk.dropped(tracks(0.1), Drop.CAMERA)
+        talk.say_camera()
+        assert talk.localized(tracks(0.2)).objects
+        assert "0.100 s older than the last one" in talk.dropped(tracks(0.1), Drop.LATE)
+        damaged = tracks(0.3)
+        damaged.instances[0].visible.roi.width = 2**31
+        assert "damaged" in talk.dropped(damaged, Drop.DAMAGED)
+        unlikely = tracks(0.3)
+        unlikely.instances[0].existence = float("nan")
+        assert "existence of nan" in talk.dropped(unlikely, Drop.DAMAGED)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"fixed_frame": "odom"}, "need tf2_ros"),
+        ({"camera_pitch_deg": 10.0}, "camera_pitch_deg=10 has no effect"),
+        ({"class_profiles": "/nowhere.yaml"}, "class_profiles='/nowhere.yaml'"),
+        ({"camera_height_m": 1.0, "ground_frame": "base"}, "both say where the ground is"),
+    ],
+)
+def test_parameters_that_do_not_fit_fail_the_configuration(
+    peer: Peer, parameters: dict[str, Any], words: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from rclpy.parameter import Parameter
+
+    from a2vis_ros.node.object_localizer import ObjectLocalizer
+
+    overrides = [Parameter(name, value=value) for name, value in parameters.items()]
+    node = ObjectLocalizer(lambda node: None, context=peer.context, parameter_overrides=overrides)
+    assert node.trigger_configure().name == "FAILURE"
+    node.close()
+    assert words in capfd.readouterr().err
+
+
+def test_the_configuration_file_holds_every_parameter_with_its_default() -> None:
+    text = (ROOT / "config" / "object_localizer.yaml").read_text(encoding="utf-8")
+    values = yaml.safe_load(text)["/**"]["ros__parameters"]
+    assert values == {parameter.name: parameter.default for parameter in PARAMETERS}
+    assert {name: type(value) for name, value in values.items()} == {p.name: type(p.default) for p in PARAMETERS}
+
+
+def test_rviz_shows_what_is_published() -> None:
+    displays = yaml.safe_load((ROOT / "rviz" / "a2vis_space.rviz").read_text(encoding="utf-8"))["Visualization Manager"]
+    topics = {display["Topic"]["Value"] for display in displays["Displays"] if "Topic" in display}
+    assert topics == {"overlay", "image", "object_localizer/markers", "object_localizer/hidden_footprints"}
+
+
+def test_the_costmap_example_takes_what_is_published(tmp_path: Path) -> None:
+    """Keys are those of nav2_costmap_2d's obstacle layer in Jazzy; topic, type and heights are the cloud's."""
+    text = (ROOT / "config" / "nav2_costmap_example.yaml").read_text(encoding="utf-8")
+    costmap = yaml.safe_load(text)["local_costmap"]["local_costmap"]["ros__parameters"]
+    layer = costmap["hidden_layer"]
+    assert "hidden_layer" in costmap["plugins"]
+    sources = layer["observation_sources"].split()
+    assert set(layer) == {"plugin", "enabled", "combination_method", "observation_sources", *sources}
+    source_keys = {"topic", "data_type", "sensor_frame", "marking", "clearing", "inf_is_valid"}
+    source_keys |= {"observation_persistence", "expected_update_rate", "min_obstacle_height", "max_obstacle_height"}
+    source_keys |= {f"{kind}_{end}_range" for kind in ("obstacle", "raytrace") for end in ("min", "max")}
+    for source in sources:
+        assert set(layer[source]) <= source_keys
+    hidden = layer["hidden"]
+    assert hidden["topic"] == "/object_localizer/hidden_footprints"
+    assert hidden["data_type"] == "PointCloud2"
+    assert (hidden["marking"], hidden["clearing"]) == (True, False)
+    # A person's middle, and a bus's.
+    assert hidden["min_obstacle_height"] < 0.85 < 1.55 < hidden["max_obstacle_height"]
