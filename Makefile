@@ -28,8 +28,8 @@ $(VENV)/.ready: setup.py pyproject.toml Makefile
 test: lint
 	$(BIN)/python tools/ros_setup.py --if-possible
 	$(BIN)/python tools/tensorrt_setup.py --if-possible
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rs -n auto --dist worksteal --ignore test/ros
-	$(ROS_ENV) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rs -n auto --dist worksteal test/ros
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rs --durations 20 -n auto --dist worksteal --ignore test/ros
+	$(ROS_ENV) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rs --durations 20 -n auto --dist worksteal test/ros
 
 lint: setup
 	$(BIN)/ruff check .
