@@ -195,7 +195,7 @@ def run_python(code: str, *, processes: int) -> list[subprocess.CompletedProcess
     results = []
     try:
         for process in started:
-            out, errors = process.communicate(timeout=120)
+            out, errors = process.communicate(timeout=600)
             results.append(subprocess.CompletedProcess([], process.returncode, out, errors))
     finally:
         for process in started:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from composed_clips import SIZE, block, clips, pictures
+from composed_clips import SIZE, block, clips, folder, pictures
 from pictures import cut_out, save
 
 from a2vis_model.data.problems import ProblemLog
@@ -25,7 +25,7 @@ from a2vis_model.render.things import Thing
 from a2vis_model.render.traits import traits_of
 from a2vis_model.render.view import View
 
-__all__ = ["clips", "pictures"]
+__all__ = ["clips", "folder", "pictures"]
 
 
 STILL = Gait(bob=0, sway=0, rock=0, stride=0, pace=0, idle=0, phase=0)
