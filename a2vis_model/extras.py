@@ -21,6 +21,7 @@ EXTRAS = {
     "trackers": "baselines",
     "openvino": "openvino",
     "nncf": "openvino",
+    "ray": "ray",
     "filterpy": "ros",
     "rosbags": "ros",
 }

@@ -15,12 +15,16 @@ def file_hash(path: str | Path) -> str:
     return digest.hexdigest()
 
 
-def code_hash() -> str:
-    """Return the SHA-256 of this package's code and presets: it changes with anything that may change results."""
+def code_hash(*packages: Path) -> str:
+    """Return the SHA-256 of this package's code and presets: it changes with anything that may change results.
+
+    Args:
+        packages: folders of further packages, whose code counts too.
+    """
     package = Path(__file__).parent
     presets = next((p for p in (package / "presets", package.parent / "config" / "presets") if p.is_dir()), package)
     digest = hashlib.sha256()
-    for root, pattern in ((package, "*.py"), (presets, "*.yaml")):
+    for root, pattern in ((package, "*.py"), (presets, "*.yaml"), *((more, "*.py") for more in packages)):
         for path in sorted(root.rglob(pattern)):
             digest.update(f"{path.relative_to(root)} {file_hash(path)}\n".encode())
     return digest.hexdigest()

@@ -16,7 +16,10 @@ from ..backends import (
     openvino_device,
     prepare_backend,
 )
+from ..cluster import LOCAL
 from ..config import ModelConfig, change_config, load_config, parse_changes
+from ..errors import A2VISError
+from ..machine import cores
 from ..modeling import VideoNetwork
 from ..shipped import DEFAULT_WEIGHTS
 from .sizes import parse_size
@@ -53,6 +56,33 @@ def add_backend_arguments(parser: argparse.ArgumentParser, backend: BackendName 
     parser.add_argument("--backend", default=backend, choices=BACKENDS, help="what computes (default: %(default)s)")
     parser.add_argument("--precision", default="fp32", choices=PRECISIONS, help="(default: %(default)s)")
     parser.add_argument("--engine-cache", metavar="DIR", help=f"folder of engines (default: {default_cache()})")
+
+
+def add_jobs_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare the number of processes, which `jobs_of` reads."""
+    parser.add_argument("--jobs", type=int, metavar="N", help=f"processes ({cores()})")
+
+
+def jobs_of(args: argparse.Namespace) -> int:
+    """Return the number of processes on this machine, as given or as many as it has cores.
+
+    Raises:
+        A2VISError: it is below 1.
+    """
+    jobs: int = cores() if args.jobs is None else args.jobs
+    if jobs < 1:
+        raise A2VISError(f"--jobs {jobs}: choose 1 or more")
+    return jobs
+
+
+def add_ray_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare which cluster works, where it is not this machine's processes."""
+    parser.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help=f"work on a Ray cluster (needs the extra ray), or {LOCAL!r} for one on this machine; --jobs, if given, is "
+        "then the number of videos or bags that are worked on at once",
+    )
 
 
 def add_device_argument(parser: argparse.ArgumentParser) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ..cluster import RayWorkers
 from ..data import FORMATS
 from ..data.labels import LABELS_HELP
 from ..data.problems import ProblemLog, quiet_loaders
@@ -23,8 +24,16 @@ from ..evaluation.scoring import Results, results_of, score_videos
 from ..evaluation.settings import ScoreSettings, add_settings, settings_from
 from ..machine import file_hash
 from ..tracking.tracks import TrackSettings
-from .arguments import add_backend_arguments, add_set_argument, add_weights_argument, engine_cache
-from .score import add_job_arguments, check_jobs, cores, named_at_an_error, print_problems, write_results
+from ..workers import LocalWorkers, Workers
+from .arguments import (
+    add_backend_arguments,
+    add_ray_argument,
+    add_set_argument,
+    add_weights_argument,
+    engine_cache,
+    jobs_of,
+)
+from .score import add_job_arguments, named_at_an_error, print_problems, write_results
 
 EXPORTS = ("mot", "mots")
 
@@ -57,6 +66,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     # The backend is fixed, so that scores are the same whatever engines a machine has.
     add_backend_arguments(parser, "eager")
     add_job_arguments(parser)
+    add_ray_argument(parser)
     group = parser.add_argument_group("prediction (see docs/evaluation.md)")
     default, life = PredictionSettings(), TrackSettings()
     group.add_argument("--output-mode", choices=OUTPUT_MODES, default=default.output_mode, help="(%(default)s)")
@@ -95,7 +105,7 @@ def check_run_arguments(args: argparse.Namespace) -> None:
     Raises:
         A2VISError: a value is out of range.
     """
-    check_jobs(args.jobs)
+    jobs_of(args)
     for name, least in (("top", 1), ("stride", 0)):
         if getattr(args, name) < least:
             raise A2VISError(f"--{name} {getattr(args, name)}: choose {least} or more")
@@ -117,6 +127,12 @@ def evaluate(
         life = TrackSettings(start_score=args.start_score, keep_score=args.keep_score, least_part=args.least_part)
     except ValueError as error:
         raise A2VISError(str(error)) from error
+    jobs, device = jobs_of(args), choose_device(args.device).type
+    workers: Workers
+    if args.ray is None:
+        workers, pace = LocalWorkers(jobs), f"{jobs} jobs"
+    else:
+        workers, pace = RayWorkers(args.ray, args.jobs, gpus=int(device == "cuda")), "Ray"
     evaluation = Evaluation(
         data=args.data,
         format=args.format,
@@ -124,10 +140,9 @@ def evaluate(
         source=source,
         system=system,
         prediction=PredictionSettings(args.output_mode, args.class_score, args.top, args.stride, life),
-        device=choose_device(args.device).type,
+        device=device,
         output=str(output),
-        jobs=args.jobs,
-        threads=max(cores() // args.jobs, 1),
+        pace=pace,
         backend=args.backend,
         precision=args.precision,
         engine_cache=str(engine_cache(args)),
@@ -140,12 +155,12 @@ def evaluate(
     output.mkdir(parents=True, exist_ok=True)
     problems = ProblemLog(args.strict)
     with named_at_an_error(problems):
-        summary = run_evaluation(evaluation, problems, quiet=args.quiet)
+        summary = run_evaluation(evaluation, workers, problems, quiet=args.quiet)
     with quiet_loaders(), named_at_an_error(problems):
         truth, ranked, tracked = (output / file for file in (TRUTH, RANKED, TRACKED))
         same = args.output_mode != "both" or system in BOX_TRACKERS
         comparison = open_comparison(truth, ranked, None if same else tracked, settings, problems, format="ytvis")
-        scores = score_videos(comparison, settings, problems, jobs=args.jobs, quiet=args.quiet)
+        scores = score_videos(comparison, settings, problems, jobs=jobs, quiet=args.quiet)
         results: Results = {
             "name": name or (summary.name if system == "network" else f"{summary.name} {system}"),
             **results_of(scores, comparison.scope, settings, comparison.categories),

@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterator
-from concurrent.futures import as_completed
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -27,7 +26,7 @@ from ..render.composed_world import ComposedClip
 from ..render.cutouts import Pictures, load_pictures
 from ..render.fishbowl_writer import remove_partial_clips, write_clip
 from ..render.worlds import World, check_arguments, check_size, check_space, clip_seed, render_clip
-from ..workers import worker_pool
+from ..workers import LocalWorkers
 from .sizes import parse_size
 
 
@@ -158,7 +157,7 @@ def run(args: argparse.Namespace) -> int:
     missing = [job for job in jobs if not job.is_done()]
     start = time.perf_counter()
     with tqdm(total=len(jobs), initial=len(jobs) - len(missing), unit="clip") as bar:
-        for done, _ in enumerate(_work(missing, min(args.workers, len(missing))), 1):
+        for done, _ in enumerate(LocalWorkers(args.workers, preload=__name__).run(_renderer, missing), 1):
             bar.update()
             bar.set_postfix_str(f"{done * args.frames / (time.perf_counter() - start):.0f} frames/s")
     return 0
@@ -176,14 +175,5 @@ def _folders(args: argparse.Namespace) -> tuple[Path, Path] | None:
     return (args.cutouts, args.backgrounds) if composed else None
 
 
-def _work(jobs: list[_Job], workers: int) -> Iterator[None]:
-    """Run `jobs`, yielding as each is done."""
-    if workers <= 1:
-        for job in jobs:
-            job.run()
-            yield
-        return
-    with worker_pool(workers, preload=__name__) as pool:
-        for future in as_completed([pool.submit(job.run) for job in jobs]):
-            future.result()
-            yield
+def _renderer() -> Callable[[_Job], None]:
+    return _Job.run

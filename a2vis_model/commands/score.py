@@ -19,7 +19,7 @@ from ..evaluation.scoring import Results, curves_of, results_of, score_videos
 from ..evaluation.settings import ScoreSettings, add_settings, settings_from
 from ..evaluation.video_score import VideoScore
 from ..files.atomic import write_text
-from ..machine import cores
+from .arguments import add_jobs_argument, jobs_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_job_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments that every command of the evaluation takes."""
-    parser.add_argument("--jobs", type=int, default=cores(), help="processes (%(default)s)")
+    add_jobs_argument(parser)
     parser.add_argument("--no-plots", action="store_true", help="draw nothing")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     add_strict_argument(parser)
@@ -46,7 +46,7 @@ def add_job_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Score, print and write; return 1 if anything was broken, and name it."""
     settings = settings_from(args)
-    check_jobs(args.jobs)
+    jobs = jobs_of(args)
     problems = ProblemLog(args.strict)
     with quiet_loaders(), named_at_an_error(problems):
         comparison = open_comparison(
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
             format=args.format,
             benchmark=args.mot_benchmark,
         )
-        scores = score_videos(comparison, settings, problems, jobs=args.jobs, quiet=args.quiet)
+        scores = score_videos(comparison, settings, problems, jobs=jobs, quiet=args.quiet)
     results = {"name": args.name, **results_of(scores, comparison.scope, settings, comparison.categories)}
     print(markdown([results]))
     if args.output:
@@ -111,13 +111,3 @@ def named_at_an_error(problems: ProblemLog) -> Iterator[None]:
             if problem != own:
                 print(f"problem: {problem}")
         raise
-
-
-def check_jobs(jobs: int) -> None:
-    """Check the number of processes.
-
-    Raises:
-        A2VISError: it is below 1.
-    """
-    if jobs < 1:
-        raise A2VISError(f"--jobs {jobs}: choose 1 or more")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from ..masks.coco import RleMask, encode
 from ..modeling import VideoNetwork, build_model, freeze
 from ..shipped import DEFAULT_WEIGHTS, find_weights
 from ..weights import load_weights, read_config
-from ..workers import worker_pool
+from ..workers import Workers
 from .baselines import System, predict_with
 from .instances import Rle, TrackRecord, VideoInfo
 from .plots import FrameLoader, Image
@@ -93,10 +94,8 @@ class Evaluation:
     prediction: PredictionSettings
     device: str
     output: str
-    jobs: int = 1
-    """Number of processes that share the videos."""
-    threads: int = 0
-    """Number of PyTorch threads in each process; 0 keeps PyTorch's default."""
+    pace: str = ""
+    """What shares the videos: the speed depends on it, the predictions do not."""
     backend: BackendName = "eager"
     precision: Precision = "fp32"
     engine_cache: str | None = None
@@ -140,9 +139,9 @@ class Evaluation:
         }
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
-    def pace(self) -> str:
-        """Describe what the speed depends on and the predictions do not."""
-        return f"{processor_name()}, {self.jobs} jobs of {self.threads} threads"
+    def pace_here(self) -> str:
+        """Describe what the speed on this machine depends on, besides what the predictions depend on too."""
+        return f"{processor_name()}, {self.pace}"
 
 
 @dataclass
@@ -162,13 +161,22 @@ class RunSummary:
     """Hash of the data when the run began."""
 
 
-def run_evaluation(evaluation: Evaluation, problems: ProblemLog, *, quiet: bool) -> RunSummary:
-    """Predict every video that is not done yet, and write ground truth and predictions as YouTube-VIS JSON."""
+def run_evaluation(evaluation: Evaluation, workers: Workers, problems: ProblemLog, *, quiet: bool) -> RunSummary:
+    """Predict every video that is not done yet, and write ground truth and predictions as YouTube-VIS JSON.
+
+    Args:
+        evaluation: what is run.
+        workers: share the videos.
+        problems: log to which broken videos and objects are reported.
+        quiet: show no progress bar.
+    """
     model, config = evaluation.source.load()
     parameters = sum(parameter.numel() for parameter in model.parameters())
     # The backend is chosen first, so that an engine is built once and an obstacle is reported before any work is done.
     backend = _backend(evaluation, model, config)
     described, computed_by = str(backend), f"{backend.name} {backend.precision} on {backend.device}"
+    # What was chosen here is used everywhere: workers that chose for themselves could choose differently.
+    evaluation = replace(evaluation, backend=backend.name, precision=backend.precision)
     del model, backend
     with quiet_loaders():
         dataset = _open(evaluation, config, problems)
@@ -180,9 +188,15 @@ def run_evaluation(evaluation: Evaluation, problems: ProblemLog, *, quiet: bool)
             total=len(dataset), initial=len(dataset) - len(missing), unit="video", desc=config.name, disable=quiet
         )
         with bar:
-            for reported in _run(evaluation, folder, missing):
+            results = workers.run(partial(_prepare, evaluation, folder), missing)
+            for index, reported in zip(missing, results, strict=True):
                 for problem in reported:
                     problems.report(problem)
+                if not reported and not _part(folder, index).is_file():
+                    raise A2VISError(
+                        f"{_part(folder, index)}: a worker on another machine has written it, but it is not here; "
+                        "choose an --output that all machines of the cluster share"
+                    )
                 bar.update()
         categories = {index + 1: name for index, name in enumerate(config.classes)}
         seconds, frames = _assemble(evaluation, folder, dataset.names, categories, problems)
@@ -219,8 +233,9 @@ class _Worker:
     """A loaded network and an opened data set."""
 
     def __init__(self, evaluation: Evaluation, folder: Path) -> None:
-        if evaluation.threads:
-            torch.set_num_threads(evaluation.threads)
+        # The order of additions, and with it the last bits of a result, depends on the number of threads. With one
+        # thread it is the same whatever number of processes and machines share the videos.
+        torch.set_num_threads(1)
         self.evaluation = evaluation
         self.folder = folder
         model, self.config = evaluation.source.load()
@@ -230,6 +245,10 @@ class _Worker:
 
     def run(self, index: int) -> list[DataProblem]:
         """Predict one video and write its file; return the problem where that is impossible."""
+        with quiet_loaders():
+            return self._run(index)
+
+    def _run(self, index: int) -> list[DataProblem]:
         before = len(self.problems)
         try:
             video = self.dataset[index]
@@ -255,7 +274,7 @@ class _Worker:
             "tracked": [{"video_id": info.video_id, **record} for record in prediction.tracked],
             "seconds": prediction.seconds,
             "frames": prediction.frames,
-            "pace": self.evaluation.pace(),
+            "pace": self.evaluation.pace_here(),
             "problems": [vars(problem) for problem in list(self.problems)[before:]],
         }
         write_json(_part(self.folder, index), content)
@@ -289,32 +308,9 @@ def _masks(track: MaskTrack) -> list[Rle | None]:
     return masks
 
 
-_worker: _Worker | None = None  # State of this worker process.
-
-
-def _prepare(evaluation: Evaluation, folder: Path) -> None:
-    global _worker
+def _prepare(evaluation: Evaluation, folder: Path) -> Callable[[int], list[DataProblem]]:
     with quiet_loaders():
-        _worker = _Worker(evaluation, folder)
-
-
-def _work(index: int) -> list[DataProblem]:
-    assert _worker is not None
-    with quiet_loaders():
-        return _worker.run(index)
-
-
-def _run(evaluation: Evaluation, folder: Path, indices: list[int]) -> Iterator[list[DataProblem]]:
-    if not indices:
-        return
-    jobs = min(evaluation.jobs, len(indices))
-    if jobs <= 1:
-        worker = _Worker(evaluation, folder)
-        for index in indices:
-            yield worker.run(index)
-        return
-    with worker_pool(jobs, _prepare, (evaluation, folder)) as pool:
-        yield from pool.map(_work, indices)
+        return _Worker(evaluation, folder).run
 
 
 def _part(folder: Path, index: int) -> Path:
@@ -329,7 +325,7 @@ def _assemble(
     Returns:
         Seconds and frames of the videos that were timed under the same conditions.
     """
-    output, pace = Path(evaluation.output), evaluation.pace()
+    output, pace = Path(evaluation.output), evaluation.pace_here()
     infos: list[VideoInfo] = []
     seconds, frames = 0.0, 0
     parts = {_part(folder, index): name for index, name in enumerate(names) if _part(folder, index).is_file()}

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import as_completed
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..data.problems import DataError, DataProblem, ProblemLog, quiet_loaders
-from ..data.problems import logger as data_logger
-from ..workers import worker_pool
+from ..workers import LocalWorkers
 from .average_precision import RECALL_POINTS, ClassMatches, accumulate, summarise
 from .box_tracking import ALPHAS, TrackingCounts, combine_classes, combine_videos, tracking_values
 from .files import Comparison
@@ -34,15 +31,15 @@ def score_videos(
     """Score every video, in the order of the ground truth. A video that cannot be scored is reported and left out."""
     job = _Job(comparison, settings)
     bar = tqdm(total=len(comparison.videos), unit="video", desc="scoring", disable=quiet)
-    found: dict[int, VideoScore] = {}
+    found: list[VideoScore] = []
     with bar, quiet_loaders():
-        for index, score, reported in _run(job, min(jobs, len(comparison.videos))):
+        for score, reported in LocalWorkers(jobs).run(job.prepare, comparison.videos):
             for problem in reported:
                 problems.report(problem)
             if score is not None:
-                found[index] = score
+                found.append(score)
             bar.update()
-    return [found[index] for index in sorted(found)]
+    return found
 
 
 def results_of(
@@ -114,7 +111,14 @@ class _Job:
     comparison: Comparison
     settings: ScoreSettings
 
+    def prepare(self) -> Callable[[VideoInfo], tuple[VideoScore | None, list[DataProblem]]]:
+        return self.run
+
     def run(self, video: VideoInfo) -> tuple[VideoScore | None, list[DataProblem]]:
+        with quiet_loaders():
+            return self._run(video)
+
+    def _run(self, video: VideoInfo) -> tuple[VideoScore | None, list[DataProblem]]:
         log = ProblemLog()
         comparison = self.comparison
         sources = {id(s): s for s in (comparison.truth, comparison.ranked, comparison.tracked)}
@@ -126,32 +130,6 @@ class _Job:
             return score_video(truth, ranked, tracked, self.settings, comparison.scope), list(log)
         except DataError as error:
             return None, [*log, error.problem]
-
-
-_job: _Job | None = None  # State of this worker process.
-
-
-def _prepare(job: _Job) -> None:
-    global _job
-    _job = job
-    data_logger.setLevel(logging.ERROR)
-
-
-def _work(video: VideoInfo) -> tuple[VideoScore | None, list[DataProblem]]:
-    assert _job is not None
-    return _job.run(video)
-
-
-def _run(job: _Job, jobs: int) -> Iterator[tuple[int, VideoScore | None, list[DataProblem]]]:
-    videos = job.comparison.videos
-    if jobs <= 1:
-        for index, video in enumerate(videos):
-            yield index, *job.run(video)
-        return
-    with worker_pool(jobs, _prepare, (job,)) as pool:
-        futures = {pool.submit(_work, video): index for index, video in enumerate(videos)}
-        for future in as_completed(futures):
-            yield futures[future], *future.result()
 
 
 def _matches(scores: Sequence[VideoScore], kind: Kind, group: Group) -> list[Mapping[int, ClassMatches | None]]:

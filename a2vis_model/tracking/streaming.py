@@ -1,5 +1,7 @@
 """Streaming tracker: frames in, tracked instances out, with the whole state of the network in one place."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -110,6 +112,10 @@ class StreamingTracker:
     def flush(self) -> list[FrameResult]:
         """Decide the frames that are still open, as at the end of a video."""
         return self._decide() if self._pending else []
+
+    def renewed(self) -> StreamingTracker:
+        """Return a tracker of the same network and settings that has seen nothing."""
+        return StreamingTracker(self._model, self.config, stride=self.stride, settings=self._manager.settings)
 
     def set_track_settings(self, settings: TrackSettings) -> None:
         """Use other thresholds from the next frame on; existing tracks continue."""

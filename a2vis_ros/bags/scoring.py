@@ -3,14 +3,15 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from a2vis_model import A2VISError
 from a2vis_model.data import ProblemLog
 from a2vis_model.evaluation import ScoreSettings, open_comparison, results_of, score_videos
 from a2vis_model.evaluation.report import markdown
-from a2vis_model.files.atomic import write_text
+from a2vis_model.files.atomic import replacing, write_text
 from a2vis_model.masks.coco import encode_runs
 from a2vis_model.tracking.results import track_score
 
@@ -23,6 +24,10 @@ _Key = tuple[int, int, int, int]
 
 Time jumps back where a bag is played in a loop.
 """
+METRICS = "metrics.json"
+_TRUTH, _RESULTS = "ground_truth.json", "results.json"
+_MOST_TRACKS = 1_000_000
+"""More than the tracks of any bag."""
 _GONE = (TrackedInstance.LOST, TrackedInstance.ENDED)
 
 
@@ -120,15 +125,73 @@ def score(
         "annotations": expected.records(categories),
     }
     folder.mkdir(parents=True, exist_ok=True)
-    paths = folder / "ground_truth.json", folder / "results.json"
+    paths = folder / _TRUTH, folder / _RESULTS
     for path, content in zip(paths, (document, found.records(categories)), strict=True):
         write_text(path, json.dumps(content))
+    return _score_files(folder, "bag", len(frames) - len(found.frames), jobs=1)
+
+
+def score_together(bags: Sequence[Path], folder: Path, *, jobs: int) -> tuple[dict[str, Any], str]:
+    """Score bags that `score` has scored as the videos of one data set.
+
+    Args:
+        bags: folders into which `score` has written.
+        folder: receives the same files for all of them.
+        jobs: number of processes that score.
+
+    Returns:
+        What `score` returns, for all bags together.
+    """
+    categories: dict[str, int] = {}
+    without_result = 0
+    with ExitStack() as stack:
+        files = {name: stack.enter_context(replacing(folder / name)).open("w") for name in (_TRUTH, _RESULTS)}
+        for file in files.values():
+            stack.enter_context(file)
+        videos = []
+        # One bag is in memory at a time: a fleet's truth is larger than it.
+        lines = {name: _Lines(file) for name, file in files.items()}
+        files[_TRUTH].write('{"annotations": ')
+        for number, bag in enumerate(bags, 1):
+            truth, results = (json.loads((bag / name).read_bytes()) for name in (_TRUTH, _RESULTS))
+            own = {entry["id"]: entry["name"] for entry in truth["categories"]}
+            videos += [{**video, "id": number} for video in truth["videos"]]
+            for name, records in ((_TRUTH, truth["annotations"]), (_RESULTS, results)):
+                for record in records:
+                    ids = {"id": number * _MOST_TRACKS + record["id"], "video_id": number}
+                    category = own[record["category_id"]]
+                    ids["category_id"] = categories.setdefault(category, len(categories) + 1)
+                    lines[name].add({**record, **ids})
+            without_result += json.loads((bag / METRICS).read_bytes())["frames_without_result"]
+        for found in lines.values():
+            found.end()
+        names = [{"id": number, "name": name} for name, number in categories.items()]
+        files[_TRUTH].write(f', "videos": {json.dumps(videos)}, "categories": {json.dumps(names)}}}')
+    return _score_files(folder, f"{len(bags)} bags", without_result, jobs=jobs)
+
+
+class _Lines:
+    """A JSON list that is written entry by entry."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._separator = "["
+
+    def add(self, entry: object) -> None:
+        self._file.write(self._separator + json.dumps(entry))
+        self._separator = ",\n"
+
+    def end(self) -> None:
+        self._file.write("[]" if self._separator == "[" else "]")
+
+
+def _score_files(folder: Path, name: str, without_result: int, *, jobs: int) -> tuple[dict[str, Any], str]:
     settings, problems = ScoreSettings(), ProblemLog(strict=True)
-    comparison = open_comparison(*paths, None, settings, problems)
-    scores = score_videos(comparison, settings, problems, quiet=True)
-    results: dict[str, Any] = {"name": "bag", "frames_without_result": len(frames) - len(found.frames)}
+    comparison = open_comparison(folder / _TRUTH, folder / _RESULTS, None, settings, problems)
+    scores = score_videos(comparison, settings, problems, jobs=jobs, quiet=True)
+    results: dict[str, Any] = {"name": name, "frames_without_result": without_result}
     results |= results_of(scores, comparison.scope, settings, comparison.categories)
-    write_text(folder / "metrics.json", json.dumps(results, indent=1) + "\n")
+    write_text(folder / METRICS, json.dumps(results, indent=1) + "\n")
     return results, markdown([results])
 
 

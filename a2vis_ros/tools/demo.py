@@ -38,7 +38,7 @@ from a2vis_model.tracking.overlay import draw_overlay
 from ..bags import bag_files
 from ..bags.bag_files import BagReader
 from ..bags.recorder import HIDDEN
-from ..bags.replay_evaluate import score_bags, tracks_in
+from ..bags.replay import score_bags, tracks_in
 from ..bags.to_bag import write_bag
 from ..bags.video_source import AnnotatedVideo
 from ..msg import HiddenObjectArray, Mask, TrackedInstance, TrackedInstanceArray

@@ -95,8 +95,8 @@ def test_every_optional_package_has_the_extra_that_its_error_names() -> None:
 
 
 def test_the_tests_have_every_extra() -> None:
-    # OpenVINO and NNCF are too large to install for the few tests that use them, which skip without them.
-    for extra in set(OPTIONAL) - {"docs", "openvino", "test"}:
+    # OpenVINO, NNCF and Ray are too large to install for the few tests that use them, which skip without them.
+    for extra in set(OPTIONAL) - {"docs", "openvino", "ray", "test"}:
         assert set(all_of(extra)) <= set(all_of("test")), extra
 
 

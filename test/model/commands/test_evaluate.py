@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from dataset_files import (
     LENGTH,
     two_objects,
@@ -202,6 +203,34 @@ def test_speed_is_of_videos_timed_alike(data: Path, weights: Path, tmp_path: Pat
     monkeypatch.setattr(runner, "predict_with", lambda *arguments: replace(oracle(*arguments), seconds=0.1))
     assert evaluate(data, tmp_path, *common, "--jobs", "2") == 0
     assert read_json(tmp_path / "results.json")["fps"] == pytest.approx(10 * FRAMES)
+
+
+@pytest.mark.parametrize("options", [("--jobs", "2"), ("--ray", "local")])
+def test_whoever_shares_the_videos_the_results_are_the_same(
+    data: Path, weights: Path, tmp_path: Path, options: tuple[str, str]
+) -> None:
+    if "--ray" in options:
+        pytest.importorskip("ray", reason="Ray is not installed: pip install 'a2vis_ros[ray]'")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)  # as on any computer with more than one core
+    try:
+        assert evaluate(data, tmp_path / "alone", "--weights", str(weights), "--no-plots", *EAGER) == 0
+        assert evaluate(data, tmp_path / "shared", "--weights", str(weights), "--no-plots", *EAGER, *options) == 0
+    finally:
+        torch.set_num_threads(threads)
+    for name in (runner.TRUTH, runner.RANKED, runner.TRACKED):
+        assert (tmp_path / "shared" / name).read_bytes() == (tmp_path / "alone" / name).read_bytes(), name
+    alone, shared = (read_json(tmp_path / name / "results.json") for name in ("alone", "shared"))
+    assert alone["boxes.FP"], "a network that finds nothing would prove nothing"
+    for found in (alone, shared):
+        del found["fps"], found["provenance"]["command"]
+    assert shared == alone
+
+
+def test_a_cluster_that_shares_no_folder_is_named(data: Path, weights: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(runner, "write_json", lambda *_: None)  # as if written elsewhere
+    with pytest.raises(A2VISError, match=r"000001\.json: a worker on another machine .* choose an --output that all"):
+        evaluate(data, tmp_path, "--weights", str(weights), "--no-plots")
 
 
 def test_a_broken_clip_is_named_and_left_out(

@@ -26,7 +26,7 @@ def test_a_bag_without_metadata_says_how_it_is_mended(tmp_path: Path, storage: s
 
 def test_tracks_of_two_sessions_are_two(tmp_path: Path) -> None:
     from a2vis_ros.bags import bag_files
-    from a2vis_ros.bags.replay_evaluate import tracks_in
+    from a2vis_ros.bags.replay import tracks_in
     from a2vis_ros.bags.scoring import score
     from a2vis_ros.bags.to_bag import write_bag
     from a2vis_ros.bags.video_source import AnnotatedVideo

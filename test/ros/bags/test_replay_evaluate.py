@@ -41,7 +41,7 @@ def test_live_and_offline_give_the_same_messages(tmp_path: Path, clip: Path, wei
     from a2vis_ros.msg import TrackedInstanceArray
 
     from a2vis_ros.bags import bag_files
-    from a2vis_ros.bags.replay_evaluate import tracks_in
+    from a2vis_ros.bags.replay import tracks_in
     from a2vis_ros.bags.to_bag import write_bag
     from a2vis_ros.bags.video_source import AnnotatedVideo
 
@@ -124,7 +124,7 @@ def test_a_clip_scores_the_same_directly_and_through_a_bag(tmp_path: Path) -> No
 def test_frames_that_a_live_run_dropped_are_frames_without_a_find(tmp_path: Path, clip: Path) -> None:
     from a2vis_ros.bags import bag_files
     from a2vis_ros.bags.bag_files import BagWriter
-    from a2vis_ros.bags.replay_evaluate import tracks_in
+    from a2vis_ros.bags.replay import tracks_in
     from a2vis_ros.bags.to_bag import write_bag
     from a2vis_ros.bags.video_source import AnnotatedVideo
 
@@ -164,7 +164,7 @@ def test_frames_that_a_live_run_dropped_are_frames_without_a_find(tmp_path: Path
 def test_a_track_is_ranked_and_classed_as_a2vis_evaluate_does(tmp_path: Path, clip: Path) -> None:
     """The class by the scores, not by how often each was said; the score summed over the frames of the video."""
     from a2vis_ros.bags import bag_files
-    from a2vis_ros.bags.replay_evaluate import tracks_in
+    from a2vis_ros.bags.replay import tracks_in
     from a2vis_ros.bags.scoring import score
     from a2vis_ros.bags.to_bag import write_bag
     from a2vis_ros.bags.video_source import AnnotatedVideo
@@ -199,7 +199,7 @@ def test_results_that_are_not_of_the_ground_truth_are_refused(tmp_path: Path, cl
 
 def test_loops_offline_have_no_memory_of_each_other(tmp_path: Path, clip: Path, weights: str) -> None:
     from a2vis_ros.bags import bag_files
-    from a2vis_ros.bags.replay_evaluate import tracks_in
+    from a2vis_ros.bags.replay import tracks_in
     from a2vis_ros.bags.to_bag import write_bag
     from a2vis_ros.bags.video_source import AnnotatedVideo
 
@@ -231,7 +231,7 @@ def test_loops_offline_have_no_memory_of_each_other(tmp_path: Path, clip: Path, 
 
 def test_the_truth_scores_perfectly_against_itself(tmp_path: Path, clip: Path) -> None:
     from a2vis_ros.bags import bag_files
-    from a2vis_ros.bags.replay_evaluate import tracks_in
+    from a2vis_ros.bags.replay import tracks_in
     from a2vis_ros.bags.scoring import score
     from a2vis_ros.bags.to_bag import write_bag
     from a2vis_ros.bags.video_source import AnnotatedVideo
