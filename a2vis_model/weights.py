@@ -72,11 +72,14 @@ def load_weights(weights: str | Path, changes: Mapping[str, Any] | None = None) 
         ConfigError: a change is unusable.
     """
     path = find_weights(weights)
-    check_intact(path)
+    shipped = check_intact(path)
     config, shapes = _read_header(path)
     if changes:
         config = change_config(config, changes)
-    _check_header(path, config, shapes)
+    # What its hash shows to be as it was shipped fits. To outline a network PyTorch imports its compiler, which takes a
+    # second and 140 MiB.
+    if changes or not shipped:
+        _check_header(path, config, shapes)
     tensors = _read_tensors(path)
     model = _build(path, config)
     expected = model.state_dict()

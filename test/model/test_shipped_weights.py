@@ -1,6 +1,8 @@
 """The weights that ship: found by name, described, and refused where they are damaged."""
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -118,3 +120,11 @@ def test_the_node_runs_the_default_and_the_demo_what_knows_its_fish(monkeypatch:
     assert demo.main([]) == 0
     assert ran == [("aquarium", "onboard-fishbowl")]
     assert demo.main(["--weights", "onboard-fishpond"]) == 2
+
+
+def test_loading_shipped_weights_imports_no_compiler() -> None:
+    """Every start of a robot would wait for it."""
+    code = "import sys, a2vis_model; a2vis_model.load_weights('onboard'); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "torch" in loaded
+    assert not {"torch._dynamo", "torch._inductor", "sympy"} & set(loaded)
