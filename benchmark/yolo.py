@@ -4,8 +4,8 @@
     python benchmark/yolo.py --model yolo11n-seg --image 1280x720 --objects 18
 
 Both networks run in OpenVINO in fp32 with one thread, at the input of `onboard`, and take turns frame by frame. YOLO's
-weights are random, which costs the same; the best of its answers, `--objects`, are kept whatever their scores, so that as
-many masks are drawn and tracks followed as by `onboard`. Times are CPU time of the process per frame, from a uint8
+weights are random, which costs the same; the best of its answers, `--objects`, are kept whatever their scores, so that
+as many masks are drawn and tracks followed as by `onboard`. Times are CPU time of the process per frame, from a uint8
 image to tracks with masks of image pixels, which for YOLO are bitmaps of visible masks alone and for `onboard` run
 lengths of visible and amodal ones.
 """
