@@ -19,14 +19,10 @@ from .managed_node import ManagedNode
 from .preparation import Preparation
 
 
-class A2visNode(ManagedNode):
+class A2visNode(ManagedNode[ImageStream]):
     """Images in, tracked instances out.
 
-    unconfigured → configure: read parameters, prepare the model, make publishers → inactive
-    inactive → activate: start the worker, subscribe → active
-    deactivate and cleanup undo these in the opposite order.
-
-    Configuring takes minutes where an engine is built. All services answer meanwhile, get_state with "configuring".
+    Configuring prepares the model, which takes minutes where an engine is built. All services answer meanwhile, get_state with "configuring".
 
     Args:
         load: function that makes the model; benchmarks and tests use another one.
@@ -38,7 +34,6 @@ class A2visNode(ManagedNode):
         self._preparing: Settings | None = None
         self.interrupted = False
         """Whether a thread still makes a model that is no longer needed."""
-        self._stream: ImageStream | None = None
         super().__init__("a2vis", PARAMETERS, (A2VISError,), **node_arguments)
 
     def _configure(self) -> None:
@@ -57,27 +52,17 @@ class A2visNode(ManagedNode):
         # Thresholds may have been changed in the meantime.
         settings = Settings.check(self._values())
         model.tracker.set_track_settings(settings.tracks)
-        self._stream = ImageStream(self, settings, model)
+        self._streams.append(ImageStream(self, settings, model))
         self._warn_of_misspelt_parameters()
 
-    def _start(self) -> None:
-        assert self._stream is not None
-        self._stream.start()
-
-    def _stop(self) -> None:
-        if self._stream is not None:
-            self._stream.stop()
-
-    def _cleanup(self) -> None:
-        if self._stream is not None:
-            self._stream.close()
-            self._stream = None
+    def _release(self) -> None:
         free_memory()
 
     def _change(self, changes: Mapping[str, Any]) -> None:
-        """Apply changes to a stream that runs, or to the model on its way."""
-        if self._stream is not None:
-            self._stream.change(changes)
+        """Apply changes to the streams, or to the model on its way."""
+        if self._streams:
+            for stream in self._streams:
+                stream.change(changes)
         elif self._preparing is not None:
             self._preparing = self._preparing.change(changes)
         else:

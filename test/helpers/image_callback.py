@@ -33,7 +33,7 @@ class ImageCallback:
     def __enter__(self) -> "ImageCallback":
         for transition in ("configure", "activate"):
             assert getattr(self.node, f"trigger_{transition}")().name == "SUCCESS"
-        self._stream = self.node._stream
+        (self._stream,) = self.node._streams
         return self
 
     def take(self, messages: list[Any], folder: Path) -> None:
