@@ -13,7 +13,10 @@ from launch import LaunchDescription
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Include a2vis.launch.py twice. Each node has its own model and uses memory for it."""
+    """Include a2vis.launch.py twice.
+
+    Each node has its own model and uses memory for it; `cameras` of a2vis.launch.py lets one model serve both.
+    """
     sides = [
         DeclareLaunchArgument(f"{side}_{what}", default_value=default, description=f"the {side} camera's {description}")
         for side in ("left", "right")

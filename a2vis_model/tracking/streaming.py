@@ -113,10 +113,6 @@ class StreamingTracker:
         """Decide the frames that are still open, as at the end of a video."""
         return self._decide() if self._pending else []
 
-    def renewed(self) -> StreamingTracker:
-        """Return a tracker of the same network and settings that has seen nothing."""
-        return StreamingTracker(self._model, self.config, stride=self.stride, settings=self._manager.settings)
-
     def set_track_settings(self, settings: TrackSettings) -> None:
         """Use other thresholds from the next frame on; existing tracks continue."""
         self._manager.settings = settings

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from a2vis_model import A2VISError, StreamingTracker
+from a2vis_model import A2VISError
 from a2vis_model.evaluation.provenance import data_hash
 from a2vis_model.files.atomic import write_text
 from a2vis_model.machine import code_hash, file_hash
@@ -76,16 +76,13 @@ class _Fleet:
         Raises:
             A2VISError: that error, in strict mode.
         """
-        tracker = model.tracker
-        assert isinstance(tracker, StreamingTracker)
         said: list[str] = []
         folder = self.folder(bag)
         # The folder appears when all is in it, so that a worker that is lost leaves nothing that looks like a result.
         part = folder.with_name(f"{_part_of(folder)}{secrets.token_hex(8)}")
         part.mkdir(parents=True)
         try:
-            renewed = replace(model, tracker=tracker.renewed())
-            replay_bag(Path(self.root) / bag, part, self.options, renewed, say=said.append, warn=said.append)
+            replay_bag(Path(self.root) / bag, part, self.options, model, say=said.append, warn=said.append)
             # A bag whose recorder was killed has been repaired by now, and is another than before.
             done = {
                 "fingerprint": self.fingerprint_of(bag),

@@ -157,7 +157,10 @@ def replay(
 
     decoder = ImageDecoder(bits_per_sample=settings["bits_per_sample"], say=say, on_damage=note_damage)
     pipeline = FramePipeline(
-        model.tracker, ledger, on_epoch=lambda reason: say(f"new epoch: {reason}"), decode=decoder.decode
+        model.new_tracker(settings.tracks),
+        ledger,
+        on_epoch=lambda reason: say(f"new epoch: {reason}"),
+        decode=decoder.decode,
     )
     compressed = source.topics.get(topic) == type_name(CompressedImage)
     session = new_session()

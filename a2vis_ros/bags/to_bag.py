@@ -78,7 +78,8 @@ def write_bag(
                     write_space(bag, video.space, depth, picture.index, header, beside, bag_time)
                 bag.write(topic, _image(picture.image, header, encoding), bag_time)
                 if picture.truth is not None:
-                    bag.write(bag_files.GROUND_TRUTH, result_message(picture.truth, header, "ground truth"), bag_time)
+                    truth = result_message(picture.truth, header, "ground truth", picture.motions)
+                    bag.write(bag_files.GROUND_TRUTH, truth, bag_time)
                 count += 1
     return count
 

@@ -1,8 +1,8 @@
 """Sources of bags: a video file, a folder of images, or a FISHBOWL video with its ground truth."""
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from a2vis_model import A2VISError, FrameResult, RegionMask, TrackedInstance, TrackState
@@ -13,6 +13,7 @@ from a2vis_model.data.space_truth import SPACE_FILE, SpaceTruth, read_space
 from a2vis_model.files.video_io import DamageLog, VideoInput
 
 from ..stream.image_decoding import Pixels
+from ..stream.image_motion import ImageMotion, true_motions
 
 _FRAMES_AT_ONCE = 16
 
@@ -29,6 +30,8 @@ class AnnotatedFrame:
     """Ground truth of the frame; None where there is none."""
     index: int
     """Index of the frame, from 0."""
+    motions: Mapping[int, ImageMotion] = field(default_factory=dict)
+    """True motions of the instances in the image, by track ID."""
 
 
 @dataclass(frozen=True)
@@ -87,14 +90,20 @@ class AnnotatedVideo:
                 yield AnnotatedFrame(index / self._rate if self._rate else seconds, image, None, index)
 
     def _of_clip(self, clip: VideoRecord) -> Iterator[AnnotatedFrame]:
+        before, now = None, _truth(clip, 0, self._seconds(0))
         for start in range(0, clip.length, _FRAMES_AT_ONCE):
             indices = range(start, min(start + _FRAMES_AT_ONCE, clip.length))
             for index, image in zip(indices, clip.frames(indices), strict=True):
-                seconds = index / self._rate if self.space is None else float(self.space.stamps[index])
-                yield AnnotatedFrame(seconds, image, _truth(clip, index), index)
+                after = _truth(clip, index + 1, self._seconds(index + 1)) if index + 1 < clip.length else None
+                yield AnnotatedFrame(now.timestamp, image, now, index, true_motions(before, now, after))
+                if after is not None:
+                    before, now = now, after
+
+    def _seconds(self, index: int) -> float:
+        return index / self._rate if self.space is None else float(self.space.stamps[index])
 
 
-def _truth(clip: VideoRecord, index: int) -> FrameResult:
+def _truth(clip: VideoRecord, index: int, seconds: float) -> FrameResult:
     """Return what a perfect tracker would report of a frame: objects from their first visible frame on (paper 3.1)."""
     instances = []
     for track in clip.tracks:
@@ -123,4 +132,4 @@ def _truth(clip: VideoRecord, index: int) -> FrameResult:
                 amodal=amodal,
             )
         )
-    return FrameResult(index, 0.0, 0, clip.height, clip.width, tuple(instances))
+    return FrameResult(index, seconds, 0, clip.height, clip.width, tuple(instances))

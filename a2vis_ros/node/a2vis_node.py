@@ -1,4 +1,4 @@
-"""The lifecycle node: it wires subscription, queue, worker and publishers and contains no logic of its own."""
+"""The lifecycle node: it wires model, worker and the streams of its cameras, and contains no logic of its own."""
 
 from a2vis_model import openmp as openmp  # This must precede the import of torch.
 
@@ -14,19 +14,17 @@ from a2vis_model import A2VISError
 from ..programs.spinning import begin, spin
 from ..stream.models import Loader, free_memory, load_model
 from ..stream.parameters import PARAMETERS, Settings
+from ..stream.worker import Worker
 from .image_stream import ImageStream
 from .managed_node import ManagedNode
 from .preparation import Preparation
 
 
-class A2visNode(ManagedNode):
-    """Images in, tracked instances out.
+class A2visNode(ManagedNode[ImageStream]):
+    """Images in, tracked instances out, for one camera or several that share the model.
 
-    unconfigured → configure: read parameters, prepare the model, make publishers → inactive
-    inactive → activate: start the worker, subscribe → active
-    deactivate and cleanup undo these in the opposite order.
-
-    Configuring takes minutes where an engine is built. All services answer meanwhile, get_state with "configuring".
+    Configuring prepares the model, which takes minutes where an engine is built. All services answer meanwhile,
+    get_state with "configuring".
 
     Args:
         load: function that makes the model; benchmarks and tests use another one.
@@ -38,7 +36,6 @@ class A2visNode(ManagedNode):
         self._preparing: Settings | None = None
         self.interrupted = False
         """Whether a thread still makes a model that is no longer needed."""
-        self._stream: ImageStream | None = None
         super().__init__("a2vis", PARAMETERS, (A2VISError,), **node_arguments)
 
     def _configure(self) -> None:
@@ -55,29 +52,20 @@ class A2visNode(ManagedNode):
             f"{model.warmup_s:.1f} s to warm up; runs on {model.backend}: {model.reason}"
         )
         # Thresholds may have been changed in the meantime.
-        settings = Settings.check(self._values())
-        model.tracker.set_track_settings(settings.tracks)
-        self._stream = ImageStream(self, settings, model)
+        settings, worker = Settings.check(self._values()), Worker()
+        for camera in settings.cameras:
+            self._streams.append(ImageStream(self, settings, model, worker, camera))
         self._warn_of_misspelt_parameters()
 
-    def _start(self) -> None:
-        assert self._stream is not None
-        self._stream.start()
-
-    def _stop(self) -> None:
-        if self._stream is not None:
-            self._stream.stop()
-
-    def _cleanup(self) -> None:
-        if self._stream is not None:
-            self._stream.close()
-            self._stream = None
+    def _release(self) -> None:
         free_memory()
 
     def _change(self, changes: Mapping[str, Any]) -> None:
-        """Apply changes to a stream that runs, or to the model on its way."""
-        if self._stream is not None:
-            self._stream.change(changes)
+        """Apply changes to the streams, or to the model on its way."""
+        if self._streams:
+            # All have the same settings, so that what the first refuses has changed nothing.
+            for stream in self._streams:
+                stream.change(changes)
         elif self._preparing is not None:
             self._preparing = self._preparing.change(changes)
         else:

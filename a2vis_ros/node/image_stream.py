@@ -1,4 +1,4 @@
-"""The stream of a configured node: subscription, queue, worker, publishers.
+"""The stream of one camera of a configured node: subscription, queue, pipeline, publishers.
 
 It is made by configure, runs between activate and deactivate, and is closed by cleanup.
 """
@@ -6,6 +6,7 @@ It is made by configure, runs between activate and deactivate, and is closed by 
 import math
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Literal
 
 from rclpy.event_handler import SubscriptionEventCallbacks
@@ -19,6 +20,7 @@ from a2vis_model.errors import printable
 
 from ..msg import ClassNames
 from ..programs.reports import Report
+from ..stream.cameras import Camera
 from ..stream.degradation import Degradation
 from ..stream.diagnostics import NodeStatus, StreamStatistics, report
 from ..stream.frame_queue import FrameQueue, Ledger
@@ -27,11 +29,11 @@ from ..stream.intake import FrameIntake
 from ..stream.models import LoadedModel, gpu_memory
 from ..stream.parameters import ParameterError, Settings
 from ..stream.pipeline import FramePipeline, ProcessedFrame
-from ..stream.worker import Worker
+from ..stream.worker import Lane, Worker
 from . import messages, qos
 from .outputs import OUTPUTS, Publications
 from .status_publisher import StatusPublisher
-from .topics import transport_topic
+from .topics import status_name, transport_topic
 
 _LOG_PERIOD_S = 2.0
 """Shortest interval in seconds at which a repeated warning is logged; its causes are counted every time."""
@@ -50,13 +52,18 @@ class ImageStream:
         node: node that owns the topics.
         settings: values of the parameters.
         model: the model to run.
+        worker: thread that runs it, for other cameras too.
+        camera: the camera.
     """
 
-    def __init__(self, node: LifecycleNode, settings: Settings, model: LoadedModel) -> None:
+    def __init__(
+        self, node: LifecycleNode, settings: Settings, model: LoadedModel, worker: Worker, camera: Camera
+    ) -> None:
         self._node = node
-        self._log = node.get_logger()
+        self._log = node.get_logger().get_child(camera.name) if camera.name else node.get_logger()
         self._settings = settings
         self._model = model
+        self._worker = worker
         self._session = messages.new_session()
         self._ledger = Ledger()
         self._statistics = StreamStatistics()
@@ -66,12 +73,12 @@ class ImageStream:
         decoder = ImageDecoder(
             bits_per_sample=settings["bits_per_sample"], say=self._log.warning, on_damage=self._note_damage
         )
-        self._pipeline = FramePipeline(model.tracker, self._ledger, on_epoch=self._begin_epoch, decode=decoder.decode)
+        tracker = model.new_tracker(settings.tracks)
+        self._pipeline = FramePipeline(tracker, self._ledger, on_epoch=self._begin_epoch, decode=decoder.decode)
         self._degradation = Degradation(
             budget_s=self._age_budget(), stride=settings["stride"], max_stride=model.clip_length
         )
-        self._queue: FrameQueue | None = None
-        self._worker: Worker | None = None
+        self._lane: Lane | None = None
         self._subscription: Subscription | None = None
         self._state: Literal["inactive", "active", "disabled"] = "inactive"
         self._starts = 0
@@ -81,47 +88,51 @@ class ImageStream:
 
         compressed = settings["transport"] == "compressed"
         self._image_type = CompressedImage if compressed else Image
-        self._topic = transport_topic(node, "image", "compressed") if compressed else node.resolve_topic_name("image")
+        image = camera.image
+        self._topic = transport_topic(node, image, "compressed") if compressed else node.resolve_topic_name(image)
         self._input_qos = self._choose_qos()
-        self._outputs = Publications(node, OUTPUTS, self._on_incompatible_reader)
+        self._outputs = Publications(node, camera, OUTPUTS, self._on_incompatible_reader)
+        place = partial(camera.place, node.get_name())
         # This is published while the node is still inactive, which a lifecycle publisher would not do.
-        self._class_names = node.create_publisher(ClassNames, "~/class_names", qos.latched_qos())
+        self._class_names = node.create_publisher(ClassNames, place("~/class_names"), qos.latched_qos())
         self._class_names.publish(messages.class_names_message(model.name, model.classes))
-        self._reset_service = node.create_service(Trigger, "~/reset", self._serve_reset)
-        self._enable_service = node.create_service(SetBool, "~/enable", self._serve_enable)
-        self._status = StatusPublisher(node, self._topic, settings["diagnostics_period_s"], self._report_status)
+        self._reset_service = node.create_service(Trigger, place("~/reset"), self._serve_reset)
+        self._enable_service = node.create_service(SetBool, place("~/enable"), self._serve_enable)
+        self._status = StatusPublisher(
+            node, status_name(node, camera), self._topic, settings["diagnostics_period_s"], self._report_status
+        )
 
     def start(self, reason: str = "the node was activated again") -> None:
-        """Start the worker, then subscribe. From the second start on a new epoch begins, with this reason."""
+        """Have the worker serve it, then subscribe. From the second start on a new epoch begins, with this reason."""
         settings = self._settings
-        self._queue = FrameQueue(
+        queue = FrameQueue(
             policy=settings["policy"],
             capacity=settings["queue_size"],
             patience_s=settings["queue_patience_s"],
             ledger=self._ledger,
+            changed=self._worker.turns.changed,
         )
-        self._worker = Worker(self._queue, self._pipeline, self._publish, self._report)
         self._begin_budget()
+        self._lane = Lane(queue, self._pipeline, self._publish, self._report)
         if self._starts:
             self._intake.guard.forget()
-            self._worker.request(lambda pipeline: pipeline.restart(reason))
+            self._lane.request(lambda pipeline: pipeline.restart(reason))
         self._starts += 1
         self._active_since = time.monotonic()
-        self._worker.start()
+        self._worker.open(self._lane)
         self._subscribe(self._choose_qos())
         self._state = "active"
 
     def stop(self, state: Literal["inactive", "disabled"] = "inactive") -> None:
-        """Unsubscribe, finish the open clip and end the worker."""
+        """Unsubscribe, finish the open clip and take leave of the worker."""
         self._state = state
         self._unsubscribe()
-        if self._worker is not None:
-            self._worker.stop()
-            self._worker = None
+        if self._lane is not None:
+            self._worker.close(self._lane)
+            self._lane = None
             # The program may end next, and with it what was not taken yet.
             self._outputs.wait_until_taken(_ACKNOWLEDGED_S)
             self._log.info(f"stopped; {self._ledger.read()}")
-        self._queue = None
 
     def close(self) -> None:
         """Remove all topics and services."""
@@ -207,8 +218,8 @@ class ImageStream:
             return
         if self._intake.breaks > breaks:
             self._statistics.breaks.add(now)
-        if self._queue is not None:
-            self._queue.put(frame)
+        if self._lane is not None:
+            self._lane.queue.put(frame)
 
     def _publish(self, processed: ProcessedFrame) -> None:
         """Publish a result; called in the worker's thread."""
@@ -238,10 +249,10 @@ class ImageStream:
 
     def _between_frames(self, action: Callable[[], None]) -> None:
         """Run an action that must not interrupt the worker's work on a frame."""
-        if self._worker is None:
+        if self._lane is None:
             action()
         else:
-            self._worker.request(lambda pipeline: action())
+            self._lane.request(lambda pipeline: action())
 
     def _age(self, processed: ProcessedFrame) -> float:
         """Return the seconds from the image's stamp until now; NaN where its stamp is not of this node's clock."""
@@ -261,7 +272,7 @@ class ImageStream:
         return math.nan
 
     def _begin_epoch(self, reason: str) -> None:
-        epoch = self._model.tracker.epoch
+        epoch = self._pipeline.tracker.epoch
         self._statistics.epoch, self._statistics.epoch_reason = epoch, reason
         self._log.info(f"epoch {epoch} begins: {reason}")
 
@@ -295,7 +306,7 @@ class ImageStream:
             gpu_memory=gpu_memory(self._model.device),
             policy=settings["policy"],
             ledger=self._ledger.read(),
-            waiting=0 if self._queue is None else len(self._queue),
+            waiting=0 if self._lane is None else len(self._lane.queue),
             unstamped=self._intake.unstamped,
             non_increasing_stamps=self._intake.guard.non_increasing_stamps,
             silence=silence,
@@ -314,26 +325,28 @@ class ImageStream:
         """Explain why no images arrive; empty where some do, or where none are expected."""
         last = max(self._statistics.last_arrival or 0.0, self._active_since)
         seconds = now - last
-        if self._worker is None or seconds < self._settings["no_image_s"]:
+        if self._lane is None or seconds < self._settings["no_image_s"]:
             return ""
         kinds = [info.topic_type for info in self._node.get_publishers_info_by_topic(self._topic)]
         wanted = f"sensor_msgs/msg/{self._image_type.__name__}"
-        others = [] if kinds else [name for name, types in self._node.get_topic_names_and_types() if wanted in types]
-        return qos.silence(self._topic, wanted, kinds, [name for name in others if self._is_foreign(name)], seconds)
+        return qos.silence(self._topic, wanted, kinds, [] if kinds else self._images_elsewhere(wanted), seconds)
 
-    def _is_foreign(self, topic: str) -> bool:
-        """Whether it is neither the topic of the images nor of our own pictures."""
-        return topic not in (self._topic, *self._outputs.image_topics())
+    def _images_elsewhere(self, wanted: str) -> list[str]:
+        """Return the topics on which others publish images of the type."""
+        node = self._node
+        own = {name for name, _ in node.get_publisher_names_and_types_by_node(node.get_name(), node.get_namespace())}
+        found = [name for name, types in node.get_topic_names_and_types() if wanted in types and name not in own]
+        return [name for name in found if node.count_publishers(name)]
 
     def _mixed_sources(self) -> str:
         frame_ids = self._intake.guard.frame_ids_in_turn
         return qos.mixed_sources(self._topic, self._node.count_publishers(self._topic), frame_ids) if frame_ids else ""
 
     def _serve_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        response.success = self._worker is not None
+        response.success = self._lane is not None
         response.message = "a new epoch begins" if response.success else "no images are processed; nothing to reset"
-        if self._worker is not None:
-            self._worker.request(lambda pipeline: pipeline.restart("requested by ~/reset"))
+        if self._lane is not None:
+            self._lane.request(lambda pipeline: pipeline.restart("requested by ~/reset"))
         return response
 
     def _serve_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:

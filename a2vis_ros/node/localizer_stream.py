@@ -111,8 +111,9 @@ class LocalizerStream:
         self._make_publishers()
         self._retry = node.create_timer(_RETRY_S, self._work, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._retry.cancel()
+        name = f"{node.get_fully_qualified_name()[1:]}: localization"
         self._status = StatusPublisher(
-            node, self._tracks_topic, values["diagnostics_period_s"], self._report_status, "localization"
+            node, name, self._tracks_topic, values["diagnostics_period_s"], self._report_status
         )
 
     def start(self) -> None:

@@ -1,10 +1,10 @@
-"""What the lifecycle nodes have in common: parameters of a table, transitions that say what went wrong, autostart."""
+"""What the lifecycle nodes share: parameters of a table, streams, transitions that say what went wrong, autostart."""
 
 import difflib
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.callback_groups import ReentrantCallbackGroup
@@ -17,11 +17,31 @@ from . import qos
 from .compat import RCLError, ServingLifecycleNode
 
 
-class ManagedNode(ServingLifecycleNode):
+class Stream(Protocol):
+    """From one source of input to its outputs: made when the node is configured, with publishers that are open."""
+
+    def start(self) -> None:
+        """Take input."""
+
+    def stop(self) -> None:
+        """Take no more input; also where it was not started."""
+
+    def close(self) -> None:
+        """Stop, and let go of everything."""
+
+
+StreamT = TypeVar("StreamT", bound=Stream)
+"""Streams of one kind of node."""
+
+
+class ManagedNode(ServingLifecycleNode, Generic[StreamT]):
     """A lifecycle node whose parameters are those of a table, `autostart` among them.
 
-    A node that derives from it says what its transitions do: `_configure`, `_cleanup`, `_start` and `_stop`. Cleaning
-    up is allowed in any state.
+    unconfigured → configure: make the streams → inactive
+    inactive → activate: start them → active
+    deactivate stops them, and cleanup, which is allowed in any state, closes them.
+
+    A node that derives from it makes its streams in `_configure`.
 
     Args:
         name: of the node.
@@ -37,6 +57,7 @@ class ManagedNode(ServingLifecycleNode):
         **node_arguments: Any,
     ) -> None:
         super().__init__(name, **node_arguments)
+        self._streams: list[StreamT] = []
         self._table = tuple(parameters)
         self._expected: tuple[type[Exception], ...] = (ParameterError, OSError, *expected)
         for parameter in parameters:
@@ -49,19 +70,11 @@ class ManagedNode(ServingLifecycleNode):
         self.add_on_set_parameters_callback(self._on_parameters)
 
     def _configure(self) -> None:
-        """Make what the node holds; a configuration that fails is cleaned up."""
+        """Add to `_streams`, one by one; a configuration that fails is cleaned up."""
         raise NotImplementedError
 
-    def _start(self) -> None:
-        """Take input. Publishers are open by then."""
-        raise NotImplementedError
-
-    def _stop(self) -> None:
-        """Take no more input; also where there is none. Publishers are still open."""
-        raise NotImplementedError
-
-    def _cleanup(self) -> None:
-        """Let go of everything, whatever the state."""
+    def _release(self) -> None:
+        """Let go of what `_configure` made beside the streams, which are closed by then; whatever the state."""
         raise NotImplementedError
 
     def _change(self, changes: Mapping[str, Any]) -> None:
@@ -130,11 +143,18 @@ class ManagedNode(ServingLifecycleNode):
     def _activate(self, state: LifecycleState) -> None:
         # Publishers first, so that the first result finds them open.
         super().on_activate(state)
-        self._start()
+        for stream in self._streams:
+            stream.start()
 
     def _deactivate(self, state: LifecycleState) -> None:
-        self._stop()
+        for stream in self._streams:
+            stream.stop()
         super().on_deactivate(state)
+
+    def _cleanup(self) -> None:
+        while self._streams:
+            self._streams.pop().close()
+        self._release()
 
     def _warn_of_misspelt_parameters(self) -> None:
         """ROS takes parameters that a node does not know without a word; those of other nodes may be among them."""

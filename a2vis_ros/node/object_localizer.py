@@ -24,7 +24,7 @@ def listen_to_tf(node: Node) -> TransformSource | None:
     return Tf2Transforms(node) if Tf2Transforms.available() else None
 
 
-class ObjectLocalizer(ManagedNode):
+class ObjectLocalizer(ManagedNode[LocalizerStream]):
     """Tracks, camera_info and depth in, objects in space out.
 
     Args:
@@ -34,7 +34,6 @@ class ObjectLocalizer(ManagedNode):
     def __init__(self, transforms: TransformMaker = listen_to_tf, **node_arguments: Any) -> None:
         self._make_transforms = transforms
         self._transforms: TransformSource | None = None
-        self._stream: LocalizerStream | None = None
         super().__init__("object_localizer", PARAMETERS, **node_arguments)
 
     def _configure(self) -> None:
@@ -48,7 +47,7 @@ class ObjectLocalizer(ManagedNode):
                     f"fixed_frame={settings.fixed_frame!r} and ground_frame={settings.ground_frame!r} need tf2_ros, "
                     "which is not installed; install ROS 2's tf2_ros_py, or leave both empty and set camera_height_m"
                 )
-        self._stream = LocalizerStream(self, values, settings, self._transforms)
+        self._streams.append(LocalizerStream(self, values, settings, self._transforms))
         self._say_what_is_missing(settings, values)
         self._warn_of_misspelt_parameters()
 
@@ -59,24 +58,13 @@ class ObjectLocalizer(ManagedNode):
                 "camera_height_m"
             )
 
-    def _start(self) -> None:
-        assert self._stream is not None
-        self._stream.start()
-
-    def _stop(self) -> None:
-        if self._stream is not None:
-            self._stream.stop()
-
-    def _cleanup(self) -> None:
-        if self._stream is not None:
-            self._stream.close()
-            self._stream = None
+    def _release(self) -> None:
         if isinstance(self._transforms, Tf2Transforms):
             self._transforms.close()
         self._transforms = None
 
     def _change(self, changes: Mapping[str, Any]) -> None:
-        if self._stream is not None and changes:
+        if self._streams and changes:
             name = min(changes)
             raise ParameterError(f"{name} is read when the node is configured; deactivate and clean it up first")
         for parameter in PARAMETERS:

@@ -13,6 +13,7 @@ from sensor_msgs.msg import Image
 
 from ..msg import TrackedInstanceArray
 from ..stream import pictures
+from ..stream.cameras import Camera
 from ..stream.parameters import Settings
 from ..stream.pipeline import ProcessedFrame
 from . import messages
@@ -122,6 +123,7 @@ class Publications:
 
     Args:
         node: node that owns the topics.
+        camera: camera whose outputs these are.
         kinds: the outputs; those that are not available are left out.
         on_incompatible: called with a topic and an event where a subscriber requests more than is offered.
 
@@ -130,21 +132,24 @@ class Publications:
     """
 
     def __init__(
-        self, node: LifecycleNode, kinds: Sequence[type[Output]], on_incompatible: Callable[[str, Any], None]
+        self,
+        node: LifecycleNode,
+        camera: Camera,
+        kinds: Sequence[type[Output]],
+        on_incompatible: Callable[[str, Any], None],
     ) -> None:
         self._node = node
         outputs = [kind() for kind in kinds if kind.available()]
-        topics = [node.resolve_topic_name(output.topic) for output in outputs]
+        places = [camera.place(node.get_name(), output.topic) for output in outputs]
+        topics = [node.resolve_topic_name(place) for place in places]
         # All profiles are made before the first topic, because a value among them may be invalid.
         profiles = [
             overridden(node, "publisher", topic, output.qos) for topic, output in zip(topics, outputs, strict=True)
         ]
         self._published: list[tuple[Output, LifecyclePublisher]] = []
-        for output, topic, profile in zip(outputs, topics, profiles, strict=True):
+        for output, place, topic, profile in zip(outputs, places, topics, profiles, strict=True):
             callbacks = PublisherEventCallbacks(incompatible_qos=partial(on_incompatible, topic))
-            publisher = node.create_lifecycle_publisher(
-                output.message_type, output.topic, profile, event_callbacks=callbacks
-            )
+            publisher = node.create_lifecycle_publisher(output.message_type, place, profile, event_callbacks=callbacks)
             self._published.append((output, publisher))
 
     def publish(
@@ -160,10 +165,6 @@ class Publications:
         for output, publisher in self._published:
             if not output.lazy:
                 publisher.wait_for_all_acked(Duration(seconds=longest_s))
-
-    def image_topics(self) -> list[str]:
-        """Names of the topics that carry images."""
-        return [publisher.topic_name for output, publisher in self._published if output.message_type is Image]
 
     def close(self) -> None:
         """Remove all topics."""

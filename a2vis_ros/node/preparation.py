@@ -17,6 +17,7 @@ from ..programs.spinning import told_to_stop
 from ..stream.models import LoadedModel, Loader
 from ..stream.parameters import Settings
 from .status_publisher import StatusPublisher
+from .topics import status_name
 
 _POLL_S = 0.05
 
@@ -50,7 +51,13 @@ class Preparation:
             A2VISError: it cannot be made.
             KeyboardInterrupt: the program is told to stop. The thread then still runs, because nothing can stop it.
         """
-        status = StatusPublisher(self._node, "", self._settings["diagnostics_period_s"], self._report)
+        # Under the names of later, for a monitor of diagnostics takes one that is heard of no more for stale.
+        statuses = [
+            StatusPublisher(
+                self._node, status_name(self._node, camera), "", self._settings["diagnostics_period_s"], self._report
+            )
+            for camera in self._settings.cameras
+        ]
         # A daemon thread, so that the program can end while it builds.
         threading.Thread(target=self._make, name="a2vis preparation", daemon=True).start()
         usual, own = self._node.executor, SingleThreadedExecutor(context=self._node.context)
@@ -64,7 +71,8 @@ class Preparation:
             own.remove_node(self._node)
             own.shutdown()
             self._node.executor = usual
-            status.close()
+            for status in statuses:
+                status.close()
         return self._made.result()
 
     def _make(self) -> None:

@@ -14,17 +14,15 @@ class StatusPublisher:
 
     Args:
         node: node whose status is reported.
+        name: name of the status, such as "a2vis: tracking".
         hardware_id: topic of the images.
         period_s: seconds between messages, by a clock that simulated time cannot stop.
         report: called for each message.
-        part: what of the node it is about.
     """
 
-    def __init__(
-        self, node: Node, hardware_id: str, period_s: float, report: Callable[[], Report], part: str = "tracking"
-    ) -> None:
-        self._part = part
+    def __init__(self, node: Node, name: str, hardware_id: str, period_s: float, report: Callable[[], Report]) -> None:
         self._node = node
+        self._name = name
         self._hardware_id = hardware_id
         self._report = report
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
@@ -39,7 +37,7 @@ class StatusPublisher:
         report = self._report()
         status = DiagnosticStatus(
             level=bytes([report.level]),
-            name=f"{self._node.get_fully_qualified_name()[1:]}: {self._part}",
+            name=self._name,
             message=report.message,
             hardware_id=self._hardware_id,
             values=[KeyValue(key=key, value=value) for key, value in report.values],

@@ -25,6 +25,8 @@ _RESIDUAL_PX = 0.5
 """A ray which comes back further from its pixel than this was not found."""
 _GRID = 4
 """Pixels between the rays that are kept ready."""
+_ZERO = np.zeros(3)
+"""Points are in the camera's own frame."""
 
 
 class CameraError(ValueError):
@@ -126,10 +128,17 @@ class CameraModel:
                 "give the camera_info that belongs to the image, with its region of interest and binning"
             )
 
-    @property
+    @cached_property
     def matrix(self) -> NDArray[np.float64]:
-        """[3, 3] K."""
-        return np.array([[self.fx, 0, self.cx], [0, self.fy, self.cy], [0, 0, 1.0]])
+        """[3, 3] K; not to be written to."""
+        found = np.array([[self.fx, 0, self.cx], [0, self.fy, self.cy], [0, 0, 1.0]])
+        found.setflags(write=False)
+        return found
+
+    @cached_property
+    def _coefficients(self) -> NDArray[np.float64]:
+        """[4], [5], [8], [12] or [14] coefficients of the distortion."""
+        return np.array(self.distortion)
 
     def rays(self, pixels: Sequence[Sequence[float]] | NDArray[np.float64]) -> NDArray[np.float64]:
         """Directions of pixels.
@@ -147,7 +156,7 @@ class CameraModel:
             xy = (uv - (self.cx, self.cy)) / (self.fx, self.fy)
             return np.column_stack([xy, np.ones(len(xy))])
         criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, _ITERATIONS, 1e-9)
-        coefficients = np.array(self.distortion)
+        coefficients = self._coefficients
         if self.distortion_model == EQUIDISTANT:
             found = cv2.fisheye.undistortPoints(uv[:, None], self.matrix, coefficients, criteria=criteria)
         else:
@@ -159,26 +168,18 @@ class CameraModel:
         rays[wrong] = np.nan
         return rays
 
-    def coarse_rays(self, u: int, v: int, shape: tuple[int, ...], step: int) -> NDArray[np.float64]:
-        """Directions of every `step`-th pixel of a box inside the image, without undistorting each: exact to 2 pixels.
+    def coarse_rays_at(self, u: NDArray[np.intp], v: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Directions of pixels inside the image, without undistorting each: exact to 2 pixels.
 
         Args:
-            u: the box's first column.
-            v: the box's first row.
-            shape: (h, w), the number of rows and columns that are looked at.
-            step: from one to the next, in pixels.
+            u: [N] columns.
+            v: [N] rows.
 
         Returns:
-            [h, w, 3] as `rays` gives them.
+            [N, 3] as `rays` gives them.
         """
-        rows = (v + step * np.arange(shape[0])) // _GRID
-        columns = (u + step * np.arange(shape[1])) // _GRID
-        found: NDArray[np.float64] = self._ray_grid[rows[:, None], columns]
-        return found
-
-    def coarse_rays_at(self, u: NDArray[np.intp], v: NDArray[np.intp]) -> NDArray[np.float64]:
-        """The same of single pixels, [N] columns and rows: [N, 3]."""
-        found: NDArray[np.float64] = self._ray_grid[v // _GRID, u // _GRID]
+        grid = self._ray_grid
+        found: NDArray[np.float64] = grid.reshape(-1, 3).take(v // _GRID * grid.shape[1] + u // _GRID, axis=0)
         return found
 
     @cached_property
@@ -203,13 +204,13 @@ class CameraModel:
         if not self.distortion:
             uv = safe[:, :2] / safe[:, 2:] * (self.fx, self.fy) + (self.cx, self.cy)
         else:
-            zero, coefficients = np.zeros(3), np.array(self.distortion)
+            coefficients = self._coefficients
             # Beyond what the lens can see OpenCV may be given, and give, what is no number.
             safe = np.where(np.isfinite(safe).all(axis=1, keepdims=True), safe, (0.0, 0.0, 1.0))
             if self.distortion_model == EQUIDISTANT:
-                found, _ = cv2.fisheye.projectPoints(safe[:, None], zero, zero, self.matrix, coefficients)
+                found, _ = cv2.fisheye.projectPoints(safe[:, None], _ZERO, _ZERO, self.matrix, coefficients)
             else:
-                found, _ = cv2.projectPoints(safe[:, None], zero, zero, self.matrix, coefficients)
+                found, _ = cv2.projectPoints(safe[:, None], _ZERO, _ZERO, self.matrix, coefficients)
             uv = np.asarray(found, np.float64).reshape(-1, 2)
         front &= np.isfinite(xyz).all(axis=1)
         return np.where(front[:, None], uv, np.nan)

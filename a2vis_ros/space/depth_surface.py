@@ -75,15 +75,17 @@ def surface_distance(
     step = max(1, round(math.sqrt(visible.area / _SAMPLES)))
     inside = np.ascontiguousarray(visible.pixels[::step, ::step]).view(np.uint8)
     inner = cv2.erode(inside, _RIM, borderType=cv2.BORDER_CONSTANT, borderValue=0)
-    pixels = int(cv2.countNonZero(inner))
-    if pixels < _LEAST_SAMPLES:
+    # Single pixels from here on, for most of a box is not the object.
+    rows, columns = np.nonzero(inner)
+    if len(rows) < _LEAST_SAMPLES:
         # A thin object is all rim.
-        inner, pixels = inside, int(cv2.countNonZero(inside))
-    z = depth[visible.y : visible.y + visible.height : step, visible.x : visible.x + visible.width : step]
+        rows, columns = np.nonzero(inside)
+    v, u = visible.y + step * rows, visible.x + step * columns
+    z = depth[v, u]
+    distances = z * (camera.coarse_rays_at(u, v) @ direction)
     # NaN is neither; what is infinite is no distance.
-    valid = inner.view(np.bool_) & (z > 0) & (z < np.inf)
-    distances = (z * (camera.coarse_rays(visible.x, visible.y, z.shape, step) @ direction))[valid]
-    if len(distances) < max(_LEAST_SAMPLES, _LEAST_SHARE * pixels):
+    distances = distances[(z > 0) & (z < np.inf)]
+    if len(distances) < max(_LEAST_SAMPLES, _LEAST_SHARE * len(rows)):
         return None
     distances.sort()
     slice_std = noise.std(float(distances[len(distances) // 2]))

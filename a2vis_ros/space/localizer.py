@@ -374,7 +374,7 @@ class _Object:
         length = float(np.linalg.norm(forward))
         if length > _LEAST_DISTANCE:
             forward = forward / length
-            axes = np.stack([forward, np.cross(up, forward), up], axis=1)
+            axes = np.array([forward, _cross(up, forward), up]).T
         turn = camera_from_fixed.rotation.T @ axes
         spread = turn.T @ self.motion.position_covariance @ turn
         return ExpectedPlace(
@@ -385,6 +385,12 @@ class _Object:
             extent=self.size.extent,
             std=np.sqrt(np.diag(spread)),
         )
+
+
+def _cross(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Cross product of two vectors [3]; NumPy's own takes ten times as long, for it is made for arrays of them."""
+    (a, b, c), (x, y, z) = one.tolist(), other.tolist()
+    return np.array([b * z - c * y, c * x - a * z, a * y - b * x])
 
 
 __all__ = [

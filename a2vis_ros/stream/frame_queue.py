@@ -1,7 +1,6 @@
-"""Queue between the subscription and the worker, and the ledger that counts what becomes of every image."""
+"""Queue between a camera's subscription and the worker, and the ledger that counts what becomes of every image."""
 
 import threading
-import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Literal, get_args
@@ -77,7 +76,7 @@ class Ledger:
 
 
 class FrameQueue:
-    """Frames on their way from the subscription to the one worker.
+    """Frames of one camera on their way from the subscription to the worker, which takes them by `Turns`.
 
     Args:
         policy: "latest" keeps only the newest frame, for a bounded age; "every_frame" keeps all of them and lets the
@@ -85,16 +84,20 @@ class FrameQueue:
         capacity: number of frames that wait under "every_frame".
         patience_s: seconds that the subscription waits for room under "every_frame" before it drops the frame.
         ledger: counts dropped frames.
+        changed: condition that is held and notified with every change, shared by the queues of one `Turns`.
     """
 
-    def __init__(self, *, policy: Policy, capacity: int, patience_s: float, ledger: Ledger) -> None:
+    def __init__(
+        self, *, policy: Policy, capacity: int, patience_s: float, ledger: Ledger, changed: threading.Condition
+    ) -> None:
         self.policy = policy
         self.capacity = 1 if policy == "latest" else capacity
         self._patience_s = patience_s
         self._ledger = ledger
         self._frames: deque[Frame] = deque()
-        self._closed = False
-        self._changed = threading.Condition()
+        self.closed = False
+        """Whether it accepts no more frames."""
+        self._changed = changed
 
     def __len__(self) -> int:
         return len(self._frames)
@@ -103,12 +106,12 @@ class FrameQueue:
         """Add a frame, dropping an older one or waiting for room, as the policy says. After `close` it is dropped."""
         with self._changed:
             if self.policy == "latest":
-                while self._frames and not self._closed:
+                while self._frames and not self.closed:
                     self._frames.popleft()
                     self._ledger.drop(SUPERSEDED)
             else:
-                self._changed.wait_for(lambda: self._closed or len(self._frames) < self.capacity, self._patience_s)
-            if self._closed:
+                self._changed.wait_for(lambda: self.closed or len(self._frames) < self.capacity, self._patience_s)
+            if self.closed:
                 self._ledger.drop(STOPPED)
             elif len(self._frames) >= self.capacity:
                 self._ledger.drop(QUEUE_FULL)
@@ -116,23 +119,21 @@ class FrameQueue:
                 self._frames.append(frame)
                 self._changed.notify_all()
 
-    def take(self, timeout_s: float) -> Frame | None:
-        """Take the oldest frame; None when none comes in time, or the queue is closed and empty."""
-        deadline = time.monotonic() + timeout_s
-        with self._changed:
-            while not self._frames:
-                left = deadline - time.monotonic()
-                if self._closed or left <= 0:
-                    return None
-                self._changed.wait(left)
-            frame = self._frames.popleft()
-            self._changed.notify_all()
-            return frame
+    @property
+    def head(self) -> Frame:
+        """Oldest frame; call it while `changed` is held, and not on an empty queue."""
+        return self._frames[0]
+
+    def pop(self) -> Frame:
+        """Take the oldest frame; call it while `changed` is held, and not on an empty queue."""
+        frame = self._frames.popleft()
+        self._changed.notify_all()
+        return frame
 
     def close(self) -> None:
         """Drop all waiting frames and accept no more."""
         with self._changed:
-            self._closed = True
+            self.closed = True
             self._ledger.drop(STOPPED, len(self._frames))
             self._frames.clear()
             self._changed.notify_all()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from a2vis_model import FrameResult, TrackState
+from a2vis_model import FrameResult, TrackedInstance, TrackState
 
 HALF_LIFE_S = 10.0
 """The belief that a hidden object is still there halves with every so many seconds."""
@@ -60,9 +60,9 @@ class ImageMotionTracker:
             memory = self._memories.get(instance.track_id) or _Memory(instance.existence, now)
             if instance.state in (TrackState.TENTATIVE, TrackState.VISIBLE):
                 memory.existence, memory.seen = instance.existence, now
-            mask = instance.visible if instance.amodal is None else instance.amodal
-            if mask is not None and mask.area:
-                _step(memory, np.array([mask.x + mask.width / 2, mask.y + mask.height / 2]), now)
+            centre = _centre(instance)
+            if centre is not None:
+                _step(memory, centre, now)
             velocity = AT_REST if memory.velocity is None else (float(memory.velocity[0]), float(memory.velocity[1]))
             existence = memory.existence * 0.5 ** (max(now - memory.seen, 0.0) / HALF_LIFE_S)
             found[instance.track_id] = ImageMotion(velocity, existence)
@@ -70,6 +70,40 @@ class ImageMotionTracker:
                 kept[instance.track_id] = memory
         self._memories = kept
         return found
+
+
+def true_motions(before: FrameResult | None, now: FrameResult, after: FrameResult | None) -> dict[int, ImageMotion]:
+    """Motions of a frame of ground truth, which knows the next frame too: from the frame before to the one after.
+
+    Args:
+        before: the frame before; None for the first.
+        now: the frame.
+        after: the frame after it; None for the last.
+
+    Returns:
+        by track ID, for every instance; one that has a mask in a single one of these frames is at rest.
+    """
+    found = {}
+    frames = [frame for frame in (before, now, after) if frame is not None]
+    for instance in now.instances:
+        places = [
+            (frame.timestamp, centre)
+            for frame in frames
+            for other in frame.instances
+            if other.track_id == instance.track_id and (centre := _centre(other)) is not None
+        ]
+        velocity = AT_REST
+        if len(places) > 1 and places[-1][0] > places[0][0]:
+            x, y = (places[-1][1] - places[0][1]) / (places[-1][0] - places[0][0])
+            velocity = float(x), float(y)
+        found[instance.track_id] = ImageMotion(velocity, instance.existence)
+    return found
+
+
+def _centre(instance: TrackedInstance) -> NDArray[np.float64] | None:
+    """Centre [2] of the amodal mask's box in pixels, or of the visible one's where there is no amodal mask."""
+    mask = instance.visible if instance.amodal is None else instance.amodal
+    return np.array([mask.x + mask.width / 2, mask.y + mask.height / 2]) if mask is not None and mask.area else None
 
 
 def _step(memory: _Memory, centre: NDArray[np.float64], now: float) -> None:

@@ -41,7 +41,6 @@ class ModelRequest:
     """Number of frames between clips."""
     warmup_frames: int
     """Number of frames that are run through the network before the first real one."""
-    tracks: TrackSettings
 
     @property
     def changes(self) -> dict[str, int]:
@@ -52,9 +51,13 @@ class ModelRequest:
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A tracker that is ready, and facts about it."""
+    """A network that is ready, and facts about it."""
 
-    tracker: Tracker
+    new_tracker: Callable[[TrackSettings], Tracker]
+    """Makes a tracker for a stream, with these thresholds.
+
+    All trackers share the network and nothing of what they see; one thread at a time may use any of them.
+    """
     clip_length: int
     """Clip length of the network, the largest possible stride."""
     name: str
@@ -118,7 +121,6 @@ def load_model(request: ModelRequest, progress: ReportProgress) -> LoadedModel:
     )
     loaded = time.monotonic()
     progress(f"warming up {backend.name}")
-    # A separate tracker is used, so that the real one counts frames and tracks from the beginning.
     warmup = StreamingTracker(backend.network, config, stride=request.stride)
     blank = np.zeros((config.input_height, config.input_width, 3), np.uint8)
     for _ in range(request.warmup_frames):
@@ -126,7 +128,7 @@ def load_model(request: ModelRequest, progress: ReportProgress) -> LoadedModel:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return LoadedModel(
-        tracker=StreamingTracker(backend.network, config, stride=request.stride, settings=request.tracks),
+        new_tracker=lambda tracks: StreamingTracker(backend.network, config, stride=request.stride, settings=tracks),
         clip_length=config.clip_length,
         name=config.name,
         source=request.weights,

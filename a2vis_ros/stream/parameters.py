@@ -9,6 +9,7 @@ from a2vis_model.backends import BACKENDS, PRECISIONS
 from a2vis_model.shipped import DEFAULT_WEIGHTS
 
 from ..programs.parameter_table import Parameter, ParameterError
+from .cameras import Camera, read_cameras
 from .frame_queue import POLICIES
 from .models import ModelRequest
 
@@ -40,6 +41,14 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter("input_height", 0, "height of the network's input in pixels, a multiple of 32; see input_width", 0, 8192),
     Parameter("stride", 1, "frames between clips; a clip decides this many frames at once", 1, 64),
     Parameter("warmup_frames", 3, "frames run through the network while the node is configured", 0, 100),
+    Parameter(
+        "cameras",
+        "",
+        "names of cameras that share the model, separated by spaces, a namespace each; empty for one camera",
+    ),
+    Parameter(
+        "images", "", "their images' topics in the same order, relative ones in the camera's namespace; empty for image"
+    ),
     Parameter(
         "transport",
         "raw",
@@ -189,6 +198,7 @@ class Settings:
             raise ParameterError(
                 f"age_warn_s={values['age_warn_s']:g} is over age_error_s={values['age_error_s']:g}; lower age_warn_s"
             )
+        read_cameras(values["cameras"], values["images"])
         return cls(dict(values))
 
     @classmethod
@@ -220,6 +230,11 @@ class Settings:
         return TrackSettings(**{name: self.values[name] for name in names})
 
     @property
+    def cameras(self) -> tuple[Camera, ...]:
+        """Return the cameras, one or more."""
+        return read_cameras(self["cameras"], self["images"])
+
+    @property
     def model(self) -> ModelRequest:
         """Return which model to load."""
         return ModelRequest(
@@ -233,5 +248,4 @@ class Settings:
             input_height=self["input_height"],
             stride=self["stride"],
             warmup_frames=self["warmup_frames"],
-            tracks=self.tracks,
         )

@@ -1,4 +1,4 @@
-"""Worker thread that owns the model: takes frames from the queue and passes results on."""
+"""Worker thread that owns the model: takes the cameras' frames in turns and passes results on."""
 
 import threading
 import traceback
@@ -9,18 +9,21 @@ from .frame_queue import FrameQueue
 from .frames import Frame
 from .image_decoding import ImageError
 from .pipeline import FramePipeline, ProcessedFrame
+from .turns import Turns
 
 POLL_S = 0.1
 
 
-class Worker:
-    """Runs a pipeline over a queue until it is stopped.
+class Lane:
+    """The way of one camera's frames through a worker, from its queue to its results.
+
+    What fails in one lane is reported there, and neither ends the lane nor touches another.
 
     Args:
-        queue: source of the frames.
-        pipeline: the pipeline, used only by this thread while it runs.
-        publish: called in this thread with every processed frame.
-        report: called in this thread with a text on each error; the worker continues.
+        queue: source of the frames, made with the condition of the worker's turns.
+        pipeline: the camera's pipeline, used only by the worker's thread while the lane is open.
+        publish: called in the worker's thread with every processed frame.
+        report: called in the worker's thread with a text on each error.
     """
 
     def __init__(
@@ -30,55 +33,37 @@ class Worker:
         publish: Callable[[ProcessedFrame], None],
         report: Callable[[str], None],
     ) -> None:
-        self._queue = queue
+        self.queue = queue
+        self.finished = threading.Event()
+        """Set when the worker has done with the lane."""
         self._pipeline = pipeline
         self._publish = publish
         self._report = report
         self._requests: list[Callable[[FramePipeline], None]] = []
         self._lock = threading.Lock()
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="a2vis worker")
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
 
     def request(self, action: Callable[[FramePipeline], None]) -> None:
-        """Let the thread run an action on the pipeline between two frames."""
+        """Let the worker's thread run an action on the pipeline between two frames."""
         with self._lock:
             self._requests.append(action)
 
-    def stop(self) -> None:
-        """Finish the current frame and the open clip, and end the thread; waiting frames are dropped."""
-        self._stopping.set()
-        self._queue.close()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            frame = self._queue.take(POLL_S)
-            # Requests are served after the frame is taken, so that a request made before the frame came is done before
-            # it.
-            self._attempt(self._serve)
-            if frame is not None:
-                # Each step has its own error handling: a failure of one loses neither the other's results nor its
-                # frame.
-                self._attempt(partial(self._enter, frame))
-                self._attempt(partial(self._work, frame))
-        self._attempt(self._serve)
-        self._attempt(lambda: self._hand_on(self._pipeline.flush()))
-
-    def _serve(self) -> None:
+    def serve(self) -> None:
+        """Run the requested actions; in the worker's thread, like all that follows."""
         with self._lock:
             requests, self._requests = self._requests, []
         for action in requests:
-            action(self._pipeline)
+            self._attempt(partial(action, self._pipeline))
 
-    def _enter(self, frame: Frame) -> None:
-        self._hand_on(self._pipeline.enter(frame))
+    def work(self, frame: Frame) -> None:
+        """Run a frame through the pipeline."""
+        # Each step has its own error handling: a failure of one loses neither the other's results nor its frame.
+        self._attempt(lambda: self._hand_on(self._pipeline.enter(frame)))
+        self._attempt(lambda: self._hand_on(self._pipeline.process(frame)))
 
-    def _work(self, frame: Frame) -> None:
-        self._hand_on(self._pipeline.process(frame))
+    def finish(self) -> None:
+        """Decide the open clip."""
+        self.serve()
+        self._attempt(lambda: self._hand_on(self._pipeline.flush()))
 
     def _hand_on(self, frames: list[ProcessedFrame]) -> None:
         for processed in frames:
@@ -92,3 +77,60 @@ class Worker:
             self._report(f"image dropped: {error}")
         except Exception:
             self._report(f"a frame failed\n{traceback.format_exc()}")
+
+
+class Worker:
+    """The one thread that runs a model, for all cameras that share it, frame by frame.
+
+    The thread lives while a lane is open. Lanes are opened and closed by one thread, that of the node's callbacks.
+    """
+
+    def __init__(self) -> None:
+        self.turns = Turns()
+        self._lanes: dict[FrameQueue, Lane] = {}
+        self._thread: threading.Thread | None = None
+
+    def open(self, lane: Lane) -> None:
+        """Serve a lane from now on."""
+        with self.turns.changed:
+            self._lanes[lane.queue] = lane
+            self.turns.add(lane.queue)
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._run, name="a2vis worker")
+            self._thread.start()
+
+    def close(self, lane: Lane) -> None:
+        """Finish the current frame and the lane's open clip; its waiting frames are dropped."""
+        lane.queue.close()
+        lane.finished.wait()
+        if not self._lanes and self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            while self._lanes:
+                self._step()
+        finally:
+            # Nobody may wait for a thread that has ended, however that came about.
+            for lane in tuple(self._lanes.values()):
+                self._leave(lane)
+
+    def _step(self) -> None:
+        taken = self.turns.take(POLL_S)
+        lanes = tuple(self._lanes.values())
+        # Requests are served after the frame is taken, so that a request made before the frame came is done before it.
+        for lane in lanes:
+            lane.serve()
+        if taken is not None:
+            queue, frame = taken
+            self._lanes[queue].work(frame)
+        for lane in lanes:
+            if lane.queue.closed:
+                lane.finish()
+                self._leave(lane)
+
+    def _leave(self, lane: Lane) -> None:
+        with self.turns.changed:
+            self.turns.remove(lane.queue)
+            del self._lanes[lane.queue]
+        lane.finished.set()

@@ -111,7 +111,7 @@ class NullTracker:
 
 def load_null(request: ModelRequest, progress: ReportProgress) -> LoadedModel:
     """Make the null model in place of a real one."""
-    return LoadedModel(NullTracker(), 1, "null", "nothing", "null/cpu", ("object",))
+    return LoadedModel(lambda tracks: NullTracker(), 1, "null", "nothing", "null/cpu", ("object",))
 
 
 def percentiles(values: Sequence[float]) -> str:

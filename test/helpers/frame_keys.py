@@ -24,7 +24,9 @@ def key(seconds: float, **changes: object) -> FrameKey:
 def status(**changes: object) -> NodeStatus:
     values: dict[str, object] = {
         "state": "active",
-        "model": LoadedModel(ScriptedTracker(), 3, "onboard", "a file", "eager/cpu", ("thing",), reason="as asked for"),
+        "model": LoadedModel(
+            lambda tracks: ScriptedTracker(), 3, "onboard", "a file", "eager/cpu", ("thing",), reason="as asked for"
+        ),
         "gpu_memory": None,
         "policy": "latest",
         "ledger": LedgerEntry(10, 7, 1, {"superseded": 2}),

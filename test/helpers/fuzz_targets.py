@@ -39,6 +39,7 @@ from a2vis_ros.stream.frames import Stamp
 from a2vis_ros.stream.image_decoding import ENCODINGS, EncodedImage, ImageError, RawImage
 from a2vis_ros.stream.intake import FrameIntake
 from a2vis_ros.stream.pipeline import FramePipeline
+from a2vis_ros.stream.turns import Turns
 
 Strategy = st.SearchStrategy[Any]
 
@@ -324,14 +325,17 @@ def _take_images(messages: Any, folder: Path) -> None:
     """What the subscription's callback and the worker do with them; every image is in the books afterwards."""
     ledger = Ledger()
     intake = FrameIntake(ledger, max_gap_s=1.0, max_image_side=4096)
-    queue = FrameQueue(policy="latest", capacity=1, patience_s=0.0, ledger=ledger)
+    turns = Turns()
+    queue = FrameQueue(policy="latest", capacity=1, patience_s=0.0, ledger=ledger, changed=turns.changed)
+    turns.add(queue)
     pipeline = FramePipeline(_Tracker(), ledger, on_epoch=lambda reason: _check_text(reason))
     for index, (seconds, nanoseconds, frame_id, image) in enumerate(messages):
         try:
             queue.put(intake.accept(Stamp(seconds, nanoseconds), frame_id, image))
         except ImageError as error:
             _check_text(str(error))
-        if index % 3 == 2 and (frame := queue.take(0.0)) is not None:
+        if index % 3 == 2 and (taken := turns.take(0.0)) is not None:
+            frame = taken[1]
             pipeline.enter(frame)
             try:
                 pipeline.process(frame)

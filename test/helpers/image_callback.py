@@ -33,7 +33,7 @@ class ImageCallback:
     def __enter__(self) -> "ImageCallback":
         for transition in ("configure", "activate"):
             assert getattr(self.node, f"trigger_{transition}")().name == "SUCCESS"
-        self._stream = self.node._stream
+        (self._stream,) = self.node._streams
         return self
 
     def take(self, messages: list[Any], folder: Path) -> None:
@@ -49,7 +49,7 @@ class ImageCallback:
 
     def _wait_for_worker(self) -> None:
         deadline = time.monotonic() + _PATIENCE_S
-        while len(self._stream._queue):
+        while len(self._stream._lane.queue):
             assert time.monotonic() < deadline, "the worker takes no image any more"
             time.sleep(1e-4)
 
@@ -91,4 +91,4 @@ def as_message(seconds: int, nanoseconds: int, frame_id: str, content: Any) -> A
 def _load(*_: Any) -> Any:
     from a2vis_ros.stream.models import LoadedModel
 
-    return LoadedModel(ScriptedTracker(), 4, "fake", "nothing", "fake/cpu", ("thing",), engine="")
+    return LoadedModel(lambda tracks: ScriptedTracker(), 4, "fake", "nothing", "fake/cpu", ("thing",), engine="")

@@ -279,6 +279,57 @@ def test_two_cameras(tmp_path: Path, model: VideoNetwork, config: ModelConfig) -
     peer.close()
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"image": "/camera/image_raw"}, "is the topic of one camera; with cameras give images"),
+        ({"camera_info": "/left/camera_info"}, "one topic for all cameras; give a name in their namespaces"),
+        ({"depth_topic": "/left/depth"}, "one topic for all cameras; give a name in their namespaces"),
+    ],
+)
+def test_what_fits_one_camera_alone_is_refused_where_there_are_several(given: dict[str, str], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        Described("a2vis.launch.py", cameras="left right", **given)
+
+
+@needs_install
+def test_cameras_of_one_node_have_a_monitor_and_a_localizer_each(
+    tmp_path: Path, model: VideoNetwork, config: ModelConfig
+) -> None:
+    from a2vis_ros.msg import HiddenObjectArray
+    from sensor_msgs.msg import Image
+
+    save_weights(tmp_path / "w.safetensors", model, config)
+    peer = Peer()
+    given = {
+        "namespace": "robot",
+        "cameras": "left right",
+        "images": "/camera/image_raw image_raw",
+        "weights": tmp_path / "w.safetensors",
+        "policy": "every_frame",
+        "monitor": "true",
+        "localize": "true",
+    }
+    with launched("a2vis.launch.py", tmp_path / "log", **given):
+        life = peer.lifecycle("/robot/a2vis")
+        peer.until(lambda: life.state() == "active")
+        topics = {"left": "/camera/image_raw", "right": "/robot/right/image_raw"}
+        for name, topic in topics.items():
+            place = f"/robot/{name}"
+            peer.until(lambda topic=topic: peer.node.count_subscribers(topic) == 1)
+            # Of its monitor and its localizer.
+            peer.until(lambda place=place: peer.node.count_subscribers(f"{place}/a2vis/tracks") == 2)
+            peer.until(lambda place=place: peer.node.count_subscribers(f"{place}/camera_info") == 1)
+            hidden = peer.listen(HiddenObjectArray, f"{place}/occlusion_monitor/hidden")
+            peer.until(lambda place=place: peer.node.count_publishers(f"{place}/occlusion_monitor/hidden"))
+            camera = peer.node.create_publisher(Image, topic, 10)
+            peer.until(camera.get_subscription_count)
+            peer.spin(1.0)
+            camera.publish(image(1.0))
+            peer.until(lambda hidden=hidden: hidden)
+    peer.close()
+
+
 @needs_install
 def test_the_bag_plays_once_the_node_is_active(
     tmp_path: Path, model: VideoNetwork, config: ModelConfig, monkeypatch: pytest.MonkeyPatch

@@ -48,6 +48,19 @@ def test_to_bag_keeps_pictures_stamps_and_truth(tmp_path: Path, clip: Path, stor
         assert image_size(content, max_side=1000) == (64, 96)
         if encoding != "mono8":
             np.testing.assert_array_equal(decode_rgb(content), picture.image)
+    # What moves in the picture moves by the boxes of the frames around it.
+    moving = 0
+    for earlier, known, later in zip(truth, truth[1:], truth[2:], strict=False):
+        places = [
+            {t.track_id: t.amodal.roi for t in frame.instances if t.amodal.area} for frame in (earlier, known, later)
+        ]
+        for track in known.instances:
+            if all(track.track_id in found for found in places):
+                first, last = places[0][track.track_id], places[2][track.track_id]
+                expected = (last.x_offset + last.width / 2 - first.x_offset - first.width / 2) / (2 / 20)
+                assert track.velocity_x == pytest.approx(expected, rel=1e-5)
+                moving += abs(expected) > 1
+    assert moving
 
 
 def test_what_cannot_be_made_into_a_bag_or_read_is_said(tmp_path: Path, clip: Path) -> None:

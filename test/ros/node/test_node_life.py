@@ -1,5 +1,6 @@
 """Transitions of the node, its end, and several of it at once."""
 
+import dataclasses
 import gc
 import signal
 import weakref
@@ -9,6 +10,8 @@ from typing import Any
 import pytest
 from ros_helpers import PATIENCE_S, Peer, arguments, image, needs_ros, process
 from running_node import NODE, cost, peer, running, weights
+
+from a2vis_model import TrackSettings
 
 __all__ = ["peer", "weights"]
 
@@ -131,13 +134,19 @@ def test_cleanup_lets_go_of_the_model(peer: Peer) -> None:
 
     from a2vis_ros.node.a2vis_node import A2visNode
     from a2vis_ros.stream.models import LoadedModel, ModelRequest, ReportProgress
+    from a2vis_ros.stream.pipeline import Tracker
 
     trackers: list[weakref.ref[Any]] = []
 
     def load(request: ModelRequest, progress: ReportProgress) -> LoadedModel:
         model = fake_node.load(request, progress)
-        trackers.append(weakref.ref(model.tracker))
-        return model
+
+        def new_tracker(tracks: TrackSettings) -> Tracker:
+            tracker = model.new_tracker(tracks)
+            trackers.append(weakref.ref(tracker))
+            return tracker
+
+        return dataclasses.replace(model, new_tracker=new_tracker)
 
     node = A2visNode(load, context=peer.context)
     peer.executor.add_node(node)

@@ -106,11 +106,11 @@ class Talk:
         names = ["objects", "markers", "hidden_footprints"]
         peer.until(self.tracks.get_subscription_count)
         peer.until(self.info.get_subscription_count)
-        publishers = node._stream._publishers
+        publishers = node._streams[0]._publishers
         peer.until(lambda: all(publishers[f"~/{name}"].get_subscription_count() for name in names))
 
     def say_camera(self, **changes: Any) -> None:
-        stream = self.node._stream
+        stream = self.node._streams[0]
         stream._camera, stream._camera_problem = None, ""
         self.info.publish(camera_info(**changes))
         self.peer.until(lambda: stream._camera is not None or stream._camera_problem)
@@ -124,7 +124,7 @@ class Talk:
 
     def dropped(self, message: Any, cause: Drop) -> str:
         """Why no objects come of a message of tracks."""
-        books, objects = self.node._stream._books, len(self.objects)
+        books, objects = self.node._streams[0]._books, len(self.objects)
         before = books.dropped[cause]
         self.tracks.publish(message)
         self.peer.until(lambda: books.dropped[cause] == before + 1)
@@ -161,8 +161,8 @@ def localizer(peer: Peer, transforms: Any = None, **parameters: Any) -> Iterator
         assert node.trigger_activate().name == "SUCCESS"
         talk = Talk(peer, node)
         yield talk
-        books = node._stream._books
-        assert books.received == books.localized + books.dropped.total() + len(node._stream._waiting)
+        books = node._streams[0]._books
+        assert books.received == books.localized + books.dropped.total() + len(node._streams[0]._waiting)
         assert node.trigger_deactivate().name == "SUCCESS"
         assert node.trigger_cleanup().name == "SUCCESS"
     finally:
@@ -229,13 +229,13 @@ def test_depth_by_its_stamp(peer: Peer) -> None:
     with localizer(peer, depth="raw", depth_tolerance_s=0.02) as talk:
         talk.say_camera()
         peer.until(talk.depth.get_subscription_count)
-        matcher = talk.node._stream._matcher
+        matcher = talk.node._streams[0]._matcher
         talk.depth.publish(depth_image(0.01, 6.0))
         peer.until(lambda: len(matcher._images) == 1)
         (found,) = talk.localized(tracks(0.0)).objects
         assert found.source == found.DEPTH
         assert found.pose.pose.position.z == pytest.approx(6.25, abs=0.1)
-        books = talk.node._stream._books
+        books = talk.node._streams[0]._books
         # Too far apart: without a ground plane it is predicted, and said.
         talk.depth.publish(depth_image(1.0, 6.0))
         peer.until(lambda: len(matcher._images) == 2)
@@ -273,7 +273,7 @@ def test_in_a_fixed_frame_it_waits_for_transforms(peer: Peer) -> None:
         assert "0.100 s older than the image" in talk.dropped(tracks(0.6), Drop.TRANSFORM_LATE)
         # It comes while the frame waits.
         talk.tracks.publish(tracks(0.7))
-        peer.until(lambda: talk.node._stream._waiting)
+        peer.until(lambda: talk.node._streams[0]._waiting)
         buffer.add("odom", "camera", LEVEL, round(100.8e9))
         peer.until(lambda: talk.objects)
         message = talk.objects[-1]

@@ -9,6 +9,7 @@ from ros_helpers import needs_ros
 from scripted_tracker import instance
 
 from a2vis_model import FrameResult
+from a2vis_ros.stream.cameras import THE_ONLY, Camera
 from a2vis_ros.stream.frames import Frame, Stamp
 from a2vis_ros.stream.parameters import ParameterError, Settings
 from a2vis_ros.stream.pipeline import ProcessedFrame, StageTimes
@@ -42,8 +43,11 @@ class FakeNode:
         self.publishers: dict[str, FakePublisher] = {}
         self._parameters = parameters
 
+    def get_name(self) -> str:
+        return "a2vis"
+
     def resolve_topic_name(self, name: str) -> str:
-        return name.replace("~", "/a2vis")
+        return name.replace("~", "/a2vis") if name.startswith("~") else f"/{name}"
 
     def has_parameter(self, name: str) -> bool:
         return name in self._parameters
@@ -97,7 +101,7 @@ def test_a_new_output_is_one_class() -> None:
             return UInt32(data=len(tracks.instances))
 
     node = FakeNode()
-    publications = Publications(node, (*OUTPUTS, Count), lambda topic, event: None)  # type: ignore[arg-type]
+    publications = Publications(node, THE_ONLY, (*OUTPUTS, Count), lambda topic, event: None)  # type: ignore[arg-type]
     count = node.publishers["/a2vis/count"]
     publish(publications, expendable=False)
     assert not count.messages, "nobody listens"
@@ -113,7 +117,7 @@ def test_tracks_come_always_and_pictures_for_those_who_listen_until_they_are_giv
     from a2vis_ros.node.outputs import OUTPUTS, Publications
 
     node = FakeNode()
-    publications = Publications(node, OUTPUTS, lambda topic, event: None)  # type: ignore[arg-type]
+    publications = Publications(node, THE_ONLY, OUTPUTS, lambda topic, event: None)  # type: ignore[arg-type]
     names = ("tracks", "overlay", "visible_ids")
     tracks, overlay, ids = (node.publishers[f"/a2vis/{name}"] for name in names)
     overlay.subscribers = 1
@@ -122,9 +126,19 @@ def test_tracks_come_always_and_pictures_for_those_who_listen_until_they_are_giv
     publish(publications, expendable=True)
     assert [len(p.messages) for p in (tracks, overlay, ids)] == [1, 1, 0]
     assert (overlay.messages[0].encoding, overlay.messages[0].header.frame_id) == ("rgb8", "camera")
-    assert publications.image_topics() == ["/a2vis/overlay", "/a2vis/visible_ids"]
     publications.wait_until_taken(1.0)
     assert [p.waited for p in (tracks, overlay, ids)] == [True, False, False]
+
+
+def test_each_camera_has_its_outputs_in_its_namespace() -> None:
+    from a2vis_ros.node.outputs import OUTPUTS, Publications
+
+    node = FakeNode(**{"qos_overrides./left/a2vis/overlay.publisher.depth": 7})
+    for name in ("left", "right"):
+        Publications(node, Camera(name, f"{name}/image"), OUTPUTS, lambda topic, event: None)  # type: ignore[arg-type]
+    topics = {f"/{name}/a2vis/{topic}" for name in ("left", "right") for topic in ("tracks", "overlay", "visible_ids")}
+    assert topics <= set(node.publishers)
+    assert [node.publishers[f"/{name}/a2vis/overlay"].profile.depth for name in ("left", "right")] == [7, 1]
 
 
 def test_what_is_not_installed_has_no_topic_and_a_wrong_override_leaves_none() -> None:
@@ -140,9 +154,9 @@ def test_what_is_not_installed_has_no_topic_and_a_wrong_override_leaves_none() -
             return False
 
     node = FakeNode()
-    Publications(node, (Missing,), lambda topic, event: None)  # type: ignore[arg-type]
+    Publications(node, THE_ONLY, (Missing,), lambda topic, event: None)  # type: ignore[arg-type]
     assert not node.publishers
     node = FakeNode(**{"qos_overrides./a2vis/visible_ids.publisher.reliability": "often"})
     with pytest.raises(ParameterError, match="'often' is none of reliable, best_effort"):
-        Publications(node, OUTPUTS, lambda topic, event: None)  # type: ignore[arg-type]
+        Publications(node, THE_ONLY, OUTPUTS, lambda topic, event: None)  # type: ignore[arg-type]
     assert not node.publishers

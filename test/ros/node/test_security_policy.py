@@ -47,7 +47,7 @@ def test_the_policy_allows_the_node_what_it_opens(transport: str) -> None:
     from a2vis_ros.stream.models import LoadedModel
 
     def load(*_: Any) -> LoadedModel:
-        return LoadedModel(ScriptedTracker(), 4, "fake", "nothing", "fake/cpu", ("thing",), engine="")
+        return LoadedModel(lambda tracks: ScriptedTracker(), 4, "fake", "nothing", "fake/cpu", ("thing",), engine="")
 
     peer = Peer()
     parameters = [Parameter("transport", value=transport), Parameter("use_sim_time", value=True)]

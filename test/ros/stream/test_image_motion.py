@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from a2vis_model import FrameResult, RegionMask, TrackedInstance, TrackState
-from a2vis_ros.stream.image_motion import ImageMotion, ImageMotionTracker
+from a2vis_ros.stream.image_motion import AT_REST, ImageMotion, ImageMotionTracker, true_motions
 
 
 def box(x: int, y: int, width: int = 10, height: int = 20) -> RegionMask:
@@ -72,3 +72,23 @@ def test_an_epoch_and_an_end_forget() -> None:
     assert not tracker._memories
     tracker.update(result(0.2, TrackState.VISIBLE, box(0, 0)))
     assert tracker.update(result(0.0, TrackState.VISIBLE, box(90, 0), epoch=1))[1].velocity == (0, 0)
+
+
+def test_truth_knows_the_next_frame_too() -> None:
+    """From the frame before to the one after, so that what speeds up has the velocity of its own frame."""
+    frames = [result(0.1 * i, TrackState.VISIBLE, box(10 + 3 * i * i, 100 - 2 * i)) for i in range(3)]
+    before, now, after = frames
+    # Positions 10, 13 and 22 are those of 10 + 300 t², whose velocity at 0.1 s is 60.
+    assert true_motions(before, now, after)[1].velocity == pytest.approx((60.0, -20.0))
+    assert true_motions(None, before, now)[1].velocity == pytest.approx((30.0, -20.0))
+    assert true_motions(now, after, None)[1].velocity == pytest.approx((90.0, -20.0))
+    assert true_motions(None, now, None)[1] == ImageMotion(AT_REST, 0.8)
+
+
+def test_truth_of_what_is_lost_or_appears_needs_two_frames_with_a_mask() -> None:
+    seen, gone = result(1.0, TrackState.VISIBLE, box(10, 20)), result(1.5, TrackState.LOST, None)
+    later = result(2.0, TrackState.VISIBLE, box(30, 20))
+    assert true_motions(seen, gone, later)[1].velocity == pytest.approx((20.0, 0.0))
+    assert true_motions(seen, gone, None)[1].velocity == AT_REST
+    assert true_motions(gone, later, None)[1].velocity == AT_REST
+    assert true_motions(seen, result(1.0, TrackState.VISIBLE, box(30, 20)), None)[1].velocity == AT_REST

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -68,6 +69,33 @@ def test_wrong_values_are_refused_with_name_value_and_remedy(changes: dict[str, 
         Settings.defaults(**changes)
 
 
+@pytest.mark.parametrize(
+    ("cameras", "images", "words"),
+    [
+        ("left right", "/left/image_raw", "are 1 topics for the 2 of cameras='left right'"),
+        ("", "/left/image_raw", "are 1 topics for the 0 of cameras=''"),
+        ("left left", "", "cameras names 'left' twice"),
+        ("left right", "/a /a", "images names '/a' twice"),
+        ("left right left", "/a /b /c", "cameras names 'left' twice"),
+        ("left 1st", "", "'1st' cannot be a namespace"),
+        ("/left", "", "'/left' cannot be a namespace"),
+    ],
+)
+def test_cameras_that_cannot_be_are_refused(cameras: str, images: str, words: str) -> None:
+    with pytest.raises(ParameterError, match=re.escape(words)):
+        Settings.defaults(cameras=cameras, images=images)
+
+
+def test_each_camera_has_a_namespace_and_the_only_one_the_node_s_own_names() -> None:
+    (only,) = Settings.defaults().cameras
+    assert (only.image, only.place("a2vis", "~/tracks")) == ("image", "~/tracks")
+    left, right = Settings.defaults(cameras="left right").cameras
+    assert (left.image, right.image) == ("left/image", "right/image")
+    assert right.place("eyes", "~/tracks") == "right/eyes/tracks"
+    named = Settings.defaults(cameras=" left  right ", images="/a/image_raw b").cameras
+    assert [(camera.name, camera.image) for camera in named] == [("left", "/a/image_raw"), ("right", "right/b")]
+
+
 def test_whole_numbers_do_for_fractions() -> None:
     assert Settings.defaults(max_gap_s=1)["max_gap_s"] == 1
 
@@ -107,7 +135,14 @@ def test_diagnostics_tell_of_engine_and_gpu() -> None:
     assert (plain["backend"], plain["backend_reason"], plain["engine"]) == ("eager/cpu", "as asked for", "none")
     assert "gpu_memory_mib" not in plain
     model = LoadedModel(
-        ScriptedTracker(), 3, "onboard", "a file", "tensorrt-fp16/cuda:0", (), engine="0123abcd", parity="passed (...)"
+        lambda tracks: ScriptedTracker(),
+        3,
+        "onboard",
+        "a file",
+        "tensorrt-fp16/cuda:0",
+        (),
+        engine="0123abcd",
+        parity="passed (...)",
     )
     values = dict(report(status(model=model, gpu_memory=GpuMemory(900, 1500, 8000)), StreamStatistics(), 0.0).values)
     assert (values["engine"], values["parity_gate"]) == ("0123abcd", "passed (...)")

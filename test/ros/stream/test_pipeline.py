@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -9,13 +10,13 @@ from scripted_tracker import ScriptedTracker
 
 from a2vis_model import ModelConfig, StreamingTracker, TrackSettings, VideoNetwork, load_weights, save_weights
 from a2vis_model.errors import A2VISError
-from a2vis_ros.stream.frame_queue import FAILED, RESET, FrameQueue, Ledger
+from a2vis_ros.stream.frame_queue import FAILED, RESET, STOPPED, FrameQueue, Ledger
 from a2vis_ros.stream.frames import Frame, Stamp
 from a2vis_ros.stream.image_decoding import EncodedImage, Image, ImageError, RawImage
 from a2vis_ros.stream.intake import FrameIntake
 from a2vis_ros.stream.models import ModelRequest, load_model
-from a2vis_ros.stream.pipeline import FramePipeline, ProcessedFrame
-from a2vis_ros.stream.worker import Worker
+from a2vis_ros.stream.pipeline import FramePipeline, ProcessedFrame, Tracker
+from a2vis_ros.stream.worker import Lane, Worker
 
 
 def grey(value: int = 0, side: int = 2) -> RawImage:
@@ -23,6 +24,13 @@ def grey(value: int = 0, side: int = 2) -> RawImage:
 
 
 BROKEN = EncodedImage("png", memoryview(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\2\0\0\0\2"))
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, "nothing happened in time"
+        time.sleep(0.01)
 
 
 class Line:
@@ -34,6 +42,15 @@ class Line:
         self.tracker = ScriptedTracker(stride)
         self.reasons: list[str] = []
         self.pipeline = FramePipeline(self.tracker, self.ledger, on_epoch=self.reasons.append)
+        self.published: list[ProcessedFrame] = []
+        self.reports: list[str] = []
+
+    def lane(self, worker: Worker, publish: Callable[[ProcessedFrame], None] | None = None) -> Lane:
+        """A way through the worker, not open yet; what it publishes and reports is kept."""
+        queue = FrameQueue(
+            policy="every_frame", capacity=100, patience_s=5, ledger=self.ledger, changed=worker.turns.changed
+        )
+        return Lane(queue, self.pipeline, publish or self.published.append, self.reports.append)
 
     def frame(self, seconds: float, image: Image | None = None) -> Frame:
         stamp = Stamp(*divmod(round(seconds * 1e9), 10**9))
@@ -122,17 +139,15 @@ def test_a_failing_model_costs_its_frames_and_an_epoch() -> None:
 @pytest.mark.parametrize("image", [BROKEN, grey(66)], ids=["a broken image", "a failing model"])
 def test_the_clip_before_a_break_is_handed_on_whatever_comes_behind_it(image: Image) -> None:
     line = Line(stride=3)
-    queue = FrameQueue(policy="every_frame", capacity=100, patience_s=5, ledger=line.ledger)
-    published: list[ProcessedFrame] = []
-    worker = Worker(queue, line.pipeline, published.append, lambda text: None)
+    worker = Worker()
+    lane = line.lane(worker)
     # All of it waits when the worker starts.
     for seconds, content in ((1.0, grey()), (1.1, grey()), (9.0, image), (9.1, grey())):
-        queue.put(line.frame(seconds, content))
-    worker.start()
-    deadline = time.monotonic() + 10
-    while len(queue) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    worker.stop()
+        lane.queue.put(line.frame(seconds, content))
+    worker.open(lane)
+    until(lambda: not len(lane.queue))
+    worker.close(lane)
+    published = line.published
     assert [(p.frame.sequence, p.result.epoch) for p in published] == [(1, 0), (2, 0), (4, line.tracker.epoch)]
     entry = line.ledger.read()
     assert (entry.processed, entry.in_flight, sum(entry.dropped.values())) == (3, 0, 1)
@@ -169,22 +184,18 @@ def test_restart_drops_the_open_frames() -> None:
 
 def test_the_worker_survives_bad_images_and_a_failing_model() -> None:
     line = Line()
-    queue = FrameQueue(policy="every_frame", capacity=100, patience_s=5, ledger=line.ledger)
-    published: list[ProcessedFrame] = []
-    reports: list[str] = []
-    worker = Worker(queue, line.pipeline, published.append, reports.append)
-    worker.start()
+    worker = Worker()
+    lane = line.lane(worker)
+    worker.open(lane)
     for image in (grey(), grey(66), grey()):
-        queue.put(line.frame(1.0, image))
+        lane.queue.put(line.frame(1.0, image))
     settings = TrackSettings(start_score=0.9)
-    worker.request(lambda pipeline: pipeline.tracker.set_track_settings(settings))
-    deadline = time.monotonic() + 10
-    while line.ledger.read().in_flight and time.monotonic() < deadline:
-        time.sleep(0.01)
-    worker.stop()
-    assert [p.frame.sequence for p in published] == [1, 3]
-    assert len(reports) == 1
-    assert "the model failed" in reports[0]
+    lane.request(lambda pipeline: pipeline.tracker.set_track_settings(settings))
+    until(lambda: not line.ledger.read().in_flight)
+    worker.close(lane)
+    assert [p.frame.sequence for p in line.published] == [1, 3]
+    assert len(line.reports) == 1
+    assert "the model failed" in line.reports[0]
     assert line.tracker.settings is settings
     assert threading.active_count() < 50
     assert line.ledger.read().balanced
@@ -192,18 +203,65 @@ def test_the_worker_survives_bad_images_and_a_failing_model() -> None:
 
 def test_stopping_the_worker_finishes_the_open_clip() -> None:
     line = Line(stride=4)
-    queue = FrameQueue(policy="every_frame", capacity=100, patience_s=5, ledger=line.ledger)
-    published: list[ProcessedFrame] = []
-    worker = Worker(queue, line.pipeline, published.append, print)
-    worker.start()
+    worker = Worker()
+    lane = line.lane(worker)
+    worker.open(lane)
     for i in range(6):
-        queue.put(line.frame(1 + i / 30))
-    deadline = time.monotonic() + 10
-    while len(queue) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    worker.stop()
-    assert len(published) == 6
+        lane.queue.put(line.frame(1 + i / 30))
+    until(lambda: not len(lane.queue))
+    worker.close(lane)
+    assert len(line.published) == 6
     assert line.ledger.read().in_flight == 0
+
+
+def test_what_fails_for_one_camera_is_no_matter_to_another() -> None:
+    lines, worker = [Line(), Line()], Worker()
+
+    def refuse(processed: ProcessedFrame) -> None:
+        raise OSError("nobody takes it")
+
+    # The second camera's model fails at every other image, its publisher at every result, and a request too.
+    lanes = [lines[0].lane(worker), lines[1].lane(worker, publish=refuse)]
+    for lane in lanes:
+        worker.open(lane)
+    lanes[1].request(lambda pipeline: pipeline.tracker.set_stride(1 // 0))
+    for i in range(10):
+        lanes[0].queue.put(lines[0].frame(1 + i / 30))
+        lanes[1].queue.put(lines[1].frame(1 + i / 30, grey(66 * (i % 2))))
+    until(lambda: not any(line.ledger.read().in_flight for line in lines))
+    for lane in lanes:
+        worker.close(lane)
+    assert [(p.frame.sequence, p.result.epoch) for p in lines[0].published] == [(i, 0) for i in range(1, 11)]
+    assert (lines[0].reasons, lines[0].reports) == ([], [])
+    entry = lines[1].ledger.read()
+    assert (entry.received, entry.processed, entry.dropped) == (10, 5, {FAILED: 5})
+    assert len(lines[1].reports) == 11
+
+
+def test_a_camera_is_closed_while_the_other_goes_on_and_comes_back() -> None:
+    lines, worker = [Line(stride=3), Line(stride=3)], Worker()
+    lanes = [line.lane(worker) for line in lines]
+    for lane in lanes:
+        worker.open(lane)
+    for line, lane in zip(lines, lanes, strict=True):
+        for i in range(4):
+            lane.queue.put(line.frame(1 + i / 30))
+    until(lambda: not any(len(lane.queue) for lane in lanes))
+    worker.close(lanes[0])
+    # Its open clip is decided; that of the other waits for more.
+    assert [len(line.published) for line in lines] == [4, 3]
+    lanes[0].queue.put(lines[0].frame(1.2))
+    assert lines[0].ledger.read().dropped == {STOPPED: 1}
+    again = lines[0].lane(worker)
+    worker.open(again)
+    again.queue.put(lines[0].frame(1.3))
+    lanes[1].queue.put(lines[1].frame(1.2))
+    until(lambda: not len(again.queue) and not len(lanes[1].queue))
+    for lane in (again, lanes[1]):
+        worker.close(lane)
+    assert [[p.frame.sequence for p in line.published] for line in lines] == [[1, 2, 3, 4, 6], [1, 2, 3, 4, 5]]
+    assert all(line.ledger.read().balanced for line in lines)
+    assert not [thread for thread in threading.enumerate() if thread.name == "a2vis worker"]
 
 
 def request(weights: str, **changes: object) -> ModelRequest:
@@ -218,7 +276,6 @@ def request(weights: str, **changes: object) -> ModelRequest:
         "input_height": 0,
         "stride": 1,
         "warmup_frames": 1,
-        "tracks": TrackSettings(start_score=0.0, keep_score=0.0),
     }
     return ModelRequest(**{**values, **changes})  # type: ignore[arg-type]
 
@@ -228,9 +285,10 @@ def test_the_input_size_can_be_changed(tmp_path, model: VideoNetwork, config: Mo
     weights = str(tmp_path / "w.safetensors")
     wide = config.input_width + 32
     loaded = load_model(request(weights, input_width=wide), lambda text: None)
-    plain = StreamingTracker(*load_weights(weights, {"input_width": wide}), settings=request(weights).tracks)
+    settings = TrackSettings(start_score=0.0, keep_score=0.0)
+    plain = StreamingTracker(*load_weights(weights, {"input_width": wide}), settings=settings)
     image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
-    ours, theirs = loaded.tracker.push(image, 0)[0], plain.push(image, 0)[0]
+    ours, theirs = loaded.new_tracker(settings).push(image, 0)[0], plain.push(image, 0)[0]
     assert ours.instances
     assert [t.score for t in ours.instances] == [t.score for t in theirs.instances]
     with pytest.raises(A2VISError, match="input_width=50 is not a multiple of 32"):
@@ -245,14 +303,38 @@ def test_a_loaded_model_answers_as_the_plain_tracker(tmp_path, model: VideoNetwo
     assert (loaded.engine, loaded.parity, loaded.clip_length) == ("", "", config.clip_length)
     assert loaded.reason
     assert said == [f"reading {tmp_path / 'w.safetensors'}", "warming up eager"]
-    plain = StreamingTracker(model, config, settings=TrackSettings(start_score=0.0, keep_score=0.0))
+    settings = TrackSettings(start_score=0.0, keep_score=0.0)
+    tracker, plain = loaded.new_tracker(settings), StreamingTracker(model, config, settings=settings)
     rng = np.random.default_rng(0)
     for i in range(3):
         image = rng.integers(0, 256, (48, 64, 3), np.uint8)
-        ours, theirs = loaded.tracker.push(image, i)[0], plain.push(image, i)[0]
+        ours, theirs = tracker.push(image, i)[0], plain.push(image, i)[0]
         # Warming up has left no trace: the frames count from 0 and the tracks from 1.
         assert ours.index == theirs.index == i
         assert [t.track_id for t in ours.instances] == [t.track_id for t in theirs.instances]
+
+
+def test_trackers_of_one_model_know_nothing_of_each_other(tmp_path, model: VideoNetwork, config: ModelConfig) -> None:
+    """Two streams in turns, of which one begins anew in between, are answered as one after the other."""
+    save_weights(tmp_path / "w.safetensors", model, config)
+    settings = TrackSettings(start_score=0.0, keep_score=0.0)
+    loaded = load_model(request(str(tmp_path / "w.safetensors")), lambda text: None)
+    images = np.random.default_rng(0).integers(0, 256, (2, 6, 48, 64, 3), np.uint8)
+
+    def answer(tracker: Tracker, stream: int, frame: int) -> list[object]:
+        if (stream, frame) == (1, 3):
+            tracker.reset()
+        (result,) = tracker.push(images[stream, frame], frame / 30)
+        assert result.instances
+        masks = [mask for t in result.instances for mask in (t.visible, t.amodal) if mask is not None]
+        told = [(t.track_id, t.slot, t.state, t.score, t.age) for t in result.instances]
+        return [result.index, result.epoch, told, [(mask.x, mask.y, mask.counts.tolist()) for mask in masks]]
+
+    trackers = [loaded.new_tracker(settings) for _ in range(2)]
+    in_turns = [[answer(trackers[stream], stream, frame) for stream in range(2)] for frame in range(6)]
+    for stream in range(2):
+        alone = loaded.new_tracker(settings)
+        assert [answer(alone, stream, frame) for frame in range(6)] == [both[stream] for both in in_turns]
 
 
 def test_thresholds_change_between_frames(model: VideoNetwork, config: ModelConfig) -> None:
