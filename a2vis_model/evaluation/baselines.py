@@ -14,15 +14,16 @@ import torch
 
 from ..config import ModelConfig
 from ..data import VideoRecord
+from ..errors import A2VISError
 from ..extras import optional_packages
 from ..masks.region import RegionMask
-from ..modeling import ClipPrediction, StreamNetwork, VideoNetwork
+from ..modeling import ClipPrediction, ClipState, FrameFeatures, StreamNetwork, VideoNetwork
 from ..preprocessing import FrameTransform
 from ..tracking.observations import PredictionReader
 from ..tracking.results import track_score
 from .prediction import PredictionSettings, Record, VideoPrediction, frames_of, predict_video
 
-System = Literal["network", "still", "sort", "bytetrack"]
+System = Literal["network", "still", "visible", "sort", "bytetrack"]
 SYSTEMS: tuple[System, ...] = get_args(System)
 BOX_TRACKERS: tuple[System, ...] = ("sort", "bytetrack")
 """Trackers that follow the boxes of the frame detector and use no other part of the network."""
@@ -41,11 +42,31 @@ def predict_with(
         if not isinstance(model, VideoNetwork):
             raise TypeError(f"{system} takes the detector alone; give it the eager network")
         return _track_boxes(system, model, config, video, settings)
-    prediction = predict_video(model, config, video, settings)
+    prediction = predict_video(VisibleOnly(model) if system == "visible" else model, config, video, settings)
     if system == "still":
         prediction.ranked = [stand_still(record) for record in prediction.ranked]
         prediction.tracked = [stand_still(record) for record in prediction.tracked]
     return prediction
+
+
+class VisibleOnly:
+    """A network whose amodal masks nobody sees: what its tracks owe to them is what they lose here.
+
+    Args:
+        network: the network that computes everything else; it must predict visible masks.
+    """
+
+    def __init__(self, network: StreamNetwork) -> None:
+        self.slots, self.device = network.slots, network.device
+        self.initial_state, self.extract, self.recycle = network.initial_state, network.extract, network.recycle
+        self._network = network
+
+    def step(self, features: FrameFeatures, state: ClipState) -> tuple[ClipPrediction, ClipState]:
+        """Predict a clip as the network does, without amodal masks."""
+        prediction, after = self._network.step(features, state)
+        if prediction.visible is None:
+            raise A2VISError("system visible: this network predicts no visible masks; choose another system")
+        return prediction._replace(amodal=None), after
 
 
 def stand_still(record: Record) -> Record:
