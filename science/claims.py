@@ -24,7 +24,7 @@ SETS, FRAMES = 3, 60
 STEPS = 300
 DETECTORS: dict[World, str] = {"aquarium": "onboard-fishbowl", "composed": "onboard"}
 """Weights whose detector everything starts from, frozen; every video part is trained from scratch on it."""
-SIZE = ("input_height=160", "input_width=240")
+SIZE = ("input_height=192", "input_width=288")
 """Networks see pictures of this size, to fit the hours of a CPU; measured is on the whole clips."""
 
 

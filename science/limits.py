@@ -20,7 +20,8 @@ from .oracles import RANKED, STREAM, apply
 STUDY = "limits"
 WEIGHTS: dict[World, str] = {"aquarium": "onboard-fishbowl", "composed": "onboard"}
 """Weights that are examined, by the world that they know."""
-SETS, FRAMES = 3, 96
+SETS = 3
+FRAMES: dict[World, int] = {"aquarium": 96, "composed": 60}
 
 RULES: dict[str, tuple[TrackSettings, int]] = {
     "the paper's clips": (TrackSettings(), 3),
@@ -127,7 +128,7 @@ def units() -> list[Limits | Rules]:
     work: list[Limits | Rules] = []
     for number in range(SETS):
         for world, weights in WEIGHTS.items():
-            work.append(Limits(ClipSet(world, number, FRAMES), weights))
+            work.append(Limits(ClipSet(world, number, FRAMES[world]), weights))
     for world, weights in WEIGHTS.items():
-        work += [Rules(ClipSet(world, 0, FRAMES), weights, rule) for rule in RULES]
+        work += [Rules(ClipSet(world, 0, FRAMES[world]), weights, rule) for rule in RULES]
     return work

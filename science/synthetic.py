@@ -22,7 +22,7 @@ from .training import train
 STUDY = "synthetic"
 SEEDS = (0, 1, 2)
 STEPS = 1500
-SIZE = ("input_height=160", "input_width=240")
+SIZE = ("input_height=192", "input_width=288")
 MIXTURES: dict[str, tuple[float, float]] = {
     "photographs alone": (1, 0),
     "composed alone": (0, 1),

@@ -155,6 +155,14 @@ def test_of_equal_masks_the_best_class_stays() -> None:
     assert [(t.track_id, t.class_id) for t in found] == [(2, 2)]
 
 
+def test_shared_slots_are_all_on_the_object_that_they_overlap_most() -> None:
+    slots = [track(1, 2, still(4), score=0.9), track(2, 2, still(6), score=0.8), track(3, 1, still(41), score=0.5)]
+    assert [t.class_id for t in true_classes(TRUTH, slots)] == [1, 2, 2]  # One to one the second is on nothing.
+    assert [t.class_id for t in true_classes(TRUTH, slots, shared=True)] == [1, 1, 2]
+    right = true_amodal(TRUTH, slots, shared=True)
+    assert [t.amodal for t in right] == [TRUTH.tracks[i].amodal for i in (0, 0, 1)]
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_everything_right_gives_perfect_scores(seed: int) -> None:
     objects, predictions = random_video(np.random.default_rng(seed), 10)

@@ -180,6 +180,20 @@ def test_what_is_hidden_stands_still() -> None:
     assert "amodal_score" not in stand_still(record)
 
 
+def test_amodal_masks_can_be_left_unseen(data: Path) -> None:
+    config = tiny_config()
+    model, video = tiny_model(config), open_fishbowl(data, config.classes)[0]
+    settings = PredictionSettings(tracks=TrackSettings(start_score=0, keep_score=0, min_area=1))
+    whole, seen = (predict_with(system, model, config, video, settings) for system in ("network", "visible"))
+    assert any(any(record["amodal_segmentations"]) for record in whole.tracked)
+    assert seen.tracked
+    assert not any(any(record["amodal_segmentations"]) for record in (*seen.tracked, *seen.ranked))
+    assert [r["segmentations"] for r in seen.ranked] == [r["segmentations"] for r in whole.ranked]
+    amodal = tiny_config("minvis-amodal")
+    with pytest.raises(A2VISError, match="system visible: this network predicts no visible masks"):
+        predict_with("visible", tiny_model(amodal), amodal, video, settings)
+
+
 def test_ablate_makes_one_table(data: Path, weights: Path, tmp_path: Path, capsys: Any) -> None:
     plain = _weights(tmp_path / "plain.safetensors", tiny_config("minvis"))
     runs = [f"ours={weights}", f"minvis={plain}", f"still={weights}:still"]
