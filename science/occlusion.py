@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from a2vis_model.evaluation.baselines import STILL_FRAMES, System
 from a2vis_model.evaluation.box_tracking import match_timeline
 from a2vis_model.evaluation.id_survival import episodes
-from a2vis_model.evaluation.instances import TrackRecord, VideoTracks, track_boxes
+from a2vis_model.evaluation.instances import TrackRecord, VideoTracks, mask_areas, track_boxes
 from a2vis_model.evaluation.occlusion import occlusion_of
 from a2vis_model.evaluation.overlaps import compare_boxes
 from a2vis_model.evaluation.prediction import PredictionSettings
@@ -43,12 +43,18 @@ SYSTEMS: dict[str, System] = {
     "detector + SORT": "sort",
 }
 GUESSES = ("amodal mask", "stands still", "constant velocity")
-"""Where a hidden object is taken to be: what a network draws, the last visible mask, or that mask moved on."""
+"""Where a hidden object is taken to be.
+
+What a network draws; the last full visible mask, for up to `STILL_FRAMES`; or that mask moved on at the velocity that
+it had.
+"""
 _SEED = 161_603
 _FRAMES = LEAD + max(LENGTHS) + TAIL + 60
 _DONE = "done.txt"
 _VELOCITY_FRAMES = 10
-"""Last visible frames from which a constant velocity is taken."""
+"""Frames up to the last full mask from which a constant velocity is taken."""
+_FULL = 0.9
+"""Share of the largest visible area of the last second from which a mask is full."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +100,7 @@ class Survival:
 
     def key(self) -> Mapping[str, Any]:
         """Return what determines the result."""
-        return {"scene": self.scene.key(), "weights": weights_hash(WEIGHTS), "system": self.system}
+        return {"scene": self.scene.key(), "weights": weights_hash(WEIGHTS), "system": self.system, "version": 2}
 
     def run(self, context: Context) -> Result:
         """Track, and follow every object that is wholly hidden for a while and comes back."""
@@ -174,14 +180,18 @@ def _guesses(track: TrackRecord, start: int, stop: int) -> dict[str, list[Rle | 
     still: list[Rle | None] = [None] * length
     moved: list[Rle | None] = [None] * length
     if seen:
-        last = visible[seen[-1]]
-        assert last is not None
-        velocity = _velocity([(t, visible[t]) for t in seen[-_VELOCITY_FRAMES:]])
+        # What hides an object covers it bit by bit: the last mask is often a sliver, the fullest one is not.
+        recent = [t for t in seen if t >= seen[-1] - STILL_FRAMES]
+        areas = mask_areas([visible[t] for t in recent])
+        best = max(t for t, area in zip(recent, areas.tolist(), strict=True) if area >= _FULL * areas.max())
+        fullest = visible[best]
+        assert fullest is not None
         for t in range(start, min(stop, seen[-1] + STILL_FRAMES + 1)):
-            still[t - start] = last
-        pixels = coco.decode(last)
+            still[t - start] = fullest
+        velocity = _velocity([(t, visible[t]) for t in seen if best - _VELOCITY_FRAMES < t <= best])
+        pixels = coco.decode(fullest)
         for t in range(start, stop):
-            there = shifted(pixels, velocity * (t - seen[-1]))
+            there = shifted(pixels, velocity * (t - best))
             moved[t - start] = coco.encode(there) if there.any() else None
     return dict(zip(GUESSES, (drawn, still, moved), strict=True))
 

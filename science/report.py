@@ -254,8 +254,8 @@ afterwards is the one before. Intervals are over scenes."""
     parts.append(
         """**Where a hidden object is.** Mean IoU with the true amodal mask while nothing of the object is seen, by the
 time since it was last seen, of the track that had followed it. *Amodal mask* is what A2VIS draws; the others are what a
-planner could do with visible masks alone: the last one for up to 1 s, or moved on at the velocity of its last frames.
-Whoever keeps nothing has 0."""
+planner could do with the visible masks of the same tracks: the last full one (of 90 % of the largest area within a
+second) for up to 1 s, or that one moved on at the velocity that it had. Whoever keeps nothing has 0."""
     )
     parts.append(places)
     lines(

@@ -66,3 +66,14 @@ def test_standing_still_ends_after_its_frames() -> None:
     (episode,) = hidden_episodes(VideoTracks(info, [thing]), VideoTracks(info, [thing]))
     still = np.array(episode["iou"]["stands still"])
     assert still.tolist() == [1.0] * 30 + [0.0] * 15
+
+
+def test_guesses_are_of_the_last_full_mask_not_of_a_sliver() -> None:
+    # A wall covers the object bit by bit from the right: 8, 5 and 2 columns are left before it is hidden.
+    left = {START - 3: 10.0, START - 2: 7.0, START - 1: 4.0} | dict.fromkeys(range(START, STOP), 0.0)
+    cover: list[Box | None] = [(left[t], 0.0, 64.0, 48.0) if t in left else None for t in range(LENGTH)]
+    thing = track(1, 1, path(2, 0.0), occluder=cover)
+    (episode,) = episodes_of(thing, thing)
+    assert episode["frames"] == STOP - START
+    assert episode["iou"]["stands still"] == [1, 1, 1, 1]
+    assert episode["iou"]["constant velocity"] == [1, 1, 1, 1]
