@@ -36,7 +36,7 @@ def lines(path: Path, panels: Sequence[tuple[str, str, str, Mapping[str, Line]]]
             (line,) = axes.plot(x, [100 * found.value for _, found in known], marker="o", markersize=3, label=name)
             low, high = ([100 * getattr(found, side) for _, found in known] for side in ("low", "high"))
             axes.fill_between(x, low, high, alpha=0.15, color=line.get_color(), linewidth=0)
-        axes.set(title=title, xlabel=below, ylabel=beside, xscale="log", ylim=(0, 101))
+        axes.set(title=title, xlabel=below, ylabel=beside, xscale="log", ylim=(-2, 101))
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
     _save(figure, path)

@@ -232,10 +232,15 @@ chance, if the object was followed before and is seen after it. An ID *survives*
 afterwards is the one before. Intervals are over scenes."""
     if not found:
         return f"{text}\n\n{NOT_RUN}"
-    parts = [text, f"{_weights_note(found)} {len({result['scene'] for result in found})} scenes."]
+    scenes = len({result["scene"] for result in found})
+    few = (
+        " Intervals over so few scenes are too narrow, and lines end where nothing was measured." if scenes < 10 else ""
+    )
+    parts = [text, f"{_weights_note(found)} {scenes} of {occlusion.SCENES} scenes.{few}"]
     header = ["survived, %", *(f"{_seconds(first, last)} s" for first, last in _BINS), "all"]
     survival_lines: dict[str, list[tuple[float, Estimate]]] = {}
-    for motion in (None, *occlusion.MOTIONS):
+    motions = _motions(found)
+    for motion in motions:
         rows = []
         for system in occlusion.SYSTEMS:
             chosen = [r for r in found if r["system"] == system and motion in (None, r["motion"])]
@@ -245,7 +250,7 @@ afterwards is the one before. Intervals are over scenes."""
                 cells.append(f"{interval(share, 'IoU')} of {count}" if count else NOT_RUN)
                 points.append((_middle(first, last), share))
             rows.append([system, *cells])
-            if motion is None:
+            if motion == motions[0]:
                 survival_lines[system] = points[:-1]
         parts.append(f"**{'All motions of the camera' if motion is None else f'Camera: {motion}'}**")
         parts.append(table(header, rows))
@@ -272,6 +277,12 @@ second) for up to 1 s, or that one moved on at the velocity that it had. Whoever
     )
     parts.append(f"![What amodal awareness buys a planner]({_FIGURES}/occlusion.png)")
     return "\n\n".join(parts)
+
+
+def _motions(found: Sequence[Result]) -> list[str | None]:
+    """Return the motions of the camera that were measured, before them None for all if there are several."""
+    there = [motion for motion in occlusion.MOTIONS if any(result["motion"] == motion for result in found)]
+    return [None, *there] if len(there) > 1 else list(there)
 
 
 def _seconds(first: int, last: int) -> str:
@@ -318,7 +329,7 @@ def _hidden_share(
 
 def _places(found: Sequence[Result]) -> str:
     rows = []
-    for motion in (None, *occlusion.MOTIONS):
+    for motion in _motions(found):
         chosen = [r for r in found if r["system"] == "A2VIS" and motion in (None, r["motion"])]
         for guess in occlusion.GUESSES:
             values = [
