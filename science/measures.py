@@ -1,7 +1,7 @@
 """Measures over weighted clips: the values of the evaluation's tables for many samples of clips at once.
 
 A sample of clips is a row of weights, how often each clip is in it. With weights of 1 the values are those of
-`a2vis_model.evaluation.results_of`, which `test/science/test_measures.py` holds.
+`a2vis_model.evaluation.results_of`, which `test/science/test_study_measures.py` holds.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ def test_windows_stay_inside_and_move_as_they_are_called() -> None:
         assert (path >= 0).all()
         assert (path <= (FULL_WIDTH - WIDTH, FULL_HEIGHT - HEIGHT)).all()
     assert (paths["still"] == paths["still"][0]).all()
-    assert np.ptp(paths["pan"][:, 0]) == FULL_WIDTH - WIDTH
+    assert np.ptp(paths["pan"][:, 0]) >= FULL_WIDTH - WIDTH - 3  # It turns between two frames.
     assert np.ptp(paths["pan"][:, 1]) == 0
     steps = np.abs(np.diff(paths["pan"][:, 0]))
     assert 1 <= steps.mean() <= 2  # 48 pixels a second
