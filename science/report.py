@@ -237,7 +237,7 @@ afterwards is the one before. Intervals are over scenes."""
         " Intervals over so few scenes are too narrow, and lines end where nothing was measured." if scenes < 10 else ""
     )
     parts = [text, f"{_weights_note(found)} {scenes} of {occlusion.SCENES} scenes.{few}"]
-    header = ["survived, %", *(f"{_seconds(first, last)} s" for first, last in _BINS), "all"]
+    header = ["survived, %", *(f"{_seconds(first, last)} s" for first, last in _BINS), "all", "scenes"]
     survival_lines: dict[str, list[tuple[float, Estimate]]] = {}
     motions = _motions(found)
     for motion in motions:
@@ -249,7 +249,7 @@ afterwards is the one before. Intervals are over scenes."""
                 share, count = _survived(chosen, first, last)
                 cells.append(f"{interval(share, 'IoU')} of {count}" if count else NOT_RUN)
                 points.append((_middle(first, last), share))
-            rows.append([system, *cells])
+            rows.append([system, *cells, str(len({result["scene"] for result in chosen}))])
             if motion == motions[0]:
                 survival_lines[system] = points[:-1]
         parts.append(f"**{'All motions of the camera' if motion is None else f'Camera: {motion}'}**")

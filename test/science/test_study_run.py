@@ -166,7 +166,8 @@ def test_the_page_holds_what_is_there_and_says_what_is_not(tmp_path: Path, count
     assert f"{100 * hota.value:.1f} [{100 * hota.low:.1f}, {100 * hota.high:.1f}]" in row
     # Equal counts differ by nothing, and nothing is bold.
     assert "(+0.0 [+0.0, +0.0])" in next(line for line in text.splitlines() if line.startswith("| everything |"))
-    assert "| A2VIS | 50.0 [50.0, 50.0] of 4 |" in text
+    assert "| A2VIS | 50.0 [50.0, 50.0] of 4 |" in text  # two scenes of two occlusions each
+    assert "| 50.0 [50.0, 50.0] of 4 | 2 |" in text
     assert "| GenVIS-Amodal | not run |" in text
     tables = text.split("**Table 8")[1].split("**Table 9")[0]
     assert "| with SAMH |" in tables
