@@ -396,11 +396,11 @@ def claimed_systems(found: Sequence[Result], world: str) -> dict[str, System]:
 def _power(results: Path, found: Sequence[Result]) -> str:
     """Say which differences can be told, from pairs of systems that were measured on the same clips."""
     text = f"""**Power.** What a comparison can tell depends on how much differences vary from clip to clip, and the
-same network from seed to seed. The first is known from what was measured above: of *pairs* (the stream as it is, and
-under another rule; of the rules the one that varies most), or, as an upper bound where no pair was measured, of two
-*unpaired* systems that vary as the stream does. The table says which difference {_WANTED_CLIPS} clips and three seeds
-detect in 80 of 100 comparisons (level 5 %), for seeds that deviate by so many points, and, in brackets, how many clips
-{100 * _POINTS:.0f} points take."""
+same network from seed to seed. The first is bounded by what was measured above: from below by *pairs* of one network
+(the stream as it is, and under another rule; of the rules the one that varies most), because two networks differ more;
+from above by two *unpaired* systems that vary as the stream does. The table says which difference
+{_WANTED_CLIPS} clips and three seeds detect in 80 of 100 comparisons (level 5 %), for seeds that deviate by so many
+points, and, in brackets, how many clips {100 * _POINTS:.0f} points take."""
     rows = []
     for world in _WORLDS:
         found_of = [r for r in results_of(results, limits.STUDY) if _world_of(r) == world]
@@ -413,15 +413,16 @@ detect in 80 of 100 comparisons (level 5 %), for seeds that deviate by so many p
             base = _of_oracle(oracles, "stream", "as it is")
             pairs = [System({0: {set_name(result): counts_of(result["clips"])}}) for result in rules]
             errors = [(difference(pair, base, key).error, pair.clips(pair.sets)) for pair in pairs]
-            kind = "pairs" if errors else "unpaired"
-            alone = (2**0.5 * base.estimate(key).error, base.clips(base.sets))
-            error, clips = max(errors, default=alone)
-            cells = [f"{100 * error:.1f} ({kind}, {clips} clips)"]
-            for deviation in (0.0, 0.005, 0.01, 0.02):
-                least = detectable(error, clips, seeds=3, seed_deviation=deviation, wanted_clips=_WANTED_CLIPS)
-                needed = needed_clips(error, clips, seeds=3, seed_deviation=deviation, difference=_POINTS)
-                cells.append(f"{100 * least:.1f} ({'never' if needed is None else needed})")
-            rows.append([f"{world}, {title}", *cells])
+            bounds = {"unpaired": (2**0.5 * base.estimate(key).error, base.clips(base.sets))}
+            if errors:
+                bounds = {"pairs": max(errors), **bounds}
+            for kind, (error, clips) in bounds.items():
+                cells = [f"{100 * error:.1f} on {clips} clips"]
+                for deviation in (0.0, 0.005, 0.01, 0.02):
+                    least = detectable(error, clips, seeds=3, seed_deviation=deviation, wanted_clips=_WANTED_CLIPS)
+                    needed = needed_clips(error, clips, seeds=3, seed_deviation=deviation, difference=_POINTS)
+                    cells.append(f"{100 * least:.1f} ({'never' if needed is None else needed})")
+                rows.append([f"{world}, {title}, {kind}", *cells])
     header = ["", "error of a difference", *(f"seeds ± {value}" for value in ("0", "0.5", "1", "2"))]
     parts = [text, table(header, rows)]
     spread = _seed_spread(found)
