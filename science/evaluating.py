@@ -23,6 +23,7 @@ from a2vis_model.evaluation.runner import RANKED, TRACKED, TRUTH, Evaluation, Mo
 from a2vis_model.evaluation.video_score import Scope, VideoScore, score_video
 from a2vis_model.machine import code_hash, file_hash, processor_name
 from a2vis_model.shipped import find_weights
+from a2vis_model.workers import LocalWorkers
 
 from .context import Context
 
@@ -90,10 +91,10 @@ def answers(
         prediction=prediction,
         device="cuda" if torch.cuda.is_available() else "cpu",
         output=str(output),
-        threads=torch.get_num_threads(),
+        pace=f"one process, {torch.get_num_threads()} threads",
         strict=True,
     )
-    summary = run_evaluation(evaluation, problems, quiet=True)
+    summary = run_evaluation(evaluation, LocalWorkers(1), problems, quiet=True)
     same = prediction.output_mode != "both" or system in BOX_TRACKERS
     with quiet_loaders():
         comparison = open_comparison(
