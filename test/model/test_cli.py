@@ -112,7 +112,7 @@ def test_info_describes_every_kind_of_network(variant, capsys):
 
 def test_info_takes_single_values(capsys):
     assert main(["info", "--set", "samh.key_stride=16", "--set", "classes=[cup]", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["features"]["amodal_attention"] == [1, 3, 64, 16, 24]
+    assert json.loads(capsys.readouterr().out)["features"]["amodal_attention"] == [1, 3, 64, 18, 26]
     assert main(["info", "--set", "samh.key_stride=5"]) == 2
     assert "samh.key_stride=5; choose" in capsys.readouterr().err
 
