@@ -112,7 +112,7 @@ def test_the_header_only_decoder(tmp_path: Path) -> None:
             "-Wall",
             "-Wextra",
             "-Werror",
-            f'-DMASKS_FILE="{ROOT}/test/ros/masks.txt"',
+            f'-DMASKS_FILE="{ROOT}/test/helpers/masks.txt"',
             f"-I{ROOT}/include",
             *folders,
             f"-isystem{gtest / 'include'}",
