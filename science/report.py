@@ -12,9 +12,9 @@ from a2vis_model.files.atomic import write_text
 
 from . import claims, limits, occlusion, synthetic
 from .claims import ROWS
+from .collected import Clips, System, counts_of, difference, results_of, set_name
 from .context import ROOT, Context, Result, Unit, is_done, result_path
 from .figures import bars, lines
-from .library import Clips, System, counts_of, difference, results_of, set_name
 from .measures import Weights
 from .oracles import RANKED, STREAM
 from .statistics import SAMPLES, Estimate, detectable, estimate, needed_clips, samples_of, share_interval

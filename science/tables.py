@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from .library import System, difference
+from .collected import System, difference
 from .statistics import Estimate
 
 NOT_RUN = "not run"

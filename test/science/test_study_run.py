@@ -17,9 +17,9 @@ from a2vis_model.evaluation import ScoreSettings, open_comparison, score_videos
 from science import report
 from science.__main__ import main, parse_roots
 from science.claims import ROWS
+from science.collected import System, difference
 from science.context import Context, OutOfTime, Result, is_done, read_result, result_path, write_result
 from science.counts import ClipCounts
-from science.library import System, difference
 from science.oracles import RANKED, STREAM
 from science.run import run_units
 
