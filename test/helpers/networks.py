@@ -3,6 +3,7 @@
 import dataclasses
 
 import torch
+from torch import nn
 
 from a2vis_model import ModelConfig, VideoNetwork, build_model, load_config
 from a2vis_model.render.classes import FISH_NAMES
@@ -40,3 +41,17 @@ def tiny_model(config: ModelConfig, seed: int = 0) -> VideoNetwork:
         if parameter.dim() == 1:
             parameter.data += 0.1 * torch.randn_like(parameter)
     return model
+
+
+def randomise_by_fan_in(module: nn.Module) -> None:
+    """Give every tensor of a network, statistics included, a value that shows when it is left out.
+
+    Kernels and matrices keep the scale of what passes through them, so that deep networks neither vanish nor explode.
+    """
+    for name, value in module.state_dict().items():
+        if name.endswith("running_var"):
+            value.uniform_(0.5, 2.0)
+        elif value.dim() > 1:
+            value.normal_(std=value[0].numel() ** -0.5)
+        elif value.is_floating_point():
+            value.normal_(std=0.2).add_(1.0 if name.endswith("weight") else 0.0)

@@ -30,11 +30,6 @@ torch.set_num_threads(1)
 pytestmark = pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 
 
-@pytest.fixture(autouse=True)
-def seed() -> None:
-    torch.manual_seed(0)
-
-
 def test_other_classes_keep_the_no_object_row_alone(tmp_path: Path) -> None:
     source, model = build_detector(tiny_config(classes=8)), build_detector(tiny_config(classes=5))
     randomise(source)

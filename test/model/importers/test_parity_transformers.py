@@ -98,11 +98,6 @@ def assert_close(got: Tensor, expected: Tensor) -> None:
     torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4 * scale)
 
 
-@pytest.fixture(autouse=True)
-def seed() -> None:
-    torch.manual_seed(0)
-
-
 @pytest.mark.parametrize("layout", ["file", "module"])
 @pytest.mark.parametrize("name", ["swin", "resnet"])
 def test_backbone_maps_are_equal(name: str, layout: str, tmp_path: Path) -> None:

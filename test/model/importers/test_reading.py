@@ -25,11 +25,6 @@ torch.set_num_threads(1)
 pytestmark = pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 
 
-@pytest.fixture(autouse=True)
-def seed() -> None:
-    torch.manual_seed(0)
-
-
 def tensors() -> State:
     return {"layer.weight": torch.randn(2, 3), "layer.bias": torch.arange(3), "scalar": torch.tensor(2.0)}
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -23,11 +22,6 @@ MOBILENET_RUNS = (
     (6, 160, 3, 2),
     (6, 320, 1, 1),
 )
-
-
-@pytest.fixture(autouse=True)
-def seed() -> None:
-    torch.manual_seed(0)
 
 
 def conv(state: State, name: str, out: int, channels: int, kernel: int) -> None:

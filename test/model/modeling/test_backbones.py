@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from networks import randomise_by_fan_in
 from torch import Tensor, nn
 
 from a2vis_model.modeling.backbones import (
@@ -31,17 +32,6 @@ torch.set_num_threads(1)
 HEIGHT, WIDTH = 64, 96
 
 
-def randomise(module: nn.Module) -> None:
-    """Give every tensor of a network, statistics included, a value that shows when it is left out."""
-    for name, value in module.state_dict().items():
-        if name.endswith("running_var"):
-            value.uniform_(0.5, 2.0)
-        elif value.dim() > 1:
-            value.normal_(std=value[0].numel() ** -0.5)
-        elif value.is_floating_point():
-            value.normal_(std=0.2).add_(1.0 if name.endswith("weight") else 0.0)
-
-
 def tiny_swin(window: int = 3, drop_path_rate: float = 0.0) -> Swin:
     return Swin(embed_dim=16, depths=(2, 2, 2, 2), heads=(2, 2, 4, 4), window=window, drop_path_rate=drop_path_rate)
 
@@ -55,7 +45,7 @@ def make(name: str) -> Any:
         "mobilenet": MobileNetV2,
     }
     backbone = makers[name]()
-    randomise(backbone)
+    randomise_by_fan_in(backbone)
     return backbone.eval()
 
 
@@ -113,7 +103,7 @@ def test_exports_without_mutation_or_data_dependent_operations(name: str) -> Non
 class TestFrozenBatchNorm:
     def test_equals_batch_norm_in_evaluation(self) -> None:
         reference = nn.BatchNorm2d(6, eps=1e-3)
-        randomise(reference)
+        randomise_by_fan_in(reference)
         frozen = FrozenBatchNorm2d(channels=6, eps=1e-3)
         # Strict: the reference's count of updates must be tolerated.
         frozen.load_state_dict(reference.state_dict())
