@@ -364,7 +364,7 @@ itself, trained on amodal masks for as many steps. AP is of ranked slots, all el
 Bold cells differ from A2VIS by an interval that excludes zero."""
     ]
     parts.append(_power(results, found))
-    # Of a world without any result an empty set of tables would say nothing, but that of the first.
+    # Tables of a world without results are left out; if no world has any, those of the first show what is missing.
     worlds = [world for world in _WORLDS if any(result["world"] == world for result in found)] or list(_WORLDS)[:1]
     for world in worlds:
         title, systems = _WORLDS[world], claimed_systems(found, world)

@@ -317,7 +317,7 @@ def test_cameras_of_one_node_have_a_monitor_and_a_localizer_each(
         for name, topic in topics.items():
             place = f"/robot/{name}"
             peer.until(lambda topic=topic: peer.node.count_subscribers(topic) == 1)
-            # Of its monitor and its localizer.
+            # The two subscribers are the camera's monitor and its localizer.
             peer.until(lambda place=place: peer.node.count_subscribers(f"{place}/a2vis/tracks") == 2)
             peer.until(lambda place=place: peer.node.count_subscribers(f"{place}/camera_info") == 1)
             hidden = peer.listen(HiddenObjectArray, f"{place}/occlusion_monitor/hidden")

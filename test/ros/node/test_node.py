@@ -174,7 +174,7 @@ def test_a_thousand_malformed_images_then_a_good_one(peer: Peer, tmp_path: Path,
         assert sum(books.values()) == 1000
         assert {"truncated image", "wrong step", "unknown encoding", "empty image", "image too large"} <= books.keys()
         assert "impossible stamp" in books
-        # Said in words, but not a thousand times.
+        # The log names the problem, but is throttled: it does not repeat it for each of the thousand images.
         assert "image dropped: " in node.log()
         assert node.log().count("image dropped") < 200
 

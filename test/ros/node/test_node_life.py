@@ -78,7 +78,7 @@ def test_the_program_ends_at_once_while_an_engine_is_built(peer: Peer, tmp_path:
 
 
 def test_transitions_that_cannot_be_now_are_refused(peer: Peer, tmp_path: Path) -> None:
-    """Of its own Jazzy's rclpy would end the program; Kilted's refuses them in its own words."""
+    """Jazzy's rclpy by itself would end the program at such a transition; Kilted's refuses it in other words."""
     from a2vis_ros.programs.lifecycle_client import LifecycleError
 
     with running(peer, tmp_path, module="fake_node") as node:
