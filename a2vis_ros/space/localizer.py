@@ -15,7 +15,7 @@ from .depth_surface import DepthMetres
 from .emergence import Emergence, emergences
 from .existence import ExpectedPlace, HiddenBelief, View
 from .ground import GroundError, GroundPlane
-from .motion import Measurement, MotionFilter, SizeFilter
+from .motion import Measurement, MotionFilter, SizeFilter, correct, correct_sizes, covariances, predict
 from .placement import MaskedObject, Placement, PlacementSettings, Source, Unplaced, place_objects
 from .profiles import DEFAULT_PROFILES, ClassProfile, profile_of
 from .transforms import RigidTransform, TransformSource
@@ -209,6 +209,7 @@ class Localizer:
         # From here on nothing fails.
         if not same:
             self._objects.clear()
+        predict([known.motion for known in self._objects.values()], (frame.stamp_ns - self._stamp_ns) * 1e-9)
         self._stream, self._stamp_ns = stream, frame.stamp_ns
         return self._take(frame, camera, ground, depth, fixed_from_camera)
 
@@ -237,9 +238,9 @@ class Localizer:
         fixed_from_camera: RigidTransform,
     ) -> Localized:
         settings, seconds = self.settings, frame.stamp_ns * 1e-9
+        profiles = {track.track_id: profile_of(settings.profiles, track.class_name) for track in frame.tracks}
         seen = [track for track in frame.tracks if track.state in (State.TENTATIVE, State.VISIBLE)]
         seen = [track for track in seen if track.visible.area or track.amodal.area]
-        profiles = {track.track_id: profile_of(settings.profiles, track.class_name) for track in frame.tracks}
         masked = [MaskedObject(track.visible, track.amodal, profiles[track.track_id]) for track in seen]
         places = dict(
             zip(
@@ -249,33 +250,12 @@ class Localizer:
             )
         )
         placed = {track_id: place for track_id, place in places.items() if isinstance(place, Placement)}
-        measurements = dict(zip(placed, Measurement.of(list(placed.values()), fixed_from_camera), strict=True))
+        taken = self._measure(placed, profiles, fixed_from_camera, seconds)
         view = View(camera, depth, [track.visible for track in seen])
-        unplaced, outliers, forgotten = Counter[Unplaced](), 0, 0
-        found: list[tuple[Track, _Object, Source]] = []
-        kept: dict[int, _Object] = {}
+        forgotten = 0
+        found: list[tuple[Track, _Object]] = []
         for track in frame.tracks:
             known = self._objects.get(track.track_id)
-            place = places.get(track.track_id)
-            if known is not None:
-                known.predict(seconds)
-            source = Source.PREDICTED
-            if isinstance(place, Placement):
-                measured = measurements[track.track_id]
-                if known is None:
-                    known = _Object(measured, place, profiles[track.track_id], seconds)
-                    taken = True
-                else:
-                    taken = known.motion.correct(measured)
-                outliers += not taken
-                if taken:
-                    source = place.source
-                    known.size.correct(place, seconds)
-                    known.axes = fixed_from_camera.rotation @ place.axes
-                    known.measured = seconds
-                    known.cut_off = place.cut_off
-            elif place is not None:
-                unplaced[place] += 1
             if known is None:
                 continue
             if track.state.hidden:
@@ -285,47 +265,69 @@ class Localizer:
                     continue
             elif track.state is not State.ENDED:
                 known.see(track.existence, seconds)
-            found.append((track, known, source))
-            if track.state is not State.ENDED:
-                kept[track.track_id] = known
+            found.append((track, known))
         # Where a track is not in the frame, the message in which it ended was lost.
-        self._objects = kept
-        axes = np.array([known.axes for _, known, _ in found]).reshape(-1, 3, 3)
-        orientations = Rotation.from_matrix(axes).as_quat() if found else ()
-        objects = [
-            known.located(track, source, seconds, orientation)
-            for (track, known, source), orientation in zip(found, orientations, strict=True)
-        ]
-        return Localized(settings.fixed_frame or frame.frame_id, objects, unplaced, outliers, forgotten)
+        self._objects = {track.track_id: known for track, known in found if track.state is not State.ENDED}
+        sources = [placed[track.track_id].source if track.track_id in taken else Source.PREDICTED for track, _ in found]
+        return Localized(
+            frame_id=settings.fixed_frame or frame.frame_id,
+            objects=_located(found, sources, seconds),
+            unplaced=Counter(place for place in places.values() if isinstance(place, Unplaced)),
+            outliers=len(placed) - len(taken),
+            forgotten=forgotten,
+        )
+
+    def _measure(
+        self,
+        placed: Mapping[int, Placement],
+        profiles: Mapping[int, ClassProfile],
+        fixed_from_camera: RigidTransform,
+        seconds: float,
+    ) -> set[int]:
+        """Let objects, known and new, take where they were found; returns the IDs of those that did."""
+        measured = dict(zip(placed, Measurement.of(list(placed.values()), fixed_from_camera), strict=True))
+        old = [track_id for track_id in placed if track_id in self._objects]
+        new = [track_id for track_id in placed if track_id not in self._objects]
+        taken = correct([self._objects[one].motion for one in old], [measured[one] for one in old])
+        old = [track_id for track_id, is_taken in zip(old, taken, strict=True) if is_taken]
+        for track_id in old:
+            self._objects[track_id].measure(measured[track_id], placed[track_id].cut_off, seconds)
+        for track_id in new:
+            cut_off = placed[track_id].cut_off
+            self._objects[track_id] = _Object(profiles[track_id], measured[track_id], cut_off, seconds)
+        found = old + new
+        correct_sizes([self._objects[one].size for one in found], [placed[one] for one in found], seconds)
+        return set(found)
 
 
 class _Object:
     """What is remembered of one track."""
 
-    def __init__(self, measured: Measurement, place: Placement, profile: ClassProfile, seconds: float) -> None:
-        self.motion = MotionFilter(measured, profile, seconds)
+    def __init__(self, profile: ClassProfile, measured: Measurement, cut_off: bool, seconds: float) -> None:
+        self.motion = MotionFilter(measured, profile)
         self.size = SizeFilter(profile, seconds)
         self.existence = 1.0
-        self.measured = seconds
-        self.cut_off = place.cut_off
+        self.emergences: tuple[Emergence, ...] = ()
+        self.seen = seconds
+        """When it was last seen."""
         self._profile = profile
-        self._seen = self._judged = seconds
+        self._judged = seconds
         self._known_occluder = False
         self._belief: HiddenBelief | None = None
-        self._emergences: tuple[Emergence, ...] = ()
-        self.axes = np.eye(3)
-        """[3, 3] of the box in the fixed frame: along the line of sight, across it, up."""
+        self.measure(measured, cut_off, seconds)
 
-    def predict(self, seconds: float) -> None:
-        """Go on to the time of the next frame."""
-        self.motion.predict(seconds)
+    def measure(self, measured: Measurement, cut_off: bool, seconds: float) -> None:
+        """Its position was measured."""
+        self.axes = measured.axes
+        """[3, 3] of the box in the fixed frame: along the line of sight, across it, up."""
+        self.measured, self.cut_off = seconds, cut_off
 
     def see(self, existence: float, seconds: float) -> None:
         """It is seen, and so probably there."""
         self.existence = existence
-        self._seen = self._judged = seconds
+        self.seen = self._judged = seconds
         self._belief = None
-        self._emergences = ()
+        self.emergences = ()
 
     def hide(self, view: View, fixed_from_camera: RigidTransform, seconds: float) -> None:
         """It is not seen: believe less in it, the less the more of its place is seen to be empty."""
@@ -336,34 +338,11 @@ class _Object:
         self._belief.watch(seconds - self._judged, view.empty(place, self._known_occluder))
         self.existence = self._belief.existence
         velocity = fixed_from_camera.rotation.T @ self.motion.velocity
-        self._emergences = tuple(
+        self.emergences = tuple(
             replace(end, point=fixed_from_camera.apply(end.point))
             for end in emergences(view, place, velocity, self._profile.max_speed)
         )
         self._judged = seconds
-
-    def located(self, track: Track, source: Source, seconds: float, orientation: NDArray[np.float64]) -> LocatedObject:
-        """Return the located object for a track."""
-        hidden = track.state.hidden or track.state is State.ENDED
-        return LocatedObject(
-            track_id=track.track_id,
-            state=track.state,
-            class_id=track.class_id,
-            class_name=track.class_name,
-            score=track.score,
-            existence=self.existence,
-            hidden_s=seconds - self._seen if hidden else 0.0,
-            measured_s=seconds - self.measured,
-            source=source,
-            position=self.motion.position.copy(),
-            velocity=self.motion.velocity.copy(),
-            covariance=self.motion.covariance,
-            orientation=orientation,
-            size=self.size.extent.copy(),
-            size_std=self.size.std,
-            cut_off=self.cut_off,
-            emergences=self._emergences,
-        )
 
     def _expected(self, camera_from_fixed: RigidTransform) -> ExpectedPlace:
         """Where it is now, along the present line of sight."""
@@ -385,6 +364,42 @@ class _Object:
             extent=self.size.extent,
             std=np.sqrt(np.diag(spread)),
         )
+
+
+def _located(found: Sequence[tuple[Track, _Object]], sources: Sequence[Source], seconds: float) -> list[LocatedObject]:
+    """What is said of tracks that have a place.
+
+    Args:
+        found: tracks, and what is known of them.
+        sources: how their positions were found in this frame.
+        seconds: the time of the frame.
+    """
+    if not found:
+        return []
+    orientations = Rotation.from_matrix(np.array([known.axes for _, known in found])).as_quat()
+    spreads = covariances([known.motion for _, known in found])
+    return [
+        LocatedObject(
+            track_id=track.track_id,
+            state=track.state,
+            class_id=track.class_id,
+            class_name=track.class_name,
+            score=track.score,
+            existence=known.existence,
+            hidden_s=seconds - known.seen if track.state.hidden or track.state is State.ENDED else 0.0,
+            measured_s=seconds - known.measured,
+            source=source,
+            position=known.motion.position,
+            velocity=known.motion.velocity,
+            covariance=covariance,
+            orientation=orientation,
+            size=known.size.extent,
+            size_std=known.size.std,
+            cut_off=known.cut_off,
+            emergences=known.emergences,
+        )
+        for (track, known), source, covariance, orientation in zip(found, sources, spreads, orientations, strict=True)
+    ]
 
 
 def _cross(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:

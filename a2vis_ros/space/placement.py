@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..planner.mask_codec import RunLengthMask
 from .camera import CameraModel
-from .depth_surface import DepthMetres, DepthNoise, surface_distance
+from .depth_surface import DepthMetres, DepthNoise, Probe, Surface, surface_distances
 from .ground import GroundPlane, distance_on_ground, distance_std
 from .mask_edges import MaskEdges, mask_edges
 from .profiles import ClassProfile
@@ -129,9 +129,10 @@ def place_objects(
     # All rays, and all vectors, at once: small arrays cost by the call.
     rays = camera.rays([pixel for edge in edges for pixel in _pixels(edge)]).reshape(-1, _RAYS, 3)
     axes, left, up = _view_frames(rays, _CAMERA_UP if ground is None else ground.up)
+    surfaces = _surfaces(objects, axes, camera, depth, settings.depth_noise)
     boxes = [
-        _Placing(one, edge, frame[:, 0], lefts, ups, camera, ground, settings).place(depth)
-        for one, edge, frame, lefts, ups in zip(objects, edges, axes, left.tolist(), up.tolist(), strict=True)
+        _Placing(one, edge, lefts, ups, ground, settings).place(surface)
+        for one, edge, surface, lefts, ups in zip(objects, edges, surfaces, left.tolist(), up.tolist(), strict=True)
     ]
     placed = [index for index, box in enumerate(boxes) if isinstance(box, _Box)]
     vectors = _in_space([box for box in boxes if isinstance(box, _Box)], axes[placed])
@@ -187,6 +188,36 @@ def _view_frames(
         return axes, view[..., 1] / ahead, view[..., 2] / ahead
 
 
+def _surfaces(
+    objects: Sequence[MaskedObject],
+    axes: NDArray[np.float64],
+    camera: CameraModel,
+    depth: DepthMetres | None,
+    noise: DepthNoise,
+) -> "list[Surface | Unplaced | None]":
+    """Each object's surface; Unplaced where it is a hole in the depth image, None where there is no depth to look at.
+
+    Args:
+        objects: N of them.
+        axes: [N, 3, 3] of their view frames.
+        camera: of the image.
+        depth: [H, W] registered to the image, if there is one.
+        noise: of the depth.
+    """
+    surfaces: list[Surface | Unplaced | None] = [None] * len(objects)
+    if depth is None:
+        return surfaces
+    framed = np.isfinite(axes[:, :, 0]).all(axis=1)
+    shown = [index for index, one in enumerate(objects) if one.visible.area and framed[index]]
+    probes = [
+        Probe(one.visible, axes[index, :, 0], one.profile.length + one.profile.size_std)
+        for index, one in ((index, objects[index]) for index in shown)
+    ]
+    for index, surface in zip(shown, surface_distances(depth, probes, camera, noise), strict=True):
+        surfaces[index] = surface or Unplaced.DEPTH_HOLE
+    return surfaces
+
+
 def _in_space(
     boxes: Sequence["_Box"], axes: NDArray[np.float64]
 ) -> Iterator[tuple["_Box", NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]]:
@@ -230,40 +261,30 @@ class _Placing:
     Args:
         one: its masks and class.
         edges: of its full shape.
-        forward: [3] of its view frame.
         left, up: [6] slopes of its rays, see `_view_frames`.
-        camera, ground, settings: see `place_objects`.
+        ground, settings: see `place_objects`.
     """
 
     def __init__(
         self,
         one: MaskedObject,
         edges: MaskEdges,
-        forward: NDArray[np.float64],
         left: Sequence[float],
         up: Sequence[float],
-        camera: CameraModel,
         ground: GroundPlane | None,
         settings: PlacementSettings,
     ) -> None:
-        self._one, self._edges, self._camera, self._ground, self._settings = one, edges, camera, ground, settings
-        self._forward, self._slope_left, self._slope_up = forward, left, up
+        self._one, self._edges, self._ground, self._settings = one, edges, ground, settings
+        self._slope_left, self._slope_up = left, up
 
-    def place(self, depth: DepthMetres | None) -> "_Box | Unplaced":
+    def place(self, surface: "Surface | Unplaced | None") -> "_Box | Unplaced":
+        """The object's box, by its surface where there is one, else on the ground."""
         if math.isnan(sum(self._slope_left) + sum(self._slope_up)):
             return Unplaced.NO_RAY
-        profile = self._one.profile
-        if depth is not None and self._one.visible.area:
-            thickness = profile.length + profile.size_std
-            surface = surface_distance(
-                depth, self._one.visible, self._camera, self._forward, thickness, self._settings.depth_noise
-            )
-            if surface is not None:
-                return self._at(_Estimate(surface.distance, surface.std, surface.std), Source.DEPTH)
-            if self._ground is None:
-                return Unplaced.DEPTH_HOLE
+        if isinstance(surface, Surface):
+            return self._at(_Estimate(surface.distance, surface.std, surface.std), Source.DEPTH)
         if self._ground is None:
-            return Unplaced.NO_GROUND
+            return surface or Unplaced.NO_GROUND
         found = self._cut_distance(self._ground) if self._edges.bottom.cut else self._foot_distance(self._ground)
         return found if isinstance(found, Unplaced) else self._at(found, Source.GROUND)
 
@@ -307,7 +328,7 @@ class _Placing:
         profile, edges = self._one.profile, self._edges
         if near.value > self._settings.max_range:
             return Unplaced.TOO_FAR
-        thickness, thickness_std = profile.thickness(self._across(near.value)[0])
+        thickness, thickness_std = profile.thickness(self._width(near.value))
         distance = near.value + thickness / 2
         across, left = self._across(distance)
         height, above = self._upright(near.value, thickness, source)
@@ -321,21 +342,24 @@ class _Placing:
             cut_off=edges.left.cut or edges.right.cut or edges.top.cut or edges.bottom.cut,
         )
 
+    def _width(self, distance: float) -> float:
+        """Extent across the line of sight: what is seen of it, or what is usual where the image cuts off more."""
+        seen = (self._slope_left[3] - self._slope_left[4]) * distance
+        cut = self._edges.left.cut or self._edges.right.cut
+        return max(seen, self._one.profile.lateral[0]) if cut else seen
+
     def _across(self, distance: float) -> tuple[float, "_Estimate"]:
         """Extent across the line of sight, and how far to the left its middle is."""
-        edges = self._edges
-        left, right = (slope * distance for slope in self._slope_left[3:5])
-        metres = (left - right) / (edges.right.position - edges.left.position)
+        edges, across = self._edges, self._width(distance)
+        left, right = self._slope_left[3] * distance, self._slope_left[4] * distance
         seen = left - right
-        usual, usual_std = self._one.profile.lateral()
-        across = max(seen, usual)
         if edges.left.cut and edges.right.cut:
             return across, _Estimate((left + right) / 2, across / 2, across / 2)
-        missing = math.hypot(usual_std, (across - seen) / 2)
-        if edges.left.cut:
-            return across, _Estimate(right + across / 2, missing, missing)
-        if edges.right.cut:
-            return across, _Estimate(left - across / 2, missing, missing)
+        if edges.left.cut or edges.right.cut:
+            missing = math.hypot(self._one.profile.lateral[1], (across - seen) / 2)
+            middle = right + across / 2 if edges.left.cut else left - across / 2
+            return across, _Estimate(middle, missing, missing)
+        metres = seen / (edges.right.position - edges.left.position)
         noise = math.hypot(edges.left.noise, edges.right.noise) * metres / 2
         bias = math.hypot(edges.left.bias * metres / 2, edges.right.bias * metres / 2, _MIDDLE_STD * seen)
         return seen, _Estimate((left + right) / 2, noise, bias)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,7 @@ class ClassProfile:
         mean = from_side * thin + (1 - from_side) * thick
         return mean, math.hypot(self.size_std, math.sqrt(from_side * (1 - from_side)) * (thick - thin))
 
+    @cached_property
     def lateral(self) -> tuple[float, float]:
         """Mean and standard deviation of the extent across the line of sight of an object that is turned anyhow."""
         mean = (self.length + self.width) * 2 / math.pi
