@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from geometry_msgs.msg import Point, Quaternion, Vector3
+from geometry_msgs.msg import Point, Vector3
 from numpy.typing import NDArray
 from std_msgs.msg import Header
 
@@ -89,6 +89,7 @@ def vector(values: Sequence[float] | NDArray[np.float64]) -> Vector3:
 
 
 def _object_message(found: LocatedObject) -> TrackedObject:
+    # A message makes all its parts itself. They are filled in, for making them takes most of the time.
     message = TrackedObject(
         track_id=found.track_id,
         state=int(found.state),
@@ -100,20 +101,24 @@ def _object_message(found: LocatedObject) -> TrackedObject:
         source=int(found.source),
         measured_s=found.measured_s,
         cut_off=found.cut_off,
-        size=vector(found.size),
-        size_std=vector(found.size_std),
-        velocity=vector(found.velocity),
         velocity_covariance=found.covariance[3:, 3:].ravel(),
         emergences=[
             Emergence(point=point(one.point), earliest_s=one.earliest_s, expected_s=one.expected_s)
             for one in found.emergences
         ],
     )
-    x, y, z, w = (float(value) for value in found.orientation)
-    message.pose.pose.position = point(found.position)
-    message.pose.pose.orientation = Quaternion(x=x, y=y, z=z, w=w)
+    _fill(message.size, found.size)
+    _fill(message.size_std, found.size_std)
+    _fill(message.velocity, found.velocity)
+    _fill(message.pose.pose.position, found.position)
+    turn = message.pose.pose.orientation
+    turn.x, turn.y, turn.z, turn.w = found.orientation.tolist()
     covariance = np.zeros((6, 6))
     covariance[:3, :3] = found.covariance[:3, :3]
     covariance[5, 5] = _YAW_VARIANCE
     message.pose.covariance = covariance.ravel()
     return message
+
+
+def _fill(target: Point | Vector3, values: NDArray[np.float64]) -> None:
+    target.x, target.y, target.z = values.tolist()

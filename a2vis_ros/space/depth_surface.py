@@ -81,7 +81,9 @@ def surface_distances(
     # The pixels of all objects are looked up at once, because small arrays cost by the call.
     samples = [_samples(probe.visible) for probe in probes]
     counts = [len(found) for _, found in samples]
-    layouts = np.array([(*grid, probe.visible.x, probe.visible.y) for (grid, _), probe in zip(samples, probes)])
+    layouts = np.array(
+        [(*grid, probe.visible.x, probe.visible.y) for (grid, _), probe in zip(samples, probes, strict=True)]
+    )
     columns, step, x, y = np.repeat(layouts, counts, axis=0).T
     row, column = np.divmod(np.concatenate([found for _, found in samples]), columns)
     u, v = x + step * column, y + step * row
@@ -94,7 +96,7 @@ def surface_distances(
     distances = distances[usable]
     return [
         _near_side(distances[start:end], count, probe.thickness, noise)
-        for probe, count, start, end in zip(probes, counts, before, before[1:])
+        for probe, count, start, end in zip(probes, counts, before[:-1], before[1:], strict=True)
     ]
 
 
@@ -108,10 +110,10 @@ def _samples(visible: RunLengthMask) -> tuple[tuple[int, int], NDArray[np.intp]]
     step = max(1, round(math.sqrt(visible.area / _SAMPLES)))
     inside = np.ascontiguousarray(visible.pixels[::step, ::step])
     inner = cv2.erode(inside.view(np.uint8), _RIM, borderType=cv2.BORDER_CONSTANT, borderValue=0)
-    found = np.flatnonzero(inner.view(np.bool_))
+    (found,) = inner.view(np.bool_).ravel().nonzero()
     if len(found) < _LEAST_SAMPLES:
         # A thin object is all rim.
-        found = np.flatnonzero(inside)
+        (found,) = inside.ravel().nonzero()
     return (inside.shape[1], step), found
 
 

@@ -54,15 +54,19 @@ class ClassProfile:
         as L it is from the side, and from one oblique direction too. From the side is what it is taken for, since along
         roads and walls that is what there is more of.
         """
-        diagonal, corner = math.hypot(self.length, self.width), math.atan2(self.width, self.length)
+        diagonal, corner = self._diagonal
         oblique = max(math.asin(min(max(lateral / diagonal, 0.0), 1.0)) - corner, 0.0)
-        thick, thin = (
-            self.length * math.cos(turn) + self.width * math.sin(turn)
-            for turn in (oblique, min(math.pi - 2 * corner - oblique, math.pi / 2))
-        )
+        side = min(math.pi - 2 * corner - oblique, math.pi / 2)
+        thick = self.length * math.cos(oblique) + self.width * math.sin(oblique)
+        thin = self.length * math.cos(side) + self.width * math.sin(side)
         from_side = (1 + math.erf(((lateral - self.length) / self.size_std + 1) / math.sqrt(2))) / 2
         mean = from_side * thin + (1 - from_side) * thick
         return mean, math.hypot(self.size_std, math.sqrt(from_side * (1 - from_side)) * (thick - thin))
+
+    @cached_property
+    def _diagonal(self) -> tuple[float, float]:
+        """Length of the diagonal, and the angle between it and the longer side."""
+        return math.hypot(self.length, self.width), math.atan2(self.width, self.length)
 
     @cached_property
     def lateral(self) -> tuple[float, float]:
