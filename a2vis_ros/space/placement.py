@@ -207,8 +207,11 @@ def _surfaces(
     surfaces: list[Surface | Unplaced | None] = [None] * len(objects)
     if depth is None:
         return surfaces
-    framed = np.isfinite(axes[:, :, 0]).all(axis=1)
-    shown = [index for index, one in enumerate(objects) if one.visible.area and framed[index]]
+    shown = [
+        index
+        for index, (one, forward) in enumerate(zip(objects, axes[:, 0, 0].tolist(), strict=True))
+        if one.visible.area and not math.isnan(forward)
+    ]
     probes = [
         Probe(one.visible, axes[index, :, 0], one.profile.length + one.profile.size_std)
         for index, one in ((index, objects[index]) for index in shown)
