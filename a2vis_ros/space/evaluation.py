@@ -171,7 +171,7 @@ class SpaceScorer:
             groups[sample.view].append(sample)
         return {view: _summed_up(groups[view]) for view in View if view in groups}
 
-    def median_interval(self, views: Sequence[View], *, draws: int = 1000, seed: int = 0) -> tuple[float, float]:
+    def median_interval(self, views: Sequence[View]) -> tuple[float, float]:
         """Return the 95 % interval of the median position error of objects seen so, NaN where there are none.
 
         Whole videos are drawn anew, because the frames of a video are no independent samples.
@@ -180,14 +180,62 @@ class SpaceScorer:
         for sample in self.samples:
             if sample.view in views and not math.isnan(sample.position_error):
                 errors[sample.clip].append(sample.position_error)
-        if not errors:
-            return math.nan, math.nan
-        clips = [np.array(values) for values in errors.values()]
-        rng = np.random.default_rng(seed)
-        drawn = (rng.integers(len(clips), size=len(clips)) for _ in range(draws))
-        medians = [np.median(np.concatenate([clips[index] for index in indices])) for indices in drawn]
-        low, high = np.quantile(medians, (0.025, 0.975))
-        return float(low), float(high)
+        return _median_interval([np.array(one) for one in errors.values()]) if errors else (math.nan, math.nan)
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Two ways compared on the same true objects: those of which both say something. NaN where there is none."""
+
+    objects: int
+    """Each counted in every frame."""
+    median: float
+    """Median position error of the first way, in metres."""
+    other_median: float
+    """That of the other."""
+    nearer: float
+    """Share in which the first is nearer to the truth."""
+    gain: float
+    """Median of the other's error less the first's, in metres: above 0 the first is better."""
+    gain_interval: tuple[float, float]
+    """95 % interval of the gain, by drawing whole videos anew."""
+
+
+def paired(scorer: SpaceScorer, other: SpaceScorer, views: Sequence[View]) -> Paired:
+    """Compare two ways of finding objects on those which are seen so and of which both say something.
+
+    Medians of all that each way says would be of different objects, for what is hard is often not said at all.
+
+    Args:
+        scorer: of the first way.
+        other: of another way, over the same clips.
+        views: how the objects are seen.
+    """
+    both = [
+        (one.clip, one.position_error, two.position_error)
+        for one, two in zip(scorer.samples, other.samples, strict=True)
+        if one.view in views and not math.isnan(one.position_error) and not math.isnan(two.position_error)
+    ]
+    if not both:
+        return Paired(0, math.nan, math.nan, math.nan, math.nan, (math.nan, math.nan))
+    clips, errors, others = (np.array(column) for column in zip(*both, strict=True))
+    gains = others - errors
+    return Paired(
+        objects=len(both),
+        median=float(np.median(errors)),
+        other_median=float(np.median(others)),
+        nearer=float(np.mean(gains > 0)),
+        gain=float(np.median(gains)),
+        gain_interval=_median_interval([gains[clips == clip] for clip in np.unique(clips)]),
+    )
+
+
+def _median_interval(clips: Sequence[Numbers], draws: int = 1000, seed: int = 0) -> tuple[float, float]:
+    """95 % interval of the median of all values, by drawing whole videos anew."""
+    rng = np.random.default_rng(seed)
+    drawn = (rng.integers(len(clips), size=len(clips)) for _ in range(draws))
+    low, high = np.quantile([np.median(np.concatenate([clips[i] for i in one])) for one in drawn], (0.025, 0.975))
+    return float(low), float(high)
 
 
 def view_of(true: TrueObject, hidden_s: float) -> View:

@@ -13,6 +13,7 @@ from a2vis_ros.space.evaluation import (
     TrueObject,
     View,
     as_json,
+    paired,
     standing_still,
     table,
     view_of,
@@ -152,3 +153,25 @@ def test_the_interval_of_a_median_is_that_of_clips_and_not_of_frames():
     assert high - low > 0.2
     assert scorer.median_interval([View.FULL]) == (low, high)
     assert all(math.isnan(end) for end in scorer.median_interval([View.HIDDEN_4]))
+
+
+def test_two_ways_are_compared_on_what_both_say_something_of():
+    one, other = SpaceScorer(), SpaceScorer()
+    for clip in range(5):
+        truth = [true(1), true(2, x=5.0), true(3, x=9.0, cut_off=True)]
+        # The first says nothing of the second thing, and the third is not seen so.
+        near, far = said(1, x=0.1), said(1, x=0.4 + 0.1 * clip)
+        one.add_clip([frame(0, truth, [near, said(3, x=9.0)])])
+        other.add_clip([frame(0, truth, [far, said(2, x=9.0), said(3, x=20.0)])])
+    found = paired(one, other, [View.FULL])
+    assert found.objects == 5
+    assert (found.median, found.other_median) == pytest.approx((0.1, 0.6))
+    assert found.gain == pytest.approx(0.5)
+    low, high = found.gain_interval
+    assert 0.3 <= low < 0.5 < high <= 0.7 + 1e-9
+    assert found.nearer == 1
+    back = paired(other, one, [View.FULL])
+    assert (back.gain, back.nearer) == (pytest.approx(-0.5), 0)
+    nothing = paired(one, other, [View.HIDDEN_4])
+    assert nothing.objects == 0
+    assert math.isnan(nothing.gain)
