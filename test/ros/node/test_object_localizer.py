@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import yaml
@@ -92,7 +93,7 @@ class Talk:
     def __init__(self, peer: Peer, node: Any) -> None:
         from a2vis_ros.msg import TrackedInstanceArray, TrackedObjectArray
         from diagnostic_msgs.msg import DiagnosticArray
-        from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+        from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
         from visualization_msgs.msg import MarkerArray
 
         self.peer, self.node = peer, node
@@ -103,6 +104,7 @@ class Talk:
         self.tracks = peer.node.create_publisher(TrackedInstanceArray, "/a2vis/tracks", 30)
         self.info = peer.node.create_publisher(CameraInfo, "/camera_info", 5)
         self.depth = peer.node.create_publisher(Image, "/depth", 5)
+        self.compressed = peer.node.create_publisher(CompressedImage, "/depth/compressedDepth", 5)
         names = ["objects", "markers", "hidden_footprints"]
         peer.until(self.tracks.get_subscription_count)
         peer.until(self.info.get_subscription_count)
@@ -167,7 +169,7 @@ def localizer(peer: Peer, transforms: Any = None, **parameters: Any) -> Iterator
         assert node.trigger_cleanup().name == "SUCCESS"
     finally:
         if talk is not None:
-            for publisher in (talk.tracks, talk.info, talk.depth):
+            for publisher in (talk.tracks, talk.info, talk.depth, talk.compressed):
                 peer.node.destroy_publisher(publisher)
         for subscription in list(peer.node.subscriptions):
             if not subscription.topic_name.endswith("parameter_events"):
@@ -185,12 +187,8 @@ def test_on_the_ground_from_parameters(peer: Peer) -> None:
         message = talk.localized(tracks(0.0))
         (found,) = message.objects
         assert message.header == header(0.0)
-        assert (message.session, message.camera_frame_id, found.track_id, found.class_name) == (
-            3,
-            "camera",
-            7,
-            "person",
-        )
+        assert (message.session, message.camera_frame_id) == (3, "camera")
+        assert (found.track_id, found.class_name) == (7, "person")
         assert found.source == found.GROUND
         position = found.pose.pose.position
         assert (position.x, position.y, position.z) == pytest.approx((0.0, 0.35, 5.0), abs=0.15)
@@ -262,6 +260,28 @@ def test_depth_by_its_stamp(peer: Peer) -> None:
         assert values["unplaced: neither depth nor a ground plane"] == "3"
 
 
+def test_compressed_depth_with_holes(peer: Peer) -> None:
+    from sensor_msgs.msg import CompressedImage
+
+    with localizer(peer, depth="compressed") as talk:
+        talk.say_camera()
+        peer.until(talk.compressed.get_subscription_count)
+        matcher = talk.node._streams[0]._matcher
+        for number, metres in enumerate((6.0, 0.0), 1):
+            png = cv2.imencode(".png", np.full((HEIGHT, WIDTH), round(metres * 1000), np.uint16))[1].tobytes()
+            message = CompressedImage(header=header(float(number)), format="16UC1; compressedDepth png")
+            message.data.frombytes(bytes(12) + png)
+            talk.compressed.publish(message)
+            peer.until(lambda number=number: len(matcher._images) == number)
+        (found,) = talk.localized(tracks(1.0)).objects
+        assert found.source == found.DEPTH
+        assert found.pose.pose.position.z == pytest.approx(6.25, abs=0.1)
+        # All of it is a hole.
+        (found,) = talk.localized(tracks(2.0)).objects
+        assert found.source == found.PREDICTED
+        assert talk.diagnostics(0, "2 of 2")["unplaced: no depth on the object, and no ground plane"] == "1"
+
+
 def test_in_a_fixed_frame_it_waits_for_transforms(peer: Peer) -> None:
     buffer = TransformBuffer()
     with localizer(peer, buffer, fixed_frame="odom", wait_s=0.3) as talk:
@@ -282,6 +302,22 @@ def test_in_a_fixed_frame_it_waits_for_transforms(peer: Peer) -> None:
         position = message.objects[0].pose.pose.position
         assert (position.x, position.y, position.z) == pytest.approx((7.0, 0.0, 0.85), abs=0.15)
         talk.diagnostics(1, "transform too old")
+        below = RigidTransform(LEVEL.rotation, np.array([2.0, 0, -0.3]))
+        buffer.add("odom", "camera", below, round(101e9))
+        assert "-0.3 m above the ground plane" in talk.dropped(tracks(1.0), Drop.GROUND)
+        assert talk.diagnostics(1, "camera not above ground")["dropped: camera not above ground"] == "1"
+
+
+def test_more_frames_than_may_wait(peer: Peer) -> None:
+    with localizer(peer, TransformBuffer(), fixed_frame="odom", wait_s=10.0, queue_size=1) as talk:
+        talk.say_camera()
+        stream = talk.node._streams[0]
+        # Past DDS, so that both are there before the first has waited long enough.
+        for seconds in (0.0, 0.1):
+            stream._take_tracks(tracks(seconds))
+        assert [waiting.frame.stamp_ns for waiting in stream._waiting] == [100_100_000_000]
+        assert stream._books.dropped == {Drop.FULL: 1}
+        assert "more than queue_size=1 frames wait" in stream._books.last_problem
 
 
 def test_what_the_camera_says_wrong(peer: Peer) -> None:
