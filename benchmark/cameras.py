@@ -4,7 +4,8 @@
 
 Cameras, nodes and this listener are processes of their own, over DDS; all cameras publish from one process. Memory is
 the proportional share (PSS) of all nodes together, in which pages that processes share are counted once. Rate and age
-are those of single cameras, and the slowest camera's rate is named, for the shares are to be fair.
+are those of single cameras, and the slowest camera's rate is named, for the shares are to be fair. CPU time tells on a
+machine with other work what rates do not.
 """
 
 from a2vis_model import openmp as openmp  # before torch
@@ -37,6 +38,8 @@ from a2vis_ros.programs.processes import running
 
 PROFILE = Path(__file__).resolve().parents[1] / "config" / "fastdds_large_image.xml"
 QOS = QoSProfile(depth=3, reliability=ReliabilityPolicy.BEST_EFFORT)
+PATIENCE_S = 120.0
+"""The first result of every camera must have come by then."""
 WARMUP_S = 5.0
 """Results of the first seconds are not counted."""
 
@@ -105,6 +108,12 @@ def nodes(names: list[str], together: bool, parameters: list[str]) -> Iterator[d
         yield {name: psutil.Process(program.pid) for name, program in found.items()}
 
 
+def _cpu_seconds(programs: dict[str, psutil.Process]) -> float:
+    """CPU time of all nodes so far."""
+    times = [program.cpu_times() for program in programs.values()]
+    return sum(one.user + one.system for one in times)
+
+
 def measure(count: int, together: bool, args: argparse.Namespace) -> None:
     """Print one row."""
     names = [f"camera{i}" for i in range(count)]
@@ -118,13 +127,16 @@ def measure(count: int, together: bool, args: argparse.Namespace) -> None:
                 life.change("configure", 600.0)
                 life.change("activate", 60.0)
             with open(os.devnull, "wb") as nowhere, running(camera, nowhere):
+                deadline = time.monotonic() + PATIENCE_S
                 while set(listener.ages) != set(names):
                     listener.spin(0.1)
+                    if time.monotonic() > deadline:
+                        raise SystemExit(f"only {sorted(listener.ages)} of {names} answered in {PATIENCE_S:.0f} s")
                 listener.spin(WARMUP_S)
                 listener.ages.clear()
-                start = time.monotonic()
+                start, busy = time.monotonic(), _cpu_seconds(programs)
                 listener.spin(args.seconds)
-                seconds = time.monotonic() - start
+                seconds, busy = time.monotonic() - start, _cpu_seconds(programs) - busy
                 memory = sum(program.memory_full_info().pss for program in programs.values()) / 2**20
     finally:
         listener.close()
@@ -134,7 +146,8 @@ def measure(count: int, together: bool, args: argparse.Namespace) -> None:
     print(
         f"cameras {count}, processes {1 if together else count}: {memory:.0f} MiB{gpu}  "
         f"results a second and camera {np.mean(rates):.2f}, the slowest {min(rates):.2f}  "
-        f"age p50 {p50:.0f} p95 {p95:.0f} ms",
+        f"age p50 {p50:.0f} p95 {p95:.0f} ms  CPU {busy * 1e3 / (sum(rates) * seconds):.0f} ms a result, "
+        f"{busy / seconds:.2f} cores",
         flush=True,
     )
 
