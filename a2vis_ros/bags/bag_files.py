@@ -12,12 +12,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, get_args
 
-from rclpy.serialization import deserialize_message, serialize_message
-
 from a2vis_model import A2VISError
 from a2vis_model.extras import optional_packages
 
 from .. import msg as _messages
+from ..wire.exact_text import MessageError, received, serialized
 
 with optional_packages():
     from rosbags.interfaces import Connection, Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
@@ -106,7 +105,7 @@ class BagWriter:
         Raises:
             BagError: it cannot be written.
         """
-        self.write_raw(topic, type_name(type(message)), serialize_message(message), time_ns)
+        self.write_raw(topic, type_name(type(message)), serialized(message), time_ns)
 
     def write_raw(self, topic: str, kind: str, data: bytes, time_ns: int) -> None:
         """Append a serialised message."""
@@ -206,8 +205,8 @@ class BagReader:
             # There are many kinds of errors: rosbags passes on SQLite's own, and whatever its MCAP reader raises.
             raise BagError(f"{self.path}: broken in the middle ({error}); record it again") from error
 
-    def messages(self, message_type: type, topic: str) -> Iterator[tuple[int, Any]]:
-        """Yield (time in ns, message) of a topic.
+    def contents(self, message_type: type, topic: str) -> Iterator[tuple[int, bytes]]:
+        """Yield (time in ns, serialised message) of a topic.
 
         Raises:
             BagError: the topic is of another type.
@@ -216,12 +215,21 @@ class BagReader:
         if kind not in (None, type_name(message_type)):
             raise BagError(f"{self.path}: {topic} holds {kind}, not {type_name(message_type)}")
         for _, time_ns, data in self.raw(topic):
+            yield time_ns, data
+
+    def messages(self, message_type: type, topic: str) -> Iterator[tuple[int, Any]]:
+        """Yield (time in ns, message) of a topic.
+
+        Raises:
+            BagError: the topic is of another type, or a message is damaged.
+        """
+        for time_ns, data in self.contents(message_type, topic):
             yield time_ns, self._deserialized(topic, data, message_type)
 
     def _deserialized(self, topic: str, data: bytes, message_type: type) -> Any:
         try:
-            return deserialize_message(data, message_type)
-        except Exception as error:
+            return received(data, message_type)
+        except MessageError as error:
             raise BagError(f"{self.path}: a message on {topic} cannot be read ({error})") from error
 
     def topic_of(self, *message_types: type, other_than: str = "") -> str:

@@ -13,7 +13,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from a2vis_model import A2VISError
 
 from ..msg import ClassNames, TrackedInstanceArray
-from ..node.messages import class_names_message, image_of, new_session, stamp_of, tracks_message
+from ..node.messages import class_names_message, new_session, tracks_message
 from ..space.camera import CameraError
 from ..space.ground import GroundError
 from ..space.localizer import FrameError
@@ -21,6 +21,7 @@ from ..space.profiles import DEFAULT_PROFILES, ProfileError, read_profiles
 from ..space.transforms import TransformError
 from ..stream.frame_queue import Ledger, LedgerEntry
 from ..stream.image_decoding import ImageDecoder, ImageError
+from ..stream.image_message import read_image
 from ..stream.intake import FrameIntake
 from ..stream.models import LoadedModel
 from ..stream.parameters import Settings
@@ -173,11 +174,17 @@ def replay(
             message.timings.encode_ms, message.timings.age_ms = (time.monotonic() - start) * 1e3, math.nan
             target.write(bag_files.TRACKS, message, bag_time)
 
-    for count, (bag_time, message) in enumerate(source.messages(CompressedImage if compressed else Image, topic)):
+    for count, (bag_time, content) in enumerate(source.contents(CompressedImage if compressed else Image, topic)):
         if not count:
             target.write(bag_files.CLASS_NAMES, class_names_message(model.name, model.classes), bag_time)
         try:
-            frame = intake.accept(stamp_of(message.header), message.header.frame_id, image_of(message))
+            image = read_image(content, compressed=compressed)
+        except ImageError as error:
+            intake.refuse(error)
+            name(f"dropped: {error}")
+            continue
+        try:
+            frame = intake.accept(image.stamp, image.frame_id, image.image)
             write(pipeline.enter(frame))
             write(pipeline.process(frame))
         except ImageError as error:

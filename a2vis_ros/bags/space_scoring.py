@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, Image
 
 from a2vis_model.files.atomic import write_text
@@ -22,6 +21,7 @@ from ..space.profiles import ClassProfile
 from ..space.rehearsal import METHODS, SpaceFrame, compare, comparison
 from ..space.transforms import RigidTransform
 from ..space.truth import TrueThing
+from ..wire.exact_text import MessageError, received
 from . import bag_files
 from .bag_files import BagError, BagReader
 from .space_messages import CAMERA_INFO, DEPTH, WORLD, transforms_of
@@ -196,6 +196,6 @@ def _metres(message: Image, path: str | Path) -> DepthMetres:
 
 def _read(data: bytes, kind: type, topic: str) -> Any:
     try:
-        return deserialize_message(data, kind)
-    except Exception as error:
+        return received(data, kind)
+    except MessageError as error:
         raise BagError(f"a message on {topic} cannot be read ({error}); make the bag anew with to_bag") from error

@@ -116,6 +116,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise A2VISError(f"--rate {args.rate}: choose 0.001 to 10000 images a second")
         if not 0 <= args.start < 2**31:
             raise A2VISError(f"--start {args.start}: choose 0 to 2^31 seconds")
+        if not args.frame_id.isprintable():
+            raise A2VISError(f"--frame-id {args.frame_id}: choose a text in UTF-8 without control characters")
         video = AnnotatedVideo.open(args.input, args.rate)
         count = write_bag(
             video,

@@ -25,6 +25,7 @@ from ..stream.degradation import Degradation
 from ..stream.diagnostics import NodeStatus, StreamStatistics, report
 from ..stream.frame_queue import FrameQueue, Ledger
 from ..stream.image_decoding import ImageDecoder, ImageError
+from ..stream.image_message import read_image
 from ..stream.intake import FrameIntake
 from ..stream.models import LoadedModel, gpu_memory
 from ..stream.parameters import ParameterError, Settings
@@ -167,6 +168,7 @@ class ImageStream:
             event_callbacks=SubscriptionEventCallbacks(
                 incompatible_qos=self._on_incompatible_publisher, message_lost=self._on_lost, matched=self._on_matched
             ),
+            raw=True,
         )
         self._log.info(f"subscribed to {self._topic}, policy {self._settings['policy']}, {qos.in_words(profile)}")
 
@@ -206,13 +208,19 @@ class ImageStream:
         if self._node.executor is not None:
             self._node.executor.create_task(self._adapt)
 
-    def _take(self, message: Image | CompressedImage) -> None:
-        """Check and queue an image; this is the subscription's callback and does nothing else."""
-        stamp = messages.stamp_of(message.header)
+    def _take(self, content: bytes) -> None:
+        """Check and queue a serialised image; this is the subscription's callback and does nothing else."""
         now, breaks = time.monotonic(), self._intake.breaks
-        self._statistics.arrive(now, stamp.seconds)
         try:
-            frame = self._intake.accept(stamp, message.header.frame_id, messages.image_of(message))
+            message = read_image(content, compressed=self._image_type is CompressedImage)
+        except ImageError as error:
+            self._statistics.arrive(now, None)
+            self._intake.refuse(error)
+            self._report(f"image dropped: {error}")
+            return
+        self._statistics.arrive(now, message.stamp.seconds)
+        try:
+            frame = self._intake.accept(message.stamp, message.frame_id, message.image)
         except ImageError as error:
             self._report(f"image dropped: {error}")
             return

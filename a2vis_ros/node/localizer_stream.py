@@ -7,7 +7,7 @@ import math
 import time
 import traceback
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -32,10 +32,13 @@ from ..space.footprints import FootprintSettings
 from ..space.ground import GroundError
 from ..space.localizer import FrameError, Localized, Localizer, LocalizerSettings, TrackFrame
 from ..space.transforms import TransformError, TransformSource, TransformTooNewError
+from ..stream.image_decoding import EncodedImage, ImageError
+from ..stream.image_message import ImageMessage, read_image
+from ..wire.exact_text import MessageError, publish, received
 from . import qos
 from .object_markers import object_markers
 from .object_outputs import AnnotationOutput, FrameOutput, VisionOutputs, class_mask, footprint_cloud, installed
-from .space_messages import objects_message, stamp_ns, track_frame
+from .space_messages import objects_message, track_frame
 from .status_publisher import StatusPublisher
 from .topics import transport_topic
 
@@ -92,7 +95,7 @@ class LocalizerStream:
         self._active_since = 0.0
         self._camera: CameraModel | None = None
         self._camera_problem = ""
-        self._matcher: DepthMatcher[Image | CompressedImage] | None = None
+        self._matcher: DepthMatcher[ImageMessage] | None = None
         if values["depth"] != "none":
             self._matcher = DepthMatcher(values["depth_tolerance_s"], values["queue_size"])
         self._waiting: deque[_Waiting] = deque()
@@ -181,17 +184,18 @@ class LocalizerStream:
                 kind, topic, profiles[topic], event_callbacks=events
             )
 
-    def _subscribe(self, kind: Any, topic: str, callback: Any, default: QoSProfile) -> None:
+    def _subscribe(self, kind: Any, topic: str, callback: Callable[[bytes], None], default: QoSProfile) -> None:
         profile = qos.overridden(self._node, "subscription", topic, default)
         events = SubscriptionEventCallbacks(incompatible_qos=partial(self._on_incompatible_publisher, topic))
         self._subscriptions.append(
-            self._node.create_subscription(kind, topic, callback, profile, event_callbacks=events)
+            self._node.create_subscription(kind, topic, callback, profile, event_callbacks=events, raw=True)
         )
 
-    def _take_camera(self, message: CameraInfo) -> None:
+    def _take_camera(self, content: bytes) -> None:
         try:
+            message = received(content, CameraInfo)
             camera = CameraModel.from_camera_info(message, rectified=self._values["image_is_rectified"])
-        except CameraError as error:
+        except (MessageError, CameraError) as error:
             self._camera, self._camera_problem = None, str(error)
         else:
             self._camera_problem = ""
@@ -199,22 +203,35 @@ class LocalizerStream:
             if camera != self._camera:
                 self._camera = camera
 
-    def _take_depth(self, message: Image | CompressedImage) -> None:
-        if self._matcher is not None:
-            self._matcher.add(stamp_ns(message.header), message, time.monotonic())
-            self._work()
+    def _take_depth(self, content: bytes) -> None:
+        if self._matcher is None:
+            return
+        try:
+            message = read_image(content, compressed=self._values["depth"] == "compressed")
+        except ImageError as error:
+            self._lack(Lack.UNUSABLE, str(error))
+            return
+        self._matcher.add(message.stamp.nanoseconds, message, time.monotonic())
+        self._work()
 
-    def _take_names(self, message: ClassNames) -> None:
-        if self._vision is not None:
-            header = Header(stamp=self._node.get_clock().now().to_msg())
-            self._publishers["~/label_info"].publish(self._vision.label_info(message, header))
+    def _take_names(self, content: bytes) -> None:
+        if self._vision is None:
+            return
+        try:
+            names = received(content, ClassNames)
+        except MessageError as error:
+            self._log.error(str(error))
+            return
+        header = Header(stamp=self._node.get_clock().now().to_msg())
+        self._publishers["~/label_info"].publish(self._vision.label_info(names, header))
 
-    def _take_tracks(self, message: TrackedInstanceArray) -> None:
+    def _take_tracks(self, content: bytes) -> None:
         now = time.monotonic()
         self._books.receive(now)
         try:
+            message = received(content, TrackedInstanceArray)
             frame = track_frame(message)
-        except MaskError as error:
+        except (MessageError, MaskError) as error:
             self._drop(Drop.DAMAGED, f"the message was damaged: {error}")
             return
         if len(self._waiting) >= self._values["queue_size"]:
@@ -295,19 +312,17 @@ class LocalizerStream:
         waiting.depth_settled = True
         return True
 
-    def _decode(self, message: Image | CompressedImage, frame: TrackFrame) -> DepthMetres:
-        if message.header.frame_id != frame.frame_id:
+    def _decode(self, message: ImageMessage, frame: TrackFrame) -> DepthMetres:
+        if message.frame_id != frame.frame_id:
             raise DepthError(
-                f"the depth image is of the frame {message.header.frame_id!r:.60}, and the tracks are of "
+                f"the depth image is of the frame {message.frame_id!r:.60}, and the tracks are of "
                 f"{frame.frame_id!r:.60}: it is not registered to the image; subscribe to the depth that the driver "
                 "aligns with it"
             )
-        data, size = memoryview(message.data).cast("B"), (frame.height, frame.width)
-        if isinstance(message, CompressedImage):
-            return compressed_depth(message.format, data, size)
-        return raw_depth(
-            message.height, message.width, message.encoding, bool(message.is_bigendian), message.step, data, size
-        )
+        image, size = message.image, (frame.height, frame.width)
+        if isinstance(image, EncodedImage):
+            return compressed_depth(image.format, image.data, size)
+        return raw_depth(image.height, image.width, image.encoding, image.is_bigendian, image.step, image.data, size)
 
     def _lack_depth(self, stamp: int) -> None:
         offset = None if self._matcher is None else self._matcher.offset_s(stamp)
@@ -327,7 +342,7 @@ class LocalizerStream:
         message.wait_ms, message.localize_ms = (start - waiting.arrived) * 1e3, (end - start) * 1e3
         age = self._age(waiting.frame.stamp_ns)
         message.age_ms = age * 1e3
-        self._publishers["~/objects"].publish(message)
+        publish(self._publishers["~/objects"], message)
         self._books.publish(result, age, end)
         output = FrameOutput(waiting.tracks, message, result)
         self._offer("~/markers", lambda: object_markers(result, message.header))
@@ -344,7 +359,7 @@ class LocalizerStream:
         """Publish where somebody listens."""
         publisher = self._publishers[topic]
         if publisher.get_subscription_count():
-            publisher.publish(make())
+            publish(publisher, make())
 
     def _age(self, stamp: int) -> float:
         """Seconds from the image's stamp until now; NaN where the stamp is not of this node's clock."""

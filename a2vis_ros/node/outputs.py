@@ -16,6 +16,7 @@ from ..stream import pictures
 from ..stream.cameras import Camera
 from ..stream.parameters import Settings
 from ..stream.pipeline import ProcessedFrame
+from ..wire.exact_text import publish
 from . import messages
 from .detections import DetectionMaker
 from .qos import overridden, picture_qos, result_qos
@@ -158,7 +159,7 @@ class Publications:
         """Publish a frame's outputs: those that may be given up, or the others."""
         for output, publisher in self._published:
             if output.expendable == expendable and (not output.lazy or publisher.get_subscription_count()):
-                publisher.publish(output.make(processed, tracks, settings))
+                publish(publisher, output.make(processed, tracks, settings))
 
     def wait_until_taken(self, longest_s: float) -> None:
         """Wait until subscribers have acknowledged the outputs that are not lazy, for at most `longest_s` seconds."""

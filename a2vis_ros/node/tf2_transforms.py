@@ -8,6 +8,7 @@ from rclpy.node import Node
 from rclpy.time import Time
 
 from ..space.transforms import RigidTransform, TransformError, TransformTooNewError
+from ..wire.cdr import bytes_of
 
 
 class Tf2Transforms:
@@ -34,8 +35,9 @@ class Tf2Transforms:
 
     def lookup(self, target: str, source: str, stamp_ns: int) -> RigidTransform:
         """See `TransformSource.lookup`."""
+        names = _as_rclpy_reads(target), _as_rclpy_reads(source)
         try:
-            found = self._buffer.lookup_transform(target, source, Time(nanoseconds=stamp_ns)).transform
+            found = self._buffer.lookup_transform(*names, Time(nanoseconds=stamp_ns)).transform
         except self._tf2.ExtrapolationException as error:
             late = "future" in str(error)
             raise (TransformTooNewError if late else TransformError)(f"tf2: {error!s:.300}") from error
@@ -43,3 +45,8 @@ class Tf2Transforms:
             raise TransformError(f"tf2: {error!s:.300}") from error
         at, turned = found.translation, found.rotation
         return RigidTransform.from_quaternion((at.x, at.y, at.z), (turned.x, turned.y, turned.z, turned.w))
+
+
+def _as_rclpy_reads(frame: str) -> str:
+    """Return the name of a frame as tf2's listener has it from rclpy: with U+FFFD for what is not UTF-8."""
+    return bytes_of(frame).partition(b"\0")[0].decode("utf-8", "replace")

@@ -21,6 +21,7 @@ from ..msg import (
     TrackedObjectArray,
 )
 from ..programs.spinning import begin, spin
+from ..wire.exact_text import MessageError, publish, received
 from .emergence import image_emergence
 from .mask_codec import MAX_INSTANCES, MaskError, RunLengthMask, check_image
 from .mask_messages import mask_from_message, mask_to_message
@@ -49,10 +50,10 @@ class OcclusionMonitor(Node):
             growth_px_s=self._number("growth_px_s", 0.0, "pixels that are added to the margin for every second hidden"),
         )
         self._publisher = self.create_publisher(HiddenObjectArray, "~/hidden", QoSProfile(depth=30))
-        self.create_subscription(TrackedInstanceArray, "a2vis/tracks", self._take, QoSProfile(depth=30))
+        self.create_subscription(TrackedInstanceArray, "a2vis/tracks", self._take, QoSProfile(depth=30), raw=True)
         self._objects: TrackedObjectArray | None = None
         self.create_subscription(
-            TrackedObjectArray, "object_localizer/objects", self._take_objects, QoSProfile(depth=30)
+            TrackedObjectArray, "object_localizer/objects", self._take_objects, QoSProfile(depth=30), raw=True
         )
 
     def _number(self, name: str, default: float, description: str) -> float:
@@ -68,19 +69,22 @@ class OcclusionMonitor(Node):
             raise ValueError(f"{name}={value!r} is not a number from {span.from_value:g} to {span.to_value:g}")
         return float(value)
 
-    def _take(self, tracks: TrackedInstanceArray) -> None:
+    def _take(self, content: bytes) -> None:
         # An error concerns this message only: the next one may be good.
         try:
-            message = self._hidden(tracks)
-        except MaskError as error:
+            message = self._hidden(received(content, TrackedInstanceArray))
+        except (MessageError, MaskError) as error:
             self._leave_out(str(error))
         except Exception as error:
             self._leave_out(f"{type(error).__name__}: {error!s:.200}")
         else:
-            self._publisher.publish(message)
+            publish(self._publisher, message)
 
-    def _take_objects(self, objects: TrackedObjectArray) -> None:
-        self._objects = objects
+    def _take_objects(self, content: bytes) -> None:
+        try:
+            self._objects = received(content, TrackedObjectArray)
+        except MessageError as error:
+            self._leave_out(str(error))
 
     def _leave_out(self, why: str) -> None:
         self.get_logger().warning(f"message skipped: {why}", throttle_duration_sec=2.0)

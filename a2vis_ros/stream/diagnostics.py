@@ -46,16 +46,16 @@ class StreamStatistics:
         self._tracks: Counter[str] = Counter()
         self._lock = threading.Lock()
 
-    def arrive(self, now: float, stamp_s: float) -> None:
+    def arrive(self, now: float, stamp_s: float | None) -> None:
         """Count an image that arrived at `now`, by the monotonic clock.
 
-        `stamp_s` is from its header, 0 where it has none.
+        `stamp_s` is from its header, 0 where it has none, and None where the message is too damaged to have one.
         """
         self.last_arrival = now
         self.arrivals.count(now)
         if stamp_s:
             self.stamps.count(stamp_s)
-        else:
+        elif stamp_s is not None:
             self.unstamped.add(now)
 
     def lose(self, now: float, count: int) -> None:

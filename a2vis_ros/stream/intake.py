@@ -54,6 +54,11 @@ class FrameIntake:
             self.begin_segment(broken)
         return Frame(sequence, stamp, frame_id, image, height, width, time.monotonic(), self._segment, self._broken_by)
 
+    def refuse(self, error: ImageError) -> None:
+        """Count an image that could not even be read."""
+        self._ledger.receive()
+        self._ledger.drop(error.cause)
+
     def _refuse_late(self, key: FrameKey) -> None:
         late = self.guard.late_by(key)
         if late:

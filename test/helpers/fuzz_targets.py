@@ -17,9 +17,11 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from damage import NUMBERS, damaged
 from dataset_files import two_objects, write_fishbowl, write_sailvos_json, write_video, write_ytvis
 from evaluation_data import HEIGHT, WIDTH
 from hypothesis import strategies as st
+from image_bytes import compressed_image, raw_image
 from networks import tiny_config, tiny_model
 
 from a2vis_model import load_config, save_weights
@@ -37,17 +39,13 @@ from a2vis_ros.planner.mask_codec import MaskError, RunLengthMask, decode_image
 from a2vis_ros.stream.frame_queue import FrameQueue, Ledger
 from a2vis_ros.stream.frames import Stamp
 from a2vis_ros.stream.image_decoding import ENCODINGS, EncodedImage, ImageError, RawImage
+from a2vis_ros.stream.image_message import read_image
 from a2vis_ros.stream.intake import FrameIntake
 from a2vis_ros.stream.pipeline import FramePipeline
 from a2vis_ros.stream.turns import Turns
+from a2vis_ros.wire.cdr import bytes_of, text_of
 
 Strategy = st.SearchStrategy[Any]
-
-_NUMBERS = [0, 1, 2, 127, 128, 255, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1, 2**40, 2**63 - 1, 2**64 - 1]
-_WORDS = [
-    *(b"null", b"true", b"-1", b"0", b"1e999", b"NaN", b"1.5", b"[]", b"{}", b'""', b'"\\u0000"', b'"\\ud800"'),
-    *(b"99999999999999999999", b"-0", b"[[", b"]]", b"}}", b"\xef\xbb\xbf", b"\xff\xfe", b"\x00", b"\n", b","),
-]
 
 
 @dataclass(frozen=True)
@@ -63,36 +61,6 @@ class Target:
     inputs: Callable[[Path], Strategy]
     run: Callable[[Any, Path], None]
     errors: tuple[type[Exception], ...] = (A2VISError,)
-
-
-@st.composite
-def damaged(draw: Any, samples: list[bytes]) -> bytes:
-    """A whole file with a few things changed: bytes, numbers, words, parts cut out, doubled and moved."""
-    content = bytearray(draw(st.sampled_from(samples)))
-    for _ in range(draw(st.integers(0, 5))):
-        at = draw(st.integers(0, len(content)))
-        end = min(at + draw(st.sampled_from([1, 2, 4, 8, 50, 1000])), len(content))
-        kind = draw(st.sampled_from(["bytes", "number", "word", "cut off", "cut out", "double", "move"]))
-        if kind == "bytes":
-            content[at:end] = draw(st.binary(min_size=1, max_size=8))
-        elif kind == "number":
-            size, order = draw(st.sampled_from([1, 2, 4, 8])), draw(st.sampled_from("<>"))
-            number = draw(st.sampled_from(_NUMBERS)) % (1 << 8 * size)
-            content[at : at + size] = struct.pack(f"{order}{'BHIQ'[size.bit_length() - 1]}", number)
-        elif kind == "word":
-            content[at:end] = draw(st.sampled_from(_WORDS))
-        elif kind == "cut off":
-            del content[at:]
-        elif kind == "cut out":
-            del content[at:end]
-        elif kind == "double":
-            content[at:at] = content[at:end]
-        else:
-            part = content[at:end]
-            del content[at:end]
-            to = draw(st.integers(0, len(content)))
-            content[to:to] = part
-    return bytes(content)
 
 
 def _file(name: str, make: Callable[[Path], list[bytes]], read: Callable[[Path], object]) -> Target:
@@ -248,7 +216,7 @@ def _read_manifest(path: Path) -> None:
     cache.find(_KEY)
 
 
-_U32 = st.one_of(st.integers(0, 70), st.sampled_from([n for n in _NUMBERS if n < 2**32]), st.integers(0, 2**32 - 1))
+_U32 = st.one_of(st.integers(0, 70), st.sampled_from([n for n in NUMBERS if n < 2**32]), st.integers(0, 2**32 - 1))
 
 
 def _mask_inputs(folder: Path) -> Strategy:
@@ -295,6 +263,18 @@ def _bomb() -> bytes:
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
     ]
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def _serialised_images(folder: Path) -> Strategy:
+    messages = [*(raw_image(order, b"camera") for order in "<>"), compressed_image("<", b"camera", b"\xff\xd8")]
+    return st.tuples(damaged(messages), st.booleans())
+
+
+def _read_serialised(values: tuple[bytes, bool], folder: Path) -> None:
+    content, compressed = values
+    message = read_image(content, compressed=compressed)
+    assert text_of(bytes_of(message.frame_id)) == message.frame_id
+    assert len(message.image.data) <= len(content)
 
 
 class _ModelError(Exception):
@@ -373,6 +353,7 @@ TARGETS: dict[str, Target] = {
     "videos": _file("v.mp4", _videos, _read_video),
     "masks of messages": Target(_mask_inputs, _read_mask, (MaskError,)),
     "image messages": Target(image_messages, _take_images, ()),
+    "image messages, serialised": Target(_serialised_images, _read_serialised, (ImageError,)),
 }
 
 

@@ -8,6 +8,8 @@ from typing import Any
 from ros_helpers import Peer
 from scripted_tracker import ScriptedTracker
 
+from a2vis_ros.wire.cdr import text_of
+
 _EVERY = 3
 """So many messages come at once, of which the worker gets the last."""
 _PATIENCE_S = 60.0
@@ -38,9 +40,14 @@ class ImageCallback:
 
     def take(self, messages: list[Any], folder: Path) -> None:
         """Feed the callback these messages, made by `fuzz_targets.image_messages`."""
+        from a2vis_ros.wire.exact_text import serialized
+
         stream = self._stream
-        for index, message in enumerate(messages):
-            stream._take(as_message(*message))
+        for index, values in enumerate(messages):
+            message = as_message(*values)
+            # One stream takes what in the field are two, of either transport.
+            stream._image_type = type(message)
+            stream._take(serialized(message))
             self.fed += 1
             if index % _EVERY == _EVERY - 1:
                 self._wait_for_worker()
@@ -83,7 +90,7 @@ def as_message(seconds: int, nanoseconds: int, frame_id: str, content: Any) -> A
     else:
         message = CompressedImage(format=content.format)
     message.data.frombytes(bytes(content.data))
-    message.header.frame_id = frame_id
+    message.header.frame_id = frame_id.replace("\0", text_of(b"\0"))
     message.header.stamp.sec, message.header.stamp.nanosec = seconds, nanoseconds
     return message
 

@@ -396,3 +396,33 @@ def test_the_costmap_example_takes_what_is_published(tmp_path: Path) -> None:
     assert (hidden["marking"], hidden["clearing"]) == (True, False)
     # A person's middle, and a bus's.
     assert hidden["min_obstacle_height"] < 0.85 < 1.55 < hidden["max_obstacle_height"]
+
+
+def test_frame_ids_that_are_not_utf8_are_passed_on_and_told_apart(peer: Peer) -> None:
+    from a2vis_ros.msg import TrackedObjectArray
+
+    from a2vis_ros.wire.cdr import CdrReader, text_of
+    from a2vis_ros.wire.exact_text import publish
+
+    left, right = text_of(b"caf\xe9"), text_of(b"caf\xe8")
+    with localizer(peer, depth="raw", camera_height_m=1.2) as talk:
+        raw: list[bytes] = []
+        peer.node.create_subscription(TrackedObjectArray, "/object_localizer/objects", raw.append, 100, raw=True)
+        stream = talk.node._streams[0]
+        peer.until(lambda: stream._publishers["~/objects"].get_subscription_count() == 2)
+        publish(talk.info, camera_info(header=header(0.0, left)))
+        peer.until(lambda: stream._camera is not None)
+        publish(talk.depth, depth_image(0.0, 4.75, left))
+        peer.until(lambda: stream._matcher.offset_s(100 * 10**9) == 0)
+        publish(talk.tracks, tracks(0.0, header=header(0.0, left)))
+        peer.until(lambda: raw and talk.clouds and talk.markers)
+        reader = CdrReader(raw[0])
+        # Of the header, and then of camera_frame_id.
+        assert (reader.header()[2], reader.text()) == (left, left)
+        assert not stream._books.lacks
+        # Both read as one text by rclpy; they are two cameras.
+        before = stream._books.dropped[Drop.CAMERA]
+        publish(talk.tracks, tracks(0.1, header=header(0.1, right)))
+        peer.until(lambda: stream._books.dropped[Drop.CAMERA] == before + 1)
+        said = r"camera_info is of the frame 'caf\udce9', and the tracks are of 'caf\udce8'"
+        assert said in stream._books.last_problem

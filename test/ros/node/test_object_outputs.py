@@ -9,6 +9,7 @@ import pytest
 from ros_helpers import Peer, image, needs_ros, process
 
 from a2vis_ros.planner.mask_codec import encode_image
+from a2vis_ros.wire.cdr import text_of
 
 pytestmark = needs_ros
 
@@ -145,7 +146,7 @@ def test_tf2_is_asked_for_the_time_of_the_image(monkeypatch: pytest.MonkeyPatch)
         def lookup_transform(self, target: str, source: str, time: Any) -> Any:
             if self.said is not None:
                 raise self.said
-            assert (target, source, time.nanoseconds) == ("odom", "camera", 123_000_000_456)
+            assert (target, source, time.nanoseconds) == ("odom", "camera\ufffd", 123_000_000_456)
             vector, turn = types.SimpleNamespace(x=1.0, y=2.0, z=3.0), types.SimpleNamespace(x=0.0, y=0.0, z=1.0, w=0.0)
             return types.SimpleNamespace(transform=types.SimpleNamespace(translation=vector, rotation=turn))
 
@@ -162,7 +163,8 @@ def test_tf2_is_asked_for_the_time_of_the_image(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "tf2_ros", fake)
     node = ["listens"]
     source = Tf2Transforms(node)  # type: ignore[arg-type]
-    found = source.lookup("odom", "camera", 123_000_000_456)
+    # It has names from rclpy, as that reads them.
+    found = source.lookup("odom", text_of(b"camera\xff"), 123_000_000_456)
     assert found.apply(np.array([1.0, 0, 0])) == pytest.approx([0, 2, 3])
     Buffer.said = ExtrapolationException("Lookup would require extrapolation into the future. Requested time 2")
     with pytest.raises(TransformTooNewError, match="into the future"):
