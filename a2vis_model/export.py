@@ -4,7 +4,6 @@ Frames enter one at a time, clips have N_c frames, batch is 1: all shapes are st
 resizing to the image and run lengths stay outside, where shapes depend on data.
 """
 
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TypeGuard
 
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 from .config import ModelConfig
 from .files.atomic import replacing
 from .modeling import A2VIS, ClipState, FrameFeatures, VideoNetwork
-from .modeling.layers import decomposed_attention
+from .modeling.layers import with_decomposed_attention
 
 FRAME_INPUTS = ("image",)
 FRAME_OUTPUTS = ("queries", "mask_features", "amodal_attention", "amodal_features")
@@ -94,12 +93,14 @@ def export_graphs(
     Args:
         model: an A2VIS with SAMH, in evaluation mode and prepared for the configuration's size.
         config: its configuration.
-        fused_attention: export attention as one operation, for PyTorch's own compiler (see `decomposed_attention`).
+        fused_attention: export attention as one operation, for PyTorch's own compiler; else as several (see
+            `with_decomposed_attention`).
     """
     frame_inputs, clip_inputs = example_inputs(model, config)
-    with torch.no_grad(), nullcontext() if fused_attention else decomposed_attention():
-        frame = torch.export.export(FrameGraph(model), frame_inputs, strict=False)
-        clip = torch.export.export(ClipGraph(model), clip_inputs, strict=False)
+    source = model if fused_attention else with_decomposed_attention(model)
+    with torch.no_grad():
+        frame = torch.export.export(FrameGraph(source), frame_inputs, strict=False)
+        clip = torch.export.export(ClipGraph(source), clip_inputs, strict=False)
     return frame, clip
 
 
@@ -107,15 +108,16 @@ def export_onnx(model: VideoNetwork, config: ModelConfig, directory: str | Path)
     """Write `frame.onnx` and `clip.onnx` into a directory and return their paths."""
     directory = Path(directory)
     frame_path, clip_path = directory / "frame.onnx", directory / "clip.onnx"
+    source = with_decomposed_attention(model)
     for graph, inputs, names, outputs, path in zip(
-        (FrameGraph(model), ClipGraph(model)),
+        (FrameGraph(source), ClipGraph(source)),
         example_inputs(model, config),
         (FRAME_INPUTS, CLIP_INPUTS),
         (FRAME_OUTPUTS, CLIP_OUTPUTS),
         (frame_path, clip_path),
         strict=True,
     ):
-        with decomposed_attention(), replacing(path) as temporary:
+        with replacing(path) as temporary:
             torch.onnx.export(
                 graph,
                 inputs,

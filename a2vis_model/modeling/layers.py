@@ -1,11 +1,13 @@
 """Small layers that several parts of the network share."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import copy
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 # Added to the score of a blocked key: large enough that its softmax weight is exactly 0 in fp32, and small
 # enough for fp16. Minus infinity would become NaN in a compiled fp16 engine.
@@ -43,36 +45,48 @@ def attention_bias(allowed: Tensor) -> Tensor:
     return torch.where(allowed, 0.0, BLOCKED)
 
 
-_decomposed = False
+class ScaledDotProduct(nn.Module):
+    """Softmax attention without weights of its own: softmax(q kᵀ / √d + bias) v.
+
+    One fused operation where PyTorch runs or compiles it, and separate ones in a network of
+    `with_decomposed_attention`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.decomposed = False
+        """Whether it is computed as matrix products and a softmax."""
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
+        """Attend: query [..., Q, d], key and value [..., S, d], bias broadcast to [..., Q, S] → [..., Q, d]."""
+        return (_separately if self.decomposed else _fused)(query, key, value, bias)
 
 
-@contextmanager
-def decomposed_attention() -> Iterator[None]:
-    """Trace attention in the block as matrix products and a softmax.
+def with_decomposed_attention(model: ModuleT) -> ModuleT:
+    """Return a copy of a network that computes attention as matrix products and a softmax.
 
     This is for converters to other formats: each decomposes the fused operation in its own way and assumes memory
-    layouts that its eager kernel does not have.
+    layouts that its eager kernel does not have. The copy shares all weights and buffers with the network, which itself
+    stays as it is and may run meanwhile.
     """
-    global _decomposed
-    before, _decomposed = _decomposed, True
-    try:
-        yield
-    finally:
-        _decomposed = before
+    shared: dict[int, object] = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+    twin = copy.deepcopy(model, shared)
+    for module in twin.modules():
+        if isinstance(module, ScaledDotProduct):
+            module.decomposed = True
+    return twin
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
-    """Softmax attention: query [..., Q, d], key and value [..., S, d], bias broadcast to [..., Q, S] → [..., Q, d].
+def _separately(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
+    dtype = query.dtype
+    if key.shape[-2] > FEW_KEYS:
+        query, key, value = upcast(query), upcast(key), upcast(value)
+    scores = upcast(torch.matmul(query * query.shape[-1] ** -0.5, key.transpose(-2, -1)))
+    scores = scores if bias is None else scores + bias.to(scores.dtype)
+    return torch.matmul(scores.softmax(dim=-1).to(value.dtype), value).to(dtype)
 
-    It is fused where PyTorch runs or compiles it, and decomposed under `decomposed_attention`.
-    """
-    if _decomposed:
-        dtype = query.dtype
-        if key.shape[-2] > FEW_KEYS:
-            query, key, value = upcast(query), upcast(key), upcast(value)
-        scores = upcast(torch.matmul(query * query.shape[-1] ** -0.5, key.transpose(-2, -1)))
-        scores = scores if bias is None else scores + bias.to(scores.dtype)
-        return torch.matmul(scores.softmax(dim=-1).to(value.dtype), value).to(dtype)
+
+def _fused(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
     if torch.is_autocast_enabled("cpu") and torch.is_grad_enabled() and query.device.type == "cpu":
         # Its backward pass is 2 to 14 times as fast in fp32 as in bf16, and forwards it is no slower.
         with torch.autocast("cpu", enabled=False):
@@ -136,6 +150,7 @@ class Attention(nn.Module):
         self.k = nn.Linear(memory_dim, dim)
         self.v = nn.Linear(memory_dim, dim)
         self.out = nn.Linear(dim, dim)
+        self.attend = ScaledDotProduct()
         for layer in (self.q, self.k, self.v, self.out):
             nn.init.xavier_uniform_(layer.weight)
             nn.init.zeros_(layer.bias)
@@ -155,7 +170,7 @@ class Attention(nn.Module):
         q, k, v = self._split(self.q(query)), self._split(self.k(key)), self._split(self.v(value))
         if bias is not None:
             bias = bias.unsqueeze(1).to(q.dtype)
-        x = attend(q, k, v, bias)
+        x = self.attend(q, k, v, bias)
         return self.out(x.transpose(1, 2).flatten(2))
 
     def _split(self, x: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..layers import attend
+from ..layers import ScaledDotProduct
 
 _PATCH = 4
 # Score of a key in another region, as the published weights were trained: finite, and exact in half precision.
@@ -78,6 +78,7 @@ class WindowAttention(nn.Module):
         self.k = nn.Linear(dim, dim)
         self.v = nn.Linear(dim, dim)
         self.out = nn.Linear(dim, dim)
+        self.attend = ScaledDotProduct()
         self.bias_table = nn.Parameter(torch.zeros((2 * window - 1) ** 2, heads))
         self.register_buffer("bias_index", relative_position_index(window), persistent=False)
         nn.init.normal_(self.bias_table, std=0.02)
@@ -100,7 +101,7 @@ class WindowAttention(nn.Module):
         bias = self.bias_table[self.bias_index].permute(2, 0, 1)[None]
         if mask is not None:
             bias = (bias + mask[:, None])[None].expand(count // mask.shape[0], -1, -1, -1, -1).flatten(0, 1)
-        attended = attend(q, k, v, bias.to(q.dtype))
+        attended = self.attend(q, k, v, bias.to(q.dtype))
         return self.out(attended.transpose(1, 2).reshape(count, cells, dim))
 
 

@@ -9,7 +9,7 @@ from networks import tiny_config, tiny_model
 from a2vis_model import ModelConfig, freeze, load_config
 from a2vis_model.backends.precision import half_precision
 from a2vis_model.export import ClipGraph, FrameGraph, example_inputs, export_graphs
-from a2vis_model.modeling.layers import attend, decomposed_attention
+from a2vis_model.modeling.layers import ScaledDotProduct, with_decomposed_attention
 
 MANY_KEYS = 70_000
 """More than fp16's greatest number, as SAMH has at 1280x720."""
@@ -59,16 +59,12 @@ def test_islands_are_fp32():
 
 
 def test_exported_attention_over_more_keys_than_fp16_can_count():
-    class Attend(torch.nn.Module):
-        def forward(self, query, key, value):
-            return attend(query, key, value, None)
-
     torch.manual_seed(0)
     # Equal weights for all keys: 1.4e-5 each, and a sum of values beyond 65,504.
     query, key = torch.zeros(1, 4, 3, 8).half(), torch.randn(1, 4, MANY_KEYS, 8).half()
     value = 1 + 0.1 * torch.randn(1, 4, MANY_KEYS, 8).half()
-    with decomposed_attention():
-        result = torch.export.export(Attend(), (query, key, value)).module()(query, key, value)
+    attend = with_decomposed_attention(ScaledDotProduct())
+    result = torch.export.export(attend, (query, key, value, None)).module()(query, key, value, None)
     assert result.dtype is torch.float16
     torch.testing.assert_close(
         result.float(), value.float().mean(-2, keepdim=True).expand_as(result), atol=1e-3, rtol=0
