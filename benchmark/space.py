@@ -36,7 +36,7 @@ from a2vis_ros.bags.rendered_clips import space_frames
 from a2vis_ros.planner.mask_codec import RunLengthMask
 from a2vis_ros.space.depth_surface import DepthNoise
 from a2vis_ros.space.evaluation import Paired, SpaceScorer, View, as_json, paired, table
-from a2vis_ros.space.localizer import State, Track
+from a2vis_ros.space.localizer import ImageTrack, State
 from a2vis_ros.space.profiles import DEFAULT_PROFILES, ClassProfile
 from a2vis_ros.space.rehearsal import METHODS, Method, SpaceFrame, compare, comparison
 from a2vis_ros.space.transforms import RigidTransform
@@ -93,7 +93,7 @@ class Predictor:
         model, config = load_weights(weights)
         self._tracker = StreamingTracker(freeze(model), config)
 
-    def tracks(self, clip: RenderedClip) -> list[list[Track]]:
+    def tracks(self, clip: RenderedClip) -> list[list[ImageTrack]]:
         """Of each frame."""
         self._tracker.reset()
         results = [found for t, image in enumerate(clip.frames) for found in self._tracker.push(image, t / clip.fps)]
@@ -101,8 +101,8 @@ class Predictor:
         return [[_track(instance) for instance in result.instances] for result in results]
 
 
-def _track(instance: TrackedInstance) -> Track:
-    return Track(
+def _track(instance: TrackedInstance) -> ImageTrack:
+    return ImageTrack(
         track_id=instance.track_id,
         state=State(int(instance.state)),
         class_id=instance.class_id,

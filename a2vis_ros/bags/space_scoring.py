@@ -16,7 +16,7 @@ from ..planner.mask_messages import mask_from_message
 from ..space.camera import CameraModel
 from ..space.depth_surface import DepthMetres
 from ..space.evaluation import SpaceScorer, as_json, table
-from ..space.localizer import State, Track
+from ..space.localizer import ImageTrack, State
 from ..space.profiles import ClassProfile
 from ..space.rehearsal import METHODS, SpaceFrame, compare, comparison
 from ..space.transforms import RigidTransform
@@ -132,10 +132,10 @@ def stamp_ns(message: Any) -> int:
     return int(message.header.stamp.sec) * 10**9 + int(message.header.stamp.nanosec)
 
 
-def tracks_of(message: TrackedInstanceArray) -> list[Track]:
+def tracks_of(message: TrackedInstanceArray) -> list[ImageTrack]:
     """Tracks as the localizer takes them; raises BagError where a mask is damaged."""
     return [
-        Track(
+        ImageTrack(
             track_id=instance.track_id,
             state=_state(instance, message),
             class_id=instance.class_id,

@@ -11,7 +11,7 @@ from std_msgs.msg import Header
 from ..msg import Emergence, TrackedInstanceArray, TrackedObject, TrackedObjectArray
 from ..planner.mask_codec import MAX_INSTANCES, MaskError
 from ..planner.mask_messages import mask_from_message
-from ..space.localizer import Localized, LocatedObject, State, Track, TrackFrame
+from ..space.localizer import ImageTrack, Localized, LocatedObject, State, TrackFrame
 
 _YAW_VARIANCE = math.pi**2 / 3
 """Variance of an angle of which nothing is known, in rad²."""
@@ -36,7 +36,7 @@ def track_frame(message: TrackedInstanceArray) -> TrackFrame:
             raise MaskError(f"track {instance.track_id} has an existence of {instance.existence:g}, no probability")
         visible, amodal = (mask_from_message(mask, height, width) for mask in (instance.visible, instance.amodal))
         tracks.append(
-            Track(
+            ImageTrack(
                 track_id=instance.track_id,
                 state=State(instance.state),
                 class_id=instance.class_id,

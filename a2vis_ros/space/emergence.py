@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .existence import ExpectedPlace, View
+from .existence import ExpectedPlace, FrameView
 
 _LEAST_SPEED = 0.05
 """m/s; an object that is slower goes nowhere."""
@@ -25,7 +25,7 @@ class Emergence:
 
 
 def emergences(
-    view: View, place: ExpectedPlace, velocity: NDArray[np.float64], max_speed: float
+    view: FrameView, place: ExpectedPlace, velocity: NDArray[np.float64], max_speed: float
 ) -> tuple[Emergence, ...]:
     """Where and when a hidden object may come out to the side.
 

@@ -76,7 +76,7 @@ class ExpectedPlace:
     """[3] standard deviation of the centre along these three."""
 
 
-class View:
+class FrameView:
     """What one frame shows, as far as it can hide something or be seen to be empty.
 
     Args:

@@ -13,7 +13,7 @@ from ..planner.mask_codec import RunLengthMask
 from .camera import CameraModel
 from .depth_surface import DepthMetres
 from .emergence import Emergence, emergences
-from .existence import ExpectedPlace, HiddenBelief, View
+from .existence import ExpectedPlace, FrameView, HiddenBelief
 from .ground import GroundError, GroundPlane
 from .motion import Measurement, MotionFilter, SizeFilter, correct, correct_sizes, covariances, predict
 from .placement import MaskedObject, Placement, PlacementSettings, Source, Unplaced, place_objects
@@ -42,7 +42,7 @@ class State(enum.IntEnum):
 
 
 @dataclass(frozen=True)
-class Track:
+class ImageTrack:
     """A track as a message describes it in one frame."""
 
     track_id: int
@@ -68,7 +68,7 @@ class TrackFrame:
     width: int
     session: int
     epoch: int
-    tracks: Sequence[Track]
+    tracks: Sequence[ImageTrack]
 
 
 @dataclass(frozen=True)
@@ -251,9 +251,9 @@ class Localizer:
         )
         placed = {track_id: place for track_id, place in places.items() if isinstance(place, Placement)}
         taken = self._measure(placed, profiles, fixed_from_camera, seconds)
-        view = View(camera, depth, [track.visible for track in seen])
+        view = FrameView(camera, depth, [track.visible for track in seen])
         forgotten = 0
-        found: list[tuple[Track, _Object]] = []
+        found: list[tuple[ImageTrack, _Object]] = []
         for track in frame.tracks:
             known = self._objects.get(track.track_id)
             if known is None:
@@ -329,7 +329,7 @@ class _Object:
         self._belief = None
         self.emergences = ()
 
-    def hide(self, view: View, fixed_from_camera: RigidTransform, seconds: float) -> None:
+    def hide(self, view: FrameView, fixed_from_camera: RigidTransform, seconds: float) -> None:
         """It is not seen: believe less in it, the less the more of its place is seen to be empty."""
         place = self._expected(fixed_from_camera.inverse())
         if self._belief is None:
@@ -366,7 +366,9 @@ class _Object:
         )
 
 
-def _located(found: Sequence[tuple[Track, _Object]], sources: Sequence[Source], seconds: float) -> list[LocatedObject]:
+def _located(
+    found: Sequence[tuple[ImageTrack, _Object]], sources: Sequence[Source], seconds: float
+) -> list[LocatedObject]:
     """What is said of tracks that have a place.
 
     Args:
@@ -417,6 +419,6 @@ __all__ = [
     "LocatedObject",
     "Mounting",
     "State",
-    "Track",
+    "ImageTrack",
     "TrackFrame",
 ]

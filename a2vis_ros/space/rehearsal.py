@@ -8,7 +8,7 @@ from ..planner.mask_codec import RunLengthMask
 from .camera import CameraModel
 from .depth_surface import DepthMetres
 from .evaluation import EvaluatedFrame, SpaceScorer, View, standing_still
-from .localizer import FrameError, Localizer, LocalizerSettings, State, Track, TrackFrame
+from .localizer import FrameError, ImageTrack, Localizer, LocalizerSettings, State, TrackFrame
 from .profiles import ClassProfile
 from .transforms import RigidTransform, TransformBuffer
 from .truth import TrackAssignment, TrueThing, evaluated_frame
@@ -51,7 +51,7 @@ class SpaceFrame:
     world_from_camera: RigidTransform
     depth: DepthMetres | None
     """`[H, W]` registered to the image; NaN and 0 are holes."""
-    tracks: Sequence[Track] | None
+    tracks: Sequence[ImageTrack] | None
     """None where the tracker said nothing of the image: then a localizer says nothing, either."""
     things: Sequence[TrueThing]
 
@@ -112,7 +112,7 @@ def rehearse(
     return evaluated
 
 
-def true_tracks(things: Sequence[TrueThing], known: set[int]) -> list[Track]:
+def true_tracks(things: Sequence[TrueThing], known: set[int]) -> list[ImageTrack]:
     """What a perfect tracker would say of a frame.
 
     Args:
@@ -121,7 +121,7 @@ def true_tracks(things: Sequence[TrueThing], known: set[int]) -> list[Track]:
     """
     known.update(thing.thing_id for thing in things if thing.visible.area)
     return [
-        Track(
+        ImageTrack(
             track_id=thing.thing_id,
             state=State.VISIBLE if thing.visible.area else State.OCCLUDED if thing.amodal.area else State.LOST,
             class_id=0,
@@ -136,7 +136,7 @@ def true_tracks(things: Sequence[TrueThing], known: set[int]) -> list[Track]:
     ]
 
 
-def _visible_only(track: Track) -> Track:
+def _visible_only(track: ImageTrack) -> ImageTrack:
     """As a tracker without amodal masks would say it."""
     return replace(track, amodal=track.visible if track.visible.area else RunLengthMask.empty())
 

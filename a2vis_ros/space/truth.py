@@ -13,7 +13,7 @@ from scipy.optimize import linear_sum_assignment
 
 from ..planner.mask_codec import RunLengthMask
 from .evaluation import EstimatedObject, EvaluatedFrame, TrueObject
-from .localizer import LocatedObject, Track
+from .localizer import ImageTrack, LocatedObject
 
 _LEAST_OVERLAP = 0.5
 """Intersection over union of two visible masks of the same object, and the share of a track's visible mask that must
@@ -63,7 +63,7 @@ class TrackAssignment:
     def __init__(self) -> None:
         self._thing_of: dict[int, int] = {}
 
-    def update(self, things: Sequence[TrueThing], tracks: Sequence[Track]) -> dict[int, int]:
+    def update(self, things: Sequence[TrueThing], tracks: Sequence[ImageTrack]) -> dict[int, int]:
         """True objects by track IDs in the next frame.
 
         Tracks that see an object are matched by the visible masks, so that the overlaps of all together are largest.
@@ -93,7 +93,7 @@ class TrackAssignment:
 def evaluated_frame(
     seconds: float,
     things: Sequence[TrueThing],
-    tracks: Sequence[Track],
+    tracks: Sequence[ImageTrack],
     located: Sequence[LocatedObject],
     thing_of: dict[int, int],
     *,

@@ -7,7 +7,7 @@ import pytest
 
 from a2vis_ros.planner.mask_codec import RunLengthMask, encode_image
 from a2vis_ros.space.evaluation import View, view_of
-from a2vis_ros.space.localizer import LocatedObject, State, Track
+from a2vis_ros.space.localizer import ImageTrack, LocatedObject, State
 from a2vis_ros.space.placement import Source
 from a2vis_ros.space.truth import TrackAssignment, TrueThing, evaluated_frame
 
@@ -28,12 +28,12 @@ def thing(thing_id: int, visible: RunLengthMask, amodal: RunLengthMask | None = 
     return TrueThing(thing_id, "person", where, np.zeros(3), np.array([0.5, 0.5, 1.7]), visible, amodal or visible)
 
 
-def track(track_id: int, visible: RunLengthMask) -> Track:
+def track(track_id: int, visible: RunLengthMask) -> ImageTrack:
     state = State.VISIBLE if visible.area else State.OCCLUDED
-    return Track(track_id, state, 0, "person", 1.0, 1.0, visible, visible)
+    return ImageTrack(track_id, state, 0, "person", 1.0, 1.0, visible, visible)
 
 
-def assigned(*frames: tuple[list[TrueThing], list[Track]]) -> list[dict[int, int]]:
+def assigned(*frames: tuple[list[TrueThing], list[ImageTrack]]) -> list[dict[int, int]]:
     assignment = TrackAssignment()
     return [assignment.update(things, tracks) for things, tracks in frames]
 
