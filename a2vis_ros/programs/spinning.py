@@ -6,20 +6,20 @@ leaves objects half constructed, and each prints a traceback.
 """
 
 import gc
+import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import FrameType
 from typing import TypeVar
 
 import rclpy
 from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions, uninstall_signal_handlers
-
-_POLL_S = 0.1
-"""Longest time in seconds until a signal is noticed; it does not wake a thread that waits for messages."""
 
 NodeT = TypeVar("NodeT", bound=Node)
 
@@ -68,8 +68,9 @@ def spin(node: Node, close: Callable[[], object]) -> None:
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     try:
-        while rclpy.ok() and not told_to_stop():
-            executor.spin_once(_POLL_S)
+        with _woken_by_signals(executor):
+            while rclpy.ok() and not told_to_stop():
+                executor.spin_once()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:
@@ -89,6 +90,37 @@ def end() -> None:
     # Freeing one of them before crashes.
     uninstall_signal_handlers()
     rclpy.try_shutdown()
+
+
+@contextmanager
+def _woken_by_signals(executor: Executor) -> Iterator[None]:
+    """Have a signal end the executor's wait for messages; used by the main thread.
+
+    A signal does not end that wait by itself, and Python runs no handler before it ends. To look every now and then
+    takes more of a core than all else that a node without messages does.
+    """
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    thread = threading.Thread(target=_wake_at_each_byte, args=(executor, reading), name="signals", daemon=True)
+    thread.start()
+    before = signal.set_wakeup_fd(writing)
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(writing)
+        thread.join()
+        os.close(reading)
+
+
+def _wake_at_each_byte(executor: Executor, reading: int) -> None:
+    """Give the executor a task for each byte until the other end is closed. To wake it alone would have it wait on."""
+    while os.read(reading, 1):
+        executor.create_task(_nothing)
+
+
+def _nothing() -> None:
+    pass
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

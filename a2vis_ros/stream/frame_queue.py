@@ -97,6 +97,8 @@ class FrameQueue:
         self._frames: deque[Frame] = deque()
         self.closed = False
         """Whether it accepts no more frames."""
+        self.nudged = False
+        """Whether the worker is wanted though there is no frame; `Turns.take` resets it."""
         self._changed = changed
 
     def __len__(self) -> int:
@@ -129,6 +131,12 @@ class FrameQueue:
         frame = self._frames.popleft()
         self._changed.notify_all()
         return frame
+
+    def nudge(self) -> None:
+        """Wake the worker without a frame."""
+        with self._changed:
+            self.nudged = True
+            self._changed.notify_all()
 
     def close(self) -> None:
         """Drop all waiting frames and accept no more."""

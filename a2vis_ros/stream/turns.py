@@ -32,14 +32,22 @@ class Turns:
         with self.changed:
             del self._last[queue]
 
-    def take(self, timeout_s: float) -> tuple[FrameQueue, Frame] | None:
+    def take(self, timeout_s: float | None = None) -> tuple[FrameQueue, Frame] | None:
         """Take the next frame, and say of which queue.
 
+        Args:
+            timeout_s: longest wait in seconds; None for as long as it takes.
+
         Returns:
-            None when no frame comes in time, and at once while a closed queue is to be removed.
+            None when no frame comes in time or a queue without one is nudged, and at once while a closed queue is to
+            be removed.
         """
         with self.changed:
-            self.changed.wait_for(lambda: any(queue.closed or len(queue) for queue in self._last), timeout_s)
+            self.changed.wait_for(
+                lambda: any(queue.closed or queue.nudged or len(queue) for queue in self._last), timeout_s
+            )
+            for queue in self._last:
+                queue.nudged = False
             waiting = [queue for queue in self._last if len(queue)]
             if not waiting or any(queue.closed for queue in self._last):
                 return None

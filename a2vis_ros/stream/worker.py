@@ -11,8 +11,6 @@ from .image_decoding import ImageError
 from .pipeline import FramePipeline, ProcessedFrame
 from .turns import Turns
 
-POLL_S = 0.1
-
 
 class Lane:
     """The way of one camera's frames through a worker, from its queue to its results.
@@ -46,6 +44,7 @@ class Lane:
         """Let the worker's thread run an action on the pipeline between two frames."""
         with self._lock:
             self._requests.append(action)
+        self.queue.nudge()
 
     def serve(self) -> None:
         """Run the requested actions; in the worker's thread, like all that follows."""
@@ -116,7 +115,7 @@ class Worker:
                 self._leave(lane)
 
     def _step(self) -> None:
-        taken = self.turns.take(POLL_S)
+        taken = self.turns.take()
         lanes = tuple(self._lanes.values())
         # Requests are served after the frame is taken, so that a request made before the frame came is done before it.
         for lane in lanes:

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -199,6 +200,22 @@ def test_the_worker_survives_bad_images_and_a_failing_model() -> None:
     assert line.tracker.settings is settings
     assert threading.active_count() < 50
     assert line.ledger.read().balanced
+
+
+def test_what_is_asked_of_the_worker_waits_for_no_frame() -> None:
+    line = Line()
+    worker = Worker()
+    lane = line.lane(worker)
+    worker.open(lane)
+    for score in (0.9, 0.8):
+        settings = TrackSettings(start_score=score)
+        lane.request(partial(_set, settings))
+        until(lambda settings=settings: line.tracker.settings is settings)
+    worker.close(lane)
+
+
+def _set(settings: TrackSettings, pipeline: FramePipeline) -> None:
+    pipeline.tracker.set_track_settings(settings)
 
 
 def test_stopping_the_worker_finishes_the_open_clip() -> None:
