@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .shipped import shipped_weights
     from .tracking.streaming import FrameResult, StreamingTracker, track_video
     from .tracking.tracks import TrackedInstance, TrackSettings, TrackState
-    from .weights import load_weights, save_weights
+    from .weights import load_weights, read_track_settings, save_weights
 
 __version__ = "0.1.0"
 
@@ -44,6 +44,7 @@ __all__ = [
     "load_config",
     "load_weights",
     "preset_names",
+    "read_track_settings",
     "save_weights",
     "shipped_weights",
     "track_video",
@@ -58,7 +59,7 @@ _MODULES = {
     "shipped": ("shipped_weights",),
     "tracking.streaming": ("FrameResult", "StreamingTracker", "track_video"),
     "tracking.tracks": ("TrackSettings", "TrackState", "TrackedInstance"),
-    "weights": ("load_weights", "save_weights"),
+    "weights": ("load_weights", "read_track_settings", "save_weights"),
 }
 """The public names by the module that defines them, as the imports above state them for type checkers."""
 _HOME = {name: module for module, names in _MODULES.items() for name in names}

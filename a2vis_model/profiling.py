@@ -173,7 +173,7 @@ def time_parts(
                 least = manager.least_scores(network.slots)
                 observation = reader.read(prediction, frame, place, least, prototypes=window.state.prototypes[0])
             with times.part("tracks"):
-                tracks = manager.update(observation.slots)
+                tracks = manager.update(observation.slots, number / 30)
             with times.part("masks"):
                 for track in tracks:
                     observation.masks(track.slot)

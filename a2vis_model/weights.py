@@ -1,6 +1,8 @@
 """Weight files: safetensors with the network's configuration inside."""
 
 import json
+import math
+import reprlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,18 +13,27 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from .config import ModelConfig, change_config, config_from_dict, config_to_dict, current_fields
-from .errors import CheckpointError
+from .errors import CheckpointError, ConfigError
 from .files.atomic import replacing
 from .modeling import VideoNetwork, build_model
 from .shipped import check_intact, find_weights
+from .tracking.tracks import TrackSettings
 
 _FORMAT = "a2vis/1"
+_RECOMMENDED = ("start_score", "keep_score")
+"""Thresholds of tracks that weights may recommend: those that depend on how sure a network is."""
 _MOST_TABLES = 2 << 30
 """Limit on the size of a network's constants in bytes; the largest preset needs a hundredth of it."""
 
 
 def save_weights(
-    path: str | Path, model: VideoNetwork, config: ModelConfig, *, half: bool = False, notes: str = ""
+    path: str | Path,
+    model: VideoNetwork,
+    config: ModelConfig,
+    *,
+    half: bool = False,
+    notes: str = "",
+    recommended: Mapping[str, float] | None = None,
 ) -> None:
     """Write a network to a file; the file appears complete or not at all.
 
@@ -32,12 +43,20 @@ def save_weights(
         config: its configuration, stored in the file.
         half: store fp16, half the size.
         notes: free text about the weights.
+        recommended: thresholds of tracks that suit the weights, `start_score` and `keep_score` or one of them; whoever
+            runs the file uses them where nothing else is said (see `read_track_settings`).
+
+    Raises:
+        ConfigError: a threshold cannot be recommended.
     """
+    thresholds = check_recommended(recommended or {})
     tensors = {
         name: (tensor.half() if half and tensor.is_floating_point() else tensor).detach().cpu().contiguous().clone()
         for name, tensor in model.state_dict().items()
     }
     metadata = {"format": _FORMAT, "config": json.dumps(config_to_dict(config)), "notes": notes}
+    if thresholds:
+        metadata["tracks"] = json.dumps(thresholds)
     with replacing(path) as temporary:
         save_file(tensors, temporary, metadata=metadata)
 
@@ -56,6 +75,57 @@ def is_weight_file(path: str | Path) -> bool:
 def read_config(weights: str | Path) -> ModelConfig:
     """Return the configuration inside a weight file (see `load_weights`)."""
     return _read_header(find_weights(weights))[0]
+
+
+def read_recommended(weights: str | Path) -> dict[str, float]:
+    """Return the thresholds of tracks that a weight file recommends by their names; empty where it has no opinion.
+
+    Raises:
+        CheckpointError: the file is missing or broken, or what it recommends is no threshold.
+    """
+    path = find_weights(weights)
+    with _opened(path) as file:
+        text = (file.metadata() or {}).get("tracks", "{}")
+    try:
+        return check_recommended(json.loads(text))
+    except (ConfigError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: its thresholds of tracks are unusable ({error}); export it again") from error
+
+
+def read_track_settings(weights: str | Path) -> TrackSettings:
+    """Return the thresholds of tracks for a weight file: those that it recommends, and the defaults.
+
+    Raises:
+        CheckpointError: see `read_recommended`.
+    """
+    return TrackSettings(**read_recommended(weights))
+
+
+def check_recommended(thresholds: Any) -> dict[str, float]:
+    """Return thresholds of tracks that weights may recommend.
+
+    Raises:
+        ConfigError: one is unknown or out of range, or a track would end as it starts.
+    """
+    if not isinstance(thresholds, Mapping):
+        raise ConfigError(f"expected names and values of thresholds, found {type(thresholds).__name__}")
+    for name, value in thresholds.items():
+        if name not in _RECOMMENDED:
+            raise ConfigError(f"unknown threshold {reprlib.repr(name)}; known are {', '.join(_RECOMMENDED)}")
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not (math.isfinite(value) and 0 <= value <= 1)
+        ):
+            raise ConfigError(f"{name}={reprlib.repr(value)}; expected a probability, 0 to 1")
+    found = {name: float(value) for name, value in thresholds.items()}
+    settings = TrackSettings(**found)
+    if settings.keep_score > settings.start_score:
+        raise ConfigError(
+            f"keep_score={settings.keep_score:g} is over start_score={settings.start_score:g}: a track would end as it "
+            "starts; lower keep_score"
+        )
+    return found
 
 
 def load_weights(weights: str | Path, changes: Mapping[str, Any] | None = None) -> tuple[VideoNetwork, ModelConfig]:

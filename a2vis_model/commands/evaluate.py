@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from ..cluster import RayWorkers
@@ -24,6 +25,7 @@ from ..evaluation.scoring import Results, results_of, score_videos
 from ..evaluation.settings import ScoreSettings, add_settings, settings_from
 from ..machine import file_hash
 from ..tracking.tracks import TrackSettings
+from ..weights import read_track_settings
 from ..workers import LocalWorkers, Workers
 from .arguments import (
     add_backend_arguments,
@@ -36,6 +38,7 @@ from .arguments import (
 from .score import add_job_arguments, named_at_an_error, print_problems, write_results
 
 EXPORTS = ("mot", "mots")
+_THRESHOLDS = ("start_score", "keep_score", "least_part", "max_predicted_s")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,14 +76,21 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--class-score", choices=CLASS_SCORES, default=default.class_score, help="(%(default)s)")
     group.add_argument("--top", type=int, default=default.top, metavar="N", help="ranked in a video (%(default)s)")
     group.add_argument("--stride", type=int, default=0, help="frames between the stream's clips (the clip length)")
-    group.add_argument("--start-score", type=float, default=life.start_score, help="of a track (%(default)s)")
-    group.add_argument("--keep-score", type=float, default=life.keep_score, help="of a track (%(default)s)")
+    group.add_argument("--start-score", type=float, help="of a track (what the weights recommend)")
+    group.add_argument("--keep-score", type=float, help="of a track (what the weights recommend)")
     group.add_argument(
         "--least-part",
         type=float,
         default=life.least_part,
         metavar="SHARE",
         help="of a mask's largest part; smaller parts are left out (%(default)s)",
+    )
+    group.add_argument(
+        "--max-predicted-s",
+        type=float,
+        default=life.max_predicted_s,
+        metavar="S",
+        help="seconds for which a lost track has an amodal mask, moved on (%(default)s)",
     )
     add_settings(parser)
 
@@ -124,7 +134,9 @@ def evaluate(
     if system in BOX_TRACKERS and (args.backend, args.precision) != ("eager", "fp32"):
         raise A2VISError(f"--system {system} takes the detector alone; remove --backend and --precision")
     try:
-        life = TrackSettings(start_score=args.start_score, keep_score=args.keep_score, least_part=args.least_part)
+        recommended = TrackSettings() if source.weights is None else read_track_settings(source.weights)
+        given = {name: value for name in _THRESHOLDS if (value := getattr(args, name)) is not None}
+        life = replace(recommended, **given)
     except ValueError as error:
         raise A2VISError(str(error)) from error
     jobs, device = jobs_of(args), choose_device(args.device).type

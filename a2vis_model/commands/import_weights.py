@@ -8,7 +8,7 @@ from ..config import parse_changes
 from ..errors import A2VISError
 from ..importers import import_checkpoint
 from ..modeling import build_model
-from ..weights import is_weight_file, load_weights, save_weights
+from ..weights import check_recommended, is_weight_file, load_weights, read_recommended, save_weights
 from .arguments import add_set_argument, network_config
 
 
@@ -32,14 +32,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="LOGITS",
         help="lower the logit of 'no object' of tracks by this much (%(default)s)",
     )
+    for name in ("start-score", "keep-score"):
+        parser.add_argument(
+            f"--{name}",
+            type=float,
+            metavar="P",
+            help=f"recommend this {name.replace('-', '_')} of tracks to whoever runs the file (default: as before)",
+        )
 
 
 def run(args: argparse.Namespace) -> int:
     """Convert the file, print what was loaded and what was not, and write the result."""
+    given = {name: getattr(args, name) for name in ("start_score", "keep_score") if getattr(args, name) is not None}
+    recommended: dict[str, float] = {}
     if is_weight_file(args.file):
         if args.preset is not None:
             raise A2VISError(f"--preset {args.preset}: {args.file} is a weight file of ours and knows its own network")
         model, config = load_weights(args.file, parse_changes(args.set))
+        recommended = read_recommended(args.file)
     elif args.preset is None:
         raise A2VISError(f"{args.file}: does not say which network it is for; add --preset")
     else:
@@ -48,6 +58,13 @@ def run(args: argparse.Namespace) -> int:
         print(import_checkpoint(model, args.file).summary())
     if args.favour_objects:
         favour_objects(model, args.favour_objects)
-    save_weights(args.output, model, config, half=args.half, notes=f"imported from {Path(args.file).name}")
+    save_weights(
+        args.output,
+        model,
+        config,
+        half=args.half,
+        notes=f"imported from {Path(args.file).name}",
+        recommended=check_recommended({**recommended, **given}),
+    )
     print(f"wrote {args.output}")
     return 0

@@ -25,7 +25,7 @@ from ..modeling import freeze
 from ..tracking.overlay import draw_overlay
 from ..tracking.results import TrackCollector
 from ..tracking.streaming import FrameResult, StreamingTracker
-from ..weights import load_weights
+from ..weights import load_weights, read_track_settings
 from .arguments import (
     add_backend_arguments,
     add_device_argument,
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     backend = backend_from(args, freeze(model.to(choose_device(tensor_device(args.device)))), config, quiet=args.quiet)
     output = Path(args.output)
     output.mkdir(parents=True, exist_ok=True)
-    tracker = StreamingTracker(backend.network, config, stride=args.stride)
+    tracker = StreamingTracker(backend.network, config, stride=args.stride, settings=read_track_settings(args.weights))
     damage = DamageLog(str(video.path), strict=args.strict)
     parts: list[_Part] = []
     start = time.perf_counter()

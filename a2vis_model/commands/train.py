@@ -251,7 +251,14 @@ def _follow(recipe: Recipe, args: argparse.Namespace, output: Path, device: torc
         if recipe.favour_objects:
             favour_objects(model, recipe.favour_objects)
         notes = f"recipe {recipe.name}, stage {last}, {recipe.ships} weights"
-        save_weights(output / f"{recipe.name}.safetensors", model, model_config, half=recipe.half, notes=notes)
+        save_weights(
+            output / f"{recipe.name}.safetensors",
+            model,
+            model_config,
+            half=recipe.half,
+            notes=notes,
+            recommended=recipe.tracks,
+        )
     return True
 
 
@@ -312,6 +319,8 @@ def _listing(recipe: Recipe, roots: dict[str, str], output: Path) -> str:
     options = ["--half"] if recipe.half else []
     if recipe.favour_objects:
         options += ["--favour-objects", f"{recipe.favour_objects:g}"]
+    for threshold, value in recipe.tracks.items():
+        options += [f"--{threshold.replace('_', '-')}", f"{value:g}"]
     return "\n".join([*lines, as_command(["a2vis", "import-weights", str(source), *options, "--output", str(target)])])
 
 

@@ -3,7 +3,7 @@
 import argparse
 
 from ..shipped import DEFAULT_WEIGHTS, ShippedWeights, find_weights, shipped_weights
-from ..weights import read_config
+from ..weights import read_config, read_recommended
 
 
 def add_arguments(_parser: argparse.ArgumentParser) -> None:
@@ -25,6 +25,9 @@ def _entry(name: str, weights: ShippedWeights) -> str:
         f"  network   {config.name}, input {config.input_width}x{config.input_height}",
         f"  file      {path}, {path.stat().st_size / 1e6:.1f} MB",
     ]
+    recommended = read_recommended(path)
+    if recommended:
+        lines.append(f"  tracks    {', '.join(f'{threshold} {value:g}' for threshold, value in recommended.items())}")
     for where, numbers in weights.measured.items():
         lines.append(f"  measured  {', '.join(f'{measure} {value:g}' for measure, value in numbers.items())} ({where})")
     return "\n".join([*lines, f"  card      {weights.card}"])

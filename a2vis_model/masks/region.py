@@ -1,6 +1,6 @@
 """Masks in image pixels: from the network's logits to run lengths inside a box, bitmaps and COCO run lengths."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -51,6 +51,26 @@ class RegionMask(RunLengthMask):
         for m in parts:
             pixels[m.y - top : m.y - top + m.height, m.x - left : m.x - left + m.width] |= m.pixels
         return RegionMask.crop(pixels, x=left, y=top, image_height=self.image_height, image_width=self.image_width)
+
+    def moved(self, rows: int, columns: int) -> "RegionMask":
+        """Return the mask so many pixels further down and to the right; what leaves the image is lost."""
+        if not self.width:
+            return self
+        x, y = self.x + columns, self.y + rows
+        left, top = min(max(-x, 0), self.width), min(max(-y, 0), self.height)
+        right, bottom = (
+            max(min(size, end - start), 0)
+            for size, start, end in ((self.width, x, self.image_width), (self.height, y, self.image_height))
+        )
+        if (left, top, right, bottom) == (0, 0, self.width, self.height):
+            return replace(self, x=x, y=y)
+        return RegionMask.crop(
+            self.pixels[top:bottom, left:right],
+            x=x + left,
+            y=y + top,
+            image_height=self.image_height,
+            image_width=self.image_width,
+        )
 
     def coco_rle(self) -> dict[str, Any]:
         """COCO's compressed run lengths: {"size": [height, width], "counts": str}."""

@@ -17,6 +17,9 @@ from ..preprocessing import Placement
 from ..transfer import fetch, upload
 from .tracks import SlotObservation
 
+CELL = 2 * LOGIT_STRIDE
+"""Number of input pixels along each axis that a cell of the coarse masks covers."""
+
 
 class FrameObservation(NamedTuple):
     """Predictions for one frame, on the host."""

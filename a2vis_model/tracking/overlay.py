@@ -11,7 +11,6 @@ from .streaming import FrameResult
 from .tracks import TrackedInstance, TrackState
 
 _FILL = 0.45
-_SHOWN = (TrackState.TENTATIVE, TrackState.VISIBLE, TrackState.OCCLUDED)
 
 
 def track_colour(track_id: int) -> tuple[int, int, int]:
@@ -28,14 +27,13 @@ def draw_overlay(image: NDArray[np.uint8], result: FrameResult) -> NDArray[np.ui
         result: the tracker's result for it.
 
     Returns:
-        A new image of the same size. Lost and ended tracks, which have no masks, are left out.
+        A new image of the same size. Tracks without masks, ended ones and lost ones in the end, are left out.
     """
     canvas = image.copy()
-    shown = [instance for instance in result.instances if instance.state in _SHOWN]
-    for instance in shown:
+    for instance in result.instances:
         if instance.visible is not None:
             _fill(canvas, instance.visible, track_colour(instance.track_id))
-    shapes = [(i, i.amodal if i.amodal is not None else i.visible) for i in shown]
+    shapes = [(i, i.amodal if i.amodal is not None else i.visible) for i in result.instances]
     placed = [(instance, shape) for instance, shape in shapes if shape is not None and shape.area]
     for instance, shape in placed:
         _outline(canvas, shape, track_colour(instance.track_id))
@@ -62,6 +60,8 @@ def _label(canvas: NDArray[np.uint8], mask: RegionMask, instance: TrackedInstanc
     text = f"{instance.track_id} {instance.class_name}"
     if instance.state is TrackState.OCCLUDED:
         text += " hidden"
+    elif instance.state is TrackState.LOST:
+        text += " predicted"
     elif instance.occlusion >= 0.05:
         text += f" {instance.occlusion:.0%}"
     scale = max(canvas.shape[0] / 900, 0.4)

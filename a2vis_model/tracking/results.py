@@ -56,9 +56,11 @@ class TrackCollector:
             record.states[frame] = instance.state.name.lower()
             votes = record.class_votes
             votes[instance.class_id] = votes.get(instance.class_id, 0.0) + instance.score
-            if instance.state in (TrackState.LOST, TrackState.ENDED):
+            if instance.state is TrackState.ENDED:
                 continue
-            record.scores.append(instance.score)
+            # Where a lost track is, is a guess that no frame speaks for: it adds nothing to the score.
+            if instance.state is not TrackState.LOST:
+                record.scores.append(instance.score)
             if instance.visible is not None and instance.visible.area:
                 record.visible[frame] = instance.visible.coco_rle()
             if instance.amodal is not None and instance.amodal.area:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from ..masks.region import RegionMask
 from ..modeling import ClipWindow, StreamNetwork
 from ..preprocessing import FrameTransform, Placement
 from ..transfer import upload
-from .observations import FrameObservation, PredictionReader
+from .observations import CELL, FrameObservation, PredictionReader
 from .tracks import Track, TrackedInstance, TrackManager, TrackSettings, TrackState
 
 OFFLINE_FRAMES = 1024
@@ -137,8 +137,8 @@ class StreamingTracker:
         for frame, number in zip(self._pending, decided, strict=True):
             place, least_scores = frame.place, self._manager.least_scores(self._model.slots)
             observation = self._reader.read(prediction, number, place, least_scores, least_part, prototypes)
-            tracks = self._manager.update(observation.slots)
-            instances = tuple(self._instance(track, observation) for track in tracks)
+            tracks = self._manager.update(observation.slots, frame.timestamp)
+            instances = tuple(self._instance(track, observation, place) for track in tracks)
             results.append(
                 FrameResult(frame.index, frame.timestamp, self.epoch, place.image_height, place.image_width, instances)
             )
@@ -146,14 +146,18 @@ class StreamingTracker:
         self._recycle()
         return results
 
-    def _instance(self, track: Track, observation: FrameObservation) -> TrackedInstance:
+    def _instance(self, track: Track, observation: FrameObservation, place: Placement) -> TrackedInstance:
         visible, amodal = observation.masks(track.slot)
         # The slot of a track that is not seen shows another object, and so does the amodal mask in the slot of a lost
         # track.
         if visible is not None and track.frames_since_visible:
             visible = RegionMask.empty(visible.image_height, visible.image_width)
-        if amodal is not None and track.state in (TrackState.LOST, TrackState.ENDED):
-            amodal = RegionMask.empty(amodal.image_height, amodal.image_width)
+        if amodal is not None:
+            if track.state in (TrackState.LOST, TrackState.ENDED):
+                amodal = _predicted(track, place)
+            elif not track.frames_since_visible:
+                # A view would keep the runs of all masks.
+                track.memory.trail.last.mask = replace(amodal, counts=amodal.counts.copy())
         return TrackedInstance(
             track_id=track.track_id,
             slot=track.slot,
@@ -175,6 +179,18 @@ class StreamingTracker:
             mask = torch.zeros(1, self._model.slots, dtype=torch.bool)
             mask[0, free] = True
             self._window.recycle(upload(mask, self._device))
+
+
+def _predicted(track: Track, place: Placement) -> RegionMask:
+    """Return the mask in image pixels of a track that no slot draws; empty where none is expected."""
+    forecast = track.forecast
+    if forecast is None or forecast.full.mask is None:
+        return RegionMask.empty(place.image_height, place.image_width)
+    rows, columns = forecast.offset.tolist()
+    return forecast.full.mask.moved(
+        round(rows * CELL * place.image_height / place.scaled_height),
+        round(columns * CELL * place.image_width / place.scaled_width),
+    )
 
 
 def track_video(tracker: StreamingTracker, frames: Iterable[tuple[float, NDArray[np.uint8]]]) -> Iterator[FrameResult]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ..masks.region import RegionMask
 from .association import Cells, Motion, centre, duplicates, mask_iou, match, shifted, suppress
+from .trail import Forecast, Trail
 
 IDLE_FRAMES = 100
 """Frames without a track after which a slot is reset, because it may remember an object that is long gone."""
@@ -16,6 +17,13 @@ _PROTOTYPE_GAIN = 0.2
 """Weight of the newest prototype in a track's running mean; low, so that a few wrong frames change it little."""
 _REACH = 1.5
 """Largest distance from the expected place at which a track may come back, in sizes of the object."""
+_FADED = 0.5
+"""Share of the area of a track's full mask below which the amodal mask of a slot is a remnant of it.
+
+On clips of validation these overlap with the truth less than the full mask that is moved on, and larger ones more.
+"""
+_ANOTHER = 0.3
+"""IoU with a lost track's expected mask from which a newcomer is taken for the same object."""
 _REACH_GROWTH = 0.02
 """Relative growth of that distance with every frame in which the object was not drawn."""
 
@@ -30,7 +38,7 @@ class TrackState(enum.IntEnum):
     OCCLUDED = 2
     """Hidden, but a slot still draws the amodal mask, which shows where."""
     LOST = 3
-    """Hidden, and no slot draws it: the object is expected near its last place and recognised by its prototype."""
+    """Hidden, and no slot draws it, or a remnant alone: its last full amodal mask is moved on, for a limited time."""
     ENDED = 4
     """Ended; reported once, in the track's last frame. The ID is not used again."""
 
@@ -51,6 +59,8 @@ class TrackSettings:
     """Frames after which a hidden track ends."""
     max_lost_frames: int = 30
     """Frames after which a lost track ends."""
+    max_predicted_s: float = 0.5
+    """Seconds, by stamps, for which the last full amodal mask of a hidden track is moved on; 0 for never."""
     duplicate_iou: float = 0.4
     """IoU of visible masks above which slots are duplicates; the slot of the highest score is kept."""
     duplicate_part: float = 0.6
@@ -79,9 +89,9 @@ class TrackSettings:
             value = getattr(self, name)
             if value < 1:
                 raise ValueError(f"{name}={value} must be 1 or more")
-        for name in ("max_occluded_frames", "max_lost_frames"):
+        for name in ("max_occluded_frames", "max_lost_frames", "max_predicted_s"):
             value = getattr(self, name)
-            if value < 0:
+            if not value >= 0:
                 raise ValueError(f"{name}={value} must be 0 or more")
 
 
@@ -119,6 +129,8 @@ class Memory:
     """Motion of `whole`."""
     prototype: NDArray[np.float32]
     """[C] running mean of the prototypes of the slots that showed the object, of unit length."""
+    trail: Trail
+    """Amodal masks of the last second in which the object was seen."""
     frames: int = 0
     """Age of `whole` and `motion` in frames."""
 
@@ -154,6 +166,8 @@ class Track:
     frames_visible: int = 1
     frames_since_visible: int = 0
     frames_lost: int = 0
+    forecast: Forecast | None = None
+    """Where a lost track's full mask has moved to; None in other states, and when that mask is too old."""
 
 
 @dataclass(frozen=True)
@@ -225,15 +239,19 @@ class TrackManager:
         """Return [slots] the score below which no track takes a slot in the next frame."""
         return np.full(slots, self.settings.keep_score, np.float32)
 
-    def update(self, observation: SlotObservation) -> list[Track]:
+    def update(self, observation: SlotObservation, seconds: float) -> list[Track]:
         """Advance by one frame.
 
         Call it for every frame, even when nothing is in view, because hidden tracks age with each call.
 
+        Args:
+            observation: what the network says of the frame.
+            seconds: the frame's stamp, by which hidden objects move on; equal stamps tell no velocity.
+
         Returns:
             The tracks of this frame, oldest first; those in state ENDED are removed.
         """
-        frame = _Frame.of(observation, self.settings)
+        frame = _Frame.of(observation, seconds, self.settings)
         shown = self._follow(frame)
         born = self._start(frame, shown)
         drawn = self._place(frame, {**shown, **{track.track_id: track.slot for track in born}})
@@ -244,6 +262,9 @@ class TrackManager:
             else:
                 self._miss(track, drawn.get(track.track_id), frame)
         current = self._tracks + born
+        for track in current:
+            if track.forecast is not None and _came_back_as_another(track, current):
+                track.forecast = None
         self._tracks = [track for track in current if track.state is not TrackState.ENDED]
         self._release(len(observation.scores), {t.slot for t in current if t.state is TrackState.ENDED})
         return current
@@ -303,26 +324,31 @@ class TrackManager:
         track.frames_since_visible = track.frames_lost = 0
         track.state = self._seen_state(track.frames_visible)
         track.memory.visible = frame.visible[slot]
+        track.forecast = None
         track.memory.draw(frame.whole[slot])
+        track.memory.trail.see(frame.whole[slot], frame.seconds)
         track.memory.resemble(frame.prototypes[slot])
 
     def _miss(self, track: Track, slot: int | None, frame: "_Frame") -> None:
         """Advance a track that is not seen in this frame; `slot` draws its amodal mask, or is None."""
         settings = self.settings
+        forecast = track.memory.trail.forecast(frame.seconds)
+        predicted = frame.seconds - forecast.full.seconds < settings.max_predicted_s
         track.frames_since_visible += 1
         if slot is None:
             track.frames_lost += 1
             track.memory.frames += 1
-            track.state = TrackState.LOST
         else:
             track.frames_lost = 0
             track.slot = slot
             track.score, track.existence = float(frame.scores[slot]), float(frame.existence[slot])
             track.memory.draw(frame.whole[slot])
-            track.state = TrackState.OCCLUDED
+            predicted &= bool(frame.whole[slot].sum() < _FADED * forecast.full.area)
+        track.state = TrackState.LOST if slot is None or predicted else TrackState.OCCLUDED
+        track.forecast = forecast if predicted else None
         over = track.frames_since_visible > settings.max_occluded_frames or track.frames_lost > settings.max_lost_frames
         if over or track.frames_visible < settings.confirm_frames:
-            track.state = TrackState.ENDED
+            track.state, track.forecast = TrackState.ENDED, None
 
     def _start(self, frame: "_Frame", taken: dict[int, int]) -> list[Track]:
         """Start tracks for slots that show an object which no track follows."""
@@ -332,7 +358,9 @@ class TrackManager:
             if slot in used or frame.scores[slot] < settings.start_score or frame.same[slot, used].any():
                 continue
             whole = frame.whole[slot]
-            memory = Memory(frame.visible[slot], whole, Motion.at(whole), frame.prototypes[slot])
+            trail = Trail()
+            trail.see(whole, frame.seconds)
+            memory = Memory(frame.visible[slot], whole, Motion.at(whole), frame.prototypes[slot], trail)
             born.append(
                 Track(
                     track_id=self._next_id,
@@ -367,6 +395,17 @@ def _pairs(tracks: list[Track], slots: list[int], affinity: NDArray[np.float32],
     return {tracks[row].track_id: slots[column] for row, column in match(affinity, least)}
 
 
+def _came_back_as_another(track: Track, tracks: list[Track]) -> bool:
+    """Return whether a track that began since is seen where a lost one is expected: the same object with a new ID."""
+    assert track.forecast is not None
+    since = [
+        other.memory.whole
+        for other in tracks
+        if not other.frames_since_visible and other.age < track.frames_since_visible
+    ]
+    return bool(since) and bool(mask_iou(track.forecast.whole[None], np.stack(since)).max() >= _ANOTHER)
+
+
 def _reach(memory: Memory) -> float:
     """Return the distance in cells from its expected place at which a track may come back.
 
@@ -379,6 +418,8 @@ def _reach(memory: Memory) -> float:
 class _Frame:
     """The part of an observation that tracks use."""
 
+    seconds: float
+    """Stamp of the frame."""
     classes: NDArray[np.int64]
     scores: NDArray[np.float32]
     existence: NDArray[np.float32]
@@ -395,7 +436,7 @@ class _Frame:
     """Slots that show nothing and draw an amodal mask."""
 
     @classmethod
-    def of(cls, seen: SlotObservation, settings: TrackSettings) -> "_Frame":
+    def of(cls, seen: SlotObservation, seconds: float, settings: TrackSettings) -> "_Frame":
         masks = [cells for cells in (seen.visible, seen.amodal) if cells is not None]
         areas = [area for area in (seen.visible_area, seen.amodal_area) if area is not None]
         sure = seen.scores >= settings.keep_score
@@ -409,6 +450,7 @@ class _Frame:
         rivals = same if seen.visible is not None else np.zeros_like(same)
         shown = slots[suppress(seen.scores[slots], rivals[np.ix_(slots, slots)])]
         return cls(
+            seconds,
             seen.classes,
             seen.scores,
             seen.existence,

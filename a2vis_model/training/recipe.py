@@ -7,13 +7,14 @@ import math
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
 from typing import Any, NoReturn
 
 from ..config import config_directory, read_yaml
 from ..errors import ConfigError
+from ..weights import check_recommended
 from .loop import AVERAGE, BEST, LAST
 
 RESULTS = {"last": LAST, "average": AVERAGE, "best": BEST}
@@ -54,6 +55,8 @@ class Recipe:
     """Whether the product is stored in fp16."""
     favour_objects: float = 0.0
     """Number of logits by which the "no object" class of the product is lowered (see `a2vis_model.calibration`)."""
+    tracks: Mapping[str, float] = field(default_factory=dict)
+    """Thresholds of tracks that the product recommends (see `a2vis_model.weights.save_weights`)."""
 
 
 class OptionParser(argparse.ArgumentParser):
@@ -118,15 +121,19 @@ def _recipe(name: str, content: Mapping[str, Any]) -> Recipe:
         for word in _words(options):
             _check_roots(word, roots, stage)
         stages.append(stage)
-    ship = {"favour_objects": 0.0, **_mapping(content["ship"], "ship")}
-    _check_keys(ship, "ship.", "weights", "half", "favour_objects")
+    ship = {"favour_objects": 0.0, "tracks": {}, **_mapping(content["ship"], "ship")}
+    _check_keys(ship, "ship.", "weights", "half", "favour_objects", "tracks")
     if not isinstance(ship["half"], bool):
         raise ConfigError(f"ship.half={ship['half']!r}; expected true or false")
     favour = ship["favour_objects"]
     if isinstance(favour, bool) or not isinstance(favour, int | float) or not math.isfinite(favour):
         raise ConfigError(f"ship.favour_objects={favour!r}; expected a number of logits, such as 1.5")
+    try:
+        tracks = check_recommended(ship["tracks"])
+    except ConfigError as error:
+        raise ConfigError(f"ship.tracks: {error}") from error
     _check_result(ship["weights"], stages[-1], "ship.weights")
-    return Recipe(name, roots, tuple(stages), ship["weights"], ship["half"], float(favour))
+    return Recipe(name, roots, tuple(stages), ship["weights"], ship["half"], float(favour), tracks)
 
 
 def stage_arguments(recipe: Recipe, number: int, roots: Mapping[str, str], output: Path) -> list[str]:

@@ -158,7 +158,7 @@ def replay(
 
     decoder = ImageDecoder(bits_per_sample=settings["bits_per_sample"], say=say, on_damage=note_damage)
     pipeline = FramePipeline(
-        model.new_tracker(settings.tracks),
+        model.new_tracker(settings.tracks(model.recommended)),
         ledger,
         on_epoch=lambda reason: say(f"new epoch: {reason}"),
         decode=decoder.decode,

@@ -28,7 +28,6 @@ METRICS = "metrics.json"
 _TRUTH, _RESULTS = "ground_truth.json", "results.json"
 _MOST_TRACKS = 1_000_000
 """More than the tracks of any bag."""
-_GONE = (TrackedInstance.LOST, TrackedInstance.ENDED)
 
 
 class _TrackTable:
@@ -55,9 +54,10 @@ class _TrackTable:
                 votes = entry["votes"]
                 votes[instance.class_name] = votes.get(instance.class_name, 0.0) + instance.score
                 entry["confirmed"] |= instance.state == TrackedInstance.VISIBLE
-                if instance.state in _GONE:
+                if instance.state == TrackedInstance.ENDED:
                     continue
-                entry["scores"].append(instance.score)
+                if instance.state != TrackedInstance.LOST:
+                    entry["scores"].append(instance.score)
                 for kind in ("visible", "amodal"):
                     mask = getattr(instance, kind)
                     if mask.area:

@@ -74,7 +74,7 @@ class ImageStream:
         decoder = ImageDecoder(
             bits_per_sample=settings["bits_per_sample"], say=self._log.warning, on_damage=self._note_damage
         )
-        tracker = model.new_tracker(settings.tracks)
+        tracker = model.new_tracker(settings.tracks(model.recommended))
         self._pipeline = FramePipeline(tracker, self._ledger, on_epoch=self._begin_epoch, decode=decoder.decode)
         self._degradation = Degradation(
             budget_s=self._age_budget(), stride=settings["stride"], max_stride=model.clip_length
@@ -151,9 +151,10 @@ class ImageStream:
         Raises:
             ParameterError: a value cannot be used; nothing is changed.
         """
-        self._settings = settings = self._settings.change(changes)
+        settings = self._settings.change(changes)
+        tracks = settings.tracks(self._model.recommended)
+        self._settings = settings
         self._intake.guard.max_gap_s = settings["max_gap_s"]
-        tracks = settings.tracks
         self._between_frames(lambda: self._pipeline.tracker.set_track_settings(tracks))
         if "age_budget_s" in changes:
             self._between_frames(self._begin_budget)

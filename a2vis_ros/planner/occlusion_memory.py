@@ -86,7 +86,7 @@ class OcclusionMemory:
                 continue
             present.add(sighting.track_id)
             memory = self._tracks.setdefault(sighting.track_id, _Memory(seconds, RunLengthMask.empty()))
-            # A lost track has no present position but is still hidden: it stays where it was last.
+            # A lost track that is no longer predicted is still hidden: it stays where it was last.
             if sighting.amodal.area:
                 memory.footprint = sighting.amodal
             if sighting.visible:

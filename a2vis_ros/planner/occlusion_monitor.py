@@ -113,7 +113,7 @@ class OcclusionMonitor(Node):
                 track_id=instance.track_id,
                 visible=instance.state in _SEEN,
                 ended=instance.state == TrackedInstance.ENDED,
-                amodal=_placed(instance, tracks.height, tracks.width),
+                amodal=mask_from_message(instance.amodal, tracks.height, tracks.width),
             )
             for instance in tracks.instances
         ]
@@ -162,12 +162,6 @@ def _add_space(message: HiddenObject, found: TrackedObject, frame_id: str) -> No
     message.in_space, message.frame_id = True, frame_id
     message.position, message.existence = found.pose.pose.position, found.existence
     message.emergences = found.emergences
-
-
-def _placed(instance: TrackedInstance, height: int, width: int) -> RunLengthMask:
-    """Return the amodal mask; empty for a lost track, whose slot may already draw another object."""
-    lost = instance.state == TrackedInstance.LOST
-    return RunLengthMask.empty() if lost else mask_from_message(instance.amodal, height, width)
 
 
 def _seconds(header: Header) -> float:

@@ -61,7 +61,8 @@ class ImageMotionTracker:
             if instance.state in (TrackState.TENTATIVE, TrackState.VISIBLE):
                 memory.existence, memory.seen = instance.existence, now
             centre = _centre(instance)
-            if centre is not None:
+            # The mask of a lost track is moved on by a velocity, and tells none.
+            if centre is not None and instance.state is not TrackState.LOST:
                 _step(memory, centre, now)
             velocity = AT_REST if memory.velocity is None else (float(memory.velocity[0]), float(memory.velocity[1]))
             existence = memory.existence * 0.5 ** (max(now - memory.seen, 0.0) / HALF_LIFE_S)

@@ -3,8 +3,8 @@
 import gc
 import os
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ import torch
 from a2vis_model import A2VISError, StreamingTracker, TrackSettings, freeze, load_weights
 from a2vis_model.backends import Backend, default_cache, openvino_device, prepare_backend, tensor_device
 from a2vis_model.devices import choose_device
+from a2vis_model.weights import read_recommended
 
 from .pipeline import Tracker
 
@@ -76,6 +77,8 @@ class LoadedModel:
     """Result of comparing the engine with eager; empty where there is nothing to compare."""
     load_s: float = 0.0
     warmup_s: float = 0.0
+    recommended: Mapping[str, float] = field(default_factory=dict)
+    """Thresholds of tracks that the weights recommend, by their names."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +143,7 @@ def load_model(request: ModelRequest, progress: ReportProgress) -> LoadedModel:
         parity="" if backend.gate is None else str(backend.gate),
         load_s=loaded - start,
         warmup_s=time.monotonic() - loaded,
+        recommended=read_recommended(request.weights),
     )
 
 

@@ -14,6 +14,8 @@ from .frame_queue import POLICIES
 from .models import ModelRequest
 
 _TRACKS = TrackSettings()
+_OF_THE_WEIGHTS = -1.0
+"""Value of a threshold that is left to what the weights recommend."""
 
 PARAMETERS: tuple[Parameter, ...] = (
     Parameter("weights", DEFAULT_WEIGHTS, "name of shipped weights (see `a2vis weights`), or path of a weight file"),
@@ -75,10 +77,22 @@ PARAMETERS: tuple[Parameter, ...] = (
         "bits_per_sample", 16, "bits that the camera fills of 16-bit samples, such as 12; the upper 8 are used", 8, 16
     ),
     Parameter(
-        "start_score", _TRACKS.start_score, "class probability from which a track starts", 0.0, 1.0, dynamic=True
+        "start_score",
+        _OF_THE_WEIGHTS,
+        "class probability from which a track starts; below 0 for what the weights recommend, or else "
+        f"{_TRACKS.start_score:g}",
+        -1.0,
+        1.0,
+        dynamic=True,
     ),
     Parameter(
-        "keep_score", _TRACKS.keep_score, "class probability from which a track is present", 0.0, 1.0, dynamic=True
+        "keep_score",
+        _OF_THE_WEIGHTS,
+        "class probability from which a track is present; below 0 for what the weights recommend, or else "
+        f"{_TRACKS.keep_score:g}",
+        -1.0,
+        1.0,
+        dynamic=True,
     ),
     Parameter(
         "min_area", _TRACKS.min_area, "pixels of the network's input that a mask needs to count", 1, 10**6, dynamic=True
@@ -101,6 +115,14 @@ PARAMETERS: tuple[Parameter, ...] = (
     ),
     Parameter(
         "max_lost_frames", _TRACKS.max_lost_frames, "frames after which a lost track ends", 0, 10**6, dynamic=True
+    ),
+    Parameter(
+        "max_predicted_s",
+        _TRACKS.max_predicted_s,
+        "seconds for which a lost track has its last full amodal mask, moved on; 0 for none",
+        0.0,
+        3600.0,
+        dynamic=True,
     ),
     Parameter(
         "duplicate_iou",
@@ -189,11 +211,8 @@ class Settings:
         """
         for parameter in PARAMETERS:
             parameter.check(values[parameter.name])
-        if values["keep_score"] > values["start_score"]:
-            raise ParameterError(
-                f"keep_score={values['keep_score']:g} is over start_score={values['start_score']:g}: a track would end "
-                "as it starts; lower keep_score"
-            )
+        if 0 <= values["start_score"] < values["keep_score"]:
+            raise _ends_as_it_starts(values["keep_score"], f"start_score={values['start_score']:g}")
         if values["age_warn_s"] > values["age_error_s"]:
             raise ParameterError(
                 f"age_warn_s={values['age_warn_s']:g} is over age_error_s={values['age_error_s']:g}; lower age_warn_s"
@@ -223,11 +242,23 @@ class Settings:
                 raise ParameterError(f"{name} is read when the node is configured; deactivate and clean it up first")
         return Settings.check({**self.values, **changes})
 
-    @property
-    def tracks(self) -> TrackSettings:
-        """Return the thresholds of the tracks."""
-        names = TrackSettings.__dataclass_fields__
-        return TrackSettings(**{name: self.values[name] for name in names})
+    def tracks(self, recommended: Mapping[str, float]) -> TrackSettings:
+        """Return the thresholds of the tracks.
+
+        Args:
+            recommended: what the weights recommend, for those that are left to them.
+
+        Raises:
+            ParameterError: what is given does not go with what is recommended.
+        """
+        values = {name: self.values[name] for name in TrackSettings.__dataclass_fields__}
+        for name in ("start_score", "keep_score"):
+            if values[name] < 0:
+                values[name] = recommended.get(name, getattr(_TRACKS, name))
+        if values["keep_score"] > values["start_score"]:
+            whose = "" if self.values["start_score"] >= 0 else ", which the weights recommend"
+            raise _ends_as_it_starts(values["keep_score"], f"start_score={values['start_score']:g}{whose}")
+        return TrackSettings(**values)
 
     @property
     def cameras(self) -> tuple[Camera, ...]:
@@ -249,3 +280,9 @@ class Settings:
             stride=self["stride"],
             warmup_frames=self["warmup_frames"],
         )
+
+
+def _ends_as_it_starts(keep_score: float, start: str) -> ParameterError:
+    return ParameterError(
+        f"keep_score={keep_score:g} is over {start}: a track would end as it starts; lower keep_score"
+    )

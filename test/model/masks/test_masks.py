@@ -118,3 +118,26 @@ def test_union_is_that_of_the_full_masks():
     for a in masks:
         for b in masks:
             assert (a.union(b).full() == (a.full() | b.full())).all()
+
+
+@pytest.mark.parametrize(
+    "move", [(0, 0), (3, -2), (-4, 0), (0, 5), (-7, -9), (6, 12), (-30, 0), (0, 30), (10**9, -(10**9))]
+)
+def test_a_moved_mask_is_cut_at_the_image(move):
+    picture = np.zeros((16, 24), np.bool_)
+    picture[4:9, 8:15] = np.random.default_rng(0).random((5, 7)) < 0.6
+    picture[4, 8] = picture[8, 14] = True
+    rows, columns = np.nonzero(picture)
+    expected = np.zeros_like(picture)
+    rows, columns = rows + move[0], columns + move[1]
+    inside = np.isin(rows, range(16)) & np.isin(columns, range(24))
+    expected[rows[inside], columns[inside]] = True
+    moved = RegionMask.crop(picture, x=0, y=0, image_height=16, image_width=24).moved(*move)
+    np.testing.assert_array_equal(moved.full(), expected)
+    assert moved.area == expected.sum()
+    if not moved.area:
+        assert moved.box == (0, 0, 0, 0)
+
+
+def test_an_empty_mask_stays_where_it_is():
+    assert RegionMask.empty(16, 24).moved(3, 4).box == (0, 0, 0, 0)

@@ -244,3 +244,55 @@ def test_results_are_youtube_vis_tracks():
     scores = [i.score for r in results for i in r.instances]
     assert entry["score"] == pytest.approx(sum(scores) / len(results))
     assert entry["score"] < min(scores), "it was not there in all frames"
+
+
+def passing(stride, settings=None, size=(64, 96)):
+    """A fish that moves to the right by 4 pixels of the input a frame, and that nothing shows after the 14th frame."""
+
+    class Mover(Script):
+        def step(self, features, state):
+            prediction, state = super().step(features, state)
+            for t, number in enumerate(features.mask_features.flatten().int().tolist()):
+                for masks in (prediction.visible, prediction.amodal):
+                    masks[0, t, 0] = masks[0, t, 0].roll(number, dims=-1)
+            return prediction, state
+
+    script = Mover([{0: (6, 6)}] * 14 + [{}] * 20)
+    tracker = StreamingTracker(script, tiny_config(), stride=stride, settings=settings)
+    video = ((i / 30, np.full((*size, 3), i, np.uint8)) for i in range(34))
+    return list(track_video(tracker, video))
+
+
+@pytest.mark.parametrize("size", [(64, 96), (32, 48), (160, 240)])
+@pytest.mark.parametrize("stride", [1, 3])
+def test_a_lost_track_has_its_last_full_mask_moved_on_in_image_pixels(stride, size):
+    last, scale = 13, size[0] / 64
+    results = passing(stride, TrackSettings(max_predicted_s=0.18), size)
+    full = results[last].instances[0].amodal
+    assert full.area
+    for result in results[last + 1 : last + 6]:
+        (track,) = result.instances
+        assert (track.state, track.visible.area) == (TrackState.LOST, 0)
+        steps = (result.index - last) * 4 * scale
+        assert track.amodal.y == full.y
+        assert track.amodal.x == pytest.approx(full.x + steps, abs=1 + scale)
+        assert track.amodal.x + track.amodal.width <= size[1]
+        if track.amodal.x + full.width < size[1]:
+            assert track.amodal.area == full.area
+    for result in results[last + 6 :]:
+        (track,) = result.instances
+        assert (track.state, track.amodal.area) == (TrackState.LOST, 0)
+
+
+def test_what_is_predicted_is_scored_where_it_is_and_adds_nothing_to_the_score():
+    collectors = []
+    for limit in (0.0, 0.15):
+        collector = TrackCollector(tiny_config().classes)
+        for result in passing(1, TrackSettings(max_predicted_s=limit)):
+            collector.add(result)
+        collectors.append(collector.youtube_vis()[0])
+    without, predicted = collectors
+    assert predicted["score"] == without["score"] > 0
+    assert predicted["segmentations"] == without["segmentations"]
+    placed = [[t for t, mask in enumerate(entry["amodal_segmentations"]) if mask] for entry in collectors]
+    assert placed == [list(range(14)), list(range(18))]

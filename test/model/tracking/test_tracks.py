@@ -28,7 +28,7 @@ NOTHING = observe({}, Q)
 
 
 def states(manager, frames):
-    return [[(t.track_id, t.state.name) for t in manager.update(frame)] for frame in frames]
+    return [[(t.track_id, t.state.name) for t in manager.update(frame, 0.0)] for frame in frames]
 
 
 def test_a_track_is_born_confirmed_hidden_lost_found_and_ended():
@@ -51,11 +51,11 @@ def test_a_track_is_born_confirmed_hidden_lost_found_and_ended():
 def test_ages_count_every_frame_also_with_nothing_in_view():
     manager = TrackManager(SETTINGS)
     for frame in (SEEN, SEEN, HIDDEN):
-        (track,) = manager.update(frame)
+        (track,) = manager.update(frame, 0.0)
     assert (track.age, track.frames_since_visible) == (2, 1)
-    (track,) = manager.update(NOTHING)
+    (track,) = manager.update(NOTHING, 0.0)
     assert (track.age, track.frames_since_visible, track.frames_lost) == (3, 2, 1)
-    (track,) = manager.update(SEEN)
+    (track,) = manager.update(SEEN, 0.0)
     assert (track.age, track.frames_since_visible, track.frames_lost) == (4, 0, 0)
 
 
@@ -90,10 +90,10 @@ def test_small_masks_do_not_count():
 def test_of_slots_that_show_one_object_the_surest_is_its_track():
     both = observe({0: Slot(HERE), 1: Slot(cells(4, 5, 8, 8), score=0.95)}, Q)
     manager = TrackManager(SETTINGS)
-    assert [t.slot for t in manager.update(both)] == [1]
+    assert [t.slot for t in manager.update(both, 0.0)] == [1]
     # A part of the object, for which IoU is small, is the object too.
     part = observe({0: Slot(HERE), 1: Slot(cells(4, 4, 3, 3), score=0.8)}, Q)
-    assert [(t.track_id, t.slot) for t in manager.update(part)] == [(1, 0)]
+    assert [(t.track_id, t.slot) for t in manager.update(part, 0.0)] == [(1, 0)]
 
 
 def test_a_track_follows_its_mask_from_slot_to_slot():
@@ -107,7 +107,7 @@ def test_two_tracks_whose_slots_change_places_change_nothing_else():
     manager = TrackManager(SETTINGS)
     a, b = Slot(HERE, class_id=1), Slot(THERE, class_id=2)
     for slots in ({0: a, 1: b}, {0: b, 1: a}, {2: a, 0: b}):
-        tracks = manager.update(observe(slots, Q))
+        tracks = manager.update(observe(slots, Q), 0.0)
         assert [(t.track_id, t.class_id) for t in tracks] == [(1, 1), (2, 2)]
         assert [t.slot for t in tracks] == [next(s for s, x in slots.items() if x is y) for y in (a, b)]
 
@@ -132,11 +132,11 @@ def test_an_object_that_comes_back_elsewhere_is_known_by_prototype_and_motion():
     def story(last):
         manager = TrackManager(settings)
         for t in range(10):
-            manager.update(frame(t, 0, 1))
-        for _ in range(20):
-            (track,) = manager.update(observe({}, Q, DIM))
+            manager.update(frame(t, 0, 1), t / 30)
+        for t in range(10, 30):
+            (track,) = manager.update(observe({}, Q, DIM), t / 30)
         assert track.state is TrackState.LOST
-        return [(t.track_id, t.state.name) for t in manager.update(last)]
+        return [(t.track_id, t.state.name) for t in manager.update(last, 1.0)]
 
     assert story(frame(30, 2, 1)) == [(1, "VISIBLE")]
     assert story(frame(30, 2, 1, score=0.5)) == [(1, "VISIBLE")], "known again below the score of a newcomer"
@@ -170,9 +170,9 @@ def test_a_hidden_track_is_what_a_slot_draws_that_is_like_it():
 
 def test_the_class_is_that_of_the_last_visible_frame():
     manager = TrackManager(SETTINGS)
-    manager.update(one(HERE, class_id=2))
-    manager.update(one(HERE, class_id=3))
-    (track,) = manager.update(one(EMPTY, HERE, class_id=3))
+    manager.update(one(HERE, class_id=2), 0.0)
+    manager.update(one(HERE, class_id=3), 0.0)
+    (track,) = manager.update(one(EMPTY, HERE, class_id=3), 0.0)
     assert (track.class_id, track.state) == (3, TrackState.OCCLUDED)
 
 
@@ -198,7 +198,7 @@ def test_ids_are_never_reused_over_resets_and_many_lives():
     manager = TrackManager(SETTINGS)
     seen = set()
     for _ in range(50):
-        ids = {t.track_id for frame in (SEEN, SEEN) for t in manager.update(frame)}
+        ids = {t.track_id for frame in (SEEN, SEEN) for t in manager.update(frame, 0.0)}
         assert not ids & seen
         seen |= ids
         manager.reset()
@@ -206,7 +206,7 @@ def test_ids_are_never_reused_over_resets_and_many_lives():
         assert not manager.take_released()
     for _ in range(50):
         for frame in (SEEN, *[NOTHING] * 2):
-            ids = {t.track_id for t in manager.update(frame)}
+            ids = {t.track_id for t in manager.update(frame, 0.0)}
         assert not ids & seen
         seen |= ids
 
@@ -214,16 +214,16 @@ def test_ids_are_never_reused_over_resets_and_many_lives():
 def test_slots_go_back_when_their_track_ends_and_when_nobody_holds_them_for_long():
     manager = TrackManager(SETTINGS)
     for frame in (SEEN, SEEN, *[NOTHING] * 3):
-        manager.update(frame)
+        manager.update(frame, 0.0)
         assert manager.take_released() == [], "the track lives, and its slot may remember it"
-    manager.update(NOTHING)
+    manager.update(NOTHING, 0.0)
     assert manager.take_released() == [0]
     assert manager.take_released() == []
     # A track that has moved on leaves a slot behind, which nobody holds.
     manager = TrackManager(SETTINGS)
     released = []
     for t in range(IDLE_FRAMES + 10):
-        manager.update(one(HERE, slot=0 if t < 10 else 1))
+        manager.update(one(HERE, slot=0 if t < 10 else 1), t / 30)
         released.append(manager.take_released())
     assert [(t, slots) for t, slots in enumerate(released) if slots] == [
         (IDLE_FRAMES - 1, [2, 3]),
@@ -233,8 +233,8 @@ def test_slots_go_back_when_their_track_ends_and_when_nobody_holds_them_for_long
 
 def test_a_slot_that_is_taken_again_at_once_is_not_given_back():
     manager = TrackManager(SETTINGS)
-    manager.update(SEEN)
-    tracks = manager.update(one(THERE))
+    manager.update(SEEN, 0.0)
+    tracks = manager.update(one(THERE), 0.0)
     assert [(t.track_id, t.state.name) for t in tracks] == [(1, "ENDED"), (2, "TENTATIVE")]
     assert manager.take_released() == []
 
@@ -264,7 +264,7 @@ def test_true_masks_in_shuffled_slots_keep_their_ids_through_full_occlusions(hid
         of_slot = {int(order[i]): mover.number for i, (mover, _, _) in enumerate(found)}
         for _, (mover, visible, _) in enumerate(found):
             fully[mover.number] += not visible.any()
-        for track in manager.update(observe(slots, 6, dim)):
+        for track in manager.update(observe(slots, 6, dim), t / 30):
             if track.state in (TrackState.VISIBLE, TrackState.OCCLUDED):
                 book.note(of_slot[track.slot], track.track_id)
     assert fully[1] >= hidden_frames - 2
@@ -290,7 +290,7 @@ def test_a_stream_without_end_gives_every_object_one_id_and_slots_back():
             owners.setdefault(mover.number, min(set(range(slots)) - set(owners.values())))
         seen = {owners[m.number]: Slot(visible, whole) for m, visible, whole in scene(movers, t)}
         by_slot = {slot: number for number, slot in owners.items()}
-        for track in manager.update(observe(seen, slots)):
+        for track in manager.update(observe(seen, slots), t / 30):
             ids.add(track.track_id)
             if track.state is TrackState.VISIBLE:
                 book.note(by_slot[track.slot], track.track_id)

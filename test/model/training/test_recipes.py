@@ -118,6 +118,8 @@ def put(value: Any, *path: Any) -> Callable[[Any], None]:
         (drop("ship", "half"), "key ship.half is missing"),
         (put("yes", "ship", "half"), "ship.half='yes'; expected true or false"),
         (put("much", "ship", "favour_objects"), "ship.favour_objects='much'; expected a number of logits"),
+        (put({"start_score": 2}, "ship", "tracks"), "ship.tracks: start_score=2; expected a probability"),
+        (put({"min_area": 2}, "ship", "tracks"), "ship.tracks: unknown threshold 'min_area'"),
         (put("first", "ship", "weights"), "ship.weights='first'; choose one of last, average, best"),
         (put("average", "ship", "weights"), "ship.weights=average: stage whole has none, as it is without average"),
         (put([], "stages"), "stages=[]; expected a list of stages"),

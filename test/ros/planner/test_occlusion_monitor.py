@@ -17,6 +17,7 @@ def test_the_monitor_tells_what_is_hidden(tmp_path: Path) -> None:
 
     picture = np.zeros((48, 64), np.bool_)
     picture[10:20, 30:40] = True
+    moved = np.roll(picture, 4, axis=1)
 
     def tracks(seconds: float, state: int, since: int, *, placed: bool = True) -> TrackedInstanceArray:
         track = TrackedInstance(track_id=7, state=state, class_id=3, class_name="Box", frames_since_visible=since)
@@ -40,18 +41,20 @@ def test_the_monitor_tells_what_is_hidden(tmp_path: Path) -> None:
         publisher.publish(damaged)
         publisher.publish(tracks(1.0, TrackedInstance.VISIBLE, 0))
         publisher.publish(tracks(1.5, TrackedInstance.OCCLUDED, 15))
-        # What the slot of a lost track draws is not the track.
+        # A lost track is where it is predicted, and where that was last when it is no longer.
         lost = tracks(2.0, TrackedInstance.LOST, 30, placed=False)
-        lost.instances[0].amodal = mask_to_message(encode_image(np.roll(picture, -20, axis=1)))
+        lost.instances[0].amodal = mask_to_message(encode_image(moved))
         publisher.publish(lost)
+        publisher.publish(tracks(2.5, TrackedInstance.LOST, 45, placed=False))
         publisher.publish(tracks(2.1, TrackedInstance.ENDED, 31, placed=False))
-        peer.until(lambda: len(hidden) == 4)
+        peer.until(lambda: len(hidden) == 5)
     peer.close()
-    assert [len(message.objects) for message in hidden] == [0, 1, 1, 0]
+    assert [len(message.objects) for message in hidden] == [0, 1, 1, 1, 0]
     assert hidden[0].region.x_offset == 40
-    for message, seconds, frames in zip(hidden[1:3], (0.5, 1.0), (15, 30), strict=True):
+    expected = ((0.5, 15, picture, 2), (1.0, 30, moved, 6), (1.5, 45, moved, 6))
+    for message, (seconds, frames, footprint, columns) in zip(hidden[1:4], expected, strict=True):
         found = message.objects[0]
         assert (found.track_id, found.class_name, found.frames_since_visible) == (7, "Box", frames)
         assert found.seconds_since_visible == pytest.approx(seconds)
-        assert found.reachable == 2 * 14
-        np.testing.assert_array_equal(decode_image(mask_from_message(found.footprint), 48, 64), picture)
+        assert found.reachable == columns * 14
+        np.testing.assert_array_equal(decode_image(mask_from_message(found.footprint), 48, 64), footprint)

@@ -57,7 +57,7 @@ def test_every_parameter_is_described_and_its_default_allowed() -> None:
         ({"policy": "fastest"}, "policy='fastest' is none of latest, every_frame"),
         ({"start_score": math.nan}, "start_score=nan"),
         ({"start_score": 1.5}, "start_score=1.5"),
-        ({"keep_score": 0.9}, "keep_score=0.9 is over start_score=0.8"),
+        ({"keep_score": 0.9, "start_score": 0.8}, "keep_score=0.9 is over start_score=0.8"),
         ({"age_warn_s": 5.0}, "age_warn_s=5"),
         ({"stride": "2"}, "give a int"),
         ({"stride": True}, "is a bool"),
@@ -102,11 +102,23 @@ def test_whole_numbers_do_for_fractions() -> None:
 
 def test_only_live_parameters_change_while_running() -> None:
     settings = Settings.defaults().change({"start_score": 0.6})
-    assert settings.tracks == dataclasses.replace(TrackSettings(), start_score=0.6)
+    assert settings.tracks({}) == dataclasses.replace(TrackSettings(), start_score=0.6)
     with pytest.raises(ParameterError, match="deactivate"):
         settings.change({"stride": 2})
     with pytest.raises(ParameterError, match="keep_score"):
-        settings.change({"start_score": 0.1})
+        settings.change({"keep_score": 0.7})
+
+
+def test_scores_that_are_not_given_are_those_that_the_weights_recommend() -> None:
+    defaults, recommended = Settings.defaults(), {"start_score": 0.6, "keep_score": 0.4}
+    assert defaults.tracks({}) == TrackSettings()
+    assert defaults.tracks(recommended) == TrackSettings(start_score=0.6, keep_score=0.4)
+    assert Settings.defaults(start_score=0.0, keep_score=0.0).tracks(recommended).start_score == 0.0
+    assert Settings.defaults(keep_score=0.1).tracks(recommended) == TrackSettings(start_score=0.6, keep_score=0.1)
+    with pytest.raises(ParameterError, match=r"keep_score=0.7 is over start_score=0.6, which the weights recommend"):
+        Settings.defaults(keep_score=0.7).tracks(recommended)
+    with pytest.raises(ParameterError, match=r"keep_score=0.4 is over start_score=0.1: .*lower keep_score"):
+        Settings.defaults(start_score=0.1).tracks(recommended)
 
 
 def test_diagnostics_say_how_it_goes() -> None:

@@ -312,6 +312,12 @@ def test_the_input_size_can_be_changed(tmp_path, model: VideoNetwork, config: Mo
         load_model(request(weights, input_width=50), lambda text: None)
 
 
+def test_a_loaded_model_says_what_its_weights_recommend(tmp_path, model: VideoNetwork, config: ModelConfig) -> None:
+    save_weights(tmp_path / "w.safetensors", model, config, recommended={"start_score": 0.6})
+    loaded = load_model(request(str(tmp_path / "w.safetensors")), lambda text: None)
+    assert loaded.recommended == {"start_score": 0.6}
+
+
 def test_a_loaded_model_answers_as_the_plain_tracker(tmp_path, model: VideoNetwork, config: ModelConfig) -> None:
     save_weights(tmp_path / "w.safetensors", model, config)
     said: list[str] = []
