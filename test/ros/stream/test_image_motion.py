@@ -60,9 +60,10 @@ def _seen() -> tuple[TrackState, RegionMask]:
     return TrackState.VISIBLE, box(5, 5)
 
 
-def test_a_lost_track_keeps_its_velocity() -> None:
+@pytest.mark.parametrize("predicted", [None, box(90, 30)])
+def test_a_lost_track_keeps_its_velocity(predicted: RegionMask | None) -> None:
     moving = [result(0.1 * i, TrackState.VISIBLE, box(10 * i, 5)) for i in range(5)]
-    assert last(*moving, result(0.5, TrackState.LOST, None)).velocity == pytest.approx((100, 0))
+    assert last(*moving, result(0.5, TrackState.LOST, predicted)).velocity == pytest.approx((100, 0))
 
 
 def test_an_epoch_and_an_end_forget() -> None:

@@ -226,6 +226,19 @@ def test_the_id_image_holds_visible_tracks_alone() -> None:
     assert (ids == 7).sum() == 6
 
 
+@pytest.mark.parametrize("state", [TrackState.OCCLUDED, TrackState.LOST])
+def test_the_overlay_outlines_a_hidden_track_while_it_has_a_mask(state: TrackState) -> None:
+    image, empty = np.zeros((100, 200, 3), np.uint8), RegionMask.empty(100, 200)
+    mask = RegionMask.crop(np.ones((20, 30), np.bool_), x=90, y=50, image_height=100, image_width=200)
+    drawn = pictures.overlay(
+        image, FrameResult(0, 0.0, 0, 100, 200, (instance(1, state, visible=empty, amodal=mask),)), 500
+    )
+    assert drawn[50:70, 90].any(axis=-1).all()
+    assert not drawn[55:65, 95:115].any(), "what is hidden is not filled"
+    bare = FrameResult(0, 0.0, 0, 100, 200, (instance(1, state, visible=empty, amodal=empty),))
+    assert not pictures.overlay(image, bare, 500).any()
+
+
 def test_the_overlay_keeps_to_its_width() -> None:
     image = np.zeros((100, 200, 3), np.uint8)
     result = FrameResult(0, 0.0, 0, 100, 200, ())
