@@ -98,7 +98,7 @@ def read_track_settings(weights: str | Path) -> TrackSettings:
     Raises:
         CheckpointError: see `read_recommended`.
     """
-    return TrackSettings(**read_recommended(weights))
+    return _track_settings(read_recommended(weights))
 
 
 def check_recommended(thresholds: Any) -> dict[str, float]:
@@ -119,13 +119,21 @@ def check_recommended(thresholds: Any) -> dict[str, float]:
         ):
             raise ConfigError(f"{name}={reprlib.repr(value)}; expected a probability, 0 to 1")
     found = {name: float(value) for name, value in thresholds.items()}
-    settings = TrackSettings(**found)
+    settings = _track_settings(found)
     if settings.keep_score > settings.start_score:
         raise ConfigError(
             f"keep_score={settings.keep_score:g} is over start_score={settings.start_score:g}: a track would end as it "
             "starts; lower keep_score"
         )
     return found
+
+
+def _track_settings(recommended: Mapping[str, float]) -> TrackSettings:
+    default = TrackSettings()
+    return TrackSettings(
+        start_score=recommended.get("start_score", default.start_score),
+        keep_score=recommended.get("keep_score", default.keep_score),
+    )
 
 
 def load_weights(weights: str | Path, changes: Mapping[str, Any] | None = None) -> tuple[VideoNetwork, ModelConfig]:
