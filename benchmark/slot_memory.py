@@ -65,7 +65,7 @@ def memories(model: A2VIS, features: FrameFeatures, clips: int, slots: NDArray[n
     start = model.initial_state().prototypes
     before = start
     for k in range(SEEN):
-        before = model.decode(split_clips(features, clips)[k], before).global_prototypes
+        before = model.advance(split_clips(features, clips)[k], before).global_prototypes
     signs = torch.randint(0, 2, before.shape, generator=torch.Generator().manual_seed(0)) * 2.0 - 1
     runs = [before + _CHANGE * signs, before - _CHANGE * signs, before, start]
     distance = (before - start).norm(dim=-1)
@@ -76,7 +76,7 @@ def memories(model: A2VIS, features: FrameFeatures, clips: int, slots: NDArray[n
 
     for k in range(SEEN, min(SEEN + max(AFTER), clips)):
         clip = split_clips(features, clips)[k]
-        runs = [model.decode(clip, prototypes).global_prototypes for prototypes in runs]
+        runs = [model.advance(clip, prototypes).global_prototypes for prototypes in runs]
         more, less, kept, fresh = runs
         result["change"].append(mean(((more - less) * signs).mean(dim=-1) / (2 * _CHANGE)))
         result["difference"].append(mean((kept - fresh).norm(dim=-1) / distance))

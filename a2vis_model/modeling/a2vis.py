@@ -275,8 +275,16 @@ class A2VIS(PrototypeNetwork):
         """Return the state before the first clip."""
         return ClipState(prototypes=self.start.expand(batch, -1, -1))
 
-    def decode(self, features: FrameFeatures, global_prototypes: Tensor) -> ClipOutput:
-        """Run one clip: features of T frames and p^G [B, Q, C] → masks, classes and the next p^G."""
+    def advance(self, features: FrameFeatures, global_prototypes: Tensor) -> ClipOutput:
+        """Run one clip in the paper's order (3.3, 3.6, 3.4, 3.5, 3.7); inference and training both call this.
+
+        Args:
+            features: of the clip's T frames.
+            global_prototypes: p^G of the clips before, [B, Q, C].
+
+        Raises:
+            ValueError: the features are not of this network.
+        """
         if features.queries is None:
             raise ValueError("features hold no frame queries; extract them with this network")
         slot = self.prototypes.query_position
@@ -299,7 +307,7 @@ class A2VIS(PrototypeNetwork):
 
     def step(self, features: FrameFeatures, state: ClipState) -> tuple[ClipPrediction, ClipState]:
         """Predict a clip from the features of its frames; the new state goes to the next clip."""
-        output = self.decode(features, state.prototypes)
+        output = self.advance(features, state.prototypes)
         state = ClipState(prototypes=output.global_prototypes)
         if not output.amodal:
             return single_mask(output.classes, output.visible, amodal=self.amodal), state
@@ -310,7 +318,7 @@ class A2VIS(PrototypeNetwork):
         prototypes = self.initial_state(len(features.mask_features)).prototypes
         outputs: list[ClipOutput] = []
         for clip in split_clips(features, clips):
-            outputs.append(self.decode(clip, prototypes))
+            outputs.append(self.advance(clip, prototypes))
             prototypes = outputs[-1].global_prototypes
         own = join_prototypes([output.clip_prototypes for output in outputs])
         return Unrolled(

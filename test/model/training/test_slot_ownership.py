@@ -54,7 +54,7 @@ def test_the_first_clip_starts_from_learned_queries() -> None:
     model = a2vis()
     assert model.start is model.prototypes.query_content
     features = model.extract(torch.randn(1, 3, 3, 64, 96))
-    first = model.decode(features, model.initial_state().prototypes).clip_prototypes
+    first = model.advance(features, model.initial_state().prototypes).clip_prototypes
     torch.testing.assert_close(first.layers[-1], model.prototypes(features.queries).layers[-1])
 
 
@@ -136,7 +136,7 @@ def test_warm_start_lets_slots_follow_queries_from_the_first_clip_on() -> None:
     features = model.extract(torch.zeros(1, 3, 3, 64, 96))
     for _ in range(3):
         features = features._replace(queries=contents + 0.3 * torch.randn(1, 3, 12, 128))
-        output = model.decode(features, state.prototypes)
+        output = model.advance(features, state.prototypes)
         for found in (output.clip_prototypes.layers[-1], output.global_prototypes):
             similarity = torch.nn.functional.cosine_similarity(found[0, :, None], contents[None], dim=-1)
             own = (similarity.argmax(dim=1) == torch.arange(10))[2:]  # the first two have two tokens each
