@@ -25,7 +25,7 @@ Result = TypeVar("Result")
 
 
 class Workers(ABC):
-    """Where the items of a piece of work are worked on."""
+    """Place where the items of a piece of work are worked on."""
 
     @abstractmethod
     def run(self, prepare: Callable[[], Callable[[Item], Result]], items: Sequence[Item]) -> Iterator[Result]:

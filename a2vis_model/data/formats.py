@@ -36,7 +36,7 @@ DATA_FORMATS = {
     "ytvis": DataFormat(open_ytvis, lists=("videos",)),
     "coco": DataFormat(open_amodal_coco, lists=("images",)),
 }
-"""By name. "ytvis" is OVIS too, "coco" amodal COCO. A new format is a line here and its module."""
+"""Formats by name. "ytvis" is OVIS too, "coco" amodal COCO. A new format is a line here and its module."""
 FORMATS = ("auto", *DATA_FORMATS)
 """What may be named."""
 

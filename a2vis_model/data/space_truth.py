@@ -40,9 +40,9 @@ class CameraTrack:
     centre: tuple[float, float]
     """The principal point (x, y) in pixels."""
     position: Numbers
-    """In the world, `[T, 3]`."""
+    """Position of the camera in the world, in metres, `[T, 3]`."""
     orientation: Numbers
-    """From camera to world axes as unit quaternions (x, y, z, w), `[T, 4]`."""
+    """Rotation from camera to world axes as unit quaternions (x, y, z, w), `[T, 4]`."""
 
 
 @dataclass(frozen=True)
@@ -50,16 +50,16 @@ class ThingTrack:
     """One object in every frame, whether in view or not."""
 
     id: int
-    """As in `objects.json`."""
+    """ID of the object in `objects.json`."""
     class_name: str
     position: Numbers
-    """Where on the ground it stands, `[T, 3]`."""
+    """Point on the ground where the object stands, in metres, `[T, 3]`."""
     middle: Numbers
     """The middle of the box of `size` that holds it at that moment, `[T, 3]`; of a walker, with arms and legs."""
     elevation: Numbers
     """How far its lowest point is above the ground, `[T]`."""
     yaw: Numbers
-    """Where it faces, from x towards y, `[T]`; NaN for a flat cut-out, which faces the camera."""
+    """Angle of its heading from x towards y in radians, `[T]`; NaN for a flat cut-out, which faces the camera."""
     velocity: Numbers
     """m/s in the world, `[T, 3]`."""
     size: Numbers
@@ -79,7 +79,7 @@ class SpaceTruth:
     height: int
     width: int
     stamps: Numbers
-    """When a camera driver would say that each frame was taken, `[T]`, ascending, 0 at the first."""
+    """Stamps in seconds that a camera driver would give the frames, `[T]`, ascending, 0 at the first."""
     camera: CameraTrack
     things: tuple[ThingTrack, ...]
 

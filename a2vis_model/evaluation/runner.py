@@ -109,7 +109,7 @@ class Evaluation:
         return data_hash(self._data_folders())
 
     def _data_folders(self) -> list[Path]:
-        """With the folders that some formats have beside the one that is named, and what is said about its labels."""
+        """Return the data's folder, those that some formats have beside it, and the file that describes its labels."""
         root = Path(self.data)
         beside = paths_beside(root, self.format)
         labels = root.parent / LABELS_FILE if self.labels is None else labels_file(self.labels)

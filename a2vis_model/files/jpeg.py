@@ -105,7 +105,7 @@ def jpeg_is_cut_short(data: bytes | memoryview) -> bool:
 
 
 def _first_scan(content: bytes) -> int:
-    """Where the picture begins in a JPEG; a thumbnail in front of it is a JPEG of its own. The end if it has none."""
+    """Find where the picture of a JPEG begins, behind a thumbnail, itself a JPEG; return the end if it has none."""
     position = 2
     while marker := _MARKER.match(content, position):
         position = marker.end()

@@ -71,7 +71,7 @@ class _Value:
         self.size = size
         self.parts = parts if parts is not None else []
         self.maker = maker
-        """For a global "global " and its name; for the result of calling a global its name; empty for plain data."""
+        """Origin of the value: "global NAME" for a global, NAME for what calling it gave, empty for plain data."""
         self.text = text
 
 

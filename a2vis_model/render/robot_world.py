@@ -50,7 +50,7 @@ class _Actor:
         return vector(float(x), 0, float(z)), heading if self.turns else self.heading, travelled
 
     def pose(self, time: float) -> ThingPose:
-        """Where it is, how it moves and how large it is."""
+        """Return where the object is, how it moves and how large it is at a time in seconds."""
         foot, heading, travelled = self.at(time)
         vertices, _ = self.body.shape(travelled / self.scale, time)
         low, high = vertices.min(axis=0) * self.scale, vertices.max(axis=0) * self.scale

@@ -18,7 +18,7 @@ from .camera import Array, Camera, vector
 from .clip import RenderedObject
 
 _TO_WORLD = np.array([[0, 0, 1], [1, 0, 0], [0, 1, 0]], np.float64)
-"""From the generator's (left, up, ahead) to (ahead, left, up)."""
+"""Convert vectors from the generator's axes (left, up, ahead) to (ahead, left, up)."""
 _MOMENT = 1 / 60
 """Seconds before and after a frame between which velocity is measured."""
 

@@ -34,7 +34,7 @@ class TrackState(enum.IntEnum):
     TENTATIVE = 0
     """Seen in too few frames to be confirmed."""
     VISIBLE = 1
-    """At least partly visible."""
+    """The object is at least partly visible."""
     OCCLUDED = 2
     """Hidden, but a slot still draws the amodal mask, which shows where."""
     LOST = 3

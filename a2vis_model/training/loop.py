@@ -43,7 +43,7 @@ Validate = Callable[[VideoNetwork], dict[str, float]]
 
 @dataclass(frozen=True)
 class Run:
-    """Where a run takes place and when it pauses; none of this changes the result."""
+    """Place of a run and times of its pauses; none of this changes the result."""
 
     output: Path
     device: torch.device

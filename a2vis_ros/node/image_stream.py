@@ -286,7 +286,7 @@ class ImageStream:
         self._log.info(f"epoch {epoch} begins: {reason}")
 
     def _note_damage(self, text: str) -> None:
-        """In the worker's thread."""
+        """Count and report a damaged image; the decoder calls it in the worker's thread."""
         self._statistics.damaged += 1
         self._report(text)
 

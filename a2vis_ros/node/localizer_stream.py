@@ -43,11 +43,11 @@ from .status_publisher import StatusPublisher
 from .topics import transport_topic
 
 _LOG_PERIOD_S = 2.0
-"""A warning that repeats is logged no more often; what it is about is counted every time."""
+"""Shortest interval in seconds at which a repeated warning is logged; its causes are counted every time."""
 _RETRY_S = 0.02
-"""Frames that wait for a transform are tried again so often."""
+"""Seconds between attempts on frames that wait for a transform."""
 _PLAUSIBLE_AGE_S = 3600.0
-"""Tracks older than this, or from the future by more, were stamped by another clock."""
+"""Age in seconds, or lead, beyond which tracks were stamped by another clock."""
 _OPTIONAL = (
     ("~/detections_3d", "vision_msgs"),
     ("~/class_mask", "vision_msgs"),
@@ -59,25 +59,25 @@ _OPTIONAL = (
 
 @dataclass
 class _Waiting:
-    """A frame on its way."""
+    """A frame that waits for its depth image or its transforms."""
 
     tracks: TrackedInstanceArray
     frame: TrackFrame
     arrived: float
-    """By the monotonic clock, in seconds."""
+    """Time of arrival by the monotonic clock, in seconds."""
     depth: DepthMetres | None = None
     depth_settled: bool = False
-    """The depth image is decoded, or it is known that there will be none."""
+    """Whether the depth image is decoded, or it is known that there will be none."""
 
 
 class LocalizerStream:
     """Takes tracks, publishes objects.
 
     Args:
-        node: whose topics these are.
-        values: the parameters, checked.
-        settings: those of the core.
-        transforms: knows where the camera is; None where nothing does.
+        node: node that owns the topics.
+        values: values of the parameters, checked.
+        settings: settings of the localizer.
+        transforms: source that knows where the camera is; None where there is none.
     """
 
     def __init__(
@@ -146,7 +146,7 @@ class LocalizerStream:
             self._books.drop(Drop.STOPPED, "the node was deactivated", time.monotonic())
 
     def close(self) -> None:
-        """Take back all topics."""
+        """Remove all topics."""
         self.stop()
         self._status.close()
         self._node.destroy_timer(self._retry)
@@ -160,7 +160,7 @@ class LocalizerStream:
         return str(self._node.resolve_topic_name("depth"))
 
     def _make_publishers(self) -> None:
-        """All qualities of service are read before the first topic is made, for a value may be wrong."""
+        """Make all publishers; their QoS is read before the first is made, because a value may be wrong."""
         picture, result = qos.picture_qos(), qos.result_qos()
         topics: dict[str, tuple[Any, QoSProfile]] = {
             "~/objects": (TrackedObjectArray, result),
@@ -250,7 +250,7 @@ class LocalizerStream:
         self._retry.cancel()
 
     def _attempt(self, waiting: _Waiting) -> bool:
-        """Whether the frame is done with: published or dropped."""
+        """Try to answer a frame; return whether it is done with, published or dropped."""
         now = time.monotonic()
         expired = now - waiting.arrived >= self._values["wait_s"]
         if not self._settle_depth(waiting, expired, now):
@@ -295,7 +295,7 @@ class LocalizerStream:
         return self._localizer.update(frame, camera, waiting.depth)
 
     def _settle_depth(self, waiting: _Waiting, expired: bool, now: float) -> bool:
-        """Find and decode the frame's depth image; whether the frame need wait for it no longer."""
+        """Find and decode the frame's depth image; return whether the frame need wait for it no longer."""
         if waiting.depth_settled or self._matcher is None:
             return True
         stamp = waiting.frame.stamp_ns
@@ -356,13 +356,13 @@ class LocalizerStream:
             self._offer("~/image_annotations", lambda: annotation.annotations(output))
 
     def _offer(self, topic: str, make: Any) -> None:
-        """Publish where somebody listens."""
+        """Make and publish a message where the topic has a subscriber."""
         publisher = self._publishers[topic]
         if publisher.get_subscription_count():
             publish(publisher, make())
 
     def _age(self, stamp: int) -> float:
-        """Seconds from the image's stamp until now; NaN where the stamp is not of this node's clock."""
+        """Return the seconds from the image's stamp until now; NaN where the stamp is not of this node's clock."""
         age = (self._node.get_clock().now().nanoseconds - stamp) * 1e-9
         return age if stamp and abs(age) <= _PLAUSIBLE_AGE_S else math.nan
 
@@ -375,7 +375,7 @@ class LocalizerStream:
         self._log.warning(f"{cause.value}: {words}", throttle_duration_sec=_LOG_PERIOD_S)
 
     def _report_status(self) -> Report:
-        """How it goes."""
+        """Report the present status."""
         values, settings = self._values, self._settings
         silence = self._silence(time.monotonic())
         if silence:
@@ -398,7 +398,7 @@ class LocalizerStream:
         return report(status, self._books)
 
     def _silence(self, now: float) -> str:
-        """Why there may be no tracks; empty where there are some, or where none are asked for."""
+        """Explain why no tracks arrive; empty where some do, or where none are expected."""
         seconds = now - max(self._books.last_arrival or 0.0, self._active_since)
         if self._state != "active" or seconds < self._values["no_tracks_s"]:
             return ""

@@ -18,7 +18,7 @@ from .compat import RCLError, ServingLifecycleNode
 
 
 class Stream(Protocol):
-    """From one source of input to its outputs: made when the node is configured, with publishers that are open."""
+    """Stream from one source to its outputs, made when the node is configured, with publishers that are open."""
 
     def start(self) -> None:
         """Take input."""

@@ -66,7 +66,7 @@ def _label(found: LocatedObject, header: Header) -> Marker:
 
 
 def _ellipse(found: LocatedObject, header: Header) -> Marker:
-    """On the plane across the box's z axis, at its foot."""
+    """Make the ellipse of the position's covariance, on the plane across the box's z axis, at its foot."""
     marker = _marker(found, header, "covariances", Marker.CYLINDER, ColorRGBA(r=1.0, g=0.8, b=0.1, a=0.25))
     axes = Rotation.from_quat(found.orientation).as_matrix()
     values, vectors = np.linalg.eigh(axes[:, :2].T @ found.covariance[:3, :3] @ axes[:, :2])
@@ -81,7 +81,7 @@ def _ellipse(found: LocatedObject, header: Header) -> Marker:
 
 
 def _arrow(found: LocatedObject, header: Header) -> Marker:
-    """As long as the way of one second."""
+    """Make the arrow of the velocity, as long as the way of one second."""
     marker = Marker(header=header, ns="velocities", id=_signed(found.track_id), type=Marker.ARROW, action=Marker.ADD)
     marker.points = [point(found.position), point(found.position + found.velocity)]
     marker.scale = Vector3(x=0.08, y=0.16, z=0.2)

@@ -1,4 +1,4 @@
-"""Between ROS messages and the localizer's types: tracks in, objects out."""
+"""Conversion between ROS messages and the localizer's types: tracks in, objects out."""
 
 import math
 from collections.abc import Sequence

@@ -32,7 +32,7 @@ def uncovered_sides(covered: NDArray[np.bool_], at: int) -> tuple[int | None, in
 
 @dataclass(frozen=True)
 class ImageEmergence:
-    """Where and when a hidden track may come out, in the image."""
+    """Place and time at which a hidden track may come out, in the image."""
 
     x: float
     """Nearest column beside what hides it; NaN where none is in view."""
@@ -45,7 +45,7 @@ class ImageEmergence:
 def image_emergence(
     footprint: RunLengthMask, velocity_x: float, covers: Sequence[RunLengthMask], width: int
 ) -> ImageEmergence:
-    """Where a hidden track may come out to the side, from behind the masks of those that are seen.
+    """Find where a hidden track may come out to the side, from behind the masks of those that are seen.
 
     Args:
         footprint: its last amodal mask, not empty.

@@ -56,7 +56,7 @@ class RecentCount:
         self._lock = threading.Lock()
 
     def add(self, now: float, count: int = 1) -> None:
-        """It happened, so often at once; `now` by the monotonic clock, in seconds."""
+        """Count events that happened at `now`, by the monotonic clock in seconds."""
         with self._lock:
             self._events.append((now, count))
 

@@ -64,7 +64,7 @@ class Books:
         self.last_arrival = now
 
     def drop(self, cause: Drop, words: str, now: float) -> None:
-        """It leads to no objects, for this reason."""
+        """Count a frame that leads to no objects, and keep the reason."""
         self.dropped[cause] += 1
         self._note(cause, words, now)
 
@@ -115,7 +115,7 @@ class LocalizerStatus:
 
     state: str
     fixed_frame: str
-    """In which objects are placed, in words."""
+    """Frame in which objects are placed, in words."""
     ground: str
     """What says where the ground is."""
     depth: str

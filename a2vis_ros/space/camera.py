@@ -48,7 +48,7 @@ class CameraModel:
     cy: float
     distortion_model: str = PLUMB_BOB
     distortion: tuple[float, ...] = ()
-    """In OpenCV's order; empty for a rectified image."""
+    """Coefficients in OpenCV's order; empty for a rectified image."""
     frame_id: str = ""
     """Name of the optical frame."""
 

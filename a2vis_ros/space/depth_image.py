@@ -1,4 +1,4 @@
-"""From the bytes of a depth image message to metres. No ROS.
+"""Decoding of the bytes of a depth image message to metres. No ROS.
 
 Raw images are those of REP 118: 16UC1 in millimetres, 0 for unknown, and 32FC1 in metres, NaN for unknown. Compressed
 ones are those of image_transport's compressedDepth: 12 bytes of header, then a PNG or RVL image of 16 bits a pixel,

@@ -1,4 +1,4 @@
-"""Which depth image belongs to which frame, by their stamps. No ROS."""
+"""Matching of depth images with frames by their stamps; imports no ROS."""
 
 from collections import deque
 from typing import Generic, TypeVar
@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 ItemT = TypeVar("ItemT")
 
 _ALIVE_S = 1.0
-"""A source that has sent nothing for so long is not waited for."""
+"""Seconds of silence after which a source is no longer waited for."""
 
 
 class DepthMatcher(Generic[ItemT]):
@@ -41,6 +41,6 @@ class DepthMatcher(Generic[ItemT]):
         return self._images[-1][0] < stamp_ns + self._tolerance_ns
 
     def offset_s(self, stamp_ns: int) -> float | None:
-        """By how many seconds the nearest image is later than the frame; None without any."""
+        """Return by how many seconds the nearest image is later than the frame; None without any."""
         nearest = min(self._images, key=lambda known: abs(known[0] - stamp_ns), default=None)
         return None if nearest is None else (nearest[0] - stamp_ns) * 1e-9

@@ -18,9 +18,9 @@ DepthMetres = NDArray[np.float32]
 _SAMPLES = 400
 """About so many pixels of a mask are looked at."""
 _LEAST_SAMPLES = 8
-"""With fewer depths than these an object counts as one hole."""
+"""Number of depths below which an object counts as one hole."""
 _LEAST_SHARE = 0.05
-"""So it does where a smaller share of its pixels than this has a depth."""
+"""Share of an object's pixels with a depth below which it counts as one hole."""
 _RIM = np.ones((3, 3), np.uint8)
 _NEAR_SHARE, _NEAR_SIGMA = 0.1, 1.2816
 """The nearest tenth of a noisy flat surface is by 1.28 standard deviations nearer than the surface is."""
@@ -34,7 +34,7 @@ class DepthNoise:
     quadratic: float = 0.004
 
     def std(self, z: float) -> float:
-        """At a depth in metres."""
+        """Return the standard deviation at a depth, both in metres."""
         return self.constant + self.quadratic * z * z
 
 

@@ -1,4 +1,4 @@
-"""Where in space a hidden object may come out, and how soon. No ROS."""
+"""Places in space where a hidden object may come out, and how soon; imports no ROS."""
 
 import math
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Emergence:
 def emergences(
     view: FrameView, place: ExpectedPlace, velocity: NDArray[np.float64], max_speed: float
 ) -> tuple[Emergence, ...]:
-    """Where and when a hidden object may come out to the side.
+    """Find where and when a hidden object may come out to the side.
 
     It is seen as soon as its own side passes the end. That it may come out above, or towards the camera, is left out.
 

@@ -63,7 +63,7 @@ class TrueObject:
     visible_fraction: float
     """Seen share of its silhouette; NaN where none of that is in the picture."""
     foot_covered: float
-    """By which share of the amodal mask's height the visible mask ends above it; 0 where none is visible."""
+    """Share of the amodal mask's height by which the visible mask ends above it; 0 where none is visible."""
     cut_off: bool
     """The picture ends within it."""
 
@@ -102,7 +102,7 @@ class Sample(NamedTuple):
     position_error: float
     velocity_error: float
     height_error: float
-    """As a share of the height."""
+    """Error of the height as a share of the true height."""
     position_nees: float
     """Squared error, normalised by its covariance; 2 on average if that is honest."""
     velocity_nees: float
@@ -165,7 +165,7 @@ class SpaceScorer:
                     self.samples.append(_sample(clip, view, true, said.get(true.thing_id)))
 
     def scores(self) -> dict[View, ViewScore]:
-        """By the way in which objects are seen; none for those in which no object is."""
+        """Return the scores by the way in which objects are seen, of those ways in which any is."""
         groups: dict[View, list[Sample]] = defaultdict(list)
         for sample in self.samples:
             groups[sample.view].append(sample)

@@ -1,4 +1,4 @@
-"""Whether an object that cannot be seen is still there. No ROS."""
+"""Belief that an object that cannot be seen is still there; imports no ROS."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ OFFSETS = np.array([-1.5, -0.75, 0.0, 0.75, 1.5])
 """Standard deviations to the side of the expected place at which is looked for a hidden object, too."""
 _PRIOR = np.exp(-(OFFSETS**2) / 2) / np.exp(-(OFFSETS**2) / 2).sum()
 _INSIDE = np.array([-0.3, 0.0, 0.3])
-"""Where in an object's width and height is looked, as shares of these from the middle."""
+"""Places in an object at which is looked, as shares of its width and height from the middle."""
 _CELL = 4
 """Pixels of a side of the cells in which masks are drawn."""
 
@@ -60,7 +60,7 @@ class HiddenBelief:
 
 @dataclass(frozen=True)
 class ExpectedPlace:
-    """Where a hidden object is expected, in the camera's optical frame; lengths in metres."""
+    """Place where a hidden object is expected, in the camera's optical frame; lengths in metres."""
 
     centre: NDArray[np.float64]
     """[3]"""

@@ -1,4 +1,4 @@
-"""Where hidden objects may be, as points on a grid, for a costmap. No ROS."""
+"""Footprints of hidden objects as points on a grid, for a costmap; imports no ROS."""
 
 import math
 from collections.abc import Sequence

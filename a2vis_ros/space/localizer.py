@@ -1,4 +1,4 @@
-"""From frame to frame: tracks, camera, depth and transforms to objects in space. No ROS."""
+"""Localizer: frame by frame, tracks, camera, depth and transforms become objects in space; imports no ROS."""
 
 import enum
 from collections import Counter
@@ -37,7 +37,7 @@ class State(enum.IntEnum):
 
     @property
     def hidden(self) -> bool:
-        """It cannot be seen now and may come out again."""
+        """Return whether the object cannot be seen now and may come out again."""
         return self in (State.OCCLUDED, State.LOST)
 
 
@@ -85,9 +85,9 @@ class LocalizerSettings:
     """What the localizer is told beside its input."""
 
     fixed_frame: str = ""
-    """In which objects are placed and filtered, z up, such as odom. Empty: the camera's optical frame."""
+    """Frame in which objects are placed and filtered, z up, such as odom; empty for the camera's optical frame."""
     ground_frame: str = ""
-    """Whose plane z = 0 is the ground. Empty: `fixed_frame`."""
+    """Frame whose plane z = 0 is the ground; empty for `fixed_frame`."""
     mounting: Mounting | None = None
     """Says where the ground is, in place of a transform."""
     placement: PlacementSettings = field(default_factory=PlacementSettings)
@@ -127,9 +127,9 @@ class LocatedObject:
     size_std: NDArray[np.float64]
     """[3]"""
     cut_off: bool
-    """When its position was last measured, the image ended within it."""
+    """Whether the image's edge cut the object off when its position was last measured."""
     emergences: tuple[Emergence, ...]
-    """Where and when a hidden object may come out, as far as that is in view."""
+    """Places and times at which a hidden object may come out, as far as they are in view."""
 
 
 @dataclass(frozen=True)
@@ -323,14 +323,14 @@ class _Object:
         self.measured, self.cut_off = seconds, cut_off
 
     def see(self, existence: float, seconds: float) -> None:
-        """It is seen, and so probably there."""
+        """Take note that the object is seen, and so probably there."""
         self.existence = existence
         self.seen = self._judged = seconds
         self._belief = None
         self.emergences = ()
 
     def hide(self, view: FrameView, fixed_from_camera: RigidTransform, seconds: float) -> None:
-        """It is not seen: believe less in it, the less the more of its place is seen to be empty."""
+        """Believe less in the object, which is not seen, the less the more of its place is seen to be empty."""
         place = self._expected(fixed_from_camera.inverse())
         if self._belief is None:
             self._belief = HiddenBelief(self.existence, self._profile.half_life_s)
@@ -345,7 +345,7 @@ class _Object:
         self._judged = seconds
 
     def _expected(self, camera_from_fixed: RigidTransform) -> ExpectedPlace:
-        """Where it is now, along the present line of sight."""
+        """Return where the object is expected now, along the present line of sight."""
         centre = camera_from_fixed.apply(self.motion.position)
         axes = camera_from_fixed.rotation @ self.axes
         up = axes[:, 2]

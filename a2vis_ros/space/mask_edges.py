@@ -23,7 +23,7 @@ class Edge(NamedTuple):
 
 
 class MaskEdges(NamedTuple):
-    """Where an object's full shape ends in the image."""
+    """Edges of an object's full shape in the image."""
 
     left: Edge
     right: Edge

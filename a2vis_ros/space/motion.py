@@ -23,9 +23,9 @@ with optional_packages():
 _GATE = 25.0
 """Squared Mahalanobis distance beyond which a measurement is an outlier: once in 65,000 times by chance."""
 _OUTLIERS = 3
-"""So many outliers one after the other are where the object is."""
+"""Number of outliers in a row that are taken for the object's place."""
 _SIZE_DRIFT = 0.05
-"""By which an object's extent, as it is seen, may change within one second, in metres."""
+"""Change of an object's extent, as it is seen, that is possible within one second, in metres."""
 _MEASURE = np.hstack([np.eye(3), np.zeros((3, 3))])
 
 

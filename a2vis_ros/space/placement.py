@@ -22,7 +22,7 @@ from .mask_edges import MaskEdges, mask_edges
 from .profiles import ClassProfile
 
 _CAMERA_UP = np.array([0.0, -1.0, 0.0])
-"""In the optical frame of a camera that is mounted level."""
+"""Upward direction in the optical frame of a camera that is mounted level."""
 _LEAST_SURE = 0.7
 """A distance whose standard deviation is a larger share of it than this is not known."""
 _MIDDLE_STD = 0.06
@@ -70,7 +70,7 @@ class PlacementSettings:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where an object is in one frame; vectors are in the optical frame, lengths in metres."""
+    """Place of an object in one frame; vectors are in the optical frame, lengths in metres."""
 
     source: Source
     centre: NDArray[np.float64]

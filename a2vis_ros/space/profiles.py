@@ -31,7 +31,7 @@ class ClassProfile:
     speed_std: float = 2.0
     """Standard deviation of each component of an object's velocity when it is first seen, in m/s."""
     max_speed: float = 5.0
-    """With which it might come out from behind something, in m/s."""
+    """Greatest speed at which an object might come out from behind something, in m/s."""
     acceleration: float = 1.0
     """Process noise: the velocity changes by this, in m/s, within one second."""
     half_life_s: float = 10.0
@@ -89,7 +89,7 @@ DEFAULT_PROFILES: Mapping[str, ClassProfile] = {
     "dog": ClassProfile(0.8, 0.3, 0.6, 0.2, speed_std=1.0, max_speed=5.0, acceleration=1.5, half_life_s=5.0),
     OTHER: ClassProfile(),
 }
-"""By class name: the classes of the weights that ship, and all others."""
+"""Profiles by class name, of the classes of the weights that ship and of all others."""
 
 
 def profile_of(profiles: Mapping[str, ClassProfile], class_name: str) -> ClassProfile:

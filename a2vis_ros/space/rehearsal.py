@@ -23,11 +23,11 @@ class Method:
 
     name: str
     depth: bool
-    """By depth where there is one, else by the ground plane alone."""
+    """Whether depth is used where there is one, or the ground plane alone."""
     amodal: bool
-    """With amodal masks; else visible masks stand in for them."""
+    """Whether amodal masks are used, or visible masks in their place."""
     still: bool = False
-    """What is not seen stays where it was last seen, in place of the filter's prediction."""
+    """Whether what is not seen stays where it was last seen, in place of the filter's prediction."""
 
 
 METHODS = (
@@ -137,7 +137,7 @@ def true_tracks(things: Sequence[TrueThing], known: set[int]) -> list[ImageTrack
 
 
 def _visible_only(track: ImageTrack) -> ImageTrack:
-    """As a tracker without amodal masks would say it."""
+    """Return the track as a tracker without amodal masks would report it."""
     return replace(track, amodal=track.visible if track.visible.area else RunLengthMask.empty())
 
 

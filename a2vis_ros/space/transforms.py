@@ -61,7 +61,7 @@ class RigidTransform:
         return points @ self.rotation.T + self.translation
 
     def inverse(self) -> "RigidTransform":
-        """From target to source."""
+        """Return the transform from target to source."""
         return RigidTransform(self.rotation.T, -self.rotation.T @ self.translation)
 
     def __matmul__(self, other: "RigidTransform") -> "RigidTransform":
@@ -70,7 +70,7 @@ class RigidTransform:
 
 
 class TransformSource(Protocol):
-    """Who knows where frames are: tf2, a bag's transforms, or a fixed mounting."""
+    """Interface of what knows where frames are: tf2, a bag's transforms, or a fixed mounting."""
 
     def lookup(self, target: str, source: str, stamp_ns: int) -> RigidTransform:
         """The transform that takes coordinates in `source` to those in `target` at a time in nanoseconds.
@@ -131,7 +131,7 @@ class TransformBuffer:
         return set(self._frames) | {history.parent for history in self._frames.values()}
 
     def _to_root(self, frame: str, stamp_ns: int, until: str) -> dict[str, RigidTransform]:
-        """From the frame to itself and all those above it, nearest first."""
+        """Return the transforms from a frame to itself and to all those above it, nearest first."""
         found = {frame: RigidTransform.identity()}
         while frame != until and (history := self._frames.get(frame)) is not None:
             up = history.at(stamp_ns, frame) @ found[frame]

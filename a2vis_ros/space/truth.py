@@ -37,7 +37,7 @@ class TrueThing:
     amodal: RunLengthMask
 
     def as_seen(self, height: int, width: int) -> TrueObject:
-        """With how it is seen in an image of this size."""
+        """Return the object with how it is seen in an image of this size."""
         whole, seen = self.amodal, self.visible
         foot = whole.y + whole.height
         covered = (foot - seen.y - seen.height) / whole.height if seen.area and whole.area else 0.0

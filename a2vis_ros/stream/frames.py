@@ -41,7 +41,7 @@ class Frame:
     """Number of the image among all received ones, from 1, so that a gap tells how many were dropped."""
     stamp: Stamp
     frame_id: str
-    """As `wire.cdr.text_of` returns it, which keeps bytes that are not UTF-8."""
+    """Text of `wire.cdr.text_of`, which keeps bytes that are not UTF-8."""
     image: Image
     height: int
     width: int

@@ -17,7 +17,7 @@ class ImageMessage:
 
     stamp: Stamp
     frame_id: str
-    """As `wire.cdr.text_of` returns it."""
+    """Text of `wire.cdr.text_of`, which keeps bytes that are not UTF-8."""
     image: Image
 
 
