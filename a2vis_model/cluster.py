@@ -33,7 +33,7 @@ class RayWorkers(Workers):
     same version, and the same files under the same paths.
 
     Args:
-        address: of the cluster, such as "10.0.0.1:6379", "auto" or "ray://10.0.0.1:10001"; "local" starts one here.
+        address: address of the cluster: "10.0.0.1:6379", "auto", "ray://10.0.0.1:10001"; "local" starts one here.
         jobs: number of items that are worked on at once; None for as many as the cluster has room for.
         gpus: number of GPUs that each of them takes.
 
@@ -120,7 +120,7 @@ def _work(folder: str, code: str, name: str, prepare: list[Any], item: Any) -> A
     Args:
         folder: working folder of the command, to which relative paths belong.
         code: hash of the command's version of this package.
-        name: of the work.
+        name: name of the work.
         prepare: a list of one reference to what prepares a worker; in a list, Ray does not resolve it at each call.
         item: what to work on.
     """

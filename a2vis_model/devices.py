@@ -9,7 +9,7 @@ def choose_device(name: str, parameter: str = "--device ") -> torch.device:
     """The device of a name: cpu, cuda, cuda:N, or auto for a GPU where there is one.
 
     Args:
-        name: as it was given.
+        name: name as it was given.
         parameter: what was given it, for errors: the name is put behind it.
 
     Raises:

@@ -328,7 +328,7 @@ def _check_machine_options(args: argparse.Namespace) -> None:
     """Refuse options that the recipe decides.
 
     Raises:
-        ConfigError: such an option is given.
+        ConfigError: an option is given that the recipe decides.
     """
     parser = argparse.ArgumentParser()
     _add_stage_arguments(parser)

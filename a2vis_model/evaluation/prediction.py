@@ -67,7 +67,7 @@ def predict_video(
     """Run a network over a video.
 
     Raises:
-        A2VISError: for a video that an offline variant cannot take at once.
+        A2VISError: an offline variant cannot take a video at once.
     """
     if config.offline and video.length > OFFLINE_FRAMES:
         raise A2VISError(

@@ -53,7 +53,7 @@ def decode_jpeg(data: bytes | memoryview, size: tuple[int, int], flags: int) -> 
     Args:
         data: a JPEG file.
         size: height and width that its header was seen to announce; no memory is taken for another.
-        flags: of OpenCV, for whether the pixels shall be grey.
+        flags: flags of OpenCV, for whether the pixels shall be grey.
 
     Raises:
         JpegError: the header is broken or announces another size, or nothing can be decoded.

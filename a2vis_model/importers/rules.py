@@ -87,7 +87,7 @@ class Format:
         marks: regular expressions, each of which matches the whole of some key.
         absent: regular expression that matches no key, if given.
         rules: to our names, as a video network has them.
-        pixels: that the weights were trained with where the file does not say; None where they are ours.
+        pixels: pixels that the weights were trained on, where the file does not say; None where they are ours.
     """
 
     name: str

@@ -171,8 +171,8 @@ def decode_image(mask: RunLengthMask, height: int, width: int) -> NDArray[np.boo
 
     Args:
         mask: a mask of the image.
-        height: of the image; of a message's masks, from the same TrackedInstanceArray.
-        width: of the image, likewise.
+        height: height of the image; of a message's masks, from the same TrackedInstanceArray.
+        width: width of the image, likewise.
 
     Raises:
         MaskError: where its box leaves the image, or the image has more than MAX_PIXELS pixels.

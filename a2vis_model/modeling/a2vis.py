@@ -88,7 +88,7 @@ class VideoNetwork(nn.Module):
         """Run the clips of B sequences one after the other and keep what training supervises.
 
         Args:
-            features: of B sequences of clips · T frames.
+            features: features of B sequences of clips · T frames.
             clips: how many clips each sequence has.
 
         Raises:
@@ -145,8 +145,8 @@ class PrototypeNetwork(VideoNetwork):
         """Classes and masks of the B · K clips' own prototypes, in every layer.
 
         Args:
-            prototypes: of the clips, as items.
-            features: of B sequences of clips · T frames.
+            prototypes: prototypes of the clips, as items.
+            features: features of B sequences of clips · T frames.
             clips: how many clips K each sequence has.
         """
         layers = torch.stack(prototypes.layers)
@@ -279,7 +279,7 @@ class A2VIS(PrototypeNetwork):
         """Run one clip in the paper's order (3.3, 3.6, 3.4, 3.5, 3.7); inference and training both call this.
 
         Args:
-            features: of the clip's T frames.
+            features: features of the clip's T frames.
             global_prototypes: p^G of the clips before, [B, Q, C].
 
         Raises:

@@ -74,7 +74,7 @@ class _Fleet:
         """Run a bag; return the error if that is impossible.
 
         Raises:
-            A2VISError: that error, in strict mode.
+            A2VISError: the bag has failed, in strict mode.
         """
         said: list[str] = []
         folder = self.folder(bag)

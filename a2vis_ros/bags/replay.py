@@ -83,7 +83,7 @@ def replay_bag(
     """Run a bag into the bag `results` of a folder, and score it there where the bag holds ground truth.
 
     Args:
-        path: of the bag.
+        path: path of the bag.
         output: the folder, which has no `results` yet.
         options: how.
         model: what runs; its tracker has seen nothing.
@@ -128,7 +128,7 @@ def replay(
 
     Args:
         source: an open bag.
-        topic: of its images, raw or compressed.
+        topic: topic of its images, raw or compressed.
         target: an open bag for the results; class names and ground truth are copied to it too.
         settings: the node's parameters.
         model: what runs.
@@ -140,7 +140,7 @@ def replay(
         the books.
 
     Raises:
-        A2VISError: for such an image where `strict` is set, and for a bag that cannot be read or written.
+        A2VISError: `strict` is set and an image is such, or a bag cannot be read or written.
     """
     ledger = Ledger()
     intake = FrameIntake(ledger, max_gap_s=settings["max_gap_s"], max_image_side=settings["max_image_side"])
@@ -221,10 +221,10 @@ def score_in_space(
     """Score how well objects are found in space, where the bag knows where they are.
 
     Args:
-        bag_path: of the bag with the truth.
+        bag_path: path of the bag with the truth.
         results: path of the bag with the tracks.
-        topic: of the tracks.
-        profiles_file: of the classes' profiles; None for the shipped ones.
+        topic: topic of the tracks.
+        profiles_file: file of the classes' profiles; None for the shipped ones.
         output: folder of the scores.
 
     Returns:

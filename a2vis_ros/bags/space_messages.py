@@ -42,12 +42,12 @@ def write_space(
 
     Args:
         bag: an open bag.
-        truth: of the clip.
+        truth: truth of the clip.
         depth: `[H, W]` in millimetres, 0 where unknown.
-        index: of the frame.
-        header: of its image.
+        index: number of the frame.
+        header: header of its image.
         beside: the namespace of the images, without a slash at its end.
-        bag_time: in ns.
+        bag_time: time in the bag, in ns.
     """
     bag.write(f"{beside}/{CAMERA_INFO}", camera_info_message(truth, index, header), bag_time)
     bag.write(f"{beside}/{DEPTH}", image_message(depth, header, "16UC1"), bag_time)

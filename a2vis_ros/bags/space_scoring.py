@@ -33,7 +33,7 @@ class BagFrames:
     They are read anew whenever they are gone through, for the depth of a long bag fills the memory.
 
     Args:
-        path: of the bag.
+        path: path of the bag.
         tracks: what is said of each image, by its stamp in ns; where nothing is said of one, there was no result.
             Without it the true masks are the tracks.
     """
@@ -102,9 +102,9 @@ def score_space(
     """Score positions by all methods, with the masks of the results and with the true ones.
 
     Args:
-        path: of a bag with truth in space.
+        path: path of a bag with truth in space.
         results: what was said of its images.
-        profiles: of the classes, for the localizer.
+        profiles: profiles of the classes, for the localizer.
         folder: receives space_metrics.json.
 
     Returns:

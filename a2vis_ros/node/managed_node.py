@@ -44,7 +44,7 @@ class ManagedNode(ServingLifecycleNode, Generic[StreamT]):
     A node that derives from it makes its streams in `_configure`.
 
     Args:
-        name: of the node.
+        name: name of the node.
         parameters: their table.
         expected: errors that are the user's to mend, said without a traceback.
     """

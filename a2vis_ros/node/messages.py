@@ -67,9 +67,9 @@ def result_message(
 
     Args:
         result: the tracks.
-        header: of the image.
+        header: header of the image.
         backend: what computed them.
-        motions: of the instances, by track ID; None for a picture that is no part of a stream.
+        motions: motions of the instances, by track ID; None for a picture that is no part of a stream.
     """
     motions = motions or {}
     return ArrayMessage(

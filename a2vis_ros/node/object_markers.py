@@ -27,7 +27,7 @@ def object_markers(result: Localized, header: Header) -> MarkerArray:
 
     Args:
         result: the objects.
-        header: of the message of the objects.
+        header: header of the message of the objects.
     """
     markers = [Marker(header=header, action=Marker.DELETEALL)]
     for found in result.objects:

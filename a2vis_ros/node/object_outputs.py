@@ -21,7 +21,7 @@ _LINE_LOOP = 2
 
 @dataclass(frozen=True)
 class FrameOutput:
-    """What is known of a frame when its objects are published."""
+    """A frame whose objects are published: its tracks, message and result."""
 
     tracks: TrackedInstanceArray
     objects: TrackedObjectArray
@@ -29,7 +29,7 @@ class FrameOutput:
 
 
 def installed(package: str) -> bool:
-    """Whether a package of messages is there."""
+    """Return whether a package of messages is installed."""
     return importlib.util.find_spec(package) is not None
 
 
@@ -86,7 +86,7 @@ class VisionOutputs:
         return array
 
     def label_info(self, names: ClassNames, header: Header) -> Any:
-        """What the values of `class_mask` mean."""
+        """Make the message that names the values of `class_mask`."""
         types = self._types
         info = types.LabelInfo(header=header, threshold=0.0)
         info.class_map = [types.VisionClass(class_id=0, class_name="background")]

@@ -15,7 +15,7 @@ class Tf2Transforms:
     """Listens to /tf and /tf_static. A `TransformSource`. Make one only where `available()`.
 
     Args:
-        node: that subscribes.
+        node: node that subscribes.
     """
 
     def __init__(self, node: Node) -> None:
@@ -26,7 +26,7 @@ class Tf2Transforms:
 
     @staticmethod
     def available() -> bool:
-        """Whether tf2_ros is installed."""
+        """Return whether tf2_ros is installed."""
         return importlib.util.find_spec("tf2_ros") is not None
 
     def close(self) -> None:
@@ -34,7 +34,7 @@ class Tf2Transforms:
         self._listener.unregister()
 
     def lookup(self, target: str, source: str, stamp_ns: int) -> RigidTransform:
-        """See `TransformSource.lookup`."""
+        """Return the transform from source to target at a time; see `TransformSource.lookup`."""
         names = _as_rclpy_reads(target), _as_rclpy_reads(source)
         try:
             found = self._buffer.lookup_transform(*names, Time(nanoseconds=stamp_ns)).transform

@@ -49,9 +49,9 @@ def image_emergence(
 
     Args:
         footprint: its last amodal mask, not empty.
-        velocity_x: of it, in pixels a second to the right.
+        velocity_x: velocity of the track, in pixels a second to the right.
         covers: the visible masks of the others.
-        width: of the image, in pixels.
+        width: width of the image, in pixels.
     """
     row = footprint.y + footprint.height // 2
     middle = footprint.x + (footprint.width - 1) / 2

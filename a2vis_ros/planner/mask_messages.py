@@ -22,8 +22,8 @@ def mask_from_message(message: Mask, height: int | None = None, width: int | Non
 
     Args:
         message: part of a TrackedInstanceArray or a HiddenObjectArray.
-        height: of the image, as the TrackedInstanceArray says; without it only the box itself is checked.
-        width: of the image, likewise.
+        height: height of the image, as the TrackedInstanceArray says; without it only the box itself is checked.
+        width: width of the image, likewise.
 
     Raises:
         MaskError: where its runs, its box and the image do not fit, or more pixels are named than MAX_PIXELS.

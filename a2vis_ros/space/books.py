@@ -18,7 +18,7 @@ _AGES_KEPT = 300
 
 
 class Drop(str, enum.Enum):
-    """Why a message of tracks led to no objects."""
+    """Reason why a message of tracks led to no objects."""
 
     DAMAGED = "damaged tracks"
     NO_CAMERA = "no camera_info"
@@ -33,7 +33,7 @@ class Drop(str, enum.Enum):
 
 
 class Lack(str, enum.Enum):
-    """Why a frame was localized without its depth image."""
+    """Reason why a frame was localized without its depth image."""
 
     NO_DEPTH = "no depth image"
     STAMPS = "depth stamps do not match"
@@ -49,7 +49,7 @@ class Books:
         self.lacks: Counter[Lack] = Counter()
         self.unplaced: Counter[str] = Counter()
         self.sources: Counter[Source] = Counter()
-        """How the objects of the last frame were found."""
+        """Number of objects of the last frame by the way in which they were found."""
         self.outliers = self.forgotten = 0
         self.last_problem = ""
         self.last_arrival: float | None = None
@@ -74,7 +74,7 @@ class Books:
         self._note(cause, words, now)
 
     def publish(self, result: Localized, age_s: float, now: float) -> None:
-        """Its objects have gone out, so old; NaN without a stamp."""
+        """Count a frame whose objects are published at an age in seconds; NaN without a stamp."""
         self.localized += 1
         self.results.count(now)
         if not math.isnan(age_s):
@@ -92,7 +92,7 @@ class Books:
         return float(p50), float(p95), len(self._ages)
 
     def problem(self, now: float) -> str:
-        """What has gone wrong most often within the last seconds; empty if nothing has."""
+        """Return what has gone wrong most often within the last seconds; empty if nothing has."""
         counts = {cause: recent.count(now) for cause, recent in self._problems.items() if cause is not Drop.STOPPED}
         # Where causes came equally often, the last one is named; they stand in the order in which they last came.
         causes = [cause for cause in reversed(counts) if counts[cause]]
@@ -111,20 +111,20 @@ class Books:
 
 @dataclass(frozen=True)
 class LocalizerStatus:
-    """What the report needs beside the books."""
+    """State of the localizer that the report needs beside the books."""
 
     state: str
     fixed_frame: str
     """Frame in which objects are placed, in words."""
     ground: str
-    """What says where the ground is."""
+    """Source of the ground plane, in words."""
     depth: str
     waiting: int
     silence: str
-    """Why there may be no tracks; empty where there are."""
+    """Explanation why no tracks arrive; empty where some do."""
     age_warn_s: float
     topics: Sequence[tuple[str, str]] = field(default_factory=tuple)
-    """What is published, and what it takes that is not installed."""
+    """Optional topics, each with "published" or what it lacks."""
 
 
 def report(status: LocalizerStatus, books: Books) -> Report:

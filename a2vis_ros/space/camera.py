@@ -16,9 +16,9 @@ from ..planner.mask_codec import MAX_PIXELS
 
 PLUMB_BOB, RATIONAL_POLYNOMIAL, EQUIDISTANT = "plumb_bob", "rational_polynomial", "equidistant"
 DISTORTION_MODELS = (PLUMB_BOB, RATIONAL_POLYNOMIAL, EQUIDISTANT)
-"""Those of sensor_msgs/distortion_models.hpp."""
+"""Distortion models of sensor_msgs/distortion_models.hpp."""
 _COEFFICIENTS = {PLUMB_BOB: (4, 5), RATIONAL_POLYNOMIAL: (8, 12, 14), EQUIDISTANT: (4,)}
-"""How many coefficients a model may have."""
+"""Numbers of coefficients that each distortion model may have."""
 _ITERATIONS = 30
 """Undistortion has no closed form. OpenCV's default of 5 steps is out by pixels in the corners of wide lenses."""
 _RESIDUAL_PX = 0.5

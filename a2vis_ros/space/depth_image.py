@@ -35,7 +35,7 @@ def raw_depth(
     Args:
         height: rows of the message.
         width: columns of the message.
-        encoding: of the message, 16UC1 or 32FC1.
+        encoding: encoding of the message, 16UC1 or 32FC1.
         is_bigendian: byte order of the message.
         step: bytes from row to row.
         data: the message's bytes.
@@ -71,8 +71,8 @@ def compressed_depth(format: str, data: memoryview, expected: tuple[int, int]) -
     """Depth of a sensor_msgs/CompressedImage from a topic that ends in /compressedDepth.
 
     Args:
-        format: of the message, such as "16UC1; compressedDepth png". Older publishers leave png out.
-        data: of the message.
+        format: format of the message, such as "16UC1; compressedDepth png". Older publishers leave png out.
+        data: data of the message.
         expected: height and width of the image that the depth is registered to.
 
     Raises:

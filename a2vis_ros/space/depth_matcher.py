@@ -13,7 +13,7 @@ class DepthMatcher(Generic[ItemT]):
     """Keeps the last depth images and finds the one whose stamp is nearest to a frame's.
 
     Args:
-        tolerance_s: by which the two stamps may differ; 0 for equal ones.
+        tolerance_s: seconds by which the two stamps may differ; 0 for equal ones.
         capacity: images that are kept.
     """
 
@@ -35,7 +35,7 @@ class DepthMatcher(Generic[ItemT]):
         return nearest[1]
 
     def may_come(self, stamp_ns: int, now: float) -> bool:
-        """Whether one that belongs to a frame of this stamp may still come: the source is alive, and has not passed."""
+        """Return whether a depth image for this stamp may still come: its source is alive, and not past the stamp."""
         if self._arrived is None or now - self._arrived > _ALIVE_S:
             return False
         return self._images[-1][0] < stamp_ns + self._tolerance_ns

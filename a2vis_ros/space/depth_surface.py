@@ -70,8 +70,8 @@ def surface_distances(
     Args:
         depth: registered to the image that the masks are of.
         probes: the objects.
-        camera: of the image.
-        noise: of the depth.
+        camera: camera of the image.
+        noise: noise of the depth.
 
     Returns:
         for each object its surface; None where it is a hole in the depth image.

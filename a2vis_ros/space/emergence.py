@@ -35,7 +35,7 @@ def emergences(
         view: what the frame shows.
         place: where the object is expected.
         velocity: [3] of the object in the camera's optical frame, in m/s; the camera stands.
-        max_speed: of its class, in m/s.
+        max_speed: greatest speed of its class, in m/s.
 
     Returns:
         the ends that are in view, the left one first, in the optical frame; the place itself where nothing hides it.

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 Numbers = NDArray[np.float64]
 
 LEAST_VISIBLE = 0.05
-"""An object of whose silhouette a smaller share than this is seen is hidden."""
+"""Seen share of the silhouette below which an object counts as hidden."""
 FULLY_VISIBLE = 0.9
-"""One of which this share or more is seen is in full view."""
+"""Seen share of the silhouette from which an object counts as in full view."""
 FOOT_COVERED = 0.05
-"""Its foot is covered where the visible mask ends above the amodal one by more than this share of the amodal height."""
+"""Share of the amodal height by which the visible mask may end above the foot before that counts as covered."""
 WITHIN = 1.0
 """Metres within which an object counts as found."""
 HIDDEN_SECONDS = (0.5, 1.0, 2.0)
@@ -70,7 +70,7 @@ class TrueObject:
 
 @dataclass(frozen=True)
 class EstimatedObject:
-    """What a localizer says of an object in one frame."""
+    """An object in one frame as a localizer reports it."""
 
     thing_id: int | None
     """The true object that it is of; None if it is of none."""
@@ -87,7 +87,7 @@ class EstimatedObject:
 
 @dataclass(frozen=True)
 class EvaluatedFrame:
-    """What is true and what is said at a moment."""
+    """One moment: the true objects and those that a localizer reports."""
 
     seconds: float
     truth: tuple[TrueObject, ...]
@@ -239,7 +239,7 @@ def _median_interval(clips: Sequence[Numbers], draws: int = 1000, seed: int = 0)
 
 
 def view_of(true: TrueObject, hidden_s: float) -> View:
-    """How an object is seen which was last seen so many seconds ago."""
+    """Return in which way an object is seen that was last seen `hidden_s` seconds ago."""
     if true.cut_off:
         return View.CUT_OFF
     if true.visible_fraction < LEAST_VISIBLE:

@@ -31,7 +31,7 @@ class HiddenBelief:
 
     Args:
         existence: probability when the object was last seen.
-        half_life_s: of its class, in seconds.
+        half_life_s: half-life of its class, in seconds.
     """
 
     def __init__(self, existence: float, half_life_s: float) -> None:
@@ -80,7 +80,7 @@ class FrameView:
     """What one frame shows, as far as it can hide something or be seen to be empty.
 
     Args:
-        camera: of the image.
+        camera: camera of the image.
         depth: [H, W] registered to the image, if there is one.
         visible: the visible masks of all objects.
     """

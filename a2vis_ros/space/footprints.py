@@ -16,7 +16,7 @@ _MOST_POINTS = 20_000
 
 @dataclass(frozen=True)
 class FootprintSettings:
-    """Which hidden objects are drawn, and how."""
+    """Settings of which hidden objects are drawn, and how."""
 
     existence: float
     """The least probable that is drawn, as a probability."""

@@ -35,8 +35,8 @@ class GroundPlane:
 
         Args:
             height: above the ground, in metres.
-            pitch_deg: by which the optical axis points below the horizon, in degrees.
-            roll_deg: by which the camera is turned clockwise about its optical axis, as seen from behind it.
+            pitch_deg: angle by which the optical axis points below the horizon, in degrees.
+            roll_deg: degrees by which the camera is turned clockwise about its optical axis, as seen from behind it.
         """
         pitch, roll = math.radians(pitch_deg), math.radians(roll_deg)
         up = np.array([-math.sin(roll) * math.cos(pitch), -math.cos(roll) * math.cos(pitch), -math.sin(pitch)])
@@ -52,8 +52,8 @@ def distance_on_ground(depression: float, height: float) -> float:
     """Horizontal distance of the point at which a ray meets the ground, in metres; infinite at and above the horizon.
 
     Args:
-        depression: of the ray below the horizon, in radians.
-        height: of the camera, in metres.
+        depression: angle of the ray below the horizon, in radians.
+        height: height of the camera, in metres.
     """
     return height / math.tan(depression) if depression > 0 else math.inf
 
@@ -66,7 +66,7 @@ def distance_std(distance: float, height: float, angle_std: float, height_std: f
     Args:
         distance: D.
         height: h.
-        angle_std: of ε, from pixels and the camera's attitude together, in radians.
-        height_std: of h, in metres.
+        angle_std: standard deviation of ε, from pixels and the camera's attitude together, in radians.
+        height_std: standard deviation of h, in metres.
     """
     return math.hypot((distance**2 + height**2) / height * angle_std, distance / height * height_std)

@@ -73,7 +73,7 @@ class TrackFrame:
 
 @dataclass(frozen=True)
 class Mounting:
-    """How the camera is mounted above the ground, where no transform says so. See `GroundPlane.from_mounting`."""
+    """Mounting of the camera above the ground, where no transform says so. See `GroundPlane.from_mounting`."""
 
     height: float
     pitch_deg: float = 0.0
@@ -82,7 +82,7 @@ class Mounting:
 
 @dataclass(frozen=True)
 class LocalizerSettings:
-    """What the localizer is told beside its input."""
+    """Settings of the localizer."""
 
     fixed_frame: str = ""
     """Frame in which objects are placed and filtered, z up, such as odom; empty for the camera's optical frame."""
@@ -113,7 +113,7 @@ class LocatedObject:
     measured_s: float
     """Since its position was last measured; 0 where it was in this frame."""
     source: Source
-    """How the position was found in this frame."""
+    """Way in which the position was found in this frame."""
     position: NDArray[np.float64]
     """[3] of the centre of its box."""
     velocity: NDArray[np.float64]
@@ -138,7 +138,7 @@ class Localized:
 
     frame_id: str
     objects: list[LocatedObject]
-    """Those that have a position, in the order of the tracks."""
+    """Objects that have a position, in the order of the tracks."""
     unplaced: Counter[Unplaced]
     """Objects that were seen in this frame and could not be placed, by the cause; they may be predicted."""
     outliers: int
@@ -180,7 +180,7 @@ class Localizer:
 
         Args:
             frame: the tracks. Another session or epoch than before has nothing to do with what is known.
-            camera: of the image.
+            camera: camera of the image.
             depth: [H, W] in metres along the optical axis, registered to the image; NaN and 0 are holes.
 
         Raises:
@@ -301,7 +301,7 @@ class Localizer:
 
 
 class _Object:
-    """What is remembered of one track."""
+    """State of one track between frames."""
 
     def __init__(self, profile: ClassProfile, measured: Measurement, cut_off: bool, seconds: float) -> None:
         self.motion = MotionFilter(measured, profile)

@@ -53,7 +53,7 @@ def mask_edges(
         height: rows of the image.
         width: columns of the image.
         pixel_std: standard deviation of a side that is seen, in pixels.
-        hidden_std: that of a hidden side, as a share of its distance from the visible mask.
+        hidden_std: standard deviation of a hidden side, as a share of its distance from the visible mask.
     """
     whole = amodal if amodal.area else visible
     seen = visible if visible.area else whole

@@ -33,7 +33,7 @@ _LEAST_EXTENT = 0.02
 
 
 class Source(enum.IntEnum):
-    """How a position was found. Values are those of msg/TrackedObject."""
+    """Way in which a position was found. Values are those of msg/TrackedObject."""
 
     DEPTH = 0
     GROUND = 1
@@ -41,7 +41,7 @@ class Source(enum.IntEnum):
 
 
 class Unplaced(str, enum.Enum):
-    """Why an object has no position in a frame."""
+    """Reason why an object has no position in a frame."""
 
     NO_GROUND = "neither depth nor a ground plane"
     DEPTH_HOLE = "no depth on the object, and no ground plane"
@@ -53,12 +53,12 @@ class Unplaced(str, enum.Enum):
 
 @dataclass(frozen=True)
 class PlacementSettings:
-    """How measurements are judged."""
+    """Settings by which measurements are judged."""
 
     pixel_std: float = 1.5
     """Standard deviation of a mask's side that is seen, in pixels."""
     hidden_std: float = 0.15
-    """That of a hidden side, as a share of its distance from the visible mask."""
+    """Standard deviation of a hidden side, as a share of its distance from the visible mask."""
     depth_noise: DepthNoise = field(default_factory=DepthNoise)
     attitude_std_deg: float = 0.5
     """Standard deviation of the camera's pitch over the ground, in degrees."""
@@ -110,8 +110,8 @@ def place_objects(
 
     Args:
         objects: each with a visible mask or an amodal one.
-        camera: of the image.
-        ground: in the camera's optical frame, if it is known.
+        camera: camera of the image.
+        ground: ground plane in the camera's optical frame, if it is known.
         depth: [H, W] registered to the image, if there is one.
         settings: how sure what is.
     """
@@ -166,7 +166,7 @@ def _pixels(edges: MaskEdges) -> list[tuple[float, float]]:
 def _view_frames(
     rays: NDArray[np.float64], up: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Each object's view frame, and its rays in it.
+    """Return each object's view frame, and its rays in it.
 
     Args:
         rays: [N, 6, 3] of `_pixels`.
@@ -224,7 +224,7 @@ def _surfaces(
 def _in_space(
     boxes: Sequence["_Box"], axes: NDArray[np.float64]
 ) -> Iterator[tuple["_Box", NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]]:
-    """Each box with its centre [3] and the covariances [3, 3] of noise and bias, in the optical frame.
+    """Return each box with its centre [3] and the covariances [3, 3] of noise and bias, in the optical frame.
 
     Args:
         boxes: N of them.
@@ -263,7 +263,7 @@ class _Placing:
 
     Args:
         one: its masks and class.
-        edges: of its full shape.
+        edges: edges of its full shape.
         left, up: [6] slopes of its rays, see `_view_frames`.
         ground, settings: see `place_objects`.
     """

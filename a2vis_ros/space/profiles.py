@@ -101,7 +101,7 @@ def read_profiles(path: str | Path) -> dict[str, ClassProfile]:
     """The default profiles, with what a YAML file says of some classes in their place.
 
     Args:
-        path: of a mapping from class names to mappings of fields; fields that are left out keep the class's default.
+        path: YAML file that maps class names to mappings of fields; a field that is left out keeps its default.
 
     Raises:
         ProfileError: the file cannot be read or used.

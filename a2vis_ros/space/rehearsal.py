@@ -39,7 +39,7 @@ METHODS = (
     Method("ground, amodal, still", depth=False, amodal=True, still=True),
     Method("ground, visible, still", depth=False, amodal=False, still=True),
 )
-"""What is compared."""
+"""Methods that are compared."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class SpaceFrame:
     depth: DepthMetres | None
     """`[H, W]` registered to the image; NaN and 0 are holes."""
     tracks: Sequence[ImageTrack] | None
-    """None where the tracker said nothing of the image: then a localizer says nothing, either."""
+    """Tracks of the frame; None where the tracker has no result, so that a localizer has none either."""
     things: Sequence[TrueThing]
 
 
@@ -63,8 +63,8 @@ def compare(
 
     Args:
         frames: gone through several times.
-        scorers: of each method.
-        profiles: of the classes.
+        scorers: scorers of each method.
+        profiles: profiles of the classes.
     """
     predicted: dict[Method, list[EvaluatedFrame]] = {}
     for method, scorer in scorers.items():
@@ -80,9 +80,9 @@ def rehearse(
     """Run the localizer over the frames of one clip.
 
     Args:
-        frames: in the order of time.
+        frames: frames in the order of time.
         method: how; what is not seen is predicted.
-        profiles: of the classes.
+        profiles: profiles of the classes.
 
     Raises:
         FrameError: the frames are not in order, or a method with depth has none.
@@ -113,7 +113,7 @@ def rehearse(
 
 
 def true_tracks(things: Sequence[TrueThing], known: set[int]) -> list[ImageTrack]:
-    """What a perfect tracker would say of a frame.
+    """Return what a perfect tracker would report of a frame.
 
     Args:
         things: all objects.

@@ -114,7 +114,7 @@ class TransformBuffer:
         known.add(stamp_ns, transform, self._cache_ns)
 
     def lookup(self, target: str, source: str, stamp_ns: int) -> RigidTransform:
-        """See `TransformSource.lookup`."""
+        """Return the transform from source to target at a time; see `TransformSource.lookup`."""
         target, source = _plain(target), _plain(source)
         to_target = self._to_root(target, stamp_ns, until=source)
         to_source = self._to_root(source, stamp_ns, until=target)

@@ -53,12 +53,12 @@ class TrueThing:
 
 
 def touches_border(mask: RunLengthMask, height: int, width: int) -> bool:
-    """Whether a mask that is not empty reaches the border of an image of this size."""
+    """Return whether a mask that is not empty reaches the border of an image of this size."""
     return min(mask.x, mask.y) == 0 or mask.x + mask.width == width or mask.y + mask.height == height
 
 
 class TrackAssignment:
-    """Which track is of which true object, through the frames of one clip."""
+    """Assignment of tracks to true objects through the frames of one clip."""
 
     def __init__(self) -> None:
         self._thing_of: dict[int, int] = {}
@@ -103,11 +103,11 @@ def evaluated_frame(
     """What is true and what a localizer says in one frame.
 
     Args:
-        seconds: of the frame.
+        seconds: time of the frame.
         things: true objects.
         tracks: what the localizer was given.
         located: what it said.
-        thing_of: from `TrackAssignment`.
+        thing_of: thing of each track, from `TrackAssignment`.
         height: rows of the image.
         width: columns of the image.
     """

@@ -304,7 +304,7 @@ def _raw_samples(image: RawImage) -> Samples:
 
 
 def _decompressed(image: EncodedImage) -> tuple[Samples, str]:
-    """See `_samples`."""
+    """Decompress an image and check its size; returns what `_samples` does."""
     announced = _compressed_size(image)
     kind = f"the image of format {image.format!r:.60} and {len(image.data)} bytes"
     if bytes(image.data[:2]) == _JPEG_START:
