@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from a2vis_ros.planner.mask_codec import RunLengthMask, encode_image
 from a2vis_ros.space.camera import CameraModel
-from a2vis_ros.space.localizer import State, Track, TrackFrame
+from a2vis_ros.space.localizer import ImageTrack, State, TrackFrame
 from a2vis_ros.space.transforms import RigidTransform
 
 CAMERA = CameraModel(640, 480, 500.0, 500.0, 319.5, 239.5, frame_id="camera")
@@ -96,15 +96,15 @@ def track(
     state: State | None = None,
     class_name: str = "person",
     existence: float = 0.9,
-) -> Track:
+) -> ImageTrack:
     """A track that is visible if anything of it is."""
     if state is None:
         state = State.VISIBLE if visible.area else State.LOST
     if state is State.LOST:
         visible = amodal = RunLengthMask.empty()
-    return Track(track_id, state, 0, class_name, 0.9, existence, visible, amodal)
+    return ImageTrack(track_id, state, 0, class_name, 0.9, existence, visible, amodal)
 
 
-def frame(seconds: float, tracks: Sequence[Track], *, epoch: int = 0, session: int = 7) -> TrackFrame:
+def frame(seconds: float, tracks: Sequence[ImageTrack], *, epoch: int = 0, session: int = 7) -> TrackFrame:
     """Of the camera of this module."""
     return TrackFrame(round((100 + seconds) * 1e9), "camera", CAMERA.height, CAMERA.width, session, epoch, tracks)
