@@ -37,6 +37,7 @@ from a2vis_ros.planner.mask_codec import RunLengthMask
 from a2vis_ros.space.depth_surface import DepthNoise
 from a2vis_ros.space.evaluation import Paired, SpaceScorer, View, as_json, paired, table
 from a2vis_ros.space.localizer import ImageTrack, State
+from a2vis_ros.space.placement import PlacementSettings
 from a2vis_ros.space.profiles import DEFAULT_PROFILES, ClassProfile
 from a2vis_ros.space.rehearsal import METHODS, Method, SpaceFrame, compare, comparison
 from a2vis_ros.space.transforms import RigidTransform
@@ -125,6 +126,7 @@ class Run:
     """Scorers of every kind of masks, sensors and method, and what has been measured so far."""
 
     profiles: dict[str, ClassProfile]
+    placement: PlacementSettings
     scorers: dict[tuple[str, str], dict[Method, SpaceScorer]] = field(default_factory=dict)
     clips: int = 0
 
@@ -134,7 +136,7 @@ class Run:
             rng = np.random.default_rng(seed)
             given = [noise.add(frame, rng) for frame in frames]
             scorers = self.scorers.setdefault((masks, name), {method: SpaceScorer() for method in METHODS})
-            compare(given, scorers, self.profiles)
+            compare(given, scorers, self.profiles, self.placement)
 
     def document(self) -> dict[str, Any]:
         """All numbers as JSON."""
@@ -211,6 +213,9 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=90)
     parser.add_argument("--size", type=parse_size, default=(480, 320), metavar="WxH")
     parser.add_argument("--seed", type=int, default=14)
+    parser.add_argument(
+        "--hidden-std", type=float, default=PlacementSettings().hidden_std, help="as object_localizer's (%(default)s)"
+    )
     parser.add_argument("--output", type=Path, required=True, help="JSON; tables beside it as .md")
     args = parser.parse_args()
     if (args.world == "composed") != (args.cutouts is not None and args.backgrounds is not None):
@@ -218,7 +223,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     render = _renderer(args)
     predictor = Predictor(args.weights) if args.weights else None
-    run = Run(BODIES if args.world == "robot" else FLAT)
+    run = Run(BODIES if args.world == "robot" else FLAT, PlacementSettings(hidden_std=args.hidden_std))
     for number in range(args.clips):
         start = time.monotonic()
         seed = clip_seed(args.seed, number)
@@ -235,6 +240,7 @@ def main() -> None:
             "frames": args.frames,
             "size": args.size,
             "seed": args.seed,
+            "hidden_std": args.hidden_std,
         }
         write_text(args.output, json.dumps(settings | run.document(), indent=1) + "\n")
         write_text(args.output.with_suffix(".md"), run.tables())

@@ -9,12 +9,15 @@ from .camera import CameraModel
 from .depth_surface import DepthMetres
 from .evaluation import EvaluatedFrame, SpaceScorer, View, standing_still
 from .localizer import FrameError, ImageTrack, Localizer, LocalizerSettings, State, TrackFrame
+from .placement import PlacementSettings
 from .profiles import ClassProfile
 from .transforms import RigidTransform, TransformBuffer
 from .truth import TrackAssignment, TrueThing, evaluated_frame
 
 WORLD, CAMERA = "world", "camera"
 """The fixed frame, in which z = 0 is the ground, and the camera's optical frame."""
+DEFAULT_PLACEMENT = PlacementSettings()
+"""That of the node, where its parameters say nothing else."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,10 @@ class SpaceFrame:
 
 
 def compare(
-    frames: Iterable[SpaceFrame], scorers: Mapping[Method, SpaceScorer], profiles: Mapping[str, ClassProfile]
+    frames: Iterable[SpaceFrame],
+    scorers: Mapping[Method, SpaceScorer],
+    profiles: Mapping[str, ClassProfile],
+    placement: PlacementSettings = DEFAULT_PLACEMENT,
 ) -> None:
     """Let the scorer of each method take the frames of one clip; see `rehearse`.
 
@@ -65,17 +71,21 @@ def compare(
         frames: gone through several times.
         scorers: scorers of each method.
         profiles: profiles of the classes.
+        placement: how sure the localizer takes masks and depth to be.
     """
     predicted: dict[Method, list[EvaluatedFrame]] = {}
     for method, scorer in scorers.items():
         moving = replace(method, name="", still=False)
         if moving not in predicted:
-            predicted[moving] = rehearse(frames, moving, profiles)
+            predicted[moving] = rehearse(frames, moving, profiles, placement)
         scorer.add_clip(standing_still(predicted[moving]) if method.still else predicted[moving])
 
 
 def rehearse(
-    frames: Iterable[SpaceFrame], method: Method, profiles: Mapping[str, ClassProfile]
+    frames: Iterable[SpaceFrame],
+    method: Method,
+    profiles: Mapping[str, ClassProfile],
+    placement: PlacementSettings = DEFAULT_PLACEMENT,
 ) -> list[EvaluatedFrame]:
     """Run the localizer over the frames of one clip.
 
@@ -83,12 +93,14 @@ def rehearse(
         frames: frames in the order of time.
         method: how; what is not seen is predicted.
         profiles: profiles of the classes.
+        placement: how sure the localizer takes masks and depth to be.
 
     Raises:
         FrameError: the frames are not in order, or a method with depth has none.
     """
     transforms = TransformBuffer()
-    localizer = Localizer(LocalizerSettings(fixed_frame=WORLD, profiles=profiles), transforms)
+    settings = LocalizerSettings(fixed_frame=WORLD, profiles=profiles, placement=placement)
+    localizer = Localizer(settings, transforms)
     assignment = TrackAssignment()
     evaluated = []
     for frame in frames:
