@@ -67,6 +67,50 @@ def lerp_each(tensors: Tensors, ends: Tensors, weight: float) -> None:
     torch._foreach_lerp_(tensors, ends, weight)
 
 
+_ACTIVATIONS: dict[str, tuple[str, list[float]]] = {
+    "none": ("none", []),
+    "relu": ("relu", []),
+    "relu6": ("hardtanh", [0.0, 6.0]),
+}
+
+
+def convolve_and_activate(
+    x: Tensor, kernel: Tensor, bias: Tensor, stride: int, padding: int, groups: int, activation: str
+) -> Tensor:
+    """Convolve by oneDNN, on a CPU, with bias and activation ("none", "relu" or "relu6") in one pass; no gradients."""
+    name, scalars = _ACTIVATIONS[activation]
+    result: Tensor = torch.ops.mkldnn._convolution_pointwise(
+        x, kernel, bias, [padding] * 2, [stride] * 2, [1, 1], groups, name, scalars, ""
+    )
+    return result
+
+
+def convolution_gradients(
+    gradient: Tensor,
+    x: Tensor,
+    kernel: Tensor,
+    stride: int,
+    padding: int,
+    groups: int,
+    wanted: Sequence[bool],
+) -> tuple[Tensor | None, Tensor | None]:
+    """Compute the gradients to a convolution's input and kernel, those that are wanted."""
+    to_x, to_kernel, _ = torch.ops.aten.convolution_backward(
+        gradient,
+        x,
+        kernel,
+        None,
+        [stride] * 2,
+        [padding] * 2,
+        [1, 1],
+        False,
+        [0, 0],
+        groups,
+        [*wanted, False],
+    )
+    return to_x, to_kernel
+
+
 def end_workers(batches: Iterator[Any]) -> None:
     """End the processes that load data for an iterator of a `DataLoader`, which has no public method for it."""
     if isinstance(batches, _MultiProcessingDataLoaderIter):

@@ -1,6 +1,7 @@
-"""Time a step of the video stage on the CPU: forwards, backwards and the optimiser, on batches made beforehand.
+"""Time a step of training on the CPU: forwards, backwards and the optimiser, on batches made beforehand.
 
-    python benchmark/training_step.py --preset onboard --batch 2 --clips 5 --precision bf16 --runs 6
+    python benchmark/training_step.py --stage frame --batch 8 --runs 6
+    python benchmark/training_step.py --stage video --batch 2 --clips 5 --precision bf16 --runs 6
 
 To compare two versions, run it with each in turns: PYTHONPATH says which package is timed. CPU time is that of the
 process over all its threads; other programs disturb it less than the clock on the wall.
@@ -32,9 +33,10 @@ def main() -> None:
     """Print the least and the median time of a step."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--preset", default="onboard")
-    parser.add_argument("--batch", type=int, default=2)
+    parser.add_argument("--stage", choices=("frame", "video"), default="frame")
+    parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--clips", type=int, default=5)
-    parser.add_argument("--precision", choices=("fp32", "bf16"), default="bf16")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--points", type=int, default=1024)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--runs", type=int, default=6)
@@ -45,7 +47,7 @@ def main() -> None:
     torch.manual_seed(0)
     model_config = load_config(args.preset, classes=FISH_NAMES)
     config = TrainingConfig(
-        stage="video",
+        stage=args.stage,
         steps=100,
         batch=args.batch,
         clips=args.clips,
@@ -88,9 +90,9 @@ def main() -> None:
             processors.append(time.process_time() - processor)
             losses.append(loss.item())
     print(
-        f"{args.preset} {args.precision}, {args.threads} threads, {args.runs} steps: wall least {min(walls):.3f} s, "
-        f"median {statistics.median(walls):.3f} s; CPU least {min(processors):.3f} s, "
-        f"median {statistics.median(processors):.3f} s; losses {' '.join(f'{loss:.2f}' for loss in losses)}"
+        f"{args.preset}, {args.stage} stage, {args.precision}, {args.threads} threads, {args.runs} steps: "
+        f"wall least {min(walls):.3f} s, median {statistics.median(walls):.3f} s; CPU least {min(processors):.3f} s, "
+        f"median {statistics.median(processors):.3f} s; losses {' '.join(f'{loss:.3f}' for loss in losses)}"
     )
 
 

@@ -93,6 +93,7 @@ def build_optimiser(model: nn.Module, settings: OptimiserSettings) -> AdamW:
             for (backbone, decays), parameters in groups.items()
         ],
         lr=settings.learning_rate,
+        fused=True,
     )
 
 

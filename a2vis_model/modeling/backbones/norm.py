@@ -3,7 +3,12 @@
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+
+from ..training_convolution import Activation, can_convolve, convolve
+
+_ACTIVATIONS: dict[type[nn.Module], Activation] = {nn.Identity: "none", nn.ReLU: "relu", nn.ReLU6: "relu6"}
 
 
 class FrozenBatchNorm2d(nn.Module):
@@ -99,7 +104,18 @@ class ConvNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the block: [N, in_channels, H, W] to [N, out_channels, H / stride, W / stride]."""
-        return self.activation(self.norm(self.conv(self.pad(x))))
+        if not (isinstance(self.norm, FrozenBatchNorm2d) and self.conv.weight.requires_grad):
+            return self.activation(self.norm(self.conv(self.pad(x))))
+        return self._train(self.pad(x), *self.norm.scale_and_shift())
+
+    def _train(self, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        """Convolve with a kernel scaled by the norm, which saves a pass over the map and one over its gradient."""
+        conv, kernel = self.conv, self.conv.weight * scale[:, None, None, None]
+        stride, padding, groups = conv.stride[0], int(conv.padding[0]), conv.groups
+        activation = _ACTIVATIONS.get(type(self.activation))
+        if activation is None or not can_convolve(x):
+            return self.activation(F.conv2d(x, kernel, shift, stride, padding, groups=groups))
+        return convolve(x, kernel, shift, stride=stride, padding=padding, groups=groups, activation=activation)
 
 
 @torch.no_grad()

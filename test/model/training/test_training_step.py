@@ -60,6 +60,41 @@ def test_freezing_a_part_folds_its_norms_and_leaves_the_original() -> None:
     torch.testing.assert_close(part(x), block(x), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("activation", [torch.nn.Identity(), torch.nn.ReLU(), torch.nn.ReLU6(), torch.nn.SiLU()])
+@pytest.mark.parametrize(("kernel", "stride", "groups"), [(1, 1, 1), (1, 2, 1), (3, 2, 1), (5, 1, 8)])
+@pytest.mark.parametrize("batch", [1, 3, 16])
+def test_a_trained_convolution_takes_its_norm_and_activation_in_one_pass(
+    batch: int, kernel: int, stride: int, groups: int, activation: torch.nn.Module
+) -> None:
+    """Equal, with its gradients, to the parts one after the other in double precision."""
+    torch.manual_seed(0)
+    block = ConvNorm(
+        in_channels=8,
+        out_channels=8,
+        kernel=kernel,
+        stride=stride,
+        groups=groups,
+        activation=activation,
+        same_padding=True,
+    )
+    block.norm.running_mean.normal_()
+    block.norm.running_var.uniform_(0.05, 0.2)
+    image = torch.randn(batch, 8, 6, 10).contiguous(memory_format=torch.channels_last)
+    results = []
+    for part, x in ((block, image), (copy.deepcopy(block).double(), image.double())):
+        x.requires_grad_()
+        y = part(x) if part is block else part.activation(part.norm(part.conv(part.pad(x))))
+        (y * torch.linspace(-1, 1, y.numel(), dtype=y.dtype).view(y.shape)).sum().backward()
+        results.append([tensor.double() for tensor in (y.detach(), x.grad, part.conv.weight.grad)])
+    torch.testing.assert_close(*results, rtol=1e-4, atol=1e-4)
+
+
+def test_a_trained_convolution_under_autocast_gives_maps_of_its_type() -> None:
+    block = ConvNorm(in_channels=3, out_channels=4, kernel=3, activation=torch.nn.ReLU6())
+    with torch.autocast("cpu", torch.bfloat16):
+        assert block(torch.randn(2, 3, 8, 8)).dtype == torch.bfloat16
+
+
 @pytest.mark.parametrize("with_bias", [False, True])
 def test_attention_under_autocast_is_computed_in_fp32(with_bias: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
