@@ -119,7 +119,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
         "max_predicted_s",
         _TRACKS.max_predicted_s,
-        "seconds for which a lost track has its last full amodal mask, moved on; 0 for none",
+        "seconds for which the last full amodal mask of a hidden track is moved on; 0 for never",
         0.0,
         3600.0,
         dynamic=True,

@@ -121,3 +121,14 @@ def test_true_masks_behind_a_wall_that_no_slot_draws_are_predicted():
     assert len(overlaps) >= 3 * 1200 / 80
     assert np.mean(overlaps) > 0.7
     assert len(ids) > 10
+
+
+def test_a_newcomer_where_it_is_expected_is_the_same_object_and_an_old_neighbour_is_not():
+    manager, neighbour = TrackManager(SETTINGS), Slot(cells(12, 17, 3, 6), cells(4, 17, 11, 6), class_id=2)
+    for t in range(15):
+        manager.update(observe({0: Slot(cells(4, 2 + t, 6, 6)), 1: neighbour}, Q), t / FPS)
+    lost, _ = manager.update(observe({1: neighbour}, Q), 15 / FPS)
+    assert lost.forecast is not None
+    newcomer = Slot(cells(4, 18, 6, 6), class_id=1)
+    lost, _, born = manager.update(observe({1: neighbour, 2: newcomer}, Q), 16 / FPS)
+    assert (lost.state, lost.forecast, born.track_id) == (TrackState.LOST, None, 3)
