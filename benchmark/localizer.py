@@ -91,7 +91,7 @@ def main() -> None:
     for name in (args.kind,) if args.kind else ("depth", "ground"):
         localizer = Localizer(LocalizerSettings(mounting=Mounting(CAMERA_HEIGHT)))
         # Written to already, so that the script's own memory does not grow.
-        times = {(part, clock): np.zeros(args.frames) for part in ("core", "frame") for clock in CLOCKS}
+        times = {(part, clock): np.full(args.frames, np.nan) for part in ("core", "frame") for clock in CLOCKS}
         memory = {}
         for number in range(-20, args.frames):
             step = number % (2 * SCENES)
