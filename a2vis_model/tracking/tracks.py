@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..masks.region import RegionMask
 from .association import Cells, Motion, centre, duplicates, mask_iou, match, shifted, suppress
-from .trail import Forecast, Trail
+from .trail import LEAST_SEEN_S, Forecast, Trail
 
 IDLE_FRAMES = 100
 """Frames without a track after which a slot is reset, because it may remember an object that is long gone."""
@@ -332,8 +332,9 @@ class TrackManager:
     def _miss(self, track: Track, slot: int | None, frame: "_Frame") -> None:
         """Advance a track that is not seen in this frame; `slot` draws its amodal mask, or is None."""
         settings = self.settings
-        forecast = track.memory.trail.forecast(frame.seconds)
-        predicted = frame.seconds - forecast.full.seconds < settings.max_predicted_s
+        trail = track.memory.trail
+        forecast = trail.forecast(frame.seconds)
+        predicted = trail.seen_s >= LEAST_SEEN_S and frame.seconds - forecast.full.seconds < settings.max_predicted_s
         track.frames_since_visible += 1
         if slot is None:
             track.frames_lost += 1

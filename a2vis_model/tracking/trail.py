@@ -1,5 +1,6 @@
 """Where a hidden object is: its last full amodal mask, moved on at the velocity that it had. Needs no torch."""
 
+import math
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -15,6 +16,11 @@ _FULL = 0.9
 """Share of the largest area of that time from which a mask is full."""
 _LEAST_SPAN_S = 0.3
 """Seconds that an object must have been seen for to have a velocity: a new track's masks grow, and jump."""
+LEAST_SEEN_S = 0.5
+"""Seconds between the first and the last sighting from which a track's mask is worth moving on.
+
+Most of the tracks that are lost sooner followed nothing: on clips of validation their masks were false alarms.
+"""
 _MOST = 64
 """Sightings that are kept at most: images may come fast, or without stamps."""
 
@@ -55,6 +61,13 @@ class Trail:
     """Stamp and centre (y, x) in cells of every amodal mask."""
     _sightings: deque[Sighting] = field(default_factory=lambda: deque(maxlen=_MOST))
     """Those that no later one exceeds in area, for a later one is the better of two: areas fall from first to last."""
+    _began: float = math.inf
+    """Stamp of the first sighting."""
+
+    @property
+    def seen_s(self) -> float:
+        """Seconds between the first and the last sighting."""
+        return self._steps[-1][0] - self._began
 
     @property
     def last(self) -> Sighting:
@@ -68,6 +81,7 @@ class Trail:
             whole: the mask.
             seconds: the frame's stamp; not earlier than the one before.
         """
+        self._began = min(self._began, seconds)
         area = int(whole.sum())
         while self._sightings and self._sightings[-1].area <= area:
             self._sightings.pop()

@@ -17,11 +17,11 @@ def one(visible, amodal=None):
     return observe({0: Slot(visible, amodal)}, Q)
 
 
-def after(*, seen=15, settings=SETTINGS, speed=1, hidden=()):
+def after(*, seen=16, settings=SETTINGS, hidden=()):
     """The track in each of the `hidden` frames, after an object of 6 x 6 cells was seen moving to the right."""
     manager = TrackManager(settings)
     for t in range(seen):
-        manager.update(one(cells(4, 2 + speed * t, 6, 6)), t / FPS)
+        manager.update(one(cells(4, 1 + t, 6, 6)), t / FPS)
     found = []
     for t, frame in enumerate(hidden, seen):
         tracks = manager.update(frame, t / FPS)
@@ -32,8 +32,8 @@ def after(*, seen=15, settings=SETTINGS, speed=1, hidden=()):
 def test_what_no_slot_draws_moves_on_from_where_it_was():
     first, second, third = after(hidden=[observe({}, Q)] * 3)
     assert [track.state for track in (first, second, third)] == [TrackState.LOST] * 3
-    for track, t in ((first, 15), (third, 17)):
-        np.testing.assert_array_equal(track.forecast.whole, cells(4, 2 + t, 6, 6))
+    for track, t in ((first, 16), (third, 18)):
+        np.testing.assert_array_equal(track.forecast.whole, cells(4, 1 + t, 6, 6))
 
 
 @pytest.mark.parametrize(
@@ -84,22 +84,27 @@ def test_a_track_that_was_covered_slowly_is_moved_on_from_before():
     assert track.forecast is None
 
 
-def test_without_stamps_it_stays_where_it_was_full_while_the_track_lives():
+def test_without_stamps_nothing_is_moved_on():
     manager = TrackManager(replace(SETTINGS, max_lost_frames=5))
-    for t in range(15):
-        manager.update(one(cells(4, 2 + t, 6, 6)), 0.0)
-    for _ in range(5):
-        (track,) = manager.update(observe({}, Q), 0.0)
-        np.testing.assert_array_equal(track.forecast.whole, cells(4, 16, 6, 6))
+    for _ in range(30):
+        manager.update(one(cells(4, 2, 6, 6)), 0.0)
     (track,) = manager.update(observe({}, Q), 0.0)
-    assert (track.state, track.forecast) == (TrackState.ENDED, None)
+    assert (track.state, track.forecast) == (TrackState.LOST, None)
+
+
+@pytest.mark.parametrize(("seen", "moved"), [(15, False), (16, True)])
+def test_what_was_seen_for_less_than_half_a_second_is_not_moved_on(seen, moved):
+    """Of 16 frames at 30 a second the last is half a second after the first."""
+    (track,) = after(seen=seen, hidden=[observe({}, Q)])
+    assert track.state is TrackState.LOST
+    assert (track.forecast is not None) == moved
 
 
 def test_one_that_is_seen_again_is_moved_on_no_longer():
     found = after(hidden=[observe({}, Q), one(cells(4, 18, 6, 6)), observe({}, Q)])
     assert [track.state.name for track in found] == ["LOST", "VISIBLE", "LOST"]
     assert found[1].forecast is None
-    assert found[2].forecast.full.seconds == 16 / FPS
+    assert found[2].forecast.full.seconds == 17 / FPS
 
 
 def test_true_masks_behind_a_wall_that_no_slot_draws_are_predicted():
@@ -125,10 +130,10 @@ def test_true_masks_behind_a_wall_that_no_slot_draws_are_predicted():
 
 def test_a_newcomer_where_it_is_expected_is_the_same_object_and_an_old_neighbour_is_not():
     manager, neighbour = TrackManager(SETTINGS), Slot(cells(12, 17, 3, 6), cells(4, 17, 11, 6), class_id=2)
-    for t in range(15):
-        manager.update(observe({0: Slot(cells(4, 2 + t, 6, 6)), 1: neighbour}, Q), t / FPS)
-    lost, _ = manager.update(observe({1: neighbour}, Q), 15 / FPS)
+    for t in range(16):
+        manager.update(observe({0: Slot(cells(4, 1 + t, 6, 6)), 1: neighbour}, Q), t / FPS)
+    lost, _ = manager.update(observe({1: neighbour}, Q), 16 / FPS)
     assert lost.forecast is not None
     newcomer = Slot(cells(4, 18, 6, 6), class_id=1)
-    lost, _, born = manager.update(observe({1: neighbour, 2: newcomer}, Q), 16 / FPS)
+    lost, _, born = manager.update(observe({1: neighbour, 2: newcomer}, Q), 17 / FPS)
     assert (lost.state, lost.forecast, born.track_id) == (TrackState.LOST, None, 3)
