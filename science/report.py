@@ -258,11 +258,9 @@ afterwards is the one before. Intervals are over scenes."""
     known = _known_lines(found)
     parts.append(
         """**Where a hidden object is.** Mean IoU with the true amodal mask while nothing of the object is seen, by the
-time since it was last seen, of the track that had followed it. *Amodal mask* is what A2VIS
-publishes: what the network draws, and where that is nothing or a remnant the last full mask, moved on for as long as
-`max_predicted_s` says (files of older code hold what the network draws alone). The others are what a planner could do
-with the visible masks of the same tracks: the last full one (of 90 % of the largest area within a second) for up to
-1 s, or that one moved on at the velocity that it had. Whoever keeps nothing has 0."""
+time since it was last seen, of the track that had followed it. *Amodal mask* is what A2VIS draws; the others are what a
+planner could do with the visible masks of the same tracks: the last full one (of 90 % of the largest area within a
+second) for up to 1 s, or that one moved on at the velocity that it had. Whoever keeps nothing has 0."""
     )
     parts.append(places)
     lines(

@@ -119,7 +119,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
         "max_predicted_s",
         _TRACKS.max_predicted_s,
-        "seconds for which the last full amodal mask of a hidden track is moved on; 0 for never",
+        "seconds for which the last full amodal mask of a hidden track is moved on, such as 0.5; 0 for never",
         0.0,
         3600.0,
         dynamic=True,

@@ -9,7 +9,7 @@ from track_worlds import EMPTY, Mover, Slot, cells, observe, scene
 from a2vis_model.tracking.tracks import TrackManager, TrackSettings, TrackState
 
 Q = 4
-SETTINGS = TrackSettings(confirm_frames=2)
+SETTINGS = TrackSettings(confirm_frames=2, max_predicted_s=0.5)
 FPS = 30
 
 
@@ -110,7 +110,7 @@ def test_one_that_is_seen_again_is_moved_on_no_longer():
 def test_true_masks_behind_a_wall_that_no_slot_draws_are_predicted():
     """In an endless stream: objects cross behind a wall one after the other, and slots say nothing of hidden ones."""
     wall = Mover(0, 0, 14, 20, 7)
-    manager, overlaps, ids = TrackManager(TrackSettings()), [], set()
+    manager, overlaps, ids = TrackManager(TrackSettings(max_predicted_s=0.5)), [], set()
     for t in range(1200):
         passer = Mover(1, 6, -6 + 0.6 * (t % 80), 6, 5)
         found = scene([wall, passer], 0)
