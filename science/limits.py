@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from a2vis_model.evaluation.instances import VideoTracks
 from a2vis_model.evaluation.prediction import PredictionSettings
-from a2vis_model.tracking.tracks import TrackSettings
+from a2vis_model.weights import read_track_settings
 
 from .clips import ClipSet, World
 from .context import Context, Result
@@ -23,14 +23,14 @@ WEIGHTS: dict[World, str] = {"aquarium": "onboard-fishbowl", "composed": "onboar
 SETS = 3
 FRAMES: dict[World, int] = {"aquarium": 96, "composed": 60}
 
-RULES: dict[str, tuple[TrackSettings, int]] = {
-    "the paper's clips": (TrackSettings(), 3),
-    "weak slots too": (TrackSettings(start_score=0.3, keep_score=0.1), 1),
-    "duplicates too": (TrackSettings(duplicate_iou=1.0, duplicate_part=1.0), 1),
-    "confirmed at once": (TrackSettings(confirm_frames=1), 1),
-    "specks too": (TrackSettings(least_part=0.0), 1),
+RULES: dict[str, tuple[dict[str, Any], int]] = {
+    "the paper's clips": ({}, 3),
+    "weak slots too": ({"start_score": 0.3, "keep_score": 0.1}, 1),
+    "duplicates too": ({"duplicate_iou": 1.0, "duplicate_part": 1.0}, 1),
+    "confirmed at once": ({"confirm_frames": 1}, 1),
+    "specks too": ({"least_part": 0.0}, 1),
 }
-"""Rules of the stream that are changed one at a time, and the stride: what each costs against ranked slots.
+"""Fields of `TrackSettings` that are changed together, and the stride: what each rule costs against ranked slots.
 
 All others are as the node runs them, as in `Limits`.
 """
@@ -58,9 +58,8 @@ class Limits:
         """Predict once, and score every replacement."""
         began = time.monotonic()
         folder = self.clips.folder(context)
-        found = answers(
-            context, folder, self.weights, "network", PredictionSettings(stride=1), f"{self.clips.name}-{self.weights}"
-        )
+        prediction = PredictionSettings(stride=1, tracks=read_track_settings(self.weights))
+        found = answers(context, folder, self.weights, "network", prediction, f"{self.clips.name}-{self.weights}")
         stream: dict[str, list[Any]] = {name: [] for name in STREAM}
         ranked: dict[str, list[Any]] = {name: [] for name in RANKED}
         for video, truth, slots, tracks in found:
@@ -96,18 +95,16 @@ class Rules:
 
     def key(self) -> Mapping[str, Any]:
         """Return what determines the result."""
-        settings, stride = RULES[self.rule]
-        return {
-            "clips": self.clips.key(),
-            "weights": weights_hash(self.weights),
-            "rule": vars(settings) | {"stride": stride},
-        }
+        changes, stride = RULES[self.rule]
+        rule = changes | {"stride": stride}
+        return {"clips": self.clips.key(), "weights": weights_hash(self.weights), "rule": rule}
 
     def run(self, context: Context) -> Result:
         """Predict and score the stream."""
         began = time.monotonic()
-        settings, stride = RULES[self.rule]
-        prediction = PredictionSettings(output_mode="stream", stride=stride, tracks=settings)
+        changes, stride = RULES[self.rule]
+        tracks = replace(read_track_settings(self.weights), **changes)
+        prediction = PredictionSettings(output_mode="stream", stride=stride, tracks=tracks)
         found = answers(
             context, self.clips.folder(context), self.weights, "network", prediction, f"{self.name}-{self.weights}"
         )

@@ -24,6 +24,7 @@ from a2vis_model.masks.coco import Rle
 from a2vis_model.render.fishbowl_writer import remove_partial_clips, write_clip
 from a2vis_model.render.worlds import clip_seed, render_clip
 from a2vis_model.tracking.association import shifted
+from a2vis_model.weights import read_track_settings
 
 from .context import Context, Result
 from .evaluating import answers, provenance, weights_hash
@@ -108,7 +109,7 @@ class Survival:
         folder = self.scene.folder(context)
         found: list[dict[str, Any]] = []
         if any(path.is_dir() for path in folder.iterdir()):
-            prediction = PredictionSettings(output_mode="stream", stride=1)
+            prediction = PredictionSettings(output_mode="stream", stride=1, tracks=read_track_settings(WEIGHTS))
             work = f"{self.scene.number:02d}-{self.scene.motion}-{SYSTEMS[self.system]}"
             for _, truth, _, tracks in answers(context, folder, WEIGHTS, SYSTEMS[self.system], prediction, work):
                 found += hidden_episodes(truth, tracks)
