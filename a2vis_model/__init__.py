@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from .masks.region import RegionMask
     from .modeling import VideoNetwork, build_model, freeze
     from .shipped import shipped_weights
+    from .tracking.settings import TrackSettings
     from .tracking.streaming import FrameResult, StreamingTracker, track_video
-    from .tracking.tracks import TrackedInstance, TrackSettings, TrackState
+    from .tracking.tracks import TrackedInstance, TrackState
     from .weights import load_weights, read_track_settings, save_weights
 
 __version__ = "0.1.0"
@@ -58,7 +59,8 @@ _MODULES = {
     "modeling": ("VideoNetwork", "build_model", "freeze"),
     "shipped": ("shipped_weights",),
     "tracking.streaming": ("FrameResult", "StreamingTracker", "track_video"),
-    "tracking.tracks": ("TrackSettings", "TrackState", "TrackedInstance"),
+    "tracking.settings": ("TrackSettings",),
+    "tracking.tracks": ("TrackState", "TrackedInstance"),
     "weights": ("load_weights", "read_track_settings", "save_weights"),
 }
 """The public names by the module that defines them, as the imports above state them for type checkers."""

@@ -20,8 +20,9 @@ from .machine import processor_name
 from .modeling import ClipWindow, StreamNetwork
 from .preprocessing import FrameTransform
 from .tracking.observations import PredictionReader
+from .tracking.settings import TrackSettings
 from .tracking.streaming import StreamingTracker
-from .tracking.tracks import TrackManager, TrackSettings
+from .tracking.tracks import TrackManager
 
 EVERY_SLOT = TrackSettings(start_score=0, keep_score=0, min_area=1, confirm_frames=1, duplicate_iou=1, duplicate_part=1)
 """Settings that make every slot with a mask a track, the most work that can occur."""

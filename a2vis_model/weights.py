@@ -17,7 +17,7 @@ from .errors import CheckpointError, ConfigError
 from .files.atomic import replacing
 from .modeling import VideoNetwork, build_model
 from .shipped import check_intact, find_weights
-from .tracking.tracks import TrackSettings
+from .tracking.settings import TrackSettings
 
 _FORMAT = "a2vis/1"
 _RECOMMENDED = ("start_score", "keep_score")

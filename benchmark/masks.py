@@ -24,7 +24,7 @@ from a2vis_model.masks.run_lengths import MaskRuns, Segments
 from a2vis_model.modeling import ClipPrediction
 from a2vis_model.preprocessing import Placement
 from a2vis_model.tracking.observations import PredictionReader
-from a2vis_model.tracking.tracks import TrackSettings
+from a2vis_model.tracking.settings import TrackSettings
 from a2vis_model.transfer import fetch
 
 OBJECTS = 20

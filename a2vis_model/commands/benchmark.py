@@ -27,8 +27,8 @@ from ..profiling import (
     versions,
 )
 from ..sample_video import sample_video
+from ..tracking.settings import TrackSettings
 from ..tracking.streaming import StreamingTracker
-from ..tracking.tracks import TrackSettings
 from ..weights import load_weights
 from .arguments import (
     add_backend_arguments,

@@ -24,7 +24,7 @@ from ..evaluation.runner import RANKED, TRACKED, TRUTH, Evaluation, ModelSource,
 from ..evaluation.scoring import Results, results_of, score_videos
 from ..evaluation.settings import ScoreSettings, add_settings, settings_from
 from ..machine import file_hash
-from ..tracking.tracks import TrackSettings
+from ..tracking.settings import TrackSettings
 from ..weights import read_track_settings
 from ..workers import LocalWorkers, Workers
 from .arguments import (

@@ -19,8 +19,8 @@ from ..modeling import ClipPrediction, ClipWindow, FrameFeatures, StreamNetwork
 from ..preprocessing import FrameTransform, Placement
 from ..tracking.observations import PredictionReader
 from ..tracking.results import TrackCollector
+from ..tracking.settings import TrackSettings
 from ..tracking.streaming import OFFLINE_FRAMES, StreamingTracker
-from ..tracking.tracks import TrackSettings
 from .instances import Kind
 
 OutputMode = Literal["both", "video", "stream"]

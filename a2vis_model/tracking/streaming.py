@@ -16,7 +16,8 @@ from ..modeling import ClipWindow, StreamNetwork
 from ..preprocessing import FrameTransform, Placement
 from ..transfer import upload
 from .observations import CELL, FrameObservation, PredictionReader
-from .tracks import Track, TrackedInstance, TrackManager, TrackSettings, TrackState
+from .settings import TrackSettings
+from .tracks import Track, TrackedInstance, TrackManager, TrackState
 
 OFFLINE_FRAMES = 1024
 """Largest number of frames that an offline variant takes as one video; all their features are kept in memory."""

@@ -27,7 +27,7 @@ from a2vis_model.evaluation.prediction import PredictionSettings, RankedSlots, p
 from a2vis_model.masks.region import logits_to_mask
 from a2vis_model.modeling import concatenate
 from a2vis_model.preprocessing import FrameTransform
-from a2vis_model.tracking.tracks import TrackSettings
+from a2vis_model.tracking.settings import TrackSettings
 
 __all__ = ["data", "weights"]
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from track_worlds import EMPTY, Mover, Slot, cells, observe, scene
 
-from a2vis_model.tracking.tracks import TrackManager, TrackSettings, TrackState
+from a2vis_model.tracking.settings import TrackSettings
+from a2vis_model.tracking.tracks import TrackManager, TrackState
 
 Q = 4
 SETTINGS = TrackSettings(confirm_frames=2, max_predicted_s=0.5)

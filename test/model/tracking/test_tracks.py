@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from track_worlds import EMPTY, IdentityBook, Mover, Slot, cells, observe, scene, unit
 
-from a2vis_model.tracking.tracks import IDLE_FRAMES, TrackManager, TrackSettings, TrackState
+from a2vis_model.tracking.settings import TrackSettings
+from a2vis_model.tracking.tracks import IDLE_FRAMES, TrackManager, TrackState
 
 Q = 4
 DIM = 8
