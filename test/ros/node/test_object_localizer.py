@@ -305,12 +305,14 @@ def test_in_a_fixed_frame_it_waits_for_transforms(peer: Peer) -> None:
 
 
 def test_more_frames_than_may_wait(peer: Peer) -> None:
+    from rclpy.serialization import serialize_message
+
     with localizer(peer, TransformBuffer(), fixed_frame="odom", wait_s=10.0, queue_size=1) as talk:
         talk.say_camera()
         stream = talk.node._streams[0]
         # Past DDS, so that both are there before the first has waited long enough.
         for seconds in (0.0, 0.1):
-            stream._take_tracks(tracks(seconds))
+            stream._take_tracks(serialize_message(tracks(seconds)))
         assert [waiting.frame.stamp_ns for waiting in stream._waiting] == [100_100_000_000]
         assert stream._books.dropped == {Drop.FULL: 1}
         assert "more than queue_size=1 frames wait" in stream._books.last_problem
