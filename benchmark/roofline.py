@@ -18,24 +18,24 @@ class Ceilings:
     """What the device does at best, measured."""
 
     flops: dict[str, float]
-    """Of a large matrix product a second, by type: float32, float16; "convolution" for float32 as cuDNN computes it."""
+    """Rate of a large matrix product, by type: float32, float16; "convolution" for float32 as cuDNN computes it."""
     bytes: float
-    """Read and written a second by a large copy."""
+    """Bytes a second that a large copy reads and writes."""
 
 
 @dataclass
 class Work:
-    """Of some operations."""
+    """Work of some operations."""
 
     flops: float = 0.0
     bytes: float = 0.0
     seconds: float = 0.0
-    """At the ceilings, operation by operation; each reads its operands and writes its result once."""
+    """Time at the ceilings, operation by operation; each reads its operands and writes its result once."""
 
 
 @dataclass
 class NetworkWork:
-    """Of a whole network."""
+    """Work of a whole network."""
 
     parts: dict[str, Work] = field(default_factory=dict)
     kinds: dict[str, Work] = field(default_factory=dict)

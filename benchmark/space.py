@@ -95,7 +95,7 @@ class Predictor:
         self._tracker = StreamingTracker(freeze(model), config)
 
     def tracks(self, clip: RenderedClip) -> list[list[ImageTrack]]:
-        """Of each frame."""
+        """Return the tracks of each frame."""
         self._tracker.reset()
         results = [found for t, image in enumerate(clip.frames) for found in self._tracker.push(image, t / clip.fps)]
         results += self._tracker.flush()

@@ -8,7 +8,7 @@ from geometry_msgs.msg import Point
 BRAKE, REACTION_S = 1.0, 0.3
 """How hard the robot brakes, in m/s², and how long after it sees somebody."""
 HALF_WIDTH, MARGIN, WALK = 0.6, 1.0, 2.0
-"""Of the robot's way; to stop before a person; how fast one comes onto the way. In metres and m/s."""
+"""Half the width of the robot's way and distance to people, in m; speed at which one may step onto the way, in m/s."""
 HIDDEN = (TrackedInstance.OCCLUDED, TrackedInstance.LOST)
 
 

@@ -158,7 +158,7 @@ def replay_fleet(
                     bar.write(f"{bag}: {line}", file=sys.stdout)
             bar.update()
     for bag in missing:
-        _remove_parts(fleet.folder(bag))  # Of workers that were lost on the way.
+        _remove_parts(fleet.folder(bag))  # Workers that were lost on the way left some.
     if len(failed) == len(bags):
         raise A2VISError(f"none of {len(bags)} bags below {root} could be run")
     print(f"{len(missing) - len(failed)} bags run, {len(bags) - len(missing)} done before, {len(failed)} left out")

@@ -46,7 +46,7 @@ class Probe(NamedTuple):
     direction: NDArray[np.float64]
     """[3] unit vector in the optical frame, along which distance is measured."""
     thickness: float
-    """Of the object along the direction, in metres."""
+    """Thickness of the object along the direction, in metres."""
 
 
 class Surface(NamedTuple):

@@ -369,7 +369,7 @@ class _Object:
 def _located(
     found: Sequence[tuple[ImageTrack, _Object]], sources: Sequence[Source], seconds: float
 ) -> list[LocatedObject]:
-    """What is said of tracks that have a place.
+    """Return what is published of tracks that have a place.
 
     Args:
         found: tracks, and what is known of them.

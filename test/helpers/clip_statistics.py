@@ -14,7 +14,7 @@ from a2vis_model.masks import coco as rle
 from a2vis_model.render import RenderedClip
 
 Areas = Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]]
-"""Of one clip: the visible and the amodal pixels per frame ``[T]`` of every object."""
+"""Numbers of visible and of amodal pixels in each frame ``[T]``, of every object of a clip."""
 
 OCCLUSION_STEPS = (0.1, 0.3, 0.5, 0.7, 0.9)
 HIDDEN_STEPS = (1, 10, 20, 30)
@@ -69,7 +69,7 @@ def areas_of_clip(clip: RenderedClip) -> Areas:
 
 
 def areas_of_folder(folder: Path) -> Areas:
-    """Of a clip on disk in FISHBOWL's merged layout."""
+    """Return the areas of a clip on disk in FISHBOWL's merged layout."""
 
     def areas(entry: dict[str, list[rle.Rle]]) -> NDArray[np.int64]:
         return np.array([rle.area(r) for r in entry["masks"]], np.int64)

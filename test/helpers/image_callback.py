@@ -28,7 +28,7 @@ class ImageCallback:
 
         self.peer = Peer()
         self.node = A2visNode(_load, context=self.peer.context)
-        # Of every message that is refused there would be a line.
+        # Otherwise every message that is refused would write a line.
         self.node.get_logger().set_level(LoggingSeverity.FATAL)
         self.fed = 0
 

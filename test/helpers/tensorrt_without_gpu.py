@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 CAPABILITY = (8, 6)
-"""Of the GPU that is not there."""
+"""Compute capability of the GPU that is pretended to be there."""
 _LIBRARIES = ("libtensorrt_rtx.so.1*", "libtensorrt_onnxparser_rtx.so.1*")
 
 

@@ -14,7 +14,7 @@ from a2vis_ros.space.transforms import RigidTransform
 
 CAMERA = CameraModel(640, 480, 500.0, 500.0, 319.5, 239.5, frame_id="camera")
 HEIGHT = 1.2
-"""Of the camera above the ground, in metres."""
+"""Height of the camera above the ground, in metres."""
 LEVEL = RigidTransform(np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]]), np.array([0.0, 0, HEIGHT]))
 """World (x forward, y left, z up) from a camera that looks along x."""
 WALL = 20.0
@@ -36,7 +36,7 @@ class Box:
     y: float
     size: tuple[float, float, float] = (0.5, 0.5, 1.7)
     z: float = 0.0
-    """Of its base."""
+    """Height of its base above the ground, in metres."""
 
     @property
     def centre(self) -> NDArray[np.float64]:
@@ -106,5 +106,5 @@ def track(
 
 
 def frame(seconds: float, tracks: Sequence[ImageTrack], *, epoch: int = 0, session: int = 7) -> TrackFrame:
-    """Of the camera of this module."""
+    """Return a frame of this module's camera with these tracks."""
     return TrackFrame(round((100 + seconds) * 1e9), "camera", CAMERA.height, CAMERA.width, session, epoch, tracks)

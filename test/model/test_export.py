@@ -69,7 +69,7 @@ def test_exported_graphs_are_static_and_equal_to_eager(make_config):
     model = tiny_model(config)
     programs = export_graphs(model, config)
     inputs = example_inputs(model, config)
-    # Of fused attention the last digits differ, and where a logit is nearly 0 they decide what the next layer sees.
+    # Fused attention differs in the last digits, and where a logit is nearly 0 they decide what the next layer sees.
     twin = with_decomposed_attention(model)
     for program, graph, arguments in zip(programs, (FrameGraph(twin), ClipGraph(twin)), inputs, strict=True):
         assert not program.range_constraints, "a symbolic shape"

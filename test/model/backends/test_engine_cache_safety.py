@@ -101,7 +101,7 @@ def test_what_a_killed_builder_left_goes_and_what_is_being_built_stays(tmp_path)
         builder.kill()
         builder.communicate()
     assert os.path.isdir(folder), "nothing could clean up behind it"
-    # Of an earlier version, which named it after its process.
+    # An earlier version named such a folder after its process.
     (cache.root / f".unfinished-{os.getpid()}-x").mkdir()
     directory = store(cache)
     assert [path.name for path in cache.root.iterdir()] == [directory.name]

@@ -89,7 +89,7 @@ def test_a_wrong_class_and_a_wrong_place_count(tmp_path: Path) -> None:
     first, second = block(16, 16), block(32, 48)
     file = write_images(tmp_path, [[(0, first), (1, second)]])
     found = measure(file, [[(1, 0.9, first), (1, 0.8, second)]])
-    # Of boxes the better half of two is right, of cups none is found.
+    # The better of the two boxes is right; no cup is found.
     assert found.by_class == {"cup": pytest.approx(0), "box": pytest.approx(0.5, abs=0.01)}
     assert found.overall["AP"] == pytest.approx(0.25, abs=0.01)
 

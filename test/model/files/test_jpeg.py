@@ -20,7 +20,7 @@ FLAGS = (cv2.IMREAD_COLOR, cv2.IMREAD_GRAYSCALE, cv2.IMREAD_UNCHANGED, cv2.IMREA
 
 
 def unusual_sampling() -> bytes:
-    """Of colours in a way that libjpeg decodes and its newer interface refuses."""
+    """Return a JPEG whose colours are sampled in a way that libjpeg decodes and its newer interface refuses."""
     content = bytearray(jpeg(subsampling="4:2:0"))
     frame = content.index(b"\xff\xc0")
     content[frame + 11], content[frame + 14], content[frame + 17] = 0x21, 0x12, 0x12

@@ -73,7 +73,7 @@ def lowest_point(thing: ThingTrack, t: int) -> np.ndarray:
 
 
 def corners(thing: ThingTrack, t: int) -> np.ndarray:
-    """Of the box ``[8, 3]`` that the file says holds the thing."""
+    """Return the corners ``[8, 3]`` of the box that, by the file, holds the thing."""
     signs = np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)])
     turn = Rotation.from_euler("z", thing.yaw[t]).as_matrix()
     return thing.middle[t] + signs * thing.size[t] / 2 @ turn.T

@@ -95,7 +95,7 @@ def test_without_stamps_nothing_is_moved_on():
 
 @pytest.mark.parametrize(("seen", "moved"), [(15, False), (16, True)])
 def test_what_was_seen_for_less_than_half_a_second_is_not_moved_on(seen, moved):
-    """Of 16 frames at 30 a second the last is half a second after the first."""
+    """At 30 frames a second the 16th frame is half a second after the first."""
     (track,) = after(seen=seen, hidden=[observe({}, Q)])
     assert track.state is TrackState.LOST
     assert (track.forecast is not None) == moved

@@ -381,7 +381,7 @@ def test_frame_ids_that_are_not_utf8_are_passed_on_and_told_apart(peer: Peer) ->
         publish(talk.tracks, tracks(0.0, header=header(0.0, left)))
         peer.until(lambda: raw and talk.clouds and talk.markers)
         reader = CdrReader(raw[0])
-        # Of the header, and then of camera_frame_id.
+        # First the frame_id of the header, then camera_frame_id.
         assert (reader.header()[2], reader.text()) == (left, left)
         assert not stream._books.lacks
         # Both read as one text by rclpy; they are two cameras.

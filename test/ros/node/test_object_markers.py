@@ -16,9 +16,9 @@ from a2vis_ros.space.placement import Source
 pytestmark = needs_ros
 
 YAW = 0.5
-"""By which the box is turned, in radians."""
+"""Angle by which the box is turned, in radians."""
 STD = (0.3, 0.1)
-"""Of the position along the box and across it, in metres."""
+"""Standard deviations of the position along the box and across it, in metres."""
 
 
 def seen(track_id: int = 7, **changes: Any) -> LocatedObject:

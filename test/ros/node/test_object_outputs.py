@@ -219,7 +219,7 @@ def test_the_monitor_says_where_in_space_it_may_come_out() -> None:
         assert found.position.x == 6.0
         assert found.emergences == output.objects.objects[1].emergences
         assert found.existence == pytest.approx(0.6)
-        # Of another session they are of other objects.
+        # The IDs of another session are those of other objects.
         output.tracks.session = 10
         answered = len(hidden)
         tracks.publish(output.tracks)
