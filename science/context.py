@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from a2vis_model.errors import A2VISError
 from a2vis_model.files.atomic import write_text
+
+from .detections import DetectionMemory
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "docs" / "science" / "results"
@@ -38,6 +40,7 @@ class Context:
     results: Path = RESULTS
     deadline: float = float("inf")
     """Time of `time.monotonic()` after which no more work is begun."""
+    detections: DetectionMemory = field(default_factory=DetectionMemory)
 
     def root(self, name: str) -> Path:
         """Return a folder of data.

@@ -26,6 +26,7 @@ from a2vis_model.shipped import find_weights
 from a2vis_model.workers import LocalWorkers
 
 from .context import Context
+from .detections import DetectionMemory, RememberingSource
 
 SETTINGS = ScoreSettings()
 
@@ -67,7 +68,13 @@ class Answers:
 
 
 def answers(
-    context: Context, folder: Path, weights: str, system: System, prediction: PredictionSettings, name: str
+    context: Context,
+    folder: Path,
+    weights: str,
+    system: System,
+    prediction: PredictionSettings,
+    name: str,
+    memory: DetectionMemory | None = None,
 ) -> Answers:
     """Run a system over the clips in a folder, resuming what is there, and open its answers.
 
@@ -78,6 +85,7 @@ def answers(
         system: the network, or a baseline that is built on it.
         prediction: how predictions are made.
         name: name of the work in progress.
+        memory: what networks with the same detector have seen; None to remember nothing. Times say nothing with it.
     """
     output = context.scratch / "answers" / name
     output.mkdir(parents=True, exist_ok=True)
@@ -86,7 +94,7 @@ def answers(
         data=str(folder),
         format="fishbowl",
         images=None,
-        source=ModelSource(weights),
+        source=ModelSource(weights) if memory is None else RememberingSource(weights, memory=memory),
         system=system,
         prediction=prediction,
         device="cuda" if torch.cuda.is_available() else "cpu",
@@ -102,7 +110,7 @@ def answers(
         )
     if len(comparison.videos) != len([path for path in folder.iterdir() if path.is_dir()]):
         raise DataError(next(iter(problems)))
-    return Answers(comparison, summary.parameters, summary.fps)
+    return Answers(comparison, summary.parameters, summary.fps if memory is None else None)
 
 
 def weights_hash(weights: str) -> str:

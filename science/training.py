@@ -9,7 +9,9 @@ from pathlib import Path
 
 from a2vis_model.config import load_config
 from a2vis_model.errors import A2VISError
+from a2vis_model.machine import file_hash
 from a2vis_model.modeling import build_model
+from a2vis_model.shipped import find_weights
 from a2vis_model.training.initialisation import initialise
 from a2vis_model.training.loop import CHECKPOINT, LAST
 from a2vis_model.training.recipe import as_command
@@ -57,7 +59,10 @@ def detector_of(context: Context, weights: str, *, amodal: bool) -> Path:
         weights: name or path of the weights.
         amodal: whether the network is for baselines whose only masks are amodal ones.
     """
-    target = context.scratch / "detectors" / f"{Path(weights).stem}{'-amodal' if amodal else ''}.safetensors"
+    name = f"{Path(weights).stem}-{file_hash(find_weights(weights))[:8]}{'-amodal' if amodal else ''}"
+    target = context.scratch / "detectors" / f"{name}.safetensors"
+    if target.is_file():
+        return target
     _, config = load_weights(weights)
     variant = "minvis-amodal" if amodal else "minvis"
     own = load_config("onboard", variant, classes=config.classes)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..modeling import (
+    DetectorOutput,
     InstancePrototypes,
     Prototypes,
     SetPrediction,
@@ -107,10 +108,15 @@ class VideoObjective:
         # With norms folded and activations in place it takes four fifths of the time.
         self.detector = model.detector if train_detector else freeze(copy.deepcopy(model.detector))
 
-    def __call__(self, batch: Batch) -> Losses:
-        """Compute the weighted losses of a batch by name; their sum is minimised."""
+    def __call__(self, batch: Batch, detected: DetectorOutput | None = None) -> Losses:
+        """Compute the weighted losses of a batch by name; their sum is minimised.
+
+        Args:
+            batch: B sequences of F frames.
+            detected: what the frozen detector finds in the B · F frames, for networks that share one; None to run it.
+        """
         with self.autocast():
-            frames, unrolled = self._predict(batch)
+            frames, unrolled = self._predict(batch, detected)
         sequences = batch.targets(self.kind)
         length = sequences.pixels.shape[1] // self.clips
         clips, images = sequences.split(length), sequences.split(1)
@@ -153,16 +159,15 @@ class VideoObjective:
                 losses["similarity"] = self._similarity(unrolled.prototypes, by_frame, clip_slots[-1])
         return losses
 
-    def _predict(self, batch: Batch) -> tuple[SetPrediction | None, Unrolled]:
+    def _predict(self, batch: Batch, detected: DetectorOutput | None) -> tuple[SetPrediction | None, Unrolled]:
         """Run the detector on single frames (None where nothing needs it) and the network on clips."""
-        images = batch.normalised()
         if not self.model.frame_queries:
-            return None, self.model.unroll(self.model.extract(images), self.clips)
+            return None, self.model.unroll(self.model.extract(batch.normalised()), self.clips)
         detector = self.detector
         with torch.set_grad_enabled(self.train_detector and torch.is_grad_enabled()):
-            output = detector(images.flatten(0, 1))
+            output = detector(batch.normalised().flatten(0, 1)) if detected is None else detected
             frames = detector.supervised(output, last_only=not self.train_detector)
-        return frames, self.model.unroll(self.model.frame_features(output, len(images)), self.clips)
+        return frames, self.model.unroll(self.model.frame_features(output, len(batch.images)), self.clips)
 
     def _similarity(self, prototypes: Prototypes, by_frame: NDArray[np.int64], by_clip: NDArray[np.int64]) -> Tensor:
         """Compute the loss that pulls an object's tokens [I, T, fQ, C] and its clip prototype together.
