@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from a2vis_model.files.atomic import write_text
 
-from . import claims, limits, occlusion, synthetic
+from . import claims, limits, occlusion, side_by_side, synthetic
 from .claims import ROWS
+from .clips import CLIPS
 from .collected import Clips, System, counts_of, difference, results_of, set_name
 from .context import ROOT, Context, Result, Unit, is_done, result_path
 from .figures import bars, lines
@@ -358,9 +359,13 @@ def _claims(results: Path) -> str:
     parts = [
         f"""## The paper's claims
 
-All video parts are trained from scratch on the same frozen detector, that of the shipped weights, for {claims.STEPS}
-steps with the same data, at {_size(claims.SIZE)} pixels, with {len(claims.SEEDS)} seeds; MinVIS-Amodal is the detector
-itself, trained on amodal masks for as many steps. AP is of ranked slots, all else of the stream with the paper's clips.
+All video parts are trained from scratch on the same frozen detector, that of the shipped weights, at
+{_size(claims.SIZE)} pixels, for {claims.STEPS} steps with {len(claims.SEEDS)} seeds; MinVIS-Amodal is the detector
+itself, trained on amodal masks for as many steps. The networks of a seed are trained side by side and see the same
+frames, {side_by_side.FRAMES} of a rendered video in each step: ten clips of one frame, three of three, or two of five.
+So little training cannot give the paper's numbers; what can be compared are rows. AP is of ranked slots, all else of
+the stream with the paper's clips, on {claims.SETS * CLIPS} clips of {claims.FRAMES} frames a world, of which each cell
+says how many are done; frames/s are those of one busy core.
 Bold cells differ from A2VIS by an interval that excludes zero."""
     ]
     parts.append(_power(results, found))

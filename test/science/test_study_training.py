@@ -1,0 +1,137 @@
+"""Networks that learn side by side, and the memory of what their common detector saw."""
+
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from networks import tiny_config, tiny_model
+from safetensors.torch import load_file
+
+from a2vis_model.evaluation.runner import ModelSource
+from a2vis_model.modeling import VideoNetwork
+from a2vis_model.weights import save_weights
+from science import side_by_side
+from science.context import Context, OutOfTime
+from science.detections import DetectionMemory, RememberingSource
+from science.side_by_side import Lesson, train_side_by_side
+from science.training import detector_of
+
+FISH = ("SmallFishA", "MediumFishA", "MediumFishB", "BigFishA", "BigFishB")
+LESSON = Lesson("render:aquarium", FISH, ("input_height=64", "input_width=96"), steps=2, seed=0)
+
+
+def weights_of(path: Path) -> dict[str, torch.Tensor]:
+    return load_file(path)
+
+
+def network_of(source: ModelSource) -> VideoNetwork:
+    return source.load()[0].eval()
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("scratch")
+
+
+@pytest.fixture(scope="module")
+def starts(scratch: Path) -> dict[str, Path]:
+    """Starts of a network with a video part, and of one whose detector learns amodal masks."""
+    context = Context({}, scratch)
+    return {
+        "a2vis-no-samh": detector_of(context, "onboard-fishbowl", amodal=False),
+        "minvis-amodal": detector_of(context, "onboard-fishbowl", amodal=True),
+    }
+
+
+@pytest.fixture(scope="module")
+def trained(scratch: Path, starts: dict[str, Path]) -> dict[str, Path]:
+    """Weights of two networks that learned side by side without a pause."""
+    return train_side_by_side(Context({}, scratch), "whole", LESSON, starts)
+
+
+def test_each_network_trains_its_own_part(starts: dict[str, Path], trained: dict[str, Path]) -> None:
+    start = weights_of(starts["minvis-amodal"])
+    video, frame = weights_of(trained["a2vis-no-samh"]), weights_of(trained["minvis-amodal"])
+    detector = [name for name in start if name.startswith("detector.")]
+    assert all(torch.equal(video[name], start[name]) for name in detector)
+    assert not any(torch.equal(frame[name], start[name]) for name in detector if name.endswith("mask_conv.weight"))
+    copied = start["detector.pixel_decoder.mask_conv.weight"]
+    assert not torch.equal(video["mask_conv.weight"], copied)  # where it began
+    assert torch.allclose(video["mask_conv.weight"], copied, atol=2e-3)
+
+
+def test_a_network_learns_the_same_whatever_learns_beside_it(
+    scratch: Path, starts: dict[str, Path], trained: dict[str, Path]
+) -> None:
+    only = {"a2vis-no-samh": starts["a2vis-no-samh"]}
+    alone = weights_of(train_side_by_side(Context({}, scratch), "alone", LESSON, only)["a2vis-no-samh"])
+    beside = weights_of(trained["a2vis-no-samh"])
+    assert all(torch.equal(alone[name], beside[name]) for name in beside)
+
+
+def test_training_continues_as_if_it_had_never_stopped(
+    scratch: Path, starts: dict[str, Path], trained: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    minutes = iter((1.0, 0.0))
+    monkeypatch.setattr(Context, "minutes_left", lambda _self: next(minutes))
+    with pytest.raises(OutOfTime):
+        train_side_by_side(Context({}, scratch), "pieces", LESSON, starts)
+    monkeypatch.undo()
+    folder = scratch / "runs" / "pieces"
+    assert [path.name for path in folder.iterdir()] == ["checkpoint.pt"]
+    results = train_side_by_side(Context({}, scratch), "pieces", LESSON, starts)
+    for variant, path in results.items():
+        whole, pieces = weights_of(trained[variant]), weights_of(path)
+        assert all(torch.equal(whole[name], pieces[name]) for name in whole)
+    assert not (folder / "checkpoint.pt").exists()
+
+
+def test_nothing_is_trained_after_the_deadline(scratch: Path, starts: dict[str, Path]) -> None:
+    with pytest.raises(OutOfTime):
+        train_side_by_side(Context({}, scratch, deadline=time.monotonic() - 1), "late", LESSON, starts)
+    assert not list((scratch / "runs" / "late").glob("*.safetensors"))
+
+
+def test_results_that_are_there_are_not_trained_again(
+    scratch: Path, starts: dict[str, Path], trained: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(side_by_side, "Learner", None)
+    assert train_side_by_side(Context({}, scratch), "whole", LESSON, starts) == trained
+
+
+@torch.inference_mode()
+def test_a_detector_that_was_seen_before_is_not_run_again(tmp_path: Path) -> None:
+    config, memory = tiny_config(), DetectionMemory()
+    file, other_file = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    model = tiny_model(config)
+    save_weights(file, model, config)
+    images = torch.rand(1, 3, config.input_height, config.input_width)
+    expected = model.detector(images)
+    for _ in range(2):
+        network = network_of(RememberingSource(str(file), memory=memory))
+        found = network.detector(images)
+        assert torch.equal(found.pixels, expected.pixels)
+        assert all(torch.equal(a, b) for a, b in zip(found.queries, expected.queries, strict=True))
+        assert len(memory) == 1
+    network.detector(images + 1)
+    assert len(memory) == 2
+    # Another detector sees something else in the same image.
+    save_weights(other_file, tiny_model(config, seed=1), config)
+    network = network_of(RememberingSource(str(other_file), memory=memory))
+    plain = network_of(ModelSource(str(other_file)))
+    assert torch.equal(network.detector(images).pixels, plain.detector(images).pixels)
+    assert len(memory) == 3
+
+
+def test_the_memory_forgets_the_oldest_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("science.detections.FRAMES", 2)
+    config, memory = tiny_config(), DetectionMemory()
+    detector = tiny_model(config).detector
+    memory.attach(detector)
+    images = [torch.full((1, 3, config.input_height, config.input_width), float(value)) for value in range(3)]
+    first = detector(images[0])
+    for image in images:
+        detector(image)
+    assert len(memory) == 2
+    assert detector(images[0]) is not first
