@@ -1,11 +1,11 @@
 """How far away the visible part of an object is, from a registered depth image. No ROS."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,7 +21,6 @@ _LEAST_SAMPLES = 8
 """Number of depths below which an object counts as one hole."""
 _LEAST_SHARE = 0.05
 """Share of an object's pixels with a depth below which it counts as one hole."""
-_RIM = np.ones((3, 3), np.uint8)
 _NEAR_SHARE, _NEAR_SIGMA = 0.1, 1.2816
 """The nearest tenth of a noisy flat surface is by 1.28 standard deviations nearer than the surface is."""
 
@@ -79,42 +78,60 @@ def surface_distances(
     if not probes:
         return []
     # The pixels of all objects are looked up at once, because small arrays cost by the call.
-    samples = [_samples(probe.visible) for probe in probes]
-    counts = [len(found) for _, found in samples]
-    layouts = np.array(
-        [(*grid, probe.visible.x, probe.visible.y) for (grid, _), probe in zip(samples, probes, strict=True)]
-    )
-    columns, step, x, y = np.repeat(layouts, counts, axis=0).T
-    row, column = np.divmod(np.concatenate([found for _, found in samples]), columns)
-    u, v = x + step * column, y + step * row
-    z = depth[v, u]
-    directions = np.repeat(np.array([probe.direction for probe in probes]), counts, axis=0)
-    distances = z * np.einsum("ij,ij->i", camera.coarse_rays_at(u, v), directions)
+    u, v, counts = _samples([probe.visible for probe in probes])
+    z = depth.take(v * depth.shape[1] + u)
+    rays = camera.coarse_rays_at(u, v)
     # NaN is neither; what is infinite is no distance.
     usable = (z > 0) & (z < np.inf)
-    before = np.concatenate([[0], np.cumsum(usable)])[np.cumsum([0, *counts])].tolist()
-    distances = distances[usable]
-    return [
-        _near_side(distances[start:end], count, probe.thickness, noise)
-        for probe, count, start, end in zip(probes, counts, before[:-1], before[1:], strict=True)
-    ]
+    ends = np.cumsum(counts).tolist()
+    surfaces = []
+    for probe, count, end in zip(probes, counts, ends, strict=True):
+        own = slice(end - count, end)
+        distances = (z[own] * (rays[own] @ probe.direction))[usable[own]]
+        surfaces.append(_near_side(distances, count, probe.thickness, noise))
+    return surfaces
 
 
-def _samples(visible: RunLengthMask) -> tuple[tuple[int, int], NDArray[np.intp]]:
-    """Pixels of a mask on a grid inside its box.
+def _samples(masks: Sequence[RunLengthMask]) -> tuple[NDArray[np.intp], NDArray[np.intp], list[int]]:
+    """Pixels of N masks, on a grid inside the box of each and off its rim.
 
     Returns:
-        how many columns the grid has, and the pixels from one to the next; [N] places on it, row by row.
+        columns and rows in the image, of one mask after the other, and how many are of each.
     """
     # Every `step`-th pixel in both directions, so that one step of erosion takes `step` pixels off the rim.
-    step = max(1, round(math.sqrt(visible.area / _SAMPLES)))
-    inside = np.ascontiguousarray(visible.pixels[::step, ::step])
-    inner = cv2.erode(inside.view(np.uint8), _RIM, borderType=cv2.BORDER_CONSTANT, borderValue=0)
-    (found,) = inner.view(np.bool_).ravel().nonzero()
-    if len(found) < _LEAST_SAMPLES:
-        # A thin object is all rim.
-        (found,) = inside.ravel().nonzero()
-    return (inside.shape[1], step), found
+    steps = [max(1, round(math.sqrt(mask.area / _SAMPLES))) for mask in masks]
+    grids = [mask.pixels[::step, ::step] for mask, step in zip(masks, steps, strict=True)]
+    # The grids lie below each other on one canvas; what is outside of all of them keeps them apart.
+    tops = np.cumsum([1, *(len(grid) + 1 for grid in grids)]).tolist()
+    canvas = np.zeros((tops[-1], max(grid.shape[1] for grid in grids) + 2), np.bool_)
+    for grid, top in zip(grids, tops[:-1], strict=True):
+        canvas[top : top + len(grid), 1 : grid.shape[1] + 1] = grid
+    inner = _eroded(canvas)
+    counts = []
+    for top, end in itertools.pairwise(tops):
+        if np.count_nonzero(inner[top:end]) < _LEAST_SAMPLES:
+            # A thin object is all rim.
+            inner[top:end] = canvas[top:end]
+        counts.append(int(np.count_nonzero(inner[top:end])))
+    row, column = np.divmod(inner.ravel().nonzero()[0], canvas.shape[1])
+    # A place on the canvas in pixels of the image: its step, and the pixel of the canvas' own corner.
+    corners = [
+        (step, mask.x - step, mask.y - step * top) for mask, step, top in zip(masks, steps, tops[:-1], strict=True)
+    ]
+    step, x, y = (np.repeat(values, counts) for values in np.array(corners).T)
+    return x + step * column, y + step * row, counts
+
+
+def _eroded(canvas: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Cells [H, W] all of whose eight neighbours are True like themselves; no cell of the canvas' border is.
+
+    Done for the cells row by row as one line, which has the neighbours at fixed distances from each other.
+    """
+    line, width = canvas.ravel(), canvas.shape[1]
+    across = line[:-2] & line[1:-1] & line[2:]
+    inner = np.zeros_like(line)
+    inner[width + 1 : -width - 1] = across[: -2 * width] & across[width:-width] & across[2 * width :]
+    return inner.reshape(canvas.shape)
 
 
 def _near_side(distances: NDArray[np.float64], samples: int, thickness: float, noise: DepthNoise) -> Surface | None:
@@ -129,10 +146,13 @@ def _near_side(distances: NDArray[np.float64], samples: int, thickness: float, n
     if len(distances) < max(_LEAST_SAMPLES, _LEAST_SHARE * samples):
         return None
     distances.sort()
-    slice_std = noise.std(float(distances[len(distances) // 2]))
-    ends = distances.searchsorted(distances + (thickness + 2 * slice_std), side="right")
-    start = int((ends - np.arange(len(distances))).argmax())
-    kept = distances[start : ends[start]]
+    slice_thickness = thickness + 2 * noise.std(float(distances[len(distances) // 2]))
+    kept = distances
+    # Mostly nothing else is in the mask, and the slice holds all.
+    if distances[-1] > distances[0] + slice_thickness:
+        ends = distances.searchsorted(distances + slice_thickness, side="right")
+        start = int((ends - np.arange(len(distances))).argmax())
+        kept = distances[start : ends[start]]
     if len(kept) < _LEAST_SAMPLES:
         return None
     middle = float(kept[len(kept) // 2])
