@@ -1,7 +1,10 @@
 """The sides of an amodal mask's box, and how sure each is. No ROS."""
 
-import math
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..planner.mask_codec import RunLengthMask
 
@@ -29,49 +32,66 @@ class MaskEdges(NamedTuple):
     right: Edge
     top: Edge
     bottom: Edge
-    foot_u: float
-    """Column of the middle of the lowest rows."""
+
+
+class FrameEdges(NamedTuple):
+    """Edges of the full shapes of N objects in one frame, in the order of `MaskEdges`; see `Edge`."""
+
+    position: NDArray[np.float64]
+    """[N, 4]"""
+    noise: NDArray[np.float64]
+    """[N, 4]"""
+    bias: NDArray[np.float64]
+    """[N, 4]"""
+    cut: NDArray[np.bool_]
+    """[N, 4]"""
+    foot_u: NDArray[np.float64]
+    """[N] column of the middle of the lowest rows."""
+
+    def of_each(self) -> Iterator[MaskEdges]:
+        """Return the edges object by object."""
+        for sides in zip(*(values.tolist() for values in self[:4]), strict=True):
+            yield MaskEdges(*map(Edge, *sides))
 
 
 def mask_edges(
-    visible: RunLengthMask,
-    amodal: RunLengthMask,
+    masks: Sequence[tuple[RunLengthMask, RunLengthMask]],
     height: int,
     width: int,
     *,
     pixel_std: float,
     hidden_std: float,
-) -> MaskEdges:
-    """The sides of the amodal mask; of the visible one where there is no amodal.
+) -> FrameEdges:
+    """The sides of amodal masks; of the visible one where there is no amodal.
 
     A side that is seen is as sure as a pixel is. One that is hidden was guessed by the network, the further behind the
     occluder the less surely.
 
     Args:
-        visible: visible mask of one object in one frame.
-        amodal: its amodal mask; not both are empty.
+        masks: visible mask and amodal mask of each object in one frame; not both of them are empty.
         height: rows of the image.
         width: columns of the image.
         pixel_std: standard deviation of a side that is seen, in pixels.
         hidden_std: standard deviation of a hidden side, as a share of its distance from the visible mask.
     """
-    whole = amodal if amodal.area else visible
-    seen = visible if visible.area else whole
-
-    def edge(position: float, seen_position: float, end: float) -> Edge:
-        guess = hidden_std * abs(position - seen_position)
-        return Edge(position, math.hypot(pixel_std, guess), guess, cut=abs(position - end) < 0.5)
-
-    x0, y0 = whole.x - 0.5, whole.y - 0.5
-    x1, y1 = x0 + whole.width, y0 + whole.height
-    seen_x0, seen_y0 = seen.x - 0.5, seen.y - 0.5
-    return MaskEdges(
-        left=edge(x0, seen_x0, -0.5),
-        right=edge(x1, seen_x0 + seen.width, width - 0.5),
-        top=edge(y0, seen_y0, -0.5),
-        bottom=edge(y1, seen_y0 + seen.height, height - 0.5),
-        foot_u=_foot_column(whole),
+    whole = [amodal if amodal.area else visible for visible, amodal in masks]
+    seen = [visible if visible.area else amodal for visible, amodal in masks]
+    position = _sides(whole)
+    guess = hidden_std * np.abs(position - _sides(seen))
+    image = (-0.5, width - 0.5, -0.5, height - 0.5)
+    return FrameEdges(
+        position=position,
+        noise=np.hypot(pixel_std, guess),
+        bias=guess,
+        cut=np.abs(position - image) < 0.5,
+        foot_u=np.array([_foot_column(mask) for mask in whole]),
     )
+
+
+def _sides(masks: Sequence[RunLengthMask]) -> NDArray[np.float64]:
+    """[N, 4] left, right, top and bottom of the masks' boxes, between two pixels each."""
+    boxes = [(mask.x, mask.x + mask.width, mask.y, mask.y + mask.height) for mask in masks]
+    return np.array(boxes).reshape(-1, 4) - 0.5
 
 
 def _foot_column(mask: RunLengthMask) -> float:

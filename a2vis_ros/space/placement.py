@@ -7,7 +7,7 @@ D c / a above the camera. Depth and ground plane differ in how D is found, and i
 
 import enum
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -18,8 +18,9 @@ from ..planner.mask_codec import RunLengthMask
 from .camera import CameraModel
 from .depth_surface import DepthMetres, DepthNoise, Probe, Surface, surface_distances
 from .ground import GroundPlane, distance_on_ground, distance_std
-from .mask_edges import MaskEdges, mask_edges
+from .mask_edges import FrameEdges, MaskEdges, mask_edges
 from .profiles import ClassProfile
+from .transforms import cross
 
 _CAMERA_UP = np.array([0.0, -1.0, 0.0])
 """Upward direction in the optical frame of a camera that is mounted level."""
@@ -115,32 +116,27 @@ def place_objects(
         depth: [H, W] registered to the image, if there is one.
         settings: how sure what is.
     """
-    edges = [
-        mask_edges(
-            one.visible,
-            one.amodal,
-            camera.height,
-            camera.width,
-            pixel_std=settings.pixel_std,
-            hidden_std=settings.hidden_std,
-        )
-        for one in objects
-    ]
+    edges = mask_edges(
+        [(one.visible, one.amodal) for one in objects],
+        camera.height,
+        camera.width,
+        pixel_std=settings.pixel_std,
+        hidden_std=settings.hidden_std,
+    )
     # All rays, and all vectors, at once: small arrays cost by the call.
-    rays = camera.rays([pixel for edge in edges for pixel in _pixels(edge)]).reshape(-1, _RAYS, 3)
+    rays = camera.rays(_pixels(edges)).reshape(-1, _RAYS, 3)
     axes, left, up = _view_frames(rays, _CAMERA_UP if ground is None else ground.up)
     surfaces = _surfaces(objects, axes, camera, depth, settings.depth_noise)
     boxes = [
         _Placing(one, edge, lefts, ups, ground, settings).place(surface)
-        for one, edge, surface, lefts, ups in zip(objects, edges, surfaces, left.tolist(), up.tolist(), strict=True)
+        for one, edge, surface, lefts, ups in zip(
+            objects, edges.of_each(), surfaces, left.tolist(), up.tolist(), strict=True
+        )
     ]
     placed = [index for index, box in enumerate(boxes) if isinstance(box, _Box)]
-    vectors = _in_space([box for box in boxes if isinstance(box, _Box)], axes[placed])
+    placements = _in_space([box for box in boxes if isinstance(box, _Box)], axes[placed])
     found: list[Placement | Unplaced] = [box for box in boxes if isinstance(box, Unplaced)]
-    for index, (box, centre, noise, bias) in zip(placed, vectors, strict=True):
-        placement = Placement(
-            box.source, centre, noise, bias, np.array(box.extent), np.array(box.extent_std), axes[index], box.cut_off
-        )
+    for index, placement in zip(placed, placements, strict=True):
         found.insert(index, placement)
     return found
 
@@ -148,19 +144,12 @@ def place_objects(
 _RAYS = 6
 
 
-def _pixels(edges: MaskEdges) -> list[tuple[float, float]]:
-    """Pixels whose rays are needed: foot, one pixel above it, top, left, right and centre."""
-    u = (edges.left.position + edges.right.position) / 2
-    v = (edges.top.position + edges.bottom.position) / 2
-    foot = edges.bottom.position
-    return [
-        (edges.foot_u, foot),
-        (edges.foot_u, foot - 1),
-        (u, edges.top.position),
-        (edges.left.position, v),
-        (edges.right.position, v),
-        (u, v),
-    ]
+def _pixels(edges: FrameEdges) -> NDArray[np.float64]:
+    """[N * 6, 2] pixels whose rays are needed: foot, one pixel above it, top, left, right and centre of each object."""
+    left, right, top, bottom = edges.position.T
+    u, v, foot_u = (left + right) / 2, (top + bottom) / 2, edges.foot_u
+    pixels = [(foot_u, bottom), (foot_u, bottom - 1), (u, top), (left, v), (right, v), (u, v)]
+    return np.array(pixels).transpose(2, 0, 1).reshape(-1, 2)
 
 
 def _view_frames(
@@ -181,7 +170,7 @@ def _view_frames(
     with np.errstate(invalid="ignore", divide="ignore"):
         length = np.linalg.norm(forward, axis=1, keepdims=True)
         forward = np.where(length > 1e-3, forward / length, np.nan)
-        axes = np.stack([forward, np.cross(up, forward), np.broadcast_to(up, forward.shape)], axis=2)
+        axes = np.stack([forward, cross(up, forward), np.broadcast_to(up, forward.shape)], axis=2)
         view = rays @ axes
         finite = np.isfinite(view).reshape(len(view), _RAYS * 3).all(axis=1, keepdims=True)
         ahead = np.where((view[..., 0] > 1e-6) & finite, view[..., 0], np.nan)
@@ -221,28 +210,37 @@ def _surfaces(
     return surfaces
 
 
-def _in_space(
-    boxes: Sequence["_Box"], axes: NDArray[np.float64]
-) -> Iterator[tuple["_Box", NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]]:
-    """Return each box with its centre [3] and the covariances [3, 3] of noise and bias, in the optical frame.
+def _in_space(boxes: Sequence["_Box"], axes: NDArray[np.float64]) -> list[Placement]:
+    """Return each box as it is in the optical frame.
 
     Args:
         boxes: N of them.
         axes: [N, 3, 3] of their view frames.
     """
     if not boxes:
-        return
+        return []
     centres = np.array([box.centre for box in boxes])
     # An error of the distance moves an object along its ray; one that stands on the ground stays on the ground.
     along = centres / centres[:, :1]
     along[[box.source is Source.GROUND for box in boxes], 2] = 0.0
     outer = along[:, :, None] * along[:, None, :]
-    covariances = []
-    for std in (np.array([box.noise for box in boxes]), np.array([box.bias for box in boxes])):
-        covariance = outer * std[:, 0, None, None] ** 2
-        covariance[:, [1, 2], [1, 2]] += std[:, 1:] ** 2
-        covariances.append(axes @ covariance @ axes.transpose(0, 2, 1))
-    yield from zip(boxes, np.einsum("nij,nj->ni", axes, centres), *covariances, strict=True)
+    # Of noise and of bias, [2, N, 3].
+    variances = np.array([[box.noise for box in boxes], [box.bias for box in boxes]]) ** 2
+    covariances = outer * variances[:, :, :1, None]
+    np.einsum("...ii->...i", covariances)[..., 1:] += variances[..., 1:]
+    covariances = axes @ covariances @ axes.transpose(0, 2, 1)
+    vectors = zip(
+        (axes @ centres[:, :, None])[:, :, 0],
+        *covariances,
+        np.array([box.extent for box in boxes]),
+        np.array([box.extent_std for box in boxes]),
+        axes,
+        strict=True,
+    )
+    return [
+        Placement(box.source, centre, noise, bias, extent, extent_std, own_axes, box.cut_off)
+        for box, (centre, noise, bias, extent, extent_std, own_axes) in zip(boxes, vectors, strict=True)
+    ]
 
 
 class _Box(NamedTuple):

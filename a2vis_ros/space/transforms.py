@@ -11,6 +11,9 @@ from scipy.spatial.transform import Rotation, Slerp
 CACHE_S = 30.0
 """A buffer keeps transforms for so long, in seconds before the newest of the same frame."""
 
+_NEXT, _LAST = [1, 2, 0], [2, 0, 1]
+"""Of each axis the one after it and the one before it."""
+
 
 class TransformError(LookupError):
     """There is no transform. The message names frames, time and remedy."""
@@ -67,6 +70,31 @@ class RigidTransform:
     def __matmul__(self, other: "RigidTransform") -> "RigidTransform":
         """First the other, then this one."""
         return RigidTransform(self.rotation @ other.rotation, self.apply(other.translation))
+
+
+def cross(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Cross products of vectors [..., 3]; NumPy's own takes several times as long for few of them."""
+    return one[..., _NEXT] * other[..., _LAST] - one[..., _LAST] * other[..., _NEXT]
+
+
+def quaternions(rotations: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Quaternions x, y, z, w of rotations [N, 3, 3], as SciPy gives them and in a tenth of its time: [N, 4].
+
+    Four times the outer product of a quaternion with itself is linear in the rotation. Each of its rows is a multiple
+    of the quaternion, and the one with the largest diagonal is the most exact.
+    """
+    m = rotations.transpose(1, 2, 0)
+    products = np.empty((len(rotations), 4, 4))
+    trace = m[0, 0] + m[1, 1] + m[2, 2]
+    products[:, 3, 3] = 1 + trace
+    for i, j, k in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
+        products[:, i, i] = 1 - trace + 2 * m[i, i]
+        products[:, i, j] = products[:, j, i] = m[i, j] + m[j, i]
+        products[:, i, 3] = products[:, 3, i] = m[k, j] - m[j, k]
+    largest = np.einsum("nii->ni", products).argmax(axis=1)
+    found = products[np.arange(len(products)), largest]
+    normed: NDArray[np.float64] = found / np.sqrt((found * found).sum(axis=1, keepdims=True))
+    return normed
 
 
 class TransformSource(Protocol):

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from a2vis_ros.space.transforms import RigidTransform, TransformBuffer, TransformError, TransformTooNewError
+from a2vis_ros.space.transforms import (
+    RigidTransform,
+    TransformBuffer,
+    TransformError,
+    TransformTooNewError,
+    cross,
+    quaternions,
+)
 
 SECOND = 10**9
 
@@ -87,3 +94,15 @@ def test_memory_is_bounded_and_a_loop_forgets() -> None:
     assert np.allclose(buffer.lookup("odom", "camera", 0).translation, [-1, 0, 0])
     with pytest.raises(TransformTooNewError):
         buffer.lookup("odom", "camera", 99 * SECOND)
+
+
+def test_quaternions_and_cross_products_are_those_of_scipy_and_numpy() -> None:
+    """With half turns, where the fourth number is 0, about all axes."""
+    half_turns = Rotation.from_rotvec(np.pi * np.eye(3))
+    turns = Rotation.concatenate([Rotation.random(500, random_state=0), half_turns, Rotation.identity(1)])
+    rotations = turns.as_matrix()
+    np.testing.assert_allclose(quaternions(rotations), Rotation.from_matrix(rotations).as_quat(), atol=1e-14)
+    assert quaternions(rotations[:0]).shape == (0, 4)
+    one, other = rotations[:, 0], rotations[:, 1]
+    np.testing.assert_array_equal(cross(one, other), np.cross(one, other))
+    np.testing.assert_array_equal(cross(one[0], other), np.cross(one[0], other))
