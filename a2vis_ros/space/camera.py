@@ -172,11 +172,11 @@ class CameraModel:
         """Directions of pixels inside the image, without undistorting each: exact to 2 pixels.
 
         Args:
-            u: [N] columns.
-            v: [N] rows.
+            u: [...] columns.
+            v: [...] rows, which may be of another shape that NumPy broadcasts.
 
         Returns:
-            [N, 3] as `rays` gives them.
+            [..., 3] as `rays` gives them.
         """
         grid = self._ray_grid
         found: NDArray[np.float64] = grid.reshape(-1, 3).take(v // _GRID * grid.shape[1] + u // _GRID, axis=0)

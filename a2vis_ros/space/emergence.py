@@ -1,12 +1,14 @@
 """Places in space where a hidden object may come out, and how soon; imports no ROS."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .existence import ExpectedPlace, FrameView
+from .existence import FrameView
+from .transforms import RigidTransform
 
 _LEAST_SPEED = 0.05
 """m/s; an object that is slower goes nowhere."""
@@ -25,34 +27,35 @@ class Emergence:
 
 
 def emergences(
-    view: FrameView, place: ExpectedPlace, velocity: NDArray[np.float64], max_speed: float
-) -> tuple[Emergence, ...]:
-    """Find where and when a hidden object may come out to the side.
+    view: FrameView,
+    velocities: NDArray[np.float64],
+    max_speeds: Sequence[float],
+    fixed_from_camera: RigidTransform,
+) -> list[tuple[Emergence, ...]]:
+    """Find where and when each of K hidden objects may come out to the side.
 
     It is seen as soon as its own side passes the end. That it may come out above, or towards the camera, is left out.
 
     Args:
-        view: what the frame shows.
-        place: where the object is expected.
-        velocity: [3] of the object in the camera's optical frame, in m/s; the camera stands.
-        max_speed: greatest speed of its class, in m/s.
+        view: what the frame shows of the places where they are expected.
+        velocities: [K, 3] of the objects in the camera's optical frame, in m/s; the camera stands.
+        max_speeds: greatest speeds of their classes, in m/s.
+        fixed_from_camera: takes points to the frame that they are wanted in.
 
     Returns:
-        the ends that are in view, the left one first, in the optical frame; the place itself where nothing hides it.
+        for each object the ends that are in view, the left one first; the place itself where nothing hides it.
     """
-    sides = view.sides(place)
-    if sides is None:
-        return ()
-    if sides == (0.0, 0.0):
-        return (Emergence(place.centre, 0.0, 0.0),)
-    speed = float(velocity @ place.left)
+    places = view.places
+    lefts = places.axes[:, :, 1]
+    speeds = (velocities * lefts).sum(axis=1).tolist()
     found = []
-    for end in sides:
-        if end is None:
-            continue
-        # Until its own side is there.
-        way = max(abs(end) - float(place.extent[1]) / 2, 0.0)
-        towards = abs(speed) > _LEAST_SPEED and end * speed > 0
-        point = place.centre + end * place.left
-        found.append(Emergence(point, way / max_speed, way / abs(speed) if towards else math.nan))
-    return tuple(found)
+    for index, (ends, speed, max_speed) in enumerate(zip(view.ends(), speeds, max_speeds, strict=True)):
+        coming_out = []
+        for end in ends:
+            point = fixed_from_camera.apply(places.centres[index] + end * lefts[index])
+            # Until its own side is there; it is there already where nothing hides the place.
+            way = max(abs(end) - float(places.extents[index, 1]) / 2, 0.0)
+            expected = way / abs(speed) if abs(speed) > _LEAST_SPEED and end * speed > 0 else math.nan
+            coming_out.append(Emergence(point, way / max_speed, expected if end else 0.0))
+        found.append(tuple(coming_out))
+    return found

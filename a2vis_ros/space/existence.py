@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ EMPTY_RATE = 3.0
 """1/s. A place that is seen empty makes it e^-3 times as likely within a second that the object is there."""
 OFFSETS = np.array([-1.5, -0.75, 0.0, 0.75, 1.5])
 """Standard deviations to the side of the expected place at which is looked for a hidden object, too."""
+_MIDDLE = len(OFFSETS) // 2
+"""Index of the expected place itself."""
 _PRIOR = np.exp(-(OFFSETS**2) / 2) / np.exp(-(OFFSETS**2) / 2).sum()
 _INSIDE = np.array([-0.3, 0.0, 0.3])
 """Places in an object at which is looked, as shares of its width and height from the middle."""
@@ -59,124 +62,134 @@ class HiddenBelief:
 
 
 @dataclass(frozen=True)
-class ExpectedPlace:
-    """Place where a hidden object is expected, in the camera's optical frame; lengths in metres."""
+class ExpectedPlaces:
+    """Places where K hidden objects are expected, in the camera's optical frame; lengths in metres."""
 
-    centre: NDArray[np.float64]
-    """[3]"""
-    forward: NDArray[np.float64]
-    """[3] unit vector, horizontally away from the camera."""
-    left: NDArray[np.float64]
-    """[3] unit vector."""
-    up: NDArray[np.float64]
-    """[3] unit vector."""
-    extent: NDArray[np.float64]
-    """[3] along these three."""
-    std: NDArray[np.float64]
-    """[3] standard deviation of the centre along these three."""
+    centres: NDArray[np.float64]
+    """[K, 3]"""
+    axes: NDArray[np.float64]
+    """[K, 3, 3] whose columns are unit vectors: forward, horizontally away from the camera, to the left, and up."""
+    extents: NDArray[np.float64]
+    """[K, 3] along these three."""
+    stds: NDArray[np.float64]
+    """[K, 3] standard deviations of the centres along these three."""
 
 
 class FrameView:
-    """What one frame shows, as far as it can hide something or be seen to be empty.
+    """What one frame shows of the places of hidden objects: what hides them, and what is seen to be empty.
+
+    All places are looked at together, because small arrays cost by the call.
 
     Args:
         camera: camera of the image.
         depth: [H, W] registered to the image, if there is one.
         visible: the visible masks of all objects.
+        places: the places, K of them.
     """
 
-    def __init__(self, camera: CameraModel, depth: DepthMetres | None, visible: Sequence[RunLengthMask]) -> None:
-        self._camera, self._depth, self._visible = camera, depth, visible
-        self._cells: NDArray[np.bool_] | None = None
+    def __init__(
+        self,
+        camera: CameraModel,
+        depth: DepthMetres | None,
+        visible: Sequence[RunLengthMask],
+        places: ExpectedPlaces,
+    ) -> None:
+        self._camera, self._depth, self._visible, self.places = camera, depth, visible, places
+        self._forward, self._left, up = places.axes.transpose(2, 0, 1)
+        self._distances = (places.centres * self._forward).sum(axis=1)
+        """[K] metres forward."""
+        # Nine points at each of the offsets, [K, 5, 3, 3, 3].
+        extents, stds = places.extents[:, None, None, None], places.stds[:, None, None, None]
+        aside = OFFSETS[:, None, None] * stds[..., 1] + _INSIDE[:, None] * extents[..., 1]
+        upwards = _INSIDE * extents[..., 2]
+        points = (
+            places.centres[:, None, None, None]
+            + aside[..., None] * self._left[:, None, None, None]
+            + upwards[..., None] * up[:, None, None, None]
+        )
+        pixels = camera.project(points.reshape(-1, 3)).reshape(len(points), len(OFFSETS), -1, 2)
+        last = np.array((camera.width - 1, camera.height - 1))
+        with np.errstate(invalid="ignore"):
+            self._inside = np.asarray(((pixels >= -0.5) & (pixels < last + 0.5)).all(axis=3), np.bool_)
+        nearest = np.clip(np.rint(np.where(self._inside[..., None], pixels, 0.0)), 0, last).astype(np.intp)
+        self._u, self._v = nearest[..., 0], nearest[..., 1]
+        """[K, 5, 9] pixels of these points, and above whether they are in the image."""
 
-    def covered(self, place: ExpectedPlace) -> float:
-        """Share of the expected place over which other objects are seen, in [0, 1]; 0 where it is outside the image."""
-        u, v, inside, _ = self._samples(place)
-        middle = len(OFFSETS) // 2
-        return float((self._drawn[v // _CELL, u // _CELL] & inside)[middle].mean())
+    def covered(self) -> NDArray[np.float64]:
+        """Share of each expected place over which other objects are seen, [K] in [0, 1]; 0 outside the image."""
+        u, v, inside = (values[:, _MIDDLE] for values in (self._u, self._v, self._inside))
+        return np.asarray((self._drawn[v // _CELL, u // _CELL] & inside).mean(axis=1), np.float64)
 
-    def empty(self, place: ExpectedPlace, known_occluder: bool) -> NDArray[np.float64]:
-        """Return for each of `OFFSETS` the probability that the object would be seen if it were there: [5], in [0, 1].
+    def empty(self, known_occluder: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Return for each of `OFFSETS` the probability that the object would be seen if it were there: [K, 5].
 
         What is outside the image, behind something, or without a depth is not seen.
 
         Args:
-            place: where it is expected.
-            known_occluder: it went behind an object that is tracked. Without depth nothing else tells whether the
+            known_occluder: [K] it went behind an object that is tracked. Without depth nothing else tells whether the
                 background that is seen there is behind the place or before it.
         """
-        u, v, inside, distances = self._samples(place)
         if self._depth is not None:
-            z = self._depth[v, u].astype(np.float64)
-            margin = place.extent[0] / 2 + 2 * place.std[0]
-            rays = self._camera.coarse_rays_at(u.ravel(), v.ravel()) @ place.forward
+            rays = self._camera.coarse_rays_at(self._u, self._v)
+            seen_at = self._depth[self._v, self._u] * (rays @ self._forward[:, None, :, None])[..., 0]
+            far_sides = self._distances + self.places.extents[:, 0] / 2 + 2 * self.places.stds[:, 0]
             # NaN, a hole, is not greater.
-            seen = z * rays.reshape(z.shape) > distances + margin
-        elif known_occluder:
-            seen = ~self._drawn[v // _CELL, u // _CELL]
+            seen = seen_at > far_sides[:, None, None]
         else:
-            return np.zeros(len(OFFSETS))
-        return np.asarray((seen & inside).mean(axis=1), np.float64)
+            seen = ~self._drawn[self._v // _CELL, self._u // _CELL] & known_occluder[:, None, None]
+        return np.asarray((seen & self._inside).mean(axis=2), np.float64)
 
-    def sides(self, place: ExpectedPlace) -> tuple[float | None, float | None] | None:
-        """How far to the left and to the right what hides the place ends, at its distance.
+    def ends(self) -> list[list[float]]:
+        """Where what hides each place ends beside it, at its distance.
 
         Returns:
-            metres to the left of the place's centre: one above 0 and one below, None for a side on which the end is
-            not in view, 0 twice where nothing hides the place. None where the place is outside the image.
+            for each place the ends that are in view, in metres to the left of its centre: one above 0 and one below;
+            0 alone where nothing hides the place. None is in view of a place outside the image.
         """
-        pixel = self._camera.project(place.centre[None])[0]
-        width, height = self._camera.width, self._camera.height
-        if not (-0.5 <= pixel[0] < width - 0.5 and -0.5 <= pixel[1] < height - 0.5):
-            return None
-        row = round(float(pixel[1]))
-        u = np.arange(0, width, _CELL)
-        v = np.full(len(u), row)
-        rays = self._camera.coarse_rays_at(u, v)
-        ahead = rays @ place.forward
-        distance = float(place.centre @ place.forward)
+        # The middle one of the nine points is the centre.
+        rows, columns = self._v[:, _MIDDLE, 4], self._u[:, _MIDDLE, 4]
+        rays = self._camera.coarse_rays_at(np.arange(0, self._camera.width, _CELL), rows[:, None])
+        ahead = (rays @ self._forward[:, :, None])[..., 0]
         if self._depth is None:
-            covered = self._drawn[row // _CELL]
+            covered = self._drawn[rows // _CELL]
         else:
-            seen = self._depth[row, ::_CELL] * ahead
+            near_sides = self._distances - self.places.extents[:, 0] / 2
             # What is behind a hole in the depth image is not seen.
-            covered = ~(seen > distance - place.extent[0] / 2)
-        ends = uncovered_sides(covered, round(float(pixel[0])) // _CELL)
+            covered = ~(self._depth[rows, ::_CELL] * ahead > near_sides[:, None])
         with np.errstate(divide="ignore", invalid="ignore"):
-            aside = distance * (rays @ place.left) / ahead - float(place.centre @ place.left)
-        left, right = (None if end is None or not np.isfinite(aside[end]) else float(aside[end]) for end in ends)
-        return (0.0, 0.0) if ends[0] is not None and ends[0] == ends[1] else (left, right)
+            aside = self._distances[:, None] * (rays @ self._left[:, :, None])[..., 0] / ahead
+        aside -= (self.places.centres * self._left).sum(axis=1, keepdims=True)
+        return [
+            _ends(*one) if is_inside else []
+            for is_inside, *one in zip(
+                self._inside[:, _MIDDLE, 4], covered, (columns // _CELL).tolist(), aside, strict=True
+            )
+        ]
 
-    def _samples(
-        self, place: ExpectedPlace
-    ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.bool_], NDArray[np.float64]]:
-        """Return nine points of the place at each of `OFFSETS`, [5, 9] each.
-
-        These are pixels u and v, whether they are inside the image, and forward distances in metres.
-        """
-        aside = OFFSETS[:, None, None] * place.std[1] + _INSIDE[:, None] * place.extent[1]
-        upwards = np.broadcast_to(_INSIDE * place.extent[2], (1, 1, len(_INSIDE)))
-        points = place.centre + aside[..., None] * place.left + upwards[..., None] * place.up
-        points = points.reshape(len(OFFSETS), -1, 3)
-        pixels = self._camera.project(points.reshape(-1, 3)).reshape(*points.shape[:2], 2)
-        last = (self._camera.width - 1, self._camera.height - 1)
-        with np.errstate(invalid="ignore"):
-            inside = np.asarray(((pixels >= -0.5) & (pixels < np.add(last, 0.5))).all(axis=2), np.bool_)
-        nearest = np.clip(np.rint(np.where(inside[..., None], pixels, 0.0)), 0, last).astype(np.intp)
-        return nearest[..., 0], nearest[..., 1], inside, points @ place.forward
-
-    @property
+    @cached_property
     def _drawn(self) -> NDArray[np.bool_]:
-        """[ceil(H / 4), ceil(W / 4)] cells in which some object is seen. Drawn when first asked for."""
-        if self._cells is None:
-            shape = (-(-self._camera.height // _CELL), -(-self._camera.width // _CELL))
-            self._cells = np.zeros(shape, np.bool_)
-            for mask in self._visible:
-                if not mask.area:
-                    continue
-                # The cells' upper left pixels inside the box.
-                top, left = -mask.y % _CELL, -mask.x % _CELL
-                cells = mask.pixels[top::_CELL, left::_CELL]
-                y, x = (mask.y + top) // _CELL, (mask.x + left) // _CELL
-                self._cells[y : y + cells.shape[0], x : x + cells.shape[1]] |= cells
-        return self._cells
+        """[ceil(H / 4), ceil(W / 4)] cells in which some object is seen."""
+        drawn = np.zeros((-(-self._camera.height // _CELL), -(-self._camera.width // _CELL)), np.bool_)
+        for mask in self._visible:
+            if not mask.area:
+                continue
+            # The cells' upper left pixels inside the box.
+            top, left = -mask.y % _CELL, -mask.x % _CELL
+            cells = mask.pixels[top::_CELL, left::_CELL]
+            y, x = (mask.y + top) // _CELL, (mask.x + left) // _CELL
+            drawn[y : y + cells.shape[0], x : x + cells.shape[1]] |= cells
+        return drawn
+
+
+def _ends(covered: NDArray[np.bool_], at: int, aside: NDArray[np.float64]) -> list[float]:
+    """The ends of what hides one place; see `FrameView.ends`.
+
+    Args:
+        covered: [W / 4] whether something hides what is behind it, cell by cell of the place's row.
+        at: the place's own cell.
+        aside: [W / 4] metres from the place to the left; no number where the lens has no ray.
+    """
+    left, right = uncovered_sides(covered, at)
+    if left == right == at:
+        return [0.0]
+    return [float(aside[end]) for end in (left, right) if end is not None and np.isfinite(aside[end])]

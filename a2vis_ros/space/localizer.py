@@ -3,22 +3,22 @@
 import enum
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from ..planner.mask_codec import RunLengthMask
 from .camera import CameraModel
 from .depth_surface import DepthMetres
 from .emergence import Emergence, emergences
-from .existence import ExpectedPlace, FrameView, HiddenBelief
+from .existence import ExpectedPlaces, FrameView, HiddenBelief
 from .ground import GroundError, GroundPlane
 from .motion import Measurement, MotionFilter, SizeFilter, correct, correct_sizes, covariances, predict
 from .placement import MaskedObject, Placement, PlacementSettings, Source, Unplaced, place_objects
 from .profiles import DEFAULT_PROFILES, ClassProfile, profile_of
-from .transforms import RigidTransform, TransformSource
+from .transforms import RigidTransform, TransformSource, cross, quaternions
 
 _LEAST_DISTANCE = 0.01
 """Metres; nearer than this to the vertical through the camera there is no line of sight."""
@@ -218,13 +218,18 @@ class Localizer:
             return RigidTransform.identity()
         return self._transforms.lookup(self.settings.fixed_frame, frame.frame_id, frame.stamp_ns)
 
+    @cached_property
+    def _mounted(self) -> GroundPlane | None:
+        """Ground plane of a camera whose mounting is given, the same in all frames."""
+        mounting = self.settings.mounting
+        if mounting is None:
+            return None
+        return GroundPlane.from_mounting(mounting.height, mounting.pitch_deg, mounting.roll_deg)
+
     def _ground(self, frame: TrackFrame) -> GroundPlane | None:
-        settings = self.settings
-        if settings.mounting is not None:
-            return GroundPlane.from_mounting(
-                settings.mounting.height, settings.mounting.pitch_deg, settings.mounting.roll_deg
-            )
-        name = settings.ground_frame or settings.fixed_frame
+        if self._mounted is not None:
+            return self._mounted
+        name = self.settings.ground_frame or self.settings.fixed_frame
         if not name or self._transforms is None:
             return None
         return GroundPlane.from_transform(self._transforms.lookup(name, frame.frame_id, frame.stamp_ns))
@@ -251,7 +256,15 @@ class Localizer:
         )
         placed = {track_id: place for track_id, place in places.items() if isinstance(place, Placement)}
         taken = self._measure(placed, profiles, fixed_from_camera, seconds)
-        view = FrameView(camera, depth, [track.visible for track in seen])
+        hidden = [
+            self._objects[track.track_id]
+            for track in frame.tracks
+            if track.state.hidden and track.track_id in self._objects
+        ]
+        if hidden:
+            expected = _expected(hidden, fixed_from_camera.inverse())
+            view = FrameView(camera, depth, [track.visible for track in seen], expected)
+            _hide(hidden, view, fixed_from_camera, seconds)
         forgotten = 0
         found: list[tuple[ImageTrack, _Object]] = []
         for track in frame.tracks:
@@ -259,7 +272,6 @@ class Localizer:
             if known is None:
                 continue
             if track.state.hidden:
-                known.hide(view, fixed_from_camera, seconds)
                 if known.existence < settings.forget_below:
                     forgotten += 1
                     continue
@@ -310,10 +322,12 @@ class _Object:
         self.emergences: tuple[Emergence, ...] = ()
         self.seen = seconds
         """When it was last seen."""
-        self._profile = profile
+        self.profile = profile
+        self.belief: HiddenBelief | None = None
+        """None while it is seen."""
+        self.known_occluder = False
+        """Whether it went behind objects that are tracked, when it was last hidden."""
         self._judged = seconds
-        self._known_occluder = False
-        self._belief: HiddenBelief | None = None
         self.measure(measured, cut_off, seconds)
 
     def measure(self, measured: Measurement, cut_off: bool, seconds: float) -> None:
@@ -326,44 +340,54 @@ class _Object:
         """Take note that the object is seen, and so probably there."""
         self.existence = existence
         self.seen = self._judged = seconds
-        self._belief = None
+        self.belief = None
         self.emergences = ()
 
-    def hide(self, view: FrameView, fixed_from_camera: RigidTransform, seconds: float) -> None:
-        """Believe less in the object, which is not seen, the less the more of its place is seen to be empty."""
-        place = self._expected(fixed_from_camera.inverse())
-        if self._belief is None:
-            self._belief = HiddenBelief(self.existence, self._profile.half_life_s)
-            self._known_occluder = view.covered(place) >= _COVERED
-        self._belief.watch(seconds - self._judged, view.empty(place, self._known_occluder))
-        self.existence = self._belief.existence
-        velocity = fixed_from_camera.rotation.T @ self.motion.velocity
-        self.emergences = tuple(
-            replace(end, point=fixed_from_camera.apply(end.point))
-            for end in emergences(view, place, velocity, self._profile.max_speed)
-        )
+    def hide(self, empty: NDArray[np.float64], seconds: float) -> None:
+        """Believe less in the object, which is not seen, the less the more of its place is seen to be empty.
+
+        Args:
+            empty: [5] of `FrameView.empty`.
+            seconds: the time of the frame.
+        """
+        self.belief = self.belief or HiddenBelief(self.existence, self.profile.half_life_s)
+        self.belief.watch(seconds - self._judged, empty)
+        self.existence = self.belief.existence
         self._judged = seconds
 
-    def _expected(self, camera_from_fixed: RigidTransform) -> ExpectedPlace:
-        """Return where the object is expected now, along the present line of sight."""
-        centre = camera_from_fixed.apply(self.motion.position)
-        axes = camera_from_fixed.rotation @ self.axes
-        up = axes[:, 2]
-        forward = centre - (centre @ up) * up
-        length = float(np.linalg.norm(forward))
-        if length > _LEAST_DISTANCE:
-            forward = forward / length
-            axes = np.array([forward, _cross(up, forward), up]).T
-        turn = camera_from_fixed.rotation.T @ axes
-        spread = turn.T @ self.motion.position_covariance @ turn
-        return ExpectedPlace(
-            centre=centre,
-            forward=axes[:, 0],
-            left=axes[:, 1],
-            up=axes[:, 2],
-            extent=self.size.extent,
-            std=np.sqrt(np.diag(spread)),
-        )
+
+def _expected(hidden: Sequence[_Object], camera_from_fixed: RigidTransform) -> ExpectedPlaces:
+    """Return where objects are expected now, each along the present line of sight."""
+    centres = camera_from_fixed.apply(np.array([known.motion.position for known in hidden]))
+    axes = camera_from_fixed.rotation @ np.array([known.axes for known in hidden])
+    up = axes[:, :, 2]
+    forward = centres - (centres * up).sum(axis=1, keepdims=True) * up
+    length = np.sqrt((forward * forward).sum(axis=1))
+    far = length > _LEAST_DISTANCE
+    axes[far, :, 0] = forward[far] / length[far, None]
+    axes[far, :, 1] = cross(up, axes[:, :, 0])[far]
+    turns = camera_from_fixed.rotation.T @ axes
+    spreads = covariances([known.motion for known in hidden])[:, :3, :3]
+    return ExpectedPlaces(
+        centres=centres,
+        axes=axes,
+        extents=np.array([known.size.extent for known in hidden]),
+        stds=np.sqrt((turns * (spreads @ turns)).sum(axis=1)),
+    )
+
+
+def _hide(hidden: Sequence[_Object], view: FrameView, fixed_from_camera: RigidTransform, seconds: float) -> None:
+    """Let each of the objects be hidden in this frame, which shows their places."""
+    if any(known.belief is None for known in hidden):
+        for known, covered in zip(hidden, view.covered().tolist(), strict=True):
+            if known.belief is None:
+                known.known_occluder = covered >= _COVERED
+    empty = view.empty(np.array([known.known_occluder for known in hidden]))
+    velocities = np.array([known.motion.velocity for known in hidden]) @ fixed_from_camera.rotation
+    ends = emergences(view, velocities, [known.profile.max_speed for known in hidden], fixed_from_camera)
+    for known, is_empty, coming_out in zip(hidden, empty, ends, strict=True):
+        known.hide(is_empty, seconds)
+        known.emergences = coming_out
 
 
 def _located(
@@ -378,8 +402,9 @@ def _located(
     """
     if not found:
         return []
-    orientations = Rotation.from_matrix(np.array([known.axes for _, known in found])).as_quat()
+    orientations = quaternions(np.array([known.axes for _, known in found]))
     spreads = covariances([known.motion for _, known in found])
+    size_stds = np.sqrt(np.array([known.size.variance for _, known in found]))
     return [
         LocatedObject(
             track_id=track.track_id,
@@ -396,18 +421,14 @@ def _located(
             covariance=covariance,
             orientation=orientation,
             size=known.size.extent,
-            size_std=known.size.std,
+            size_std=size_std,
             cut_off=known.cut_off,
             emergences=known.emergences,
         )
-        for (track, known), source, covariance, orientation in zip(found, sources, spreads, orientations, strict=True)
+        for (track, known), source, covariance, orientation, size_std in zip(
+            found, sources, spreads, orientations, size_stds, strict=True
+        )
     ]
-
-
-def _cross(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Cross product of two vectors [3]; NumPy's own takes ten times as long, for it is made for arrays of them."""
-    (a, b, c), (x, y, z) = one.tolist(), other.tolist()
-    return np.array([b * z - c * y, c * x - a * z, a * y - b * x])
 
 
 __all__ = [

@@ -188,8 +188,9 @@ def correct(filters: Sequence[MotionFilter], measured: Sequence[Measurement]) ->
     steps = (np.array([one.centre for one in measured]) - states[:, :3])[:, :, None]
     innovations = spreads[:, :3, :3] + noises
     gates = innovations + biases + np.array([one.bias for one in measured])
-    distances = (steps * np.linalg.solve(gates, steps)).sum(axis=(1, 2)).tolist()
-    gains = spreads[:, :, :3] @ np.linalg.inv(innovations)
+    to_gain, to_distance = np.linalg.inv(np.array([innovations, gates]))
+    distances = (steps * (to_distance @ steps)).sum(axis=(1, 2)).tolist()
+    gains = spreads[:, :, :3] @ to_gain
     states = states + (gains @ steps)[:, :, 0]
     rest = np.eye(6) - gains @ _MEASURE
     spreads = rest @ spreads @ rest.transpose(0, 2, 1) + gains @ noises @ gains.transpose(0, 2, 1)
@@ -221,11 +222,6 @@ class SizeFilter:
         """[3] in m²."""
         self.seconds = seconds
         """Time of the last measurement."""
-
-    @property
-    def std(self) -> NDArray[np.float64]:
-        """[3] in metres."""
-        return np.sqrt(self.variance)
 
 
 def correct_sizes(sizes: Sequence[SizeFilter], placements: Sequence[Placement], seconds: float) -> None:
