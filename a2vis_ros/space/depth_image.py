@@ -102,7 +102,9 @@ def compressed_depth(format: str, data: memoryview, expected: tuple[int, int]) -
 
 
 def _metres(samples: NDArray[np.uint16]) -> DepthMetres:
-    return samples.astype(np.float32) * np.float32(0.001)
+    metres = samples.astype(np.float32)
+    metres *= np.float32(0.001)
+    return metres
 
 
 def _check_size(height: int, width: int, expected: tuple[int, int]) -> None:
