@@ -18,7 +18,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from a2vis_model.masks.outlines import OutlineCapacity, PixelGrid, trace
+from a2vis_model.masks.outlines import OutlineCapacity, PixelGrid, positive_cells, trace
 from a2vis_model.masks.region import logits_to_mask
 from a2vis_model.masks.run_lengths import MaskRuns, Segments
 from a2vis_model.modeling import ClipPrediction
@@ -94,7 +94,7 @@ def main() -> None:
             grid: PixelGrid = grid,
             place: Placement = place,
         ) -> None:
-            edges = trace(logits, wanted, grid, limits)
+            edges = trace([logits], positive_cells([logits]), wanted[None], grid, limits)
             packed = fetch(torch.cat((edges.found, edges.mask, edges.position))).numpy()
             mask, position = packed[3:].reshape(2, -1)[:, : packed[2]]
             runs = MaskRuns(Segments.between(mask, position, place), place)

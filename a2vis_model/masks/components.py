@@ -2,8 +2,6 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from ..preprocessing import Placement
 from .run_lengths import Segments
@@ -28,9 +26,8 @@ def large_parts(segments: Segments, place: Placement, slots: int | None, least: 
     """
     if not len(segments.mask):
         return np.zeros(0, np.bool_)
-    part = _parts(segments, place)
+    part, first = _parts(segments, place)
     pixels = np.bincount(part, weights=segments.right - segments.left)
-    _, first = np.unique(part, return_index=True)
     mask = segments.mask[first]
     largest = np.zeros(mask.max() + 1)
     np.maximum.at(largest, mask, pixels)
@@ -44,18 +41,45 @@ def large_parts(segments: Segments, place: Placement, slots: int | None, least: 
     return kept[part]
 
 
-def _parts(segments: Segments, place: Placement) -> NDArray[np.int32]:
-    """Return the number [N] of each segment's part, counted over all masks."""
+def _parts(segments: Segments, place: Placement) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the number [N] of each segment's part, counted over all masks, and the first segment of each part."""
     start, stop = _positions(segments, place)
     stride = place.image_width + 1
     # A segment touches, in the next row, all segments from the first that does not end before its left corner to the
     # last that does not begin after its right corner.
     low = np.searchsorted(stop, start + stride)
     count = (np.searchsorted(start, stop + stride, side="right") - low).clip(min=0)
-    upper = np.repeat(np.arange(len(start)), count)
-    lower = np.arange(len(upper)) + np.repeat(low - (np.cumsum(count) - count), count)
-    touching = coo_array((np.ones(len(upper), np.bool_), (upper, lower)), shape=(len(start), len(start)))
-    return connected_components(touching, directed=False)[1]
+    # Most segments touch the very next one, and all do in a convex mask: such chains are found without a search.
+    following = np.arange(1, len(start) + 1)
+    linked = (low <= following) & (following < low + count)
+    chain_starts = np.append(0, following[:-1][~linked[:-1]])
+    chain = np.repeat(np.arange(len(chain_starts)), np.diff(chain_starts, append=len(start)))
+    others = np.flatnonzero(count > linked)
+    low, count = low[others], count[others]
+    lower = np.arange(count.sum()) + np.repeat(low - (np.cumsum(count) - count), count)
+    label = join(len(chain_starts), chain[np.repeat(others, count)], chain[lower])
+    first = label == np.arange(len(label))
+    return (np.cumsum(first) - 1)[label][chain], chain_starts[first]
+
+
+def join(nodes: int, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return for each node of a graph, int64 [nodes], the lowest node that it is connected with.
+
+    Args:
+        nodes: number of nodes.
+        a: one end of each edge, [E].
+        b: the other end, [E].
+    """
+    label = np.arange(nodes)
+    while len(a):
+        # Every root with an edge to a lower one follows the lowest of these, and then every node its root.
+        np.minimum.at(label, np.maximum(a, b), np.minimum(a, b))
+        while not np.array_equal(root := label[label], label):
+            label = root
+        a, b = label[a], label[b]
+        apart = a != b
+        a, b = a[apart], b[apart]
+    return label
 
 
 def _containing(segments: Segments, place: Placement, index: NDArray[np.int64], slots: int) -> NDArray[np.int64]:

@@ -10,6 +10,7 @@ addition is an operation of its own, so that no device fuses them, and CPU, GPU 
 every bit. (Logits between 0 and 1e-20 are excluded: their weighted parts may vanish.)
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -69,8 +70,10 @@ class PixelGrid:
     """Whether each of these rows of pixels exists, bool [J, R]."""
     first_x: Tensor
     """First column of pixels in each interval, int64 [columns + 1]."""
-    count_x: Tensor
-    """Number of columns of pixels in each interval, int64 [columns + 1]."""
+    last_x: Tensor
+    """First column of pixels after each interval, int64 [columns + 1]."""
+    offset: Tensor
+    """Column, as a fraction of pixels, at which each interval begins, [columns + 1]."""
     right: Tensor
     """Weight of the cell at the right of each column of pixels, [image width + 1]."""
 
@@ -86,66 +89,97 @@ class PixelGrid:
         pixel_y = np.minimum(first_y[:, None] + line, place.image_height - 1)
         # The intervals at the borders hold no pixels: edges there lie on the image's own border.
         first_x = np.concatenate(([0], x.first[: used - 1], [place.image_width]))
-        count_x = np.pad(np.diff(x.first)[: used - 1], 1)
+        last_x = first_x + np.pad(np.diff(x.first)[: used - 1], 1)
+        step = place.scaled_width / place.image_width / LOGIT_STRIDE
+        offset = ((np.arange(used + 1) - 0.5) / step - 0.5).astype(np.float32)
         tables = (
             np.minimum(np.arange(quad_rows) + 1, rows - 1),
             first_y,
             y.fraction[pixel_y],
             line < count_y[:, None],
             first_x,
-            count_x,
+            last_x,
+            offset,
             np.append(x.fraction, np.float32(0)),
         )
-        step = place.scaled_width / place.image_width / LOGIT_STRIDE
         return PixelGrid(used, place.image_width, step, *(upload(torch.from_numpy(table), device) for table in tables))
 
 
-def trace(logits: Tensor, wanted: Tensor, grid: PixelGrid, limits: OutlineCapacity | None) -> Edges:
-    """Find the edges of masks.
+def trace(
+    logits: Sequence[Tensor], positive: Tensor, wanted: Tensor, grid: PixelGrid, limits: OutlineCapacity | None
+) -> Edges:
+    """Find the edges of masks, numbered by kind, then by slot.
 
     Args:
-        logits: [M, h, w], contiguous.
-        wanted: the masks to trace, bool [M].
+        logits: [Q, h, w] of each of K kinds of masks, contiguous. A mask of the second kind contains that of the first:
+            its logits are the maximum of both.
+        positive: where these are above 0, bool [K, Q, h, w], contiguous (see `positive_cells`).
+        wanted: the masks to trace, bool [K, Q].
         grid: pixel grid of h by w cells.
         limits: sizes of the result and of intermediate tensors; None for the exact sizes, which only the CPU
             knows without waiting.
     """
-    touched = logits.amax(dim=-1) > 0
-    touched = (touched[:, : len(grid.below)] | touched[:, grid.below]) & wanted[:, None]
-    line, lines, valid = _indices(touched, limits and limits.lines)
-    mask, row = _split(line, len(grid.below))
+    height, width = positive.shape[-2:]
+    touched = torch.stack([values.amax(dim=-1) > 0 for values in logits])
+    if len(logits) > 1:
+        touched[1] |= touched[0]
+    touched = touched.flatten(0, 1)
+    touched = (touched[:, : len(grid.below)] | touched[:, grid.below]) & wanted.flatten()[:, None]
+    lines = _find(touched, limits and limits.lines)
+    row = lines.column
+    around = lines.row * height + torch.stack((row, _take(grid.below, row)))
 
-    cells, first = logits.flatten(0, 1), mask * logits.shape[1]
-    top, bottom = (
-        F.pad(_take(cells, first + cell_row)[:, : grid.columns].float(), (1, 1), value=-1.0)
-        for cell_row in (row, _take(grid.below, row))
-    )
-    above, under = top > 0, bottom > 0
-    some, every = above | under, above & under
-    mixed = (some[:, :-1] | some[:, 1:]) ^ (every[:, :-1] & every[:, 1:])
-    if valid is not None:
-        mixed &= valid[:, None]
-    quad, quads, valid = _indices(mixed, limits and limits.quads)
+    # One column of cells at either side is outside of all masks.
+    above, under = F.pad(_take(positive.flatten(0, -2), around)[..., : grid.columns], (1, 1))
+    crossed, stepped = above ^ under, above[:, 1:] ^ above[:, :-1]
+    mixed = crossed[:, 1:] | crossed[:, :-1] | stepped
+    quads = _find(mixed if lines.valid is None else mixed & lines.valid[:, None], limits and limits.quads)
 
-    line, interval = _split(quad, mixed.shape[1])
-    mask, row = _take(mask, line), _take(row, line)
-    corner = line * top.shape[1] + interval
+    mask, row, interval = _take(lines.row, quads.row), _take(row, quads.row), quads.column
+    # The cells at the corners of each quad, above and below, left and right.
+    columns = torch.stack((interval - 1, interval))
+    inside = (columns >= 0) & (columns < grid.columns)
+    corners = around[:, None, quads.row] * width + columns.clamp(0, grid.columns - 1)
+    upper, under = _values(logits, corners).where(inside, -1.0)[..., None]
     lower = _take(grid.lower, row)
-    upper = 1 - lower
-    left, right = (
-        _take(top.flatten(), at)[:, None] * upper + _take(bottom.flatten(), at)[:, None] * lower
-        for at in (corner, corner + 1)
-    )
+    left, right = upper * (1 - lower) + under * lower
     changes = ((left > 0) != (right > 0)) & _take(grid.has_line, row)
-    if valid is not None:
-        changes &= valid[:, None]
-    edge, edges, _ = _indices(changes, limits and limits.edges)
+    edges = _find(changes if quads.valid is None else changes & quads.valid[:, None], limits and limits.edges)
 
-    quad, line = _split(edge, changes.shape[1])
-    y = _take(grid.first_y, _take(row, quad)) + line
-    x = _crossing(_take(left.flatten(), edge), _take(right.flatten(), edge), _take(interval, quad), grid)
-    found = torch.stack((lines, quads, edges)).to(torch.int32)
-    return Edges(found, _take(mask, quad).to(torch.int32), (y * (grid.image_width + 1) + x).to(torch.int32))
+    y = _take(grid.first_y, _take(row, edges.row)) + edges.column
+    a, b = (_take(side.flatten(), edges.place) for side in (left, right))
+    x = _crossing(a, b, _take(interval, edges.row), grid)
+    found = torch.stack((lines.number, quads.number, edges.number)).to(torch.int32)
+    return Edges(found, _take(mask, edges.row).to(torch.int32), (y * (grid.image_width + 1) + x).to(torch.int32))
+
+
+def positive_cells(logits: Sequence[Tensor]) -> Tensor:
+    """Return where the masks of K kinds are above 0, bool [K, Q, h, w].
+
+    Args:
+        logits: [Q, h, w] of each kind, one or two, as `trace` takes them.
+    """
+    positive = torch.empty(len(logits), *logits[0].shape, dtype=torch.bool, device=logits[0].device)
+    for values, cells in zip(logits, positive, strict=True):
+        if values.device.type == "cpu" and values.dtype == torch.float32:
+            np.greater(values.numpy(), 0, out=cells.numpy())  # NumPy takes a sixth of PyTorch's time.
+        else:
+            torch.gt(values, 0, out=cells)
+    if len(logits) > 1:
+        positive[1] |= positive[0]
+    return positive
+
+
+def _values(logits: Sequence[Tensor], index: Tensor) -> Tensor:
+    """Return the logits of masks, as `trace` takes them, at flat indices over kinds, slots, rows and columns."""
+    first, *others = (values.flatten() for values in logits)
+    if not others:
+        return _take(first, index).float()
+    second = index >= len(first)
+    index = index - second * len(first)
+    values = _take(first, index)
+    # Unlike torch.maximum, this takes the number where the other is NaN, as `positive_cells` does.
+    return torch.fmax(values, _take(others[0], index)).where(second, values).float()
 
 
 def _crossing(a: Tensor, b: Tensor, interval: Tensor, grid: PixelGrid) -> Tensor:
@@ -153,32 +187,43 @@ def _crossing(a: Tensor, b: Tensor, interval: Tensor, grid: PixelGrid) -> Tensor
 
     Solving for it gives the place up to one pixel; that pixel's own value decides.
     """
-    first, count = _take(grid.first_x, interval), _take(grid.count_x, interval)
-    guess = (a / (a - b) + interval - 0.5) / grid.step - 0.5 - first
-    pixel = torch.minimum(guess.round().to(torch.int64).clamp(min=0), count)
-    f = _take(grid.right, first + pixel)
+    guess = a / (a - b) / grid.step + _take(grid.offset, interval)
+    last = _take(grid.last_x, interval)
+    pixel = guess.round().to(torch.int64).clamp(_take(grid.first_x, interval), last)
+    f = _take(grid.right, pixel)
     value = a * (1 - f) + b * f
-    return first + pixel + (((value > 0) == (a > 0)) & (pixel < count))
+    return pixel + (((value > 0) == (a > 0)) & (pixel < last))
 
 
-def _indices(found: Tensor, limit: int | None) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Return flat indices [N] of true entries, their number, and, with a limit, which of the N are valid."""
-    flat = found.flatten()
+class _Found(NamedTuple):
+    """Places of the true entries of a matrix, row by row."""
+
+    place: Tensor
+    """Flat index of each, int64 [N]."""
+    row: Tensor
+    column: Tensor
+    number: Tensor
+    """Number of true entries, int64 []."""
+    valid: Tensor | None
+    """Which of the N places hold one, bool [N]; None where all do."""
+
+
+def _find(matrix: Tensor, limit: int | None) -> _Found:
+    """Find the true entries of a bool matrix; with a limit, that is N, and no device has to wait."""
+    flat, width = matrix.flatten(), matrix.shape[1]
     if limit is None:
-        index = torch.from_numpy(np.flatnonzero(flat.numpy()))  # torch.nonzero takes eight times as long.
-        return index, torch.tensor(len(index)), None
+        # NumPy takes an eighth of the time of torch.nonzero, and a fraction of that of dividing tensors.
+        index = np.flatnonzero(flat.numpy())
+        quotient = index // width
+        place, row, column = (torch.from_numpy(values) for values in (index, quotient, index - quotient * width))
+        return _Found(place, row, column, torch.tensor(len(index)), None)
     rank = flat.cumsum(0, dtype=torch.int32)
     wanted = torch.arange(1, limit + 1, dtype=torch.int32, device=flat.device)
-    index = torch.searchsorted(rank, wanted).clamp(max=len(flat) - 1)
-    return index, rank[-1].to(torch.int64), wanted <= rank[-1]
+    place = torch.searchsorted(rank, wanted).clamp(max=len(flat) - 1)
+    row = place.div(width, rounding_mode="floor")
+    return _Found(place, row, place - row * width, rank[-1].to(torch.int64), wanted <= rank[-1])
 
 
 def _take(values: Tensor, index: Tensor) -> Tensor:
     """Return values[index]; several times as fast as indexing on a CPU."""
-    return values.index_select(0, index)
-
-
-def _split(index: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Return index // size and index % size."""
-    quotient = index.div(size, rounding_mode="floor")
-    return quotient, index - quotient * size
+    return values.index_select(0, index.flatten()).unflatten(0, index.shape)

@@ -34,8 +34,8 @@ class Segments(NamedTuple):
         # The edges arrive nearly in order, which a stable sort exploits.
         edges = np.sort(mask * np.int64(plane) + position, kind="stable")
         # Between two pixels the sign may change twice, where pixels are wider than cells: such pairs cancel.
-        different = np.flatnonzero(np.diff(edges, prepend=-1))
-        edges = edges[different[np.diff(different, append=len(edges)) % 2 == 1]]
+        different = _changes(edges)
+        edges = edges[different[(np.diff(different, append=len(edges)) & 1).astype(np.bool_)]]
         start, stop = edges[::2], edges[1::2]
         owner = start // plane
         row, left = np.divmod(start - owner * plane, stride)
@@ -58,8 +58,8 @@ class MaskRuns:
         self._place = place
         owner, row, left, right = segments
         # From here on arrays have one entry per mask, for masks that have any pixel.
-        segment = np.flatnonzero(np.diff(owner, prepend=-1))
-        self._index = {int(m): i for i, m in enumerate(owner[segment])}
+        segment = _changes(owner)
+        self._index = {mask: i for i, mask in enumerate(owner[segment].tolist())}
         if not self._index:
             return
         last = np.append(segment[1:], len(owner)) - 1
@@ -97,3 +97,10 @@ class MaskRuns:
             place.image_height,
             place.image_width,
         )
+
+
+def _changes(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the indices at which runs of equal values begin."""
+    begins = np.ones(len(values), np.bool_)
+    np.not_equal(values[1:], values[:-1], out=begins[1:])
+    return np.flatnonzero(begins)

@@ -8,7 +8,7 @@ import torch
 from networks import tiny_config, tiny_model
 
 from a2vis_model import StreamingTracker, TrackSettings
-from a2vis_model.masks.outlines import OutlineCapacity, PixelGrid, trace
+from a2vis_model.masks.outlines import OutlineCapacity, PixelGrid, positive_cells, trace
 from a2vis_model.masks.region import RegionMask, logits_to_mask
 from a2vis_model.masks.run_lengths import MaskRuns, Segments
 from a2vis_model.modeling import ClipPrediction
@@ -34,7 +34,8 @@ def sample_logits(height, width, seed=0):
 
 def traced(logits, place, limits=None, wanted=None):
     wanted = torch.ones(len(logits), dtype=torch.bool) if wanted is None else wanted
-    edges = trace(logits, wanted, PixelGrid.of(*logits.shape[1:], place, logits.device), limits)
+    grid = PixelGrid.of(*logits.shape[1:], place, logits.device)
+    edges = trace([logits], positive_cells([logits]), wanted[None], grid, limits)
     assert limits is None or all(found <= limit for found, limit in zip(edges.found, limits, strict=True))
     count = int(edges.found[2])
     runs = MaskRuns(Segments.between(edges.mask[:count].numpy(), edges.position[:count].numpy(), place), place)
@@ -128,6 +129,36 @@ def test_the_numbers_of_a_frame_survive_the_copy():
             assert mask is not None
             wanted = logits_to_mask(logits[slot].numpy(), PLACE)
             assert_same(mask, wanted if score >= 0.5 else RegionMask.empty(100, 144))
+
+
+@pytest.mark.parametrize("limits", [None, PLENTY])
+@pytest.mark.parametrize("size", [(15, 24), (16, 23), (15, 23)])
+def test_an_amodal_mask_contains_the_visible_one_on_maps_of_any_size(size, limits):
+    height, width = size
+    visible, amodal = sample_logits(height, width, seed=1), sample_logits(height, width, seed=2).flip(0)
+    given = ClipPrediction(torch.zeros(1, 8, 3), visible[None, None], amodal[None, None])
+    place = Placement(image_height=100, image_width=144, scaled_height=4 * height, scaled_width=4 * width)
+    read = PredictionReader(limits).read(given, 0, place, np.zeros(8, np.float32))
+    both = torch.maximum(visible, amodal)
+    for slot in range(8):
+        for mask, logits in zip(read.masks(slot), (visible, both), strict=True):
+            assert mask is not None
+            assert_same(mask, logits_to_mask(logits[slot].numpy(), place))
+    for cells, logits in ((read.slots.visible, visible), (read.slots.amodal, both)):
+        np.testing.assert_array_equal(cells, torch.nn.functional.max_pool2d(logits, 2, ceil_mode=True) > 0)
+    np.testing.assert_array_equal(read.slots.amodal_area, (both > 0).sum((-1, -2)) * 16)
+
+
+def test_where_one_kind_has_no_number_the_other_one_counts():
+    visible, amodal = sample_logits(16, 24, seed=1), sample_logits(16, 24, seed=2).flip(0)
+    visible[:, 8, 12] = torch.nan
+    given = ClipPrediction(torch.zeros(1, 8, 3), visible[None, None], amodal[None, None])
+    read = PredictionReader(None).read(given, 0, PLACE, np.zeros(8, np.float32))
+    inside = 8.5 * 100 / 16, 12.5 * 144 / 23  # The pixel in the middle of that cell.
+    for slot in range(8):
+        mask = read.masks(slot)[1]
+        assert mask is not None
+        assert mask.full()[int(inside[0]), int(inside[1])] == (amodal[slot, 8, 12] > 0)
 
 
 def specky(kinds=2):

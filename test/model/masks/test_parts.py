@@ -3,8 +3,10 @@
 import cv2
 import numpy as np
 import pytest
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
-from a2vis_model.masks.components import large_parts
+from a2vis_model.masks.components import join, large_parts
 from a2vis_model.masks.run_lengths import MaskRuns, Segments
 from a2vis_model.preprocessing import Placement
 
@@ -40,6 +42,23 @@ def test_parts_are_those_of_opencv(least, density):
     masks[3] = False
     wanted = np.stack([by_opencv(mask, least) for mask in masks])
     np.testing.assert_array_equal(kept_pixels(masks, None, least), wanted)
+
+
+@pytest.mark.parametrize("edges", [0, 5, 40, 60, 200])
+def test_nodes_that_are_joined_are_those_of_scipy(edges):
+    rng = np.random.default_rng(edges)
+    a, b = rng.integers(0, 100, (2, edges))
+    label = join(100, a, b)
+    graph = coo_array((np.ones(edges, bool), (a, b)), shape=(100, 100))
+    number = connected_components(graph, directed=False)[1]
+    lowest = np.array([np.flatnonzero(number == number[node])[0] for node in range(100)])
+    np.testing.assert_array_equal(label, lowest)
+
+
+def test_a_long_way_between_nodes_is_found():
+    """A path through 1,000 nodes in random order, which takes several rounds."""
+    order = np.random.default_rng(0).permutation(1000)
+    np.testing.assert_array_equal(join(1001, order[:-1], order[1:]), np.append(np.zeros(1000, int), 1000))
 
 
 def test_nothing_has_no_parts():
