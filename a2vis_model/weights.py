@@ -158,15 +158,11 @@ def load_weights(weights: str | Path, changes: Mapping[str, Any] | None = None) 
     # second and 140 MiB.
     if changes or not shipped:
         _check_header(path, config, shapes)
-    tensors = _read_tensors(path)
     model = _build(path, config)
-    expected = model.state_dict()
-    values = {}
-    for name, tensor in tensors.items():
-        values[name] = tensor.to(expected[name].dtype)
-        if not torch.isfinite(values[name]).all():
+    model.load_state_dict(_read_tensors(path))
+    for name, tensor in model.state_dict().items():
+        if not torch.isfinite(tensor).all():
             raise CheckpointError(f"{path}: {name} holds NaN or infinity; use an earlier checkpoint")
-    model.load_state_dict(values)
     return model, config
 
 
