@@ -34,7 +34,7 @@ PAPER: tuple[PaperTable, ...] = (
             name: name
             for name in (
                 "MinVIS-Amodal", "VITA-Amodal", "GenVIS-Amodal", "detector + ByteTrack", "A2VIS, hidden stand still",
-                "A2VIS",
+                "A2VIS", "A2VIS, as it ships",
             )
         },
         {"AP": "amodal.AP", "AP50": "amodal.AP50", "AP75": "amodal.AP75", **_AMODAL, **_SWITCHES},
