@@ -366,7 +366,8 @@ as many steps. The networks of a seed, of {len(claims.SEEDS)}, are trained side 
 little training cannot give the paper's numbers, and favours what learns nothing new, such as MinVIS-Amodal; what ships
 has a video part that was trained for thousands of steps, and a larger input. AP is of ranked slots, all else of the
 stream with the paper's clips, on {claims.SETS * CLIPS} clips of {claims.FRAMES} frames a world, of which each row says
-how many are done; frames/s are those of one busy core. Bold cells differ from A2VIS by an interval that excludes zero."""
+how many are done; frames/s are those of one busy core. Bold cells differ from A2VIS by an interval that excludes
+zero."""
     ]
     if found and len({result["seed"] for result in found}) == 1:
         parts.append(
