@@ -57,12 +57,12 @@ def _parts(segments: Segments, place: Placement) -> tuple[NDArray[np.int64], NDA
     others = np.flatnonzero(count > linked)
     low, count = low[others], count[others]
     lower = np.arange(count.sum()) + np.repeat(low - (np.cumsum(count) - count), count)
-    label = join(len(chain_starts), chain[np.repeat(others, count)], chain[lower])
+    label = lowest_connected(len(chain_starts), chain[np.repeat(others, count)], chain[lower])
     first = label == np.arange(len(label))
     return (np.cumsum(first) - 1)[label][chain], chain_starts[first]
 
 
-def join(nodes: int, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
+def lowest_connected(nodes: int, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return for each node of a graph, int64 [nodes], the lowest node that it is connected with.
 
     Args:

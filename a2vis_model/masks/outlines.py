@@ -140,9 +140,9 @@ def trace(
     columns = torch.stack((interval - 1, interval))
     inside = (columns >= 0) & (columns < grid.columns)
     corners = around[:, None, quads.row] * width + columns.clamp(0, grid.columns - 1)
-    upper, under = _values(logits, corners).where(inside, -1.0)[..., None]
+    top, bottom = _values(logits, corners).where(inside, -1.0)[..., None]
     lower = _take(grid.lower, row)
-    left, right = upper * (1 - lower) + under * lower
+    left, right = top * (1 - lower) + bottom * lower
     changes = ((left > 0) != (right > 0)) & _take(grid.has_line, row)
     edges = _find(changes if quads.valid is None else changes & quads.valid[:, None], limits and limits.edges)
 

@@ -224,7 +224,7 @@ def _in_space(boxes: Sequence["_Box"], axes: NDArray[np.float64]) -> list[Placem
     along = centres / centres[:, :1]
     along[[box.source is Source.GROUND for box in boxes], 2] = 0.0
     outer = along[:, :, None] * along[:, None, :]
-    # Of noise and of bias, [2, N, 3].
+    # Variances of the noise and of the bias of each box along its axes, [2, N, 3].
     variances = np.array([[box.noise for box in boxes], [box.bias for box in boxes]]) ** 2
     covariances = outer * variances[:, :, :1, None]
     np.einsum("...ii->...i", covariances)[..., 1:] += variances[..., 1:]

@@ -12,7 +12,7 @@ CACHE_S = 30.0
 """A buffer keeps transforms for so long, in seconds before the newest of the same frame."""
 
 _NEXT, _LAST = [1, 2, 0], [2, 0, 1]
-"""Of each axis the one after it and the one before it."""
+"""Indices of the axis after each of x, y and z, and of the axis before it, going round."""
 
 
 class TransformError(LookupError):

@@ -6,7 +6,7 @@ import pytest
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from a2vis_model.masks.components import join, large_parts
+from a2vis_model.masks.components import large_parts, lowest_connected
 from a2vis_model.masks.run_lengths import MaskRuns, Segments
 from a2vis_model.preprocessing import Placement
 
@@ -48,7 +48,7 @@ def test_parts_are_those_of_opencv(least, density):
 def test_nodes_that_are_joined_are_those_of_scipy(edges):
     rng = np.random.default_rng(edges)
     a, b = rng.integers(0, 100, (2, edges))
-    label = join(100, a, b)
+    label = lowest_connected(100, a, b)
     graph = coo_array((np.ones(edges, bool), (a, b)), shape=(100, 100))
     number = connected_components(graph, directed=False)[1]
     lowest = np.array([np.flatnonzero(number == number[node])[0] for node in range(100)])
@@ -58,7 +58,7 @@ def test_nodes_that_are_joined_are_those_of_scipy(edges):
 def test_a_long_way_between_nodes_is_found():
     """A path through 1,000 nodes in random order, which takes several rounds."""
     order = np.random.default_rng(0).permutation(1000)
-    np.testing.assert_array_equal(join(1001, order[:-1], order[1:]), np.append(np.zeros(1000, int), 1000))
+    np.testing.assert_array_equal(lowest_connected(1001, order[:-1], order[1:]), np.append(np.zeros(1000, int), 1000))
 
 
 def test_nothing_has_no_parts():

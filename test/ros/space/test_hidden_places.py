@@ -27,7 +27,7 @@ def view(depth: NDArray[np.float32] | None, expected: ExpectedPlaces) -> FrameVi
 
 
 CENTRES = [(0.0, 0.0, 8.0), (3.0, 0.0, 8.0), (-30.0, 0.0, 8.0), (0.5, 0.2, 6.0), (0.0, 0.0, -3.0)]
-"""Behind the cover, beside it, outside the image, behind the cover, behind the camera."""
+"""Places behind the cover, beside it, outside the image, behind the cover but nearer, and behind the camera."""
 
 
 def walls() -> NDArray[np.float32]:
