@@ -41,6 +41,7 @@ class Context:
     deadline: float = float("inf")
     """Time of `time.monotonic()` after which no more work is begun."""
     detections: DetectionMemory = field(default_factory=DetectionMemory)
+    """What frozen detectors saw in the frames of the last clips."""
 
     def root(self, name: str) -> Path:
         """Return a folder of data.

@@ -12,12 +12,12 @@ from a2vis_model.config import ModelConfig
 from a2vis_model.evaluation.runner import ModelSource
 from a2vis_model.modeling import Detector, DetectorOutput, VideoNetwork
 
-FRAMES = 500
+REMEMBERED = 500
 """Most frames that are remembered; one of 288x192 pixels takes 2 MB."""
 
 
 class DetectionMemory:
-    """Detector outputs of the last `FRAMES` images, by the images' content and the detector's weights."""
+    """Detector outputs of the last `REMEMBERED` images, by the images' content and the detector's weights."""
 
     def __init__(self) -> None:
         self._outputs: OrderedDict[bytes, DetectorOutput] = OrderedDict()
@@ -36,7 +36,7 @@ class DetectionMemory:
             digest = key.digest()
             if digest not in self._outputs:
                 self._outputs[digest] = run(images)
-                if len(self._outputs) > FRAMES:
+                if len(self._outputs) > REMEMBERED:
                     self._outputs.popitem(last=False)
             return self._outputs[digest]
 

@@ -362,24 +362,24 @@ def _claims(results: Path) -> str:
 All video parts are trained from scratch on the same frozen detector, that of the shipped weights, at
 {_size(claims.SIZE)} pixels, for {claims.STEPS} steps; MinVIS-Amodal is the detector itself, trained on amodal masks for
 as many steps. The networks of a seed, of {len(claims.SEEDS)}, are trained side by side and see the same frames,
-{side_by_side.FRAMES} of a rendered video in each step: ten clips of one frame, three of three, or two of five. So
-little training cannot give the paper's numbers, and favours what learns nothing new, such as MinVIS-Amodal; what ships
-has a video part that was trained for thousands of steps, and a larger input. AP is of ranked slots, all else of the
-stream with the paper's clips, on {claims.SETS * CLIPS} clips of {claims.FRAMES} frames a world, of which each row says
-how many are done; frames/s are those of one busy core. Bold cells differ from A2VIS by an interval that excludes
-zero."""
+{side_by_side.SEQUENCE_FRAMES} of a rendered video in each step: ten clips of one frame, three of three, or two of
+five. So little training cannot give the paper's numbers, and favours what learns nothing new, such as MinVIS-Amodal;
+what ships has a video part that was trained for thousands of steps, and a larger input. AP is of ranked slots, all else
+of the stream with the paper's clips, on {claims.SETS * CLIPS} clips of {claims.FRAMES} frames a world, of which each
+row says how many are done; frames/s are those of one busy core. Bold cells differ from A2VIS by an interval that
+excludes zero."""
     ]
-    if found and len({result["seed"] for result in found}) == 1:
-        parts.append(
-            "**One seed was trained so far**, so that intervals are over clips alone: with another seed a difference "
-            "may turn round."
-        )
     parts.append(_power(results, found))
     # Tables of a world without results are left out; if no world has any, those of the first show what is missing.
     worlds = [world for world in _WORLDS if any(result["world"] == world for result in found)] or list(_WORLDS)[:1]
     for world in worlds:
         title, systems = _WORLDS[world], claimed_systems(found, world)
         parts.append(f"### {title}")
+        if systems and max(len(system.seeds) for system in systems.values()) == 1:
+            parts.append(
+                "**One seed was trained so far**, so that intervals are over clips alone: with another seed a "
+                "difference may turn round."
+            )
         parts += [f"**{which.title}**\n\n{paper_table(which, systems)}" for which in PAPER]
     return "\n\n".join(parts)
 

@@ -6,13 +6,14 @@ them they cost little, and networks differ by nothing but what the claims are ab
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
@@ -22,14 +23,16 @@ from a2vis_model.config import ModelConfig, change_config, load_config, parse_ch
 from a2vis_model.errors import A2VISError
 from a2vis_model.files.atomic import replacing
 from a2vis_model.importers.torch_file import load_torch
+from a2vis_model.machine import file_hash
 from a2vis_model.modeling import Detector, DetectorOutput, build_model
 from a2vis_model.training.allocator import keep_memory
 from a2vis_model.training.augmentation import Augmentation
 from a2vis_model.training.batch import Batch
 from a2vis_model.training.config import mask_kind
 from a2vis_model.training.initialisation import initialise, warm_start
+from a2vis_model.training.loop import put_channels_last, seed_step
 from a2vis_model.training.losses import PointSampling
-from a2vis_model.training.objectives import FrameObjective, LossSettings, VideoObjective
+from a2vis_model.training.objectives import FrameObjective, Losses, LossSettings, VideoObjective
 from a2vis_model.training.optimisation import (
     OptimiserSettings,
     build_optimiser,
@@ -43,32 +46,46 @@ from a2vis_model.weights import save_weights
 
 from .context import Context, OutOfTime
 
-FRAMES = 10
+SEQUENCE_FRAMES = 10
 """Frames of a sequence: ten clips of one frame, three of three (the last frame is left out), or two of five."""
+DETECTOR_FRAMES = slice(0, 8, 2)
+"""Four frames of a sequence, which are what a network without a video part learns from."""
 BATCH = 1
 """Sequences of a step."""
 REACH = 24
-CHECKPOINT_STEPS = 25
+"""Largest distance of a sequence's frames from a random one among them, in frames."""
 VIDEO = OptimiserSettings(learning_rate=5e-4, schedule="cosine", warmup=20)
-DETECTOR_FRAMES = slice(0, 8, 2)
-"""Four frames of a sequence, which are what a network without a video part learns from."""
 DETECTOR = OptimiserSettings(learning_rate=3e-4, backbone_factor=0.3, schedule="cosine", warmup=20)
 """For networks without a video part, of which the detector is trained."""
-_CHECKPOINT = "checkpoint.pt"
 LOSSES = LossSettings(sampling=PointSampling(points=1024))
+_CHECKPOINT = "checkpoint.pt"
+_CHECKPOINT_STEPS = 25
 
 
 @dataclass(frozen=True)
 class Lesson:
     """What the networks learn from, and for how long."""
 
-    data: str
-    """Source of rendered videos (see `open_source`)."""
     classes: tuple[str, ...]
     size: tuple[str, ...]
     """Changes of the preset that set the size of the networks' input."""
     steps: int
     seed: int
+
+    def key(self) -> dict[str, Any]:
+        """Return all values that determine what is learned, besides the videos and the starts."""
+        return {
+            "classes": self.classes,
+            "size": self.size,
+            "steps": self.steps,
+            "seed": self.seed,
+            "batch": BATCH,
+            "frames": SEQUENCE_FRAMES,
+            "detector frames": len(range(SEQUENCE_FRAMES)[DETECTOR_FRAMES]),
+            "reach": REACH,
+            "optimisers": [asdict(VIDEO), asdict(DETECTOR)],
+            "points": LOSSES.sampling.points,
+        }
 
 
 class Learner:
@@ -81,23 +98,22 @@ class Learner:
     """
 
     def __init__(self, variant: str, lesson: Lesson, start: Path) -> None:
+        self.lesson = lesson
         self.config = change_config(load_config("onboard", variant, classes=lesson.classes), parse_changes(lesson.size))
         torch.manual_seed(lesson.seed)
         self.model = build_model(self.config)
         initialise(self.model, start)
-        for parameter in self.model.parameters():
-            if parameter.dim() == 4:  # Convolutions are fastest with channels last.
-                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        put_channels_last(self.model)
         kind = mask_kind(self.config)
         self.objective: FrameObjective | VideoObjective
         if "video" in self.model.stages:
             warm_start(self.model)
             select_trainable(self.model, "video")
             self.settings = VIDEO
-            clips = FRAMES // self.config.clip_length
-            self.frames = slice(FRAMES if self.config.offline else clips * self.config.clip_length)
-            if self.config.offline:
-                clips = 1
+            # An offline network takes the sequence for one clip.
+            length = SEQUENCE_FRAMES if self.config.offline else self.config.clip_length
+            clips = SEQUENCE_FRAMES // length
+            self.frames = slice(clips * length)
             self.objective = VideoObjective(self.model, kind, clips, LOSSES, nullcontext, train_detector=False)
         else:
             select_trainable(self.model, "frame")
@@ -107,30 +123,29 @@ class Learner:
         self.trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self.optimiser = build_optimiser(self.model, self.settings)
 
-    def learn(self, batch: Batch, detected: DetectorOutput, step: int, lesson: Lesson) -> float:
-        """Take a step and return the loss.
+    def losses(self, batch: Batch, detected: DetectorOutput) -> Losses:
+        """Compute the losses in the network's own frames of a batch, by name.
 
         Args:
-            batch: sequences of `FRAMES` frames.
+            batch: B sequences of `SEQUENCE_FRAMES` frames.
             detected: what the frozen detector finds in all of them.
-            step: number of the step, from 0.
-            lesson: what is learned.
         """
-        # All networks draw the same random numbers, whatever is trained beside them.
-        torch.manual_seed(int(np.random.SeedSequence((lesson.seed, step)).generate_state(1, np.uint64)[0]))
-        set_mode(self.model)
-        set_learning_rate(self.optimiser, self.settings.learning_rate * self.settings.factor(step, lesson.steps))
         own = batch.cut(self.frames)
-        if isinstance(self.objective, VideoObjective):
-            losses = self.objective(own, _cut(detected, len(batch.images), self.frames))
-        else:
-            losses = self.objective(own)
-        loss = torch.stack(list(losses.values())).sum()
-        loss.backward()
+        if isinstance(self.objective, FrameObjective):
+            return self.objective(own)
+        return self.objective(own, _cut(detected, len(batch.images), self.frames))
+
+    def learn(self, batch: Batch, detected: DetectorOutput, step: int) -> None:
+        """Take a step, whose number counts from 0; see `losses` for what it learns from."""
+        # All networks draw the same random numbers, whatever is trained beside them.
+        seed_step(self.lesson.seed, step)
+        set_mode(self.model)
+        rate = self.settings.learning_rate * self.settings.factor(step, self.lesson.steps)
+        set_learning_rate(self.optimiser, rate)
+        torch.stack(list(self.losses(batch, detected).values())).sum().backward()
         clip_grad_norm_(self.trained, self.settings.clip_norm, error_if_nonfinite=True)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
-        return float(loss.detach())
 
     def state(self) -> dict[str, Any]:
         """Return what is needed to continue."""
@@ -142,20 +157,26 @@ class Learner:
         self.optimiser.load_state_dict(state["optimiser"])
 
 
-def train_side_by_side(context: Context, name: str, lesson: Lesson, starts: Mapping[str, Path]) -> dict[str, Path]:
-    """Train networks in `scratch/runs/NAME`, or continue, and return their weights by variant.
+def train_side_by_side(
+    context: Context, name: str, data: str, lesson: Lesson, starts: Mapping[str, Path]
+) -> dict[str, Path]:
+    """Train networks in a folder of `scratch/runs`, or continue, and return their weights by variant.
 
     Args:
         context: the circumstances.
-        name: name of the run, one for each lesson and start.
+        name: name of the run, one for each kind of videos; a hash of lesson, variants and starts is added to it.
+        data: source of rendered videos (see `open_source`).
         lesson: what the networks learn from.
         starts: weights with the detector, from which each variant starts; the detector is the same in all of them.
 
     Raises:
         OutOfTime: the deadline came first.
-        A2VISError: no variant has a video part, or a loss is not finite.
+        A2VISError: no variant has a video part.
+        RuntimeError: a gradient is not finite.
     """
-    folder = context.scratch / "runs" / name
+    made_of = [lesson.key(), {variant: file_hash(start) for variant, start in starts.items()}]
+    digest = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()
+    folder = context.scratch / "runs" / f"{name}-{digest[:12]}"
     results = {variant: folder / f"{variant}.safetensors" for variant in starts}
     if all(path.is_file() for path in results.values()):
         return results
@@ -172,7 +193,7 @@ def train_side_by_side(context: Context, name: str, lesson: Lesson, starts: Mapp
             learner.restore(saved["networks"][variant])
     detector = _shared_detector(learners.values())
     loading = load_batches(
-        _sequences(lesson, next(iter(learners.values())).config),
+        _sequences(data, lesson, next(iter(learners.values())).config),
         range(first, lesson.steps),
         batch=BATCH,
         rank=0,
@@ -188,9 +209,9 @@ def train_side_by_side(context: Context, name: str, lesson: Lesson, starts: Mapp
             with torch.no_grad():
                 detected = detector(batch.normalised().flatten(0, 1))
             for learner in learners.values():
-                learner.learn(batch, detected, step, lesson)
+                learner.learn(batch, detected, step)
             bar.update()
-            if (step + 1) % CHECKPOINT_STEPS == 0:
+            if (step + 1) % _CHECKPOINT_STEPS == 0:
                 _save(checkpoint, step + 1, learners)
     for variant, learner in learners.items():
         save_weights(results[variant], learner.model, learner.config, notes=f"{name}, {lesson.steps} steps")
@@ -206,12 +227,12 @@ def _shared_detector(learners: Iterable[Learner]) -> Detector:
     raise A2VISError("none of the networks has a video part; train a detector with 'a2vis train'")
 
 
-def _sequences(lesson: Lesson, config: ModelConfig) -> SequenceDataset:
-    source = open_source(lesson.data, lesson.classes, frames=2 * REACH + 1, seed=lesson.seed, gigabytes=0)
+def _sequences(data: str, lesson: Lesson, config: ModelConfig) -> SequenceDataset:
+    source = open_source(data, lesson.classes, frames=2 * REACH + 1, seed=lesson.seed, gigabytes=0)
     return SequenceDataset(
         sources=[source],
         weights=[1.0],
-        frames=FRAMES,
+        frames=SEQUENCE_FRAMES,
         reach=REACH,
         height=config.input_height,
         width=config.input_width,

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn.utils import clip_grad_norm_
 from tqdm import tqdm
 
@@ -99,9 +100,7 @@ def train(
         A2VISError: the loss became NaN or infinite, or the checkpoint belongs to another run.
     """
     model.to(run.device)
-    for parameter in model.parameters():
-        if parameter.dim() == 4:  # Convolutions are fastest with channels last.
-            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    put_channels_last(model)
     select_trainable(model, config.stage)
     optimiser = build_optimiser(model, config.optimiser)
     scaler = torch.amp.GradScaler(run.device.type, enabled=config.precision == "fp16")
@@ -154,7 +153,7 @@ def train(
     step = start
     with loading as batches, StopSignals() as stop, Monitor(run.output, start, end) as monitor:
         for step, batch in enumerate(batches, start + 1):
-            _seed(config.seed, step)
+            seed_step(config.seed, step)
             set_mode(model)
             rate = config.optimiser.learning_rate * config.optimiser.factor(step - 1, config.steps)
             set_learning_rate(optimiser, rate)
@@ -238,7 +237,14 @@ def check_same_run(
         )
 
 
-def _seed(seed: int, step: int) -> None:
+def put_channels_last(model: nn.Module) -> None:
+    """Store the kernels of convolutions with channels last, in place; they are fastest so."""
+    for parameter in model.parameters():
+        if parameter.dim() == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+
+
+def seed_step(seed: int, step: int) -> None:
     """Derive random numbers from the step, so that a resumed run draws the same."""
     sequence = np.random.SeedSequence((seed, step, distributed.rank()))
     torch.manual_seed(int(sequence.generate_state(1, np.uint64)[0]))

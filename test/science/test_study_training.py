@@ -1,24 +1,29 @@
 """Networks that learn side by side, and the memory of what their common detector saw."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from networks import tiny_config, tiny_model
 from safetensors.torch import load_file
+from training_runs import batch_of, moving_squares
 
 from a2vis_model.evaluation.runner import ModelSource
 from a2vis_model.modeling import VideoNetwork
+from a2vis_model.training.objectives import VideoObjective
 from a2vis_model.weights import save_weights
-from science import side_by_side
+from science import claims, side_by_side
 from science.context import Context, OutOfTime
 from science.detections import DetectionMemory, RememberingSource
-from science.side_by_side import Lesson, train_side_by_side
+from science.side_by_side import SEQUENCE_FRAMES, Learner, Lesson, train_side_by_side
 from science.training import detector_of
 
 FISH = ("SmallFishA", "MediumFishA", "MediumFishB", "BigFishA", "BigFishB")
-LESSON = Lesson("render:aquarium", FISH, ("input_height=64", "input_width=96"), steps=2, seed=0)
+DATA = "render:aquarium"
+LESSON = Lesson(FISH, ("input_height=64", "input_width=96"), steps=2, seed=0)
 
 
 def weights_of(path: Path) -> dict[str, torch.Tensor]:
@@ -47,7 +52,7 @@ def starts(scratch: Path) -> dict[str, Path]:
 @pytest.fixture(scope="module")
 def trained(scratch: Path, starts: dict[str, Path]) -> dict[str, Path]:
     """Weights of two networks that learned side by side without a pause."""
-    return train_side_by_side(Context({}, scratch), "whole", LESSON, starts)
+    return train_side_by_side(Context({}, scratch), "whole", DATA, LESSON, starts)
 
 
 def test_each_network_trains_its_own_part(starts: dict[str, Path], trained: dict[str, Path]) -> None:
@@ -65,7 +70,7 @@ def test_a_network_learns_the_same_whatever_learns_beside_it(
     scratch: Path, starts: dict[str, Path], trained: dict[str, Path]
 ) -> None:
     only = {"a2vis-no-samh": starts["a2vis-no-samh"]}
-    alone = weights_of(train_side_by_side(Context({}, scratch), "alone", LESSON, only)["a2vis-no-samh"])
+    alone = weights_of(train_side_by_side(Context({}, scratch), "alone", DATA, LESSON, only)["a2vis-no-samh"])
     beside = weights_of(trained["a2vis-no-samh"])
     assert all(torch.equal(alone[name], beside[name]) for name in beside)
 
@@ -76,11 +81,11 @@ def test_training_continues_as_if_it_had_never_stopped(
     minutes = iter((1.0, 0.0))
     monkeypatch.setattr(Context, "minutes_left", lambda _self: next(minutes))
     with pytest.raises(OutOfTime):
-        train_side_by_side(Context({}, scratch), "pieces", LESSON, starts)
+        train_side_by_side(Context({}, scratch), "pieces", DATA, LESSON, starts)
     monkeypatch.undo()
-    folder = scratch / "runs" / "pieces"
+    (folder,) = (scratch / "runs").glob("pieces-*")
     assert [path.name for path in folder.iterdir()] == ["checkpoint.pt"]
-    results = train_side_by_side(Context({}, scratch), "pieces", LESSON, starts)
+    results = train_side_by_side(Context({}, scratch), "pieces", DATA, LESSON, starts)
     for variant, path in results.items():
         whole, pieces = weights_of(trained[variant]), weights_of(path)
         assert all(torch.equal(whole[name], pieces[name]) for name in whole)
@@ -89,15 +94,55 @@ def test_training_continues_as_if_it_had_never_stopped(
 
 def test_nothing_is_trained_after_the_deadline(scratch: Path, starts: dict[str, Path]) -> None:
     with pytest.raises(OutOfTime):
-        train_side_by_side(Context({}, scratch, deadline=time.monotonic() - 1), "late", LESSON, starts)
-    assert not list((scratch / "runs" / "late").glob("*.safetensors"))
+        train_side_by_side(Context({}, scratch, deadline=time.monotonic() - 1), "late", DATA, LESSON, starts)
+    (folder,) = (scratch / "runs").glob("late-*")
+    assert not list(folder.glob("*.safetensors"))
 
 
 def test_results_that_are_there_are_not_trained_again(
     scratch: Path, starts: dict[str, Path], trained: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(side_by_side, "Learner", None)
-    assert train_side_by_side(Context({}, scratch), "whole", LESSON, starts) == trained
+    assert train_side_by_side(Context({}, scratch), "whole", DATA, LESSON, starts) == trained
+    # Another lesson is another run: what is there is not taken for it.
+    with pytest.raises(TypeError, match="NoneType"):
+        train_side_by_side(Context({}, scratch), "whole", DATA, replace(LESSON, steps=3), starts)
+
+
+@pytest.mark.parametrize("variant", ["a2vis", "a2vis-clip-5", "vita-amodal"])
+def test_a_network_takes_from_the_common_detector_what_its_own_would_find(
+    starts: dict[str, Path], variant: str
+) -> None:
+    start = starts["minvis-amodal" if variant.endswith("-amodal") else "a2vis-no-samh"]
+    learner = Learner(variant, LESSON, start)
+    rng = np.random.default_rng(0)
+    batch = batch_of([moving_squares(), moving_squares(hidden=slice(3, 6))], range(SEQUENCE_FRAMES))
+    # No two frames look alike, so that a mistaken one would be noticed.
+    batch = replace(batch, images=torch.from_numpy(rng.integers(0, 255, batch.images.shape, np.uint8)))
+    objective = learner.objective
+    assert isinstance(objective, VideoObjective)
+    with torch.no_grad():
+        detected = objective.detector(batch.normalised().flatten(0, 1))
+    torch.manual_seed(0)
+    common = learner.losses(batch, detected)
+    torch.manual_seed(0)
+    own = objective(batch.cut(learner.frames))
+    assert common.keys() == own.keys()
+    for name, loss in common.items():
+        torch.testing.assert_close(loss, own[name], rtol=1e-3, atol=1e-4)
+
+
+def test_every_unit_of_the_claims_has_a_name_and_what_ships_depends_on_no_training(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    work = claims.units()
+    assert len({unit.name for unit in work}) == len(work)
+    shipped = [unit for unit in work if unit.row == "A2VIS, as it ships"]
+    assert len(shipped) == len(claims.DETECTORS) * claims.SETS  # no seeds
+    before = [unit.key() for unit in work]
+    monkeypatch.setattr(claims, "STEPS", claims.STEPS + 1)
+    changed = [unit for unit, key in zip(work, before, strict=True) if unit.key() != key]
+    assert len(changed) == len(work) - len(shipped)
 
 
 @torch.inference_mode()
@@ -125,7 +170,7 @@ def test_a_detector_that_was_seen_before_is_not_run_again(tmp_path: Path) -> Non
 
 
 def test_the_memory_forgets_the_oldest_frames(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("science.detections.FRAMES", 2)
+    monkeypatch.setattr("science.detections.REMEMBERED", 2)
     config, memory = tiny_config(), DetectionMemory()
     detector = tiny_model(config).detector
     memory.attach(detector)
