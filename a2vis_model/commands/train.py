@@ -124,6 +124,7 @@ def _add_stage_arguments(parser: argparse.ArgumentParser) -> None:
     add("--steps", type=int, help="total number of optimisation steps")
     add("--batch", type=int, default=8, help="sequences per step (images in the frame stage) (%(default)s)")
     add("--clips", type=int, default=5, help="clips per sequence (%(default)s)")
+    add("--dwell", type=int, default=0, help="most times that a clip is run again before the next (%(default)s)")
     add("--reach", type=int, default=24, help="frames between a sequence's middle and any other (%(default)s)")
     add(
         "--draws",
@@ -376,6 +377,7 @@ def training_config(args: argparse.Namespace) -> TrainingConfig:
         steps=args.steps,
         batch=args.batch,
         clips=args.clips,
+        dwell=args.dwell,
         reach=args.reach,
         even_draws=args.draws == "even",
         seed=args.seed,

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from .classification_head import ClassificationHead
 from .detector import Detector, DetectorOutput
-from .features import ClipPrediction, ClipState, FrameFeatures, recycle_slots, single_mask
+from .features import ClipPrediction, ClipState, FrameFeatures, pass_gradients, recycle_slots, single_mask
 from .instance_prototypes import InstancePrototypes, Prototypes
 from .predictions import (
     SetPrediction,
@@ -84,17 +84,35 @@ class VideoNetwork(nn.Module):
         """
         return recycle_slots(self.initial_state(slots.shape[0]), state, slots)
 
-    def unroll(self, features: FrameFeatures, clips: int) -> Unrolled:
+    def unroll(self, features: FrameFeatures, clips: int, dwell: Sequence[int] = ()) -> Unrolled:
         """Run the clips of B sequences one after the other and keep what training supervises.
 
         Args:
             features: features of B sequences of clips · T frames.
             clips: how many clips each sequence has.
+            dwell: how often each clip is run again before the next (see `dwell`), one number for each; empty for never.
 
         Raises:
             TypeError: the variant predicts frame by frame.
         """
         raise TypeError(f"{type(self).__name__} predicts frame by frame and has no clips to unroll")
+
+    def dwell(self, features: FrameFeatures, state: ClipState, times: int) -> ClipState:
+        """Return the state after a clip was run again, as in a stream whose view hardly changes.
+
+        Streams are many times as long as the sequences of training. Running a clip again costs little, since its
+        features are there, and takes no gradients: those of the result go to `state`.
+
+        Args:
+            features: features of the clip.
+            state: the state after the clip.
+            times: how often it is run again.
+        """
+        after = state
+        with torch.no_grad():
+            for _ in range(times):
+                _, after = self.step(features, after)
+        return pass_gradients(state, after) if times else state
 
     def warm_start(self) -> None:
         """Let the video part begin with what the detector has learned, in place; here there is no such part."""
@@ -313,13 +331,13 @@ class A2VIS(PrototypeNetwork):
             return single_mask(output.classes, output.visible, amodal=self.amodal), state
         return ClipPrediction(classes=output.classes, visible=output.visible, amodal=output.amodal[-1]), state
 
-    def unroll(self, features: FrameFeatures, clips: int) -> Unrolled:
+    def unroll(self, features: FrameFeatures, clips: int, dwell: Sequence[int] = ()) -> Unrolled:
         """Run the clips one after the other and keep what training supervises; see `VideoNetwork.unroll`."""
-        prototypes = self.initial_state(len(features.mask_features)).prototypes
+        state = self.initial_state(len(features.mask_features))
         outputs: list[ClipOutput] = []
-        for clip in split_clips(features, clips):
-            outputs.append(self.advance(clip, prototypes))
-            prototypes = outputs[-1].global_prototypes
+        for clip, times in zip(split_clips(features, clips), dwell or [0] * clips, strict=True):
+            outputs.append(self.advance(clip, state.prototypes))
+            state = self.dwell(clip, ClipState(prototypes=outputs[-1].global_prototypes), times)
         own = join_prototypes([output.clip_prototypes for output in outputs])
         return Unrolled(
             clips=self.read_prototypes(own, features, clips),

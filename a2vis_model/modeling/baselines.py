@@ -3,6 +3,7 @@
 Each predicts one kind of mask: visible ones, or amodal ones where it was trained on those ("-Amodal", paper 4.3).
 """
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -37,7 +38,7 @@ class VITA(PrototypeNetwork):
         """Predict the video, given as one clip; the state does not change."""
         return self.read_answer(self.prototypes(features.queries), features), state
 
-    def unroll(self, features: FrameFeatures, clips: int) -> Unrolled:
+    def unroll(self, features: FrameFeatures, clips: int, dwell: Sequence[int] = ()) -> Unrolled:
         """Model every clip by itself and keep what training supervises; see `VideoNetwork.unroll`."""
         own = join_prototypes([self.prototypes(clip.queries) for clip in split_clips(features, clips)])
         return Unrolled(clips=self.read_prototypes(own, features, clips), owners="matched", prototypes=own)
@@ -104,7 +105,7 @@ class GenVIS(PrototypeNetwork):
         clip, state = self._model(features, state)
         return self.read_answer(clip, features), state
 
-    def unroll(self, features: FrameFeatures, clips: int) -> Unrolled:
+    def unroll(self, features: FrameFeatures, clips: int, dwell: Sequence[int] = ()) -> Unrolled:
         """Run the clips one after the other and keep what training supervises; see `VideoNetwork.unroll`."""
         state = self.initial_state(len(features.mask_features))
         if state.memory_keys is not None and state.memory_values is not None and state.memory_used is not None:
@@ -115,9 +116,10 @@ class GenVIS(PrototypeNetwork):
                 memory_used=state.memory_used[:, :, -clips:],
             )
         outputs: list[Prototypes] = []
-        for clip_features in split_clips(features, clips):
+        for clip_features, times in zip(split_clips(features, clips), dwell or [0] * clips, strict=True):
             clip, state = self._model(clip_features, state)
             outputs.append(clip)
+            state = self.dwell(clip_features, state, times)
         own = join_prototypes(outputs)
         return Unrolled(clips=self.read_prototypes(own, features, clips), owners="clips", prototypes=own)
 
@@ -181,7 +183,7 @@ class Mask2FormerVIS(VideoNetwork):
         masks = mask_product(decoder.mask_head(queries), features.mask_features)
         return single_mask(decoder.class_head(queries), masks, amodal=self.amodal), state
 
-    def unroll(self, features: FrameFeatures, clips: int) -> Unrolled:
+    def unroll(self, features: FrameFeatures, clips: int, dwell: Sequence[int] = ()) -> Unrolled:
         """Decode the video as one clip and keep what training supervises; see `VideoNetwork.unroll`."""
         if clips != 1:
             raise ValueError(f"clips={clips}: this variant takes a video as one clip; give 1")

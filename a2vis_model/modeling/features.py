@@ -104,6 +104,17 @@ class StreamNetwork(Protocol):
         """Give slots (bool [B, Q]) back for new objects: their part of the state is reset."""
 
 
+def pass_gradients(before: ClipState, after: ClipState) -> ClipState:
+    """Return a state with the values of `after`, whose gradients go to `before` as if nothing lay between the two."""
+
+    def join(old: Tensor | None, new: Tensor | None) -> Tensor | None:
+        if old is None or new is None or not new.is_floating_point():
+            return new
+        return old + (new - old).detach()
+
+    return ClipState(*(join(old, new) for old, new in zip(before, after, strict=True)))  # type: ignore[arg-type]
+
+
 def recycle_slots(start: ClipState, state: ClipState, slots: Tensor) -> ClipState:
     """Return the state with some slots (bool [B, Q]) reset to `start`."""
 

@@ -36,6 +36,9 @@ class TrainingConfig:
     """Number of sequences per step (images in the frame stage), over all processes."""
     clips: int = 5
     """Number of clips per sequence, through which gradients pass; 1 for variants that take a video as one clip."""
+    dwell: int = 0
+    """Most times, drawn at random, that a clip is run again before the next, so that states become as old as those of
+    streams (see `VideoNetwork.dwell`)."""
     reach: int = 24
     """Largest distance of a sequence's frames from a random one among them, in frames."""
     even_draws: bool = True
@@ -50,7 +53,7 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         check_at_least(1, self, "steps", "batch", "clips")
-        check_at_least(0, self, "reach", "seed")
+        check_at_least(0, self, "dwell", "reach", "seed")
         if not 0 <= self.average < 1:
             raise ConfigError(f"average={self.average}; choose a decay below 1, such as 0.998, or 0 for none")
 

@@ -212,6 +212,7 @@ def make_objective(
         config.losses,
         autocast,
         train_detector=config.stage == "joint",
+        dwell=config.dwell,
     )
 
 
@@ -223,8 +224,8 @@ def check_same_run(
     Raises:
         CheckpointError: the options differ.
     """
-    # Checkpoints of older versions do not mention averaged weights.
-    changed = differences(asdict(config), {"average": 0.0, **saved.training_config})
+    # Checkpoints of older versions mention neither averaged weights nor clips that are run again.
+    changed = differences(asdict(config), {"average": 0.0, "dwell": 0, **saved.training_config})
     changed += differences(config_to_dict(model_config), current_fields(saved.model_config))
     if saved.origin is not None:
         changed += differences(origin, saved.origin)

@@ -89,6 +89,7 @@ class VideoObjective:
         clips: clips of a sequence.
         train_detector: train the detector too, by the frame stage's loss on every frame. If not, its weights are those
             that it has now, whatever the model's become.
+        dwell: most times, drawn at random, that a clip is run again before the next.
         settings: weights and sampling.
         autocast: makes the context in which the network runs.
     """
@@ -102,9 +103,10 @@ class VideoObjective:
         autocast: Autocast,
         *,
         train_detector: bool,
+        dwell: int = 0,
     ) -> None:
         self.model, self.kind, self.clips, self.settings, self.autocast = model, kind, clips, settings, autocast
-        self.train_detector = train_detector
+        self.train_detector, self.dwell = train_detector, dwell
         # With norms folded and activations in place it takes four fifths of the time.
         self.detector = model.detector if train_detector else freeze(copy.deepcopy(model.detector))
 
@@ -163,11 +165,12 @@ class VideoObjective:
         """Run the detector on single frames (None where nothing needs it) and the network on clips."""
         if not self.model.frame_queries:
             return None, self.model.unroll(self.model.extract(batch.normalised()), self.clips)
+        dwell = [*torch.randint(self.dwell + 1, (self.clips - 1,)).tolist(), 0] if self.dwell else []
         detector = self.detector
         with torch.set_grad_enabled(self.train_detector and torch.is_grad_enabled()):
             output = detector(batch.normalised().flatten(0, 1)) if detected is None else detected
             frames = detector.supervised(output, last_only=not self.train_detector)
-        return frames, self.model.unroll(self.model.frame_features(output, len(batch.images)), self.clips)
+        return frames, self.model.unroll(self.model.frame_features(output, len(batch.images)), self.clips, dwell)
 
     def _similarity(self, prototypes: Prototypes, by_frame: NDArray[np.int64], by_clip: NDArray[np.int64]) -> Tensor:
         """Compute the loss that pulls an object's tokens [I, T, fQ, C] and its clip prototype together.

@@ -21,13 +21,14 @@ from a2vis_model.training.matching import NONE
 from a2vis_model.training.optimisation import build_optimiser, select_trainable, set_mode
 
 
+@pytest.mark.parametrize("dwell", [[], [2, 0]])
 @pytest.mark.parametrize("variant", ["a2vis", "a2vis-no-samh"])
-def test_unrolled_training_is_what_inference_does_clip_by_clip(variant: str) -> None:
+def test_unrolled_training_is_what_inference_does_clip_by_clip(variant: str, dwell: list[int]) -> None:
     model = tiny_model(tiny_config(variant))
     images = batch_of([moving_squares(), moving_squares(hidden=slice(3, 6))], range(6)).normalised()
     with torch.no_grad():
         features = model.extract(images)
-        tracks = model.unroll(features, 2).tracks
+        tracks = model.unroll(features, 2, dwell).tracks
         state = model.initial_state(2)
         assert tracks is not None
         for k in range(2):
@@ -38,6 +39,45 @@ def test_unrolled_training_is_what_inference_does_clip_by_clip(variant: str) -> 
             if prediction.amodal is not None:
                 shown = prediction.amodal.amax(dim=(3, 4)) > -1e4  # the rest is not yet visible
                 assert torch.allclose(tracks.amodal[-1][k::2][shown], prediction.amodal[shown], atol=1e-3)
+            for _ in range(sum(dwell[k : k + 1])):
+                _, state = model.step(split_clips(features, 2)[k], state)
+
+
+@pytest.mark.parametrize("variant", ["a2vis", "genvis-semi-online"])
+def test_clips_that_are_run_again_change_the_state_and_let_gradients_pass(variant: str) -> None:
+    model = tiny_model(tiny_config(variant))
+    with torch.no_grad():
+        features = model.extract(batch_of([moving_squares()], range(3)).normalised())
+        start = model.initial_state()
+        once = model.step(features, start)[1]
+        thrice = model.step(features, model.step(features, once)[1])[1]
+    state = once._replace(prototypes=once.prototypes.requires_grad_())
+    after = model.dwell(features, state, 2)
+    for value, expected in zip(after, thrice, strict=True):
+        torch.testing.assert_close(value, expected, atol=1e-4, rtol=0)
+    assert not torch.allclose(after.prototypes, once.prototypes, atol=1e-2)
+    after.prototypes.square().sum().backward()
+    torch.testing.assert_close(state.prototypes.grad, 2 * thrice.prototypes, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("variant", ["a2vis", "genvis-semi-online"])
+def test_a_step_draws_how_often_its_clips_are_run_again(variant: str) -> None:
+    model_config = tiny_config(variant)
+    model = tiny_model(model_config)
+    batch = batch_of([moving_squares()], range(6))
+    torch.manual_seed(0)
+    drawn = []
+    run_again = model.dwell
+    model.dwell = lambda features, state, times: drawn.append(times) or run_again(features, state, times)  # type: ignore[method-assign]
+    for dwell in (0, 5):
+        objective = make_objective(model, model_config, training("video", dwell=dwell, clips=2), CPU)
+        for _ in range(10):
+            objective(batch)
+    first, last = drawn[::2], drawn[1::2]
+    assert first[:10] == [0] * 10
+    assert max(first) <= 5
+    assert len(set(first[10:])) > 2
+    assert last == [0] * 20, "nothing comes after the last clip"
 
 
 CASES = [
