@@ -20,8 +20,8 @@ from .shipped import check_intact, find_weights
 from .tracking.settings import TrackSettings
 
 _FORMAT = "a2vis/1"
-_RECOMMENDED = ("start_score", "keep_score")
-"""Thresholds of tracks that weights may recommend: those that depend on how sure a network is."""
+_RECOMMENDED = ("start_score", "keep_score", "idle_frames")
+"""Thresholds that weights may recommend: those that depend on how sure a network is and how long its state keeps."""
 _MOST_TABLES = 2 << 30
 """Limit on the size of a network's constants in bytes; the largest preset needs a hundredth of it."""
 
@@ -43,8 +43,8 @@ def save_weights(
         config: its configuration, stored in the file.
         half: store fp16, half the size.
         notes: free text about the weights.
-        recommended: thresholds of tracks that suit the weights, `start_score` and `keep_score` or one of them; whoever
-            runs the file uses them where nothing else is said (see `read_track_settings`).
+        recommended: thresholds of tracks that suit the weights, some of `start_score`, `keep_score` and
+            `idle_frames`; whoever runs the file uses them where nothing else is said (see `read_track_settings`).
 
     Raises:
         ConfigError: a threshold cannot be recommended.
@@ -112,11 +112,10 @@ def check_recommended(thresholds: Any) -> dict[str, float]:
     for name, value in thresholds.items():
         if name not in _RECOMMENDED:
             raise ConfigError(f"unknown threshold {reprlib.repr(name)}; known are {', '.join(_RECOMMENDED)}")
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, int | float)
-            or not (math.isfinite(value) and 0 <= value <= 1)
-        ):
+        known = not isinstance(value, bool) and isinstance(value, int | float) and math.isfinite(value)
+        if name == "idle_frames" and not (known and value >= 1 and value == int(value)):
+            raise ConfigError(f"{name}={reprlib.repr(value)}; expected a number of frames, 1 or more")
+        if name != "idle_frames" and not (known and 0 <= value <= 1):
             raise ConfigError(f"{name}={reprlib.repr(value)}; expected a probability, 0 to 1")
     found = {name: float(value) for name, value in thresholds.items()}
     settings = _track_settings(found)
@@ -133,6 +132,7 @@ def _track_settings(recommended: Mapping[str, float]) -> TrackSettings:
     return TrackSettings(
         start_score=recommended.get("start_score", default.start_score),
         keep_score=recommended.get("keep_score", default.keep_score),
+        idle_frames=int(recommended.get("idle_frames", default.idle_frames)),
     )
 
 

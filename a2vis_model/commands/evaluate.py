@@ -38,7 +38,7 @@ from .arguments import (
 from .score import add_job_arguments, named_at_an_error, print_problems, write_results
 
 EXPORTS = ("mot", "mots")
-_THRESHOLDS = ("start_score", "keep_score", "least_part", "max_predicted_s")
+_THRESHOLDS = ("start_score", "keep_score", "idle_frames", "least_part", "max_predicted_s")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -78,6 +78,12 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--stride", type=int, default=0, help="frames between the stream's clips (the clip length)")
     group.add_argument("--start-score", type=float, help="of a track (what the weights recommend)")
     group.add_argument("--keep-score", type=float, help="of a track (what the weights recommend)")
+    group.add_argument(
+        "--idle-frames",
+        type=int,
+        metavar="N",
+        help="frames without a track after which a slot is reset (what the weights recommend)",
+    )
     group.add_argument(
         "--least-part",
         type=float,

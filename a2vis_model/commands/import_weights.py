@@ -39,11 +39,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             metavar="P",
             help=f"recommend this {name.replace('-', '_')} of tracks to whoever runs the file (default: as before)",
         )
+    parser.add_argument(
+        "--idle-frames",
+        type=int,
+        metavar="N",
+        help="recommend to reset slots that have no track for N frames (default: as before)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Convert the file, print what was loaded and what was not, and write the result."""
-    given = {name: getattr(args, name) for name in ("start_score", "keep_score") if getattr(args, name) is not None}
+    thresholds = ("start_score", "keep_score", "idle_frames")
+    given = {name: value for name in thresholds if (value := getattr(args, name)) is not None}
     recommended: dict[str, float] = {}
     if is_weight_file(args.file):
         if args.preset is not None:

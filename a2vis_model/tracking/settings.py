@@ -19,6 +19,12 @@ class TrackSettings:
     """Frames after which a hidden track ends."""
     max_lost_frames: int = 30
     """Frames after which a lost track ends."""
+    idle_frames: int = 100
+    """Frames without a track after which a slot of the network is reset.
+
+    It may remember an object that is long gone, and a network whose state does not keep for long finds newcomers by
+    fresh slots alone. One that is reset early forgets what it may have seen before a track started.
+    """
     max_predicted_s: float = 0.0
     """Seconds, by stamps, for which the last full amodal mask of a hidden track is moved on; 0 for never.
 
@@ -48,7 +54,7 @@ class TrackSettings:
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise ValueError(f"{name}={value} is not in [0, 1]")
-        for name in ("min_area", "confirm_frames"):
+        for name in ("min_area", "confirm_frames", "idle_frames"):
             value = getattr(self, name)
             if value < 1:
                 raise ValueError(f"{name}={value} must be 1 or more")

@@ -12,8 +12,6 @@ from .association import Cells, Motion, centre, duplicates, mask_iou, match, shi
 from .settings import TrackSettings
 from .trail import LEAST_SEEN_S, Forecast, Trail
 
-IDLE_FRAMES = 100
-"""Frames without a track after which a slot is reset, because it may remember an object that is long gone."""
 _PROTOTYPE_GAIN = 0.2
 """Weight of the newest prototype in a track's running mean; low, so that a few wrong frames change it little."""
 _REACH = 1.5
@@ -335,7 +333,7 @@ class TrackManager:
             self._unheld = np.zeros(slots, np.int64)
         self._unheld += 1
         self._unheld[[track.slot for track in self._tracks]] = 0
-        idle = np.flatnonzero(self._unheld >= IDLE_FRAMES)
+        idle = np.flatnonzero(self._unheld >= self.settings.idle_frames)
         self._unheld[idle] = 0
         self._released |= ended | set(idle.tolist())
 

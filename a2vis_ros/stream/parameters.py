@@ -117,6 +117,15 @@ PARAMETERS: tuple[Parameter, ...] = (
         "max_lost_frames", _TRACKS.max_lost_frames, "frames after which a lost track ends", 0, 10**6, dynamic=True
     ),
     Parameter(
+        "idle_frames",
+        0,
+        "frames without a track after which a slot of the network is reset; 0 for what the weights recommend, or else "
+        f"{_TRACKS.idle_frames}",
+        0,
+        10**6,
+        dynamic=True,
+    ),
+    Parameter(
         "max_predicted_s",
         _TRACKS.max_predicted_s,
         "seconds for which the last full amodal mask of a hidden track is moved on, such as 0.5; 0 for never",
@@ -255,6 +264,8 @@ class Settings:
         for name in ("start_score", "keep_score"):
             if values[name] < 0:
                 values[name] = recommended.get(name, getattr(_TRACKS, name))
+        if values["idle_frames"] == 0:
+            values["idle_frames"] = int(recommended.get("idle_frames", _TRACKS.idle_frames))
         if values["keep_score"] > values["start_score"]:
             whose = "" if self.values["start_score"] >= 0 else ", which the weights recommend"
             raise _ends_as_it_starts(values["keep_score"], f"start_score={values['start_score']:g}{whose}")

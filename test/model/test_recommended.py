@@ -36,6 +36,8 @@ def plain(folder: Path) -> Path:
 def test_a_file_says_what_suits_it_and_others_have_the_defaults(saved: Path, tmp_path: Path) -> None:
     assert read_recommended(saved) == SURE
     assert read_track_settings(saved) == TrackSettings(start_score=0.6, keep_score=0.4)
+    save_weights(saved, tiny_model(tiny_config()), tiny_config(), recommended={"idle_frames": 5})
+    assert read_track_settings(saved) == TrackSettings(idle_frames=5)
     assert load_weights(saved)[1] == tiny_config(), "the network is the same"
     assert read_recommended(plain(tmp_path)) == {}
     assert read_track_settings(tmp_path / "plain.safetensors") == TrackSettings()
@@ -49,7 +51,10 @@ def test_one_threshold_alone_leaves_the_other_at_its_default(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"min_area": 3}, "unknown threshold 'min_area'; known are start_score, keep_score"),
+        ({"min_area": 3}, "unknown threshold 'min_area'; known are start_score, keep_score, idle_frames"),
+        ({"idle_frames": 0}, "idle_frames=0; expected a number of frames, 1 or more"),
+        ({"idle_frames": 2.5}, "idle_frames=2.5; expected a number of frames, 1 or more"),
+        ({"idle_frames": 1e400}, "idle_frames=inf; expected a number of frames, 1 or more"),
         ({"start_score": 1.5}, "start_score=1.5; expected a probability"),
         ({"start_score": True}, "start_score=True; expected a probability"),
         ({"keep_score": float("nan")}, "keep_score=nan; expected a probability"),
@@ -91,6 +96,8 @@ def test_one_command_sets_it_and_keeps_the_tensors(tmp_path: Path) -> None:
     # What is not named stays.
     assert main(["import-weights", str(target), "--keep-score", "0.3", "--output", str(again)]) == 0
     assert read_recommended(again) == {"start_score": 0.6, "keep_score": 0.3}
+    assert main(["import-weights", str(again), "--idle-frames", "7", "--output", str(again)]) == 0
+    assert read_recommended(again) == {"start_score": 0.6, "keep_score": 0.3, "idle_frames": 7}
     assert (
         main(["import-weights", str(source), "--start-score", "2", "--output", str(tmp_path / "no.safetensors")]) == 2
     )
@@ -115,8 +122,9 @@ def test_the_list_of_weights_shows_it(
     ("options", "expected"),
     [
         ([], SURE),
-        (["--keep-score", "0.1"], {"start_score": 0.6, "keep_score": 0.1}),
-        (["--start-score", "0.9", "--keep-score", "0.5"], {"start_score": 0.9, "keep_score": 0.5}),
+        (["--keep-score", "0.1"], SURE | {"keep_score": 0.1}),
+        (["--start-score", "0.9", "--keep-score", "0.5"], SURE | {"start_score": 0.9, "keep_score": 0.5}),
+        (["--idle-frames", "9"], SURE | {"idle_frames": 9}),
     ],
 )
 def test_evaluation_takes_it_where_no_option_is_given(
@@ -127,10 +135,10 @@ def test_evaluation_takes_it_where_no_option_is_given(
 
     def run(evaluation: evaluate_module.Evaluation, *_: object, **__: object) -> None:
         tracks = evaluation.prediction.tracks
-        raise FoundError((tracks.start_score, tracks.keep_score))
+        raise FoundError({name: getattr(tracks, name) for name in ("start_score", "keep_score", "idle_frames")})
 
     monkeypatch.setattr(evaluate_module, "run_evaluation", run)
     given = ["--data", str(tmp_path), "--output", str(tmp_path / "out"), "--weights", str(saved), *options]
     with pytest.raises(FoundError) as caught:
         main(["evaluate", *given])
-    assert caught.value.args[0] == tuple(expected.values())
+    assert caught.value.args[0] == {"idle_frames": 100} | expected

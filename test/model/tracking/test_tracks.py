@@ -8,7 +8,7 @@ import pytest
 from track_worlds import EMPTY, IdentityBook, Mover, Slot, cells, observe, scene, unit
 
 from a2vis_model.tracking.settings import TrackSettings
-from a2vis_model.tracking.tracks import IDLE_FRAMES, TrackManager, TrackState
+from a2vis_model.tracking.tracks import TrackManager, TrackState
 
 Q = 4
 DIM = 8
@@ -221,15 +221,12 @@ def test_slots_go_back_when_their_track_ends_and_when_nobody_holds_them_for_long
     assert manager.take_released() == [0]
     assert manager.take_released() == []
     # A track that has moved on leaves a slot behind, which nobody holds.
-    manager = TrackManager(SETTINGS)
+    manager = TrackManager(replace(SETTINGS, idle_frames=20))
     released = []
-    for t in range(IDLE_FRAMES + 10):
+    for t in range(30):
         manager.update(one(HERE, slot=0 if t < 10 else 1), t / 30)
         released.append(manager.take_released())
-    assert [(t, slots) for t, slots in enumerate(released) if slots] == [
-        (IDLE_FRAMES - 1, [2, 3]),
-        (IDLE_FRAMES + 9, [0]),
-    ]
+    assert [(t, slots) for t, slots in enumerate(released) if slots] == [(19, [2, 3]), (29, [0])]
 
 
 def test_a_slot_that_is_taken_again_at_once_is_not_given_back():
@@ -327,6 +324,7 @@ def test_the_same_frames_make_the_same_tracks():
         {"min_area": 0},
         {"confirm_frames": 0},
         {"max_lost_frames": -1},
+        {"idle_frames": 0},
         {"match_iou": 2.0},
         {"duplicate_part": -1.0},
         {"reappear_similarity": 1.1},

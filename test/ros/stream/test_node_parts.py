@@ -113,6 +113,8 @@ def test_scores_that_are_not_given_are_those_that_the_weights_recommend() -> Non
     defaults, recommended = Settings.defaults(), {"start_score": 0.6, "keep_score": 0.4}
     assert defaults.tracks({}) == TrackSettings()
     assert defaults.tracks(recommended) == TrackSettings(start_score=0.6, keep_score=0.4)
+    assert defaults.tracks({"idle_frames": 4.0}) == TrackSettings(idle_frames=4)
+    assert Settings.defaults(idle_frames=9).tracks({"idle_frames": 4.0}) == TrackSettings(idle_frames=9)
     assert Settings.defaults(start_score=0.0, keep_score=0.0).tracks(recommended).start_score == 0.0
     assert Settings.defaults(keep_score=0.1).tracks(recommended) == TrackSettings(start_score=0.6, keep_score=0.1)
     with pytest.raises(ParameterError, match=r"keep_score=0.7 is over start_score=0.6, which the weights recommend"):
