@@ -1,5 +1,6 @@
 """Masks as run lengths inside a tight box, as tracks and messages hold them; needs NumPy alone."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,6 +12,9 @@ MAX_PIXELS = 2**26
 
 Without this limit, a few damaged bytes could claim more than all memory.
 """
+
+_NO_RUNS = np.zeros(2, np.uint32)
+"""Runs of no pixel."""
 
 
 class MaskError(ValueError):
@@ -54,6 +58,11 @@ class RunLengthMask:
     def area(self) -> int:
         """Number of pixels inside the mask."""
         return int(self.counts[1::2].sum(dtype=np.int64))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the mask has no pixel, by its tight box."""
+        return not self.width
 
     @property
     def box(self) -> tuple[int, int, int, int]:
@@ -118,6 +127,76 @@ class RunLengthMask:
         check_image(height, width)
         self.check_place(height, width)
         self.check()
+
+
+class MaskSet:
+    """Masks of one image whose runs are looked at together, which takes a fraction of the time of one after the other.
+
+    Args:
+        masks: N of them.
+    """
+
+    def __init__(self, masks: Sequence[RunLengthMask]) -> None:
+        self.masks = masks
+        parts, starts, length = [], [], 0
+        for mask in masks:
+            count = len(mask.counts)
+            # An even number of runs, and at least two, so that every second one is inside whichever mask it is of.
+            padding = count % 2 if count else 2
+            parts += [mask.counts, _NO_RUNS[:padding]]
+            starts.append(length)
+            length += count + padding
+        self._runs = np.concatenate(parts) if parts else _NO_RUNS[:0]
+        self._starts = np.array(starts, np.intp)
+
+    @cached_property
+    def areas(self) -> NDArray[np.int64]:
+        """Number of pixels inside each mask, [N]."""
+        return np.add.reduceat(self._runs[1::2], self._starts // 2, dtype=np.int64)
+
+    @cached_property
+    def totals(self) -> NDArray[np.int64]:
+        """Number of pixels that the runs of each mask cover, [N]."""
+        return np.add.reduceat(self._runs, self._starts, dtype=np.int64)
+
+    @cached_property
+    def pixels(self) -> list[NDArray[np.bool_]]:
+        """Decode the content of each box, bool [height, width].
+
+        Raises:
+            MaskError: runs and box of one do not fit each other.
+        """
+        self.check_runs()
+        line = np.repeat(np.arange(len(self._runs)) % 2 == 1, self._runs)
+        found, start = [], 0
+        for mask in self.masks:
+            end = start + mask.width * mask.height
+            found.append(line[start:end].reshape(mask.height, mask.width))
+            start = end
+        return found
+
+    def check_runs(self) -> None:
+        """Check that the runs of each fill its box.
+
+        Raises:
+            MaskError: those of one do not.
+        """
+        for mask, total in zip(self.masks, self.totals.tolist(), strict=True):
+            if total != mask.width * mask.height or min(mask.box) < 0:
+                mask.check_runs()
+
+    def check_inside(self, height: int, width: int) -> None:
+        """Check that each lies inside an image of this size, and that the image fits in memory.
+
+        Raises:
+            MaskError: one does not.
+        """
+        check_image(height, width)
+        for mask, total in zip(self.masks, self.totals.tolist(), strict=True):
+            x, y, mask_width, mask_height = box = mask.box
+            inside = min(box) >= 0 and x + mask_width <= width and y + mask_height <= height
+            if not inside or total != mask_width * mask_height:
+                mask.check_inside(height, width)
 
 
 def check_image(height: int, width: int) -> None:

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from std_msgs.msg import Header
 
 from ..msg import Emergence, TrackedInstanceArray, TrackedObject, TrackedObjectArray
-from ..planner.mask_codec import MAX_INSTANCES, MaskError
-from ..planner.mask_messages import mask_from_message
+from ..planner.mask_codec import MAX_INSTANCES, MaskError, MaskSet
+from ..planner.mask_messages import unchecked_mask
 from ..space.localizer import ImageTrack, Localized, LocatedObject, State, TrackFrame
 
 _YAW_VARIANCE = math.pi**2 / 3
@@ -27,26 +27,31 @@ def track_frame(message: TrackedInstanceArray) -> TrackFrame:
     if len(message.instances) > MAX_INSTANCES:
         raise MaskError(f"it holds {len(message.instances)} instances, more than {MAX_INSTANCES}; it was damaged")
     height, width = message.height, message.width
-    tracks = []
+    masks = []
     for instance in message.instances:
         if instance.state > State.ENDED:
             raise MaskError(f"track {instance.track_id} has the state {instance.state}, which is none; it was damaged")
         # Written so that NaN fails too.
         if not 0 <= instance.existence <= 1:
             raise MaskError(f"track {instance.track_id} has an existence of {instance.existence:g}, no probability")
-        visible, amodal = (mask_from_message(mask, height, width) for mask in (instance.visible, instance.amodal))
-        tracks.append(
-            ImageTrack(
-                track_id=instance.track_id,
-                state=State(instance.state),
-                class_id=instance.class_id,
-                class_name=instance.class_name,
-                score=instance.score,
-                existence=instance.existence,
-                visible=visible,
-                amodal=amodal,
-            )
+        masks += [unchecked_mask(instance.visible), unchecked_mask(instance.amodal)]
+    together = MaskSet(masks)
+    together.check_inside(height, width)
+    if any(not area and not mask.is_empty for mask, area in zip(masks, together.areas.tolist(), strict=True)):
+        raise MaskError("a mask with a box has no pixel; it was damaged")
+    tracks = [
+        ImageTrack(
+            track_id=instance.track_id,
+            state=State(instance.state),
+            class_id=instance.class_id,
+            class_name=instance.class_name,
+            score=instance.score,
+            existence=instance.existence,
+            visible=visible,
+            amodal=amodal,
         )
+        for instance, visible, amodal in zip(message.instances, masks[::2], masks[1::2], strict=True)
+    ]
     return TrackFrame(
         stamp_ns=stamp_ns(message.header),
         frame_id=message.header.frame_id,

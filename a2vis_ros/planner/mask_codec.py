@@ -3,6 +3,7 @@
 from a2vis_model.masks.box_runs import (
     MAX_PIXELS,
     MaskError,
+    MaskSet,
     RunLengthMask,
     check_image,
     decode_image,
@@ -14,6 +15,7 @@ __all__ = [
     "MAX_INSTANCES",
     "MAX_PIXELS",
     "MaskError",
+    "MaskSet",
     "RunLengthMask",
     "check_image",
     "decode_image",

@@ -28,11 +28,15 @@ def mask_from_message(message: Mask, height: int | None = None, width: int | Non
     Raises:
         MaskError: where its runs, its box and the image do not fit, or more pixels are named than MAX_PIXELS.
     """
-    roi = message.roi
-    counts = np.array(message.counts, np.uint32)
-    mask = RunLengthMask(roi.x_offset, roi.y_offset, roi.width, roi.height, counts)
+    mask = unchecked_mask(message)
     if height is None or width is None:
         mask.check()
     else:
         mask.check_inside(height, width)
     return mask
+
+
+def unchecked_mask(message: Mask) -> RunLengthMask:
+    """The mask of a message, of which nothing is known yet: it may be damaged."""
+    roi = message.roi
+    return RunLengthMask(roi.x_offset, roi.y_offset, roi.width, roi.height, np.array(message.counts, np.uint32))

@@ -164,30 +164,35 @@ class CameraModel:
         rays = np.ones((len(uv), 3))
         rays[:, :2] = np.asarray(found).reshape(-1, 2)
         with np.errstate(invalid="ignore", over="ignore"):
-            wrong = ~(np.linalg.norm(self.project(rays) - uv, axis=1) < _RESIDUAL_PX)
-        rays[wrong] = np.nan
+            off = self._distorted(rays) - uv
+            # Written so that NaN fails too.
+            rays[~((off * off).sum(axis=1) < _RESIDUAL_PX**2)] = np.nan
         return rays
 
-    def coarse_rays_at(self, u: NDArray[np.intp], v: NDArray[np.intp]) -> NDArray[np.float64]:
-        """Directions of pixels inside the image, without undistorting each: exact to 2 pixels.
+    def coarse_along(
+        self, u: NDArray[np.intp], v: NDArray[np.intp], directions: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Components along some directions of the rays of pixels, without undistorting each: exact to 2 pixels.
 
         Args:
-            u: [...] columns.
-            v: [...] rows, which may be of another shape that NumPy broadcasts.
+            u: [...] columns inside the image.
+            v: [...] rows.
+            directions: [3, ...] in the optical frame. All three may be of other shapes that NumPy broadcasts.
 
         Returns:
-            [..., 3] as `rays` gives them.
+            [...] for rays as `rays` gives them, with z = 1.
         """
-        grid = self._ray_grid
-        found: NDArray[np.float64] = grid.reshape(-1, 3).take(v // _GRID * grid.shape[1] + u // _GRID, axis=0)
+        x, y = self._ray_grid
+        cells = v // _GRID * -(-self.width // _GRID) + u // _GRID
+        found: NDArray[np.float64] = x.take(cells) * directions[0] + y.take(cells) * directions[1] + directions[2]
         return found
 
     @cached_property
     def _ray_grid(self) -> NDArray[np.float64]:
-        """[ceil(H / 4), ceil(W / 4), 3] rays of the cells' centres."""
+        """[2, ceil(H / 4) * ceil(W / 4)] x and y of the rays of the cells' centres."""
         rows, columns = np.arange(0, self.height, _GRID), np.arange(0, self.width, _GRID)
         u, v = np.meshgrid(columns + (_GRID - 1) / 2, rows + (_GRID - 1) / 2)
-        return self.rays(np.column_stack([u.ravel(), v.ravel()])).reshape(len(rows), len(columns), 3)
+        return np.ascontiguousarray(self.rays(np.column_stack([u.ravel(), v.ravel()]))[:, :2].T)
 
     def project(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Pixels of points.
@@ -204,13 +209,13 @@ class CameraModel:
         if not self.distortion:
             uv = safe[:, :2] / safe[:, 2:] * (self.fx, self.fy) + (self.cx, self.cy)
         else:
-            coefficients = self._coefficients
             # Beyond what the lens can see OpenCV may be given, and give, what is no number.
-            safe = np.where(np.isfinite(safe).all(axis=1, keepdims=True), safe, (0.0, 0.0, 1.0))
-            if self.distortion_model == EQUIDISTANT:
-                found, _ = cv2.fisheye.projectPoints(safe[:, None], _ZERO, _ZERO, self.matrix, coefficients)
-            else:
-                found, _ = cv2.projectPoints(safe[:, None], _ZERO, _ZERO, self.matrix, coefficients)
-            uv = np.asarray(found, np.float64).reshape(-1, 2)
+            uv = self._distorted(np.where(np.isfinite(safe).all(axis=1, keepdims=True), safe, (0.0, 0.0, 1.0)))
         front &= np.isfinite(xyz).all(axis=1)
         return np.where(front[:, None], uv, np.nan)
+
+    def _distorted(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """[N, 2] pixels of points [N, 3] before a lens that distorts; anything for what it cannot see."""
+        project = cv2.fisheye.projectPoints if self.distortion_model == EQUIDISTANT else cv2.projectPoints
+        found, _ = project(points[:, None], _ZERO, _ZERO, self.matrix, self._coefficients)
+        return np.asarray(found, np.float64).reshape(-1, 2)

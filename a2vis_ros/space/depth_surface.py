@@ -1,15 +1,12 @@
 """How far away the visible part of an object is, from a registered depth image. No ROS."""
 
-import itertools
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..planner.mask_codec import RunLengthMask
+from ..planner.mask_codec import MaskSet
 from .camera import CameraModel
 
 DepthMetres = NDArray[np.float32]
@@ -32,34 +29,28 @@ class DepthNoise:
     constant: float = 0.02
     quadratic: float = 0.004
 
-    def std(self, z: float) -> float:
-        """Return the standard deviation at a depth, both in metres."""
+    def std(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the standard deviations at depths, both in metres."""
         return self.constant + self.quadratic * z * z
 
 
-class Probe(NamedTuple):
-    """An object whose surface is looked for."""
+class Surfaces(NamedTuple):
+    """The nearest parts of the visible surfaces of N objects; NaN where an object is a hole in the depth image."""
 
-    visible: RunLengthMask
-    """Its visible mask, not empty."""
-    direction: NDArray[np.float64]
-    """[3] unit vector in the optical frame, along which distance is measured."""
-    thickness: float
-    """Thickness of the object along the direction, in metres."""
-
-
-class Surface(NamedTuple):
-    """The nearest part of an object's visible surface."""
-
-    distance: float
-    """Along the direction that was asked for, in metres."""
-    std: float
-    """Standard deviation of the distance in metres."""
+    distance: NDArray[np.float64]
+    """[N] along the direction that was asked for, in metres."""
+    std: NDArray[np.float64]
+    """[N] standard deviation of the distance in metres."""
 
 
 def surface_distances(
-    depth: DepthMetres, probes: Sequence[Probe], camera: CameraModel, noise: DepthNoise
-) -> list[Surface | None]:
+    depth: DepthMetres,
+    visible: MaskSet,
+    directions: NDArray[np.float64],
+    thickness: NDArray[np.float64],
+    camera: CameraModel,
+    noise: DepthNoise,
+) -> Surfaces:
     """Distances of objects' near sides, robust against pixels of other things inside their masks.
 
     A mask's rim is left out, for depth images are blurred there. Of the rest those pixels are kept which lie in the
@@ -68,57 +59,51 @@ def surface_distances(
 
     Args:
         depth: registered to the image that the masks are of.
-        probes: the objects.
+        visible: visible masks of N objects.
+        directions: [N, 3] unit vectors in the optical frame, along which distance is measured; NaN for a hole.
+        thickness: [N] of the objects along their directions, in metres.
         camera: camera of the image.
         noise: noise of the depth.
-
-    Returns:
-        for each object its surface; None where it is a hole in the depth image.
     """
-    if not probes:
-        return []
-    # The pixels of all objects are looked up at once, because small arrays cost by the call.
-    u, v, counts = _samples([probe.visible for probe in probes])
+    u, v, counts = _samples(visible)
     z = depth.take(v * depth.shape[1] + u)
-    rays = camera.coarse_rays_at(u, v)
-    # NaN is neither; what is infinite is no distance.
-    usable = (z > 0) & (z < np.inf)
-    ends = np.cumsum(counts).tolist()
-    surfaces = []
-    for probe, count, end in zip(probes, counts, ends, strict=True):
-        own = slice(end - count, end)
-        distances = (z[own] * (rays[own] @ probe.direction))[usable[own]]
-        surfaces.append(_near_side(distances, count, probe.thickness, noise))
-    return surfaces
+    with np.errstate(invalid="ignore", over="ignore"):
+        distances = z * camera.coarse_along(u, v, np.repeat(directions.T, counts, axis=1))
+        # NaN is neither; what is infinite is no distance.
+        distances[~((z > 0) & (distances < np.inf))] = np.inf
+    return _near_sides(_rows(distances, counts), counts, thickness, noise)
 
 
-def _samples(masks: Sequence[RunLengthMask]) -> tuple[NDArray[np.intp], NDArray[np.intp], list[int]]:
+def _samples(visible: MaskSet) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
     """Pixels of N masks, on a grid inside the box of each and off its rim.
 
     Returns:
-        columns and rows in the image, of one mask after the other, and how many are of each.
+        columns and rows in the image, [M] of one mask after the other, and [N] how many are of each.
     """
     # Every `step`-th pixel in both directions, so that one step of erosion takes `step` pixels off the rim.
-    steps = [max(1, round(math.sqrt(mask.area / _SAMPLES))) for mask in masks]
-    grids = [mask.pixels[::step, ::step] for mask, step in zip(masks, steps, strict=True)]
+    steps = np.maximum(np.rint(np.sqrt(visible.areas / _SAMPLES)).astype(np.intp), 1)
+    grids = [pixels[::step, ::step] for pixels, step in zip(visible.pixels, steps.tolist(), strict=True)]
     # The grids lie below each other on one canvas; what is outside of all of them keeps them apart.
-    tops = np.cumsum([1, *(len(grid) + 1 for grid in grids)]).tolist()
-    canvas = np.zeros((tops[-1], max(grid.shape[1] for grid in grids) + 2), np.bool_)
-    for grid, top in zip(grids, tops[:-1], strict=True):
+    tops = np.cumsum([1, *(len(grid) + 1 for grid in grids)])
+    canvas = np.zeros((int(tops[-1]), max((grid.shape[1] for grid in grids), default=0) + 2), np.bool_)
+    for grid, top in zip(grids, tops[:-1].tolist(), strict=True):
         canvas[top : top + len(grid), 1 : grid.shape[1] + 1] = grid
-    inner = _eroded(canvas)
-    counts = []
-    for top, end in itertools.pairwise(tops):
-        if np.count_nonzero(inner[top:end]) < _LEAST_SAMPLES:
-            # A thin object is all rim.
-            inner[top:end] = canvas[top:end]
-        counts.append(int(np.count_nonzero(inner[top:end])))
-    row, column = np.divmod(inner.ravel().nonzero()[0], canvas.shape[1])
+    inner, limits = _eroded(canvas), tops * canvas.shape[1]
+    cells = inner.ravel().nonzero()[0]
+    counts = np.diff(cells.searchsorted(limits))
+    thin = np.flatnonzero(counts < _LEAST_SAMPLES).tolist()
+    if thin:
+        # A thin object is all rim.
+        for index in thin:
+            own = slice(tops[index], tops[index + 1])
+            inner[own] = canvas[own]
+        cells = inner.ravel().nonzero()[0]
+        counts = np.diff(cells.searchsorted(limits))
+    row = cells // canvas.shape[1]
+    column = cells - row * canvas.shape[1]
     # A place on the canvas in pixels of the image: its step, and the pixel of the canvas' own corner.
-    corners = [
-        (step, mask.x - step, mask.y - step * top) for mask, step, top in zip(masks, steps, tops[:-1], strict=True)
-    ]
-    step, x, y = (np.repeat(values, counts) for values in np.array(corners).T)
+    x, y = np.array([mask.box[:2] for mask in visible.masks], np.intp).reshape(-1, 2).T
+    step, x, y = np.repeat((steps, x - steps, y - steps * tops[:-1]), counts, axis=1)
     return x + step * column, y + step * row, counts
 
 
@@ -134,28 +119,51 @@ def _eroded(canvas: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return inner.reshape(canvas.shape)
 
 
-def _near_side(distances: NDArray[np.float64], samples: int, thickness: float, noise: DepthNoise) -> Surface | None:
-    """Where an object begins; sorts the distances of its pixels in place.
+def _rows(distances: NDArray[np.float64], counts: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Distances of each object in ascending order, [N, K], with infinity behind the last.
 
     Args:
-        distances: [N] of those pixels that have a depth, in metres.
-        samples: how many were looked at.
-        thickness: of the object, in metres.
+        distances: [M] of one object after the other; infinity for a hole.
+        counts: [N] how many are of each.
+    """
+    # One column more, so that there is one where no object has a distance.
+    length = int(counts.max(initial=0)) + 1
+    rows = np.full(len(counts) * length, np.inf)
+    shift = length * np.arange(len(counts)) - np.cumsum(counts) + counts
+    rows[np.arange(len(distances)) + np.repeat(shift, counts)] = distances
+    rows = rows.reshape(-1, length)
+    rows.sort(axis=1)
+    return rows
+
+
+def _near_sides(
+    distances: NDArray[np.float64], samples: NDArray[np.intp], thickness: NDArray[np.float64], noise: DepthNoise
+) -> Surfaces:
+    """Where objects begin.
+
+    Args:
+        distances: [N, K] of `_rows`, in metres.
+        samples: [N] how many pixels were looked at.
+        thickness: [N] of the objects, in metres.
         noise: of the depth.
     """
-    if len(distances) < max(_LEAST_SAMPLES, _LEAST_SHARE * samples):
-        return None
-    distances.sort()
-    slice_thickness = thickness + 2 * noise.std(float(distances[len(distances) // 2]))
-    kept = distances
+    counts = np.count_nonzero(distances < np.inf, axis=1)
+    every = np.arange(len(distances))
+    known = counts >= np.maximum(_LEAST_SAMPLES, _LEAST_SHARE * samples)
+    first, kept = np.zeros_like(counts), np.where(known, counts, 1)
+    with np.errstate(invalid="ignore", over="ignore"):
+        slices = thickness + 2 * noise.std(distances[every, kept // 2])
+        spread = distances[every, kept - 1] > distances[:, 0] + slices
     # Mostly nothing else is in the mask, and the slice holds all.
-    if distances[-1] > distances[0] + slice_thickness:
-        ends = distances.searchsorted(distances + slice_thickness, side="right")
-        start = int((ends - np.arange(len(distances))).argmax())
-        kept = distances[start : ends[start]]
-    if len(kept) < _LEAST_SAMPLES:
-        return None
-    middle = float(kept[len(kept) // 2])
-    std = noise.std(middle)
-    near = min(float(kept[int(_NEAR_SHARE * len(kept))]) + _NEAR_SIGMA * std, middle)
-    return Surface(near, std) if near > 0 else None
+    for index in np.flatnonzero(spread & known).tolist():
+        own = distances[index, : counts[index]]
+        ends = own.searchsorted(own + slices[index], side="right")
+        first[index] = start = int((ends - np.arange(len(own))).argmax())
+        kept[index] = ends[start] - start
+    middle = distances[every, first + kept // 2]
+    nearest = distances[every, first + (_NEAR_SHARE * kept).astype(np.intp)]
+    with np.errstate(invalid="ignore", over="ignore"):
+        std = noise.std(middle)
+        near = np.minimum(nearest + _NEAR_SIGMA * std, middle)
+    known &= (kept >= _LEAST_SAMPLES) & (near > 0)
+    return Surfaces(np.where(known, near, np.nan), np.where(known, std, np.nan))

@@ -48,14 +48,17 @@ def emergences(
     places = view.places
     lefts = places.axes[:, :, 1]
     speeds = (velocities * lefts).sum(axis=1).tolist()
+    ends = view.ends()
+    owner = [index for index, one in enumerate(ends) for _ in one]
+    aside = np.array([end for one in ends for end in one])
+    points = iter(fixed_from_camera.apply(places.centres[owner] + aside[:, None] * lefts[owner]) if owner else ())
     found = []
-    for index, (ends, speed, max_speed) in enumerate(zip(view.ends(), speeds, max_speeds, strict=True)):
+    for one, speed, max_speed, across in zip(ends, speeds, max_speeds, places.extents[:, 1].tolist(), strict=True):
         coming_out = []
-        for end in ends:
-            point = fixed_from_camera.apply(places.centres[index] + end * lefts[index])
+        for end in one:
             # Until its own side is there; it is there already where nothing hides the place.
-            way = max(abs(end) - float(places.extents[index, 1]) / 2, 0.0)
+            way = max(abs(end) - across / 2, 0.0)
             expected = way / abs(speed) if abs(speed) > _LEAST_SPEED and end * speed > 0 else math.nan
-            coming_out.append(Emergence(point, way / max_speed, expected if end else 0.0))
+            coming_out.append(Emergence(next(points), way / max_speed, expected if end else 0.0))
         found.append(tuple(coming_out))
     return found

@@ -1,6 +1,5 @@
 """Belief that an object that cannot be seen is still there; imports no ROS."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -8,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..planner.emergence import uncovered_sides
-from ..planner.mask_codec import RunLengthMask
+from ..planner.mask_codec import MaskSet
 from .camera import CameraModel
 from .depth_surface import DepthMetres
 
@@ -91,7 +90,7 @@ class FrameView:
         self,
         camera: CameraModel,
         depth: DepthMetres | None,
-        visible: Sequence[RunLengthMask],
+        visible: MaskSet,
         places: ExpectedPlaces,
     ) -> None:
         self._camera, self._depth, self._visible, self.places = camera, depth, visible, places
@@ -130,8 +129,8 @@ class FrameView:
                 background that is seen there is behind the place or before it.
         """
         if self._depth is not None:
-            rays = self._camera.coarse_rays_at(self._u, self._v)
-            seen_at = self._depth[self._v, self._u] * (rays @ self._forward[:, None, :, None])[..., 0]
+            ahead = self._camera.coarse_along(self._u, self._v, self._forward.T[:, :, None, None])
+            seen_at = self._depth[self._v, self._u] * ahead
             far_sides = self._distances + self.places.extents[:, 0] / 2 + 2 * self.places.stds[:, 0]
             # NaN, a hole, is not greater.
             seen = seen_at > far_sides[:, None, None]
@@ -148,8 +147,8 @@ class FrameView:
         """
         # The middle one of the nine points is the centre.
         rows, columns = self._v[:, _MIDDLE, 4], self._u[:, _MIDDLE, 4]
-        rays = self._camera.coarse_rays_at(np.arange(0, self._camera.width, _CELL), rows[:, None])
-        ahead = (rays @ self._forward[:, :, None])[..., 0]
+        row_u, row_v = np.arange(0, self._camera.width, _CELL), rows[:, None]
+        ahead = self._camera.coarse_along(row_u, row_v, self._forward.T[:, :, None])
         if self._depth is None:
             covered = self._drawn[rows // _CELL]
         else:
@@ -157,7 +156,8 @@ class FrameView:
             # What is behind a hole in the depth image is not seen.
             covered = ~(self._depth[rows, ::_CELL] * ahead > near_sides[:, None])
         with np.errstate(divide="ignore", invalid="ignore"):
-            aside = self._distances[:, None] * (rays @ self._left[:, :, None])[..., 0] / ahead
+            left = self._camera.coarse_along(row_u, row_v, self._left.T[:, :, None])
+            aside = self._distances[:, None] * left / ahead
         aside -= (self.places.centres * self._left).sum(axis=1, keepdims=True)
         return [
             _ends(*one) if is_inside else []
@@ -170,12 +170,10 @@ class FrameView:
     def _drawn(self) -> NDArray[np.bool_]:
         """[ceil(H / 4), ceil(W / 4)] cells in which some object is seen."""
         drawn = np.zeros((-(-self._camera.height // _CELL), -(-self._camera.width // _CELL)), np.bool_)
-        for mask in self._visible:
-            if not mask.area:
-                continue
+        for mask, pixels in zip(self._visible.masks, self._visible.pixels, strict=True):
             # The cells' upper left pixels inside the box.
             top, left = -mask.y % _CELL, -mask.x % _CELL
-            cells = mask.pixels[top::_CELL, left::_CELL]
+            cells = pixels[top::_CELL, left::_CELL]
             y, x = (mask.y + top) // _CELL, (mask.x + left) // _CELL
             drawn[y : y + cells.shape[0], x : x + cells.shape[1]] |= cells
         return drawn

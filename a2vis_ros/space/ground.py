@@ -48,25 +48,28 @@ class GroundPlane:
         return cls(ground_from_camera.rotation[2].copy(), float(ground_from_camera.translation[2]))
 
 
-def distance_on_ground(depression: float, height: float) -> float:
-    """Horizontal distance of the point at which a ray meets the ground, in metres; infinite at and above the horizon.
+def distance_on_ground(depression: NDArray[np.float64], height: float) -> NDArray[np.float64]:
+    """Horizontal distances of the points at which rays meet the ground, in metres; infinite at and above the horizon.
 
     Args:
-        depression: angle of the ray below the horizon, in radians.
+        depression: [N] angles of the rays below the horizon, in radians.
         height: height of the camera, in metres.
     """
-    return height / math.tan(depression) if depression > 0 else math.inf
+    below = depression > 0
+    return np.where(below, height / np.tan(np.where(below, depression, 1.0)), np.inf)
 
 
-def distance_std(distance: float, height: float, angle_std: float, height_std: float) -> float:
-    """Standard deviation of `distance_on_ground`, to first order, in metres.
+def distance_std(
+    distance: NDArray[np.float64], height: float, angle_std: NDArray[np.float64], height_std: float
+) -> NDArray[np.float64]:
+    """Standard deviations of `distance_on_ground`, to first order, in metres.
 
     With D = h / tan ε: dD/dε = -(D² + h²) / h and dD/dh = D / h.
 
     Args:
-        distance: D.
+        distance: [N] D.
         height: h.
-        angle_std: standard deviation of ε, from pixels and the camera's attitude together, in radians.
+        angle_std: [N] standard deviations of ε, from pixels and the camera's attitude together, in radians.
         height_std: standard deviation of h, in metres.
     """
-    return math.hypot((distance**2 + height**2) / height * angle_std, distance / height * height_std)
+    return np.hypot((distance**2 + height**2) / height * angle_std, distance / height * height_std)

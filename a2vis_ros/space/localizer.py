@@ -5,19 +5,20 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..planner.mask_codec import RunLengthMask
+from ..planner.mask_codec import MaskSet, RunLengthMask
 from .camera import CameraModel
 from .depth_surface import DepthMetres
 from .emergence import Emergence, emergences
 from .existence import ExpectedPlaces, FrameView, HiddenBelief
 from .ground import GroundError, GroundPlane
-from .motion import Measurement, MotionFilter, SizeFilter, correct, correct_sizes, covariances, predict
-from .placement import MaskedObject, Placement, PlacementSettings, Source, Unplaced, place_objects
-from .profiles import DEFAULT_PROFILES, ClassProfile, profile_of
+from .motion import Measurements, MotionFilters, SizeFilters
+from .placement import MaskedObject, Placements, PlacementSettings, Source, Unplaced, place_objects
+from .profiles import DEFAULT_PROFILES, ClassProfile, ProfileTable, profile_of
 from .transforms import RigidTransform, TransformSource, cross, quaternions
 
 _LEAST_DISTANCE = 0.01
@@ -41,8 +42,7 @@ class State(enum.IntEnum):
         return self in (State.OCCLUDED, State.LOST)
 
 
-@dataclass(frozen=True)
-class ImageTrack:
+class ImageTrack(NamedTuple):
     """A track as a message describes it in one frame."""
 
     track_id: int
@@ -53,6 +53,10 @@ class ImageTrack:
     existence: float
     visible: RunLengthMask
     amodal: RunLengthMask
+
+
+_SEEN = (State.TENTATIVE, State.VISIBLE)
+"""States in which masks show the object as it is."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +100,7 @@ class LocalizerSettings:
     """A hidden object whose existence is less probable than this is forgotten."""
 
 
-@dataclass(frozen=True)
-class LocatedObject:
+class LocatedObject(NamedTuple):
     """One object in one frame. Vectors are in the frame that `Localized.frame_id` names, lengths in metres."""
 
     track_id: int
@@ -166,13 +169,13 @@ class Localizer:
             )
         self.settings = settings
         self._transforms = transforms
-        self._objects: dict[int, _Object] = {}
+        self._known = _Tracks()
         self._stream: tuple[int, int] | None = None
         self._stamp_ns = 0
 
     def reset(self) -> None:
         """Forget all objects."""
-        self._objects.clear()
+        self._known = _Tracks()
         self._stream = None
 
     def update(self, frame: TrackFrame, camera: CameraModel, depth: DepthMetres | None = None) -> Localized:
@@ -208,8 +211,8 @@ class Localizer:
         ground = self._ground(frame)
         # From here on nothing fails.
         if not same:
-            self._objects.clear()
-        predict([known.motion for known in self._objects.values()], (frame.stamp_ns - self._stamp_ns) * 1e-9)
+            self._known = _Tracks()
+        self._known.motion.predict((frame.stamp_ns - self._stamp_ns) * 1e-9)
         self._stream, self._stamp_ns = stream, frame.stamp_ns
         return self._take(frame, camera, ground, depth, fixed_from_camera)
 
@@ -242,99 +245,72 @@ class Localizer:
         depth: DepthMetres | None,
         fixed_from_camera: RigidTransform,
     ) -> Localized:
-        settings, seconds = self.settings, frame.stamp_ns * 1e-9
-        profiles = {track.track_id: profile_of(settings.profiles, track.class_name) for track in frame.tracks}
-        seen = [track for track in frame.tracks if track.state in (State.TENTATIVE, State.VISIBLE)]
-        seen = [track for track in seen if track.visible.area or track.amodal.area]
-        masked = [MaskedObject(track.visible, track.amodal, profiles[track.track_id]) for track in seen]
-        places = dict(
-            zip(
-                (track.track_id for track in seen),
-                place_objects(masked, camera, ground, depth, settings.placement),
-                strict=True,
-            )
+        settings, known, seconds = self.settings, self._known, frame.stamp_ns * 1e-9
+        # Of an ID that comes twice the last one counts.
+        tracks = {track.track_id: track for track in frame.tracks}
+        seen = [
+            track
+            for track in tracks.values()
+            if track.state in _SEEN and not (track.visible.is_empty and track.amodal.is_empty)
+        ]
+        profiles = [profile_of(settings.profiles, track.class_name) for track in seen]
+        masked = [MaskedObject(track.visible, track.amodal, one) for track, one in zip(seen, profiles, strict=True)]
+        visible = MaskSet([track.visible for track in seen])
+        placements = place_objects(masked, visible, camera, ground, depth, settings.placement)
+        places = placements.index.tolist()
+        taken = known.measure(
+            [seen[index].track_id for index in places],
+            [profiles[index] for index in places],
+            placements,
+            fixed_from_camera,
+            seconds,
         )
-        placed = {track_id: place for track_id, place in places.items() if isinstance(place, Placement)}
-        taken = self._measure(placed, profiles, fixed_from_camera, seconds)
         hidden = [
-            self._objects[track.track_id]
-            for track in frame.tracks
-            if track.state.hidden and track.track_id in self._objects
+            known.rows[one.track_id] for one in tracks.values() if one.state.hidden and one.track_id in known.rows
         ]
         if hidden:
-            expected = _expected(hidden, fixed_from_camera.inverse())
-            view = FrameView(camera, depth, [track.visible for track in seen], expected)
-            _hide(hidden, view, fixed_from_camera, seconds)
+            places_of_hidden = known.expected(hidden, fixed_from_camera.inverse())
+            known.hide(hidden, FrameView(camera, depth, visible, places_of_hidden), fixed_from_camera, seconds)
         forgotten = 0
-        found: list[tuple[ImageTrack, _Object]] = []
-        for track in frame.tracks:
-            known = self._objects.get(track.track_id)
-            if known is None:
+        found: list[tuple[ImageTrack, int]] = []
+        for track_id, track in tracks.items():
+            row = known.rows.get(track_id)
+            if row is None:
                 continue
+            presence = known.presences[row]
             if track.state.hidden:
-                if known.existence < settings.forget_below:
+                if presence.existence < settings.forget_below:
                     forgotten += 1
                     continue
             elif track.state is not State.ENDED:
-                known.see(track.existence, seconds)
-            found.append((track, known))
+                presence.see(track.existence, seconds)
+            found.append((track, row))
+        objects = _located(found, known, {track_id: Source(source) for track_id, source in taken.items()}, seconds)
         # Where a track is not in the frame, the message in which it ended was lost.
-        self._objects = {track.track_id: known for track, known in found if track.state is not State.ENDED}
-        sources = [placed[track.track_id].source if track.track_id in taken else Source.PREDICTED for track, _ in found]
+        known.keep([track.track_id for track, _ in found if track.state is not State.ENDED])
         return Localized(
             frame_id=settings.fixed_frame or frame.frame_id,
-            objects=_located(found, sources, seconds),
-            unplaced=Counter(place for place in places.values() if isinstance(place, Unplaced)),
-            outliers=len(placed) - len(taken),
+            objects=objects,
+            unplaced=Counter(placements.unplaced.values()),
+            outliers=len(places) - len(taken),
             forgotten=forgotten,
         )
 
-    def _measure(
-        self,
-        placed: Mapping[int, Placement],
-        profiles: Mapping[int, ClassProfile],
-        fixed_from_camera: RigidTransform,
-        seconds: float,
-    ) -> set[int]:
-        """Let objects, known and new, take where they were found; returns the IDs of those that did."""
-        measured = dict(zip(placed, Measurement.of(list(placed.values()), fixed_from_camera), strict=True))
-        old = [track_id for track_id in placed if track_id in self._objects]
-        new = [track_id for track_id in placed if track_id not in self._objects]
-        taken = correct([self._objects[one].motion for one in old], [measured[one] for one in old])
-        old = [track_id for track_id, is_taken in zip(old, taken, strict=True) if is_taken]
-        for track_id in old:
-            self._objects[track_id].measure(measured[track_id], placed[track_id].cut_off, seconds)
-        for track_id in new:
-            cut_off = placed[track_id].cut_off
-            self._objects[track_id] = _Object(profiles[track_id], measured[track_id], cut_off, seconds)
-        found = old + new
-        correct_sizes([self._objects[one].size for one in found], [placed[one] for one in found], seconds)
-        return set(found)
 
+class _Presence:
+    """Whether the object of one track is there, as far as it is known."""
 
-class _Object:
-    """State of one track between frames."""
-
-    def __init__(self, profile: ClassProfile, measured: Measurement, cut_off: bool, seconds: float) -> None:
-        self.motion = MotionFilter(measured, profile)
-        self.size = SizeFilter(profile, seconds)
+    def __init__(self, profile: ClassProfile, seconds: float) -> None:
+        self.profile = profile
         self.existence = 1.0
         self.emergences: tuple[Emergence, ...] = ()
         self.seen = seconds
         """When it was last seen."""
-        self.profile = profile
         self.belief: HiddenBelief | None = None
         """None while it is seen."""
         self.known_occluder = False
         """Whether it went behind objects that are tracked, when it was last hidden."""
         self._judged = seconds
-        self.measure(measured, cut_off, seconds)
-
-    def measure(self, measured: Measurement, cut_off: bool, seconds: float) -> None:
-        """Its position was measured."""
-        self.axes = measured.axes
-        """[3, 3] of the box in the fixed frame: along the line of sight, across it, up."""
-        self.measured, self.cut_off = seconds, cut_off
 
     def see(self, existence: float, seconds: float) -> None:
         """Take note that the object is seen, and so probably there."""
@@ -356,79 +332,175 @@ class _Object:
         self._judged = seconds
 
 
-def _expected(hidden: Sequence[_Object], camera_from_fixed: RigidTransform) -> ExpectedPlaces:
-    """Return where objects are expected now, each along the present line of sight."""
-    centres = camera_from_fixed.apply(np.array([known.motion.position for known in hidden]))
-    axes = camera_from_fixed.rotation @ np.array([known.axes for known in hidden])
-    up = axes[:, :, 2]
-    forward = centres - (centres * up).sum(axis=1, keepdims=True) * up
-    length = np.sqrt((forward * forward).sum(axis=1))
-    far = length > _LEAST_DISTANCE
-    axes[far, :, 0] = forward[far] / length[far, None]
-    axes[far, :, 1] = cross(up, axes[:, :, 0])[far]
-    turns = camera_from_fixed.rotation.T @ axes
-    spreads = covariances([known.motion for known in hidden])[:, :3, :3]
-    return ExpectedPlaces(
-        centres=centres,
-        axes=axes,
-        extents=np.array([known.size.extent for known in hidden]),
-        stds=np.sqrt((turns * (spreads @ turns)).sum(axis=1)),
-    )
+class _Tracks:
+    """What is known of tracks between frames, one row for each."""
 
+    def __init__(self) -> None:
+        self.rows: dict[int, int] = {}
+        """Row of each track ID."""
+        self.motion, self.sizes = MotionFilters(), SizeFilters()
+        self.axes = np.zeros((0, 3, 3))
+        """[N, 3, 3] of the boxes in the fixed frame: along the line of sight, across it, up."""
+        self.measured = np.zeros(0)
+        """[N] when the positions were last measured."""
+        self.cut_off = np.zeros(0, np.bool_)
+        """[N] whether the image cut the objects off then."""
+        self.presences: list[_Presence] = []
 
-def _hide(hidden: Sequence[_Object], view: FrameView, fixed_from_camera: RigidTransform, seconds: float) -> None:
-    """Let each of the objects be hidden in this frame, which shows their places."""
-    if any(known.belief is None for known in hidden):
-        for known, covered in zip(hidden, view.covered().tolist(), strict=True):
-            if known.belief is None:
-                known.known_occluder = covered >= _COVERED
-    empty = view.empty(np.array([known.known_occluder for known in hidden]))
-    velocities = np.array([known.motion.velocity for known in hidden]) @ fixed_from_camera.rotation
-    ends = emergences(view, velocities, [known.profile.max_speed for known in hidden], fixed_from_camera)
-    for known, is_empty, coming_out in zip(hidden, empty, ends, strict=True):
-        known.hide(is_empty, seconds)
-        known.emergences = coming_out
+    def keep(self, track_ids: Sequence[int]) -> None:
+        """Forget all tracks but these."""
+        if len(track_ids) == len(self.rows):
+            return
+        rows = np.array([self.rows[one] for one in track_ids], np.intp)
+        self.motion.keep(rows)
+        self.sizes.keep(rows)
+        self.axes, self.measured, self.cut_off = self.axes[rows], self.measured[rows], self.cut_off[rows]
+        self.presences = [self.presences[row] for row in rows.tolist()]
+        self.rows = {track_id: row for row, track_id in enumerate(track_ids)}
+
+    def measure(
+        self,
+        track_ids: Sequence[int],
+        profiles: Sequence[ClassProfile],
+        placements: Placements,
+        fixed_from_camera: RigidTransform,
+        seconds: float,
+    ) -> dict[int, int]:
+        """Let tracks, known and new, take where they were found.
+
+        Args:
+            track_ids: M of them, each once.
+            profiles: their classes'.
+            placements: where they were found.
+            fixed_from_camera: takes points to the frame of the filters.
+            seconds: time of the frame.
+
+        Returns:
+            `Source` of each that was no outlier, by its ID.
+        """
+        measured = Measurements.of(placements, fixed_from_camera)
+        new = [index for index, track_id in enumerate(track_ids) if track_id not in self.rows]
+        if new:
+            self._add([track_ids[index] for index in new], [profiles[index] for index in new], measured, new, seconds)
+        rows = np.array([self.rows[track_id] for track_id in track_ids], np.intp)
+        taken = np.ones(len(rows), np.bool_)
+        if len(new) < len(rows):
+            old = np.delete(np.arange(len(rows)), new)
+            taken[old] = self.motion.correct(rows[old], measured.select(old))
+        rows, index = rows[taken], np.flatnonzero(taken)
+        self.axes[rows] = fixed_from_camera.rotation @ placements.axes[index]
+        self.measured[rows], self.cut_off[rows] = seconds, placements.cut_off[index]
+        self.sizes.correct(rows, placements.extent[index], placements.extent_std[index], seconds)
+        sources = zip(index.tolist(), placements.source[index].tolist(), strict=True)
+        return {track_ids[one]: source for one, source in sources}
+
+    def _add(
+        self,
+        track_ids: Sequence[int],
+        profiles: Sequence[ClassProfile],
+        measured: Measurements,
+        new: Sequence[int],
+        seconds: float,
+    ) -> None:
+        """Begin tracks where they were found, `new` being their indices there."""
+        table, count = ProfileTable.of(profiles), len(self.rows)
+        self.motion.add(measured.select(np.array(new)), table)
+        self.sizes.add(table, seconds)
+        self.axes = np.concatenate([self.axes, np.zeros((len(new), 3, 3))])
+        self.measured = np.concatenate([self.measured, np.zeros(len(new))])
+        self.cut_off = np.concatenate([self.cut_off, np.zeros(len(new), np.bool_)])
+        self.presences += [_Presence(profile, seconds) for profile in profiles]
+        self.rows |= {track_id: row for row, track_id in enumerate(track_ids, count)}
+
+    def expected(self, rows: Sequence[int], camera_from_fixed: RigidTransform) -> ExpectedPlaces:
+        """Return where objects are expected now, each along the present line of sight."""
+        motion, sizes = self.motion, self.sizes
+        centres = camera_from_fixed.apply(motion.states[rows, :3])
+        axes = camera_from_fixed.rotation @ self.axes[rows]
+        up = axes[:, :, 2]
+        forward = centres - (centres * up).sum(axis=1, keepdims=True) * up
+        length = np.sqrt((forward * forward).sum(axis=1))
+        far = length > _LEAST_DISTANCE
+        axes[far, :, 0] = forward[far] / length[far, None]
+        axes[far, :, 1] = cross(up, axes[:, :, 0])[far]
+        turns = camera_from_fixed.rotation.T @ axes
+        spreads = motion.spreads[rows, :3, :3] + motion.biases[rows]
+        return ExpectedPlaces(
+            centres=centres,
+            axes=axes,
+            extents=sizes.extents[rows],
+            stds=np.sqrt((turns * (spreads @ turns)).sum(axis=1)),
+        )
+
+    def hide(self, rows: Sequence[int], view: FrameView, fixed_from_camera: RigidTransform, seconds: float) -> None:
+        """Let objects be hidden in this frame, which shows their places."""
+        presences = [self.presences[row] for row in rows]
+        if any(one.belief is None for one in presences):
+            for one, covered in zip(presences, view.covered().tolist(), strict=True):
+                if one.belief is None:
+                    one.known_occluder = covered >= _COVERED
+        empty = view.empty(np.array([one.known_occluder for one in presences]))
+        velocities = self.motion.states[rows, 3:] @ fixed_from_camera.rotation
+        ends = emergences(view, velocities, [one.profile.max_speed for one in presences], fixed_from_camera)
+        for one, is_empty, coming_out in zip(presences, empty, ends, strict=True):
+            one.hide(is_empty, seconds)
+            one.emergences = coming_out
 
 
 def _located(
-    found: Sequence[tuple[ImageTrack, _Object]], sources: Sequence[Source], seconds: float
+    found: Sequence[tuple[ImageTrack, int]], known: _Tracks, sources: Mapping[int, Source], seconds: float
 ) -> list[LocatedObject]:
     """Return what is published of tracks that have a place.
 
     Args:
-        found: tracks, and what is known of them.
-        sources: how their positions were found in this frame.
+        found: tracks, and their rows in `known`.
+        known: what is known of them.
+        sources: ways in which the positions were found of those that were in this frame, by ID.
         seconds: the time of the frame.
     """
     if not found:
         return []
-    orientations = quaternions(np.array([known.axes for _, known in found]))
-    spreads = covariances([known.motion for _, known in found])
-    size_stds = np.sqrt(np.array([known.size.variance for _, known in found]))
-    return [
-        LocatedObject(
-            track_id=track.track_id,
-            state=track.state,
-            class_id=track.class_id,
-            class_name=track.class_name,
-            score=track.score,
-            existence=known.existence,
-            hidden_s=seconds - known.seen if track.state.hidden or track.state is State.ENDED else 0.0,
-            measured_s=seconds - known.measured,
-            source=source,
-            position=known.motion.position,
-            velocity=known.motion.velocity,
-            covariance=covariance,
-            orientation=orientation,
-            size=known.size.extent,
-            size_std=size_std,
-            cut_off=known.cut_off,
-            emergences=known.emergences,
+    rows = np.array([row for _, row in found], np.intp)
+    states = known.motion.states[rows]
+    # A tuple of numbers and vectors for each, in the order of the fields.
+    columns = zip(
+        found,
+        (seconds - known.measured[rows]).tolist(),
+        states[:, :3],
+        states[:, 3:],
+        known.motion.covariances()[rows],
+        quaternions(known.axes[rows]),
+        known.sizes.extents[rows],
+        np.sqrt(known.sizes.variances[rows]),
+        known.cut_off[rows].tolist(),
+        strict=True,
+    )
+    objects = []
+    for (track, row), measured_s, position, velocity, covariance, orientation, size, size_std, cut_off in columns:
+        presence = known.presences[row]
+        unseen = track.state.hidden or track.state is State.ENDED
+        objects.append(
+            LocatedObject(
+                track_id=track.track_id,
+                state=track.state,
+                class_id=track.class_id,
+                class_name=track.class_name,
+                score=track.score,
+                existence=presence.existence,
+                hidden_s=seconds - presence.seen if unseen else 0.0,
+                measured_s=measured_s,
+                source=sources.get(track.track_id, Source.PREDICTED),
+                position=position,
+                velocity=velocity,
+                covariance=covariance,
+                orientation=orientation,
+                size=size,
+                size_std=size_std,
+                cut_off=cut_off,
+                emergences=presence.emergences,
+            )
         )
-        for (track, known), source, covariance, orientation, size_std in zip(
-            found, sources, spreads, orientations, size_stds, strict=True
-        )
-    ]
+    return objects
 
 
 __all__ = [

@@ -1,6 +1,6 @@
-"""The sides of an amodal mask's box, and how sure each is. No ROS."""
+"""The sides of amodal masks' boxes, and how sure each is. No ROS."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,48 +10,23 @@ from ..planner.mask_codec import RunLengthMask
 
 _FOOT_ROWS = 0.03
 """Share of a mask's height whose lowest rows are its foot."""
-
-
-class Edge(NamedTuple):
-    """One side of a box."""
-
-    position: float
-    """Column or row in pixels, between two pixels: the left side of column 3 is 2.5."""
-    noise: float
-    """Standard deviation of what differs from frame to frame, in pixels."""
-    bias: float
-    """Standard deviation of what stays the same for many frames, in pixels: how wrong the network's guess is."""
-    cut: bool
-    """The image ends here, and the object may go on."""
+LEFT, RIGHT, TOP, BOTTOM = range(4)
+"""Columns of the arrays of `MaskEdges`."""
 
 
 class MaskEdges(NamedTuple):
-    """Edges of an object's full shape in the image."""
-
-    left: Edge
-    right: Edge
-    top: Edge
-    bottom: Edge
-
-
-class FrameEdges(NamedTuple):
-    """Edges of the full shapes of N objects in one frame, in the order of `MaskEdges`; see `Edge`."""
+    """The sides of the full shapes of N objects in one frame: left, right, top and bottom."""
 
     position: NDArray[np.float64]
-    """[N, 4]"""
+    """[N, 4] columns and rows in pixels, between two pixels: the left side of column 3 is 2.5."""
     noise: NDArray[np.float64]
-    """[N, 4]"""
+    """[N, 4] standard deviation of what differs from frame to frame, in pixels."""
     bias: NDArray[np.float64]
-    """[N, 4]"""
+    """[N, 4] standard deviation of what stays the same for many frames, in pixels: how wrong the network's guess is."""
     cut: NDArray[np.bool_]
-    """[N, 4]"""
+    """[N, 4] whether the image ends here, and the object may go on."""
     foot_u: NDArray[np.float64]
     """[N] column of the middle of the lowest rows."""
-
-    def of_each(self) -> Iterator[MaskEdges]:
-        """Return the edges object by object."""
-        for sides in zip(*(values.tolist() for values in self[:4]), strict=True):
-            yield MaskEdges(*map(Edge, *sides))
 
 
 def mask_edges(
@@ -61,7 +36,7 @@ def mask_edges(
     *,
     pixel_std: float,
     hidden_std: float,
-) -> FrameEdges:
+) -> MaskEdges:
     """The sides of amodal masks; of the visible one where there is no amodal.
 
     A side that is seen is as sure as a pixel is. One that is hidden was guessed by the network, the further behind the
@@ -74,12 +49,12 @@ def mask_edges(
         pixel_std: standard deviation of a side that is seen, in pixels.
         hidden_std: standard deviation of a hidden side, as a share of its distance from the visible mask.
     """
-    whole = [amodal if amodal.area else visible for visible, amodal in masks]
-    seen = [visible if visible.area else amodal for visible, amodal in masks]
+    whole = [visible if amodal.is_empty else amodal for visible, amodal in masks]
+    seen = [amodal if visible.is_empty else visible for visible, amodal in masks]
     position = _sides(whole)
     guess = hidden_std * np.abs(position - _sides(seen))
     image = (-0.5, width - 0.5, -0.5, height - 0.5)
-    return FrameEdges(
+    return MaskEdges(
         position=position,
         noise=np.hypot(pixel_std, guess),
         bias=guess,
@@ -95,18 +70,28 @@ def _sides(masks: Sequence[RunLengthMask]) -> NDArray[np.float64]:
 
 
 def _foot_column(mask: RunLengthMask) -> float:
-    """Middle column of the lowest rows. Their runs alone are looked at, from the last one upwards."""
-    first = (mask.height - max(1, round(mask.height * _FOOT_ROWS))) * mask.width
-    left, right, end = mask.width, -1, mask.height * mask.width
-    for index in range(len(mask.counts) - 1, -1, -1):
-        start = end - int(mask.counts[index])
-        # Every second run is inside; one that goes on in the next row reaches the box's side.
-        if index % 2 and end > start:
-            begin, last = max(start, first), end - 1
-            wraps = begin // mask.width != last // mask.width
-            left = min(left, 0 if wraps else begin % mask.width)
-            right = max(right, mask.width - 1 if wraps else last % mask.width)
-        end = start
+    """Middle column of the lowest rows, from their runs alone."""
+    rows, width = max(1, round(mask.height * _FOOT_ROWS)), mask.width
+    # Mostly a row has one run inside and one outside.
+    counts = mask.counts[-2 * rows - 2 :].tolist()
+    if sum(counts) < rows * width:
+        counts = mask.counts.tolist()
+    inside = len(mask.counts) % 2 == 0
+    first, end = (mask.height - rows) * width, mask.height * width
+    left, right = width, -1
+    for count in reversed(counts):
+        start = end - count
+        if inside and count:
+            row, begin = divmod(start if start > first else first, width)
+            last = end - 1 - row * width
+            # A run that goes on in the next row reaches the box's sides.
+            if last >= width:
+                begin, last = 0, width - 1
+            if begin < left:
+                left = begin
+            if last > right:
+                right = last
+        end, inside = start, not inside
         if end <= first:
             break
     return mask.x + (left + right) / 2

@@ -1,20 +1,19 @@
 """Constant velocity Kalman filters of objects' positions, and running estimates of their sizes. No ROS.
 
-Each track has a filter of its own. Those of a frame are worked out side by side, in arrays of N: twenty filters one by
-one would take ten times as long, nearly all of it spent in calling NumPy.
+Each track has a filter of its own. All of them are worked out side by side, in arrays of N with one row for each track:
+twenty filters one by one would take ten times as long, nearly all of it spent in calling NumPy.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from a2vis_model.extras import optional_packages
 
-from .placement import Placement, Source
-from .profiles import ClassProfile
+from .placement import Placements
+from .profiles import ProfileTable
 from .transforms import RigidTransform
 
 with optional_packages():
@@ -37,36 +36,32 @@ def _step(seconds: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return transition, Q_continuous_white_noise(dim=2, dt=seconds, block_size=3, order_by_dim=False)
 
 
-@dataclass(frozen=True)
-class Measurement:
-    """A position in the fixed frame; see `Placement`."""
+class Measurements(NamedTuple):
+    """Positions of M objects in the fixed frame; see `Placements`."""
 
     centre: NDArray[np.float64]
-    """[3] in metres."""
+    """[M, 3] in metres."""
     noise: NDArray[np.float64]
-    """[3, 3]"""
+    """[M, 3, 3]"""
     bias: NDArray[np.float64]
-    """[3, 3]"""
-    axes: NDArray[np.float64]
-    """[3, 3] whose columns are the box's axes: along the line of sight, across it, up."""
-    source: Source
+    """[M, 3, 3]"""
+    source: NDArray[np.intp]
+    """[M]"""
 
     @classmethod
-    def of(cls, placements: Sequence[Placement], fixed_from_camera: RigidTransform) -> "list[Measurement]":
+    def of(cls, placements: Placements, fixed_from_camera: RigidTransform) -> "Measurements":
         """Placements, seen from the fixed frame."""
-        if not placements:
-            return []
         rotation = fixed_from_camera.rotation
-        centres = fixed_from_camera.apply(np.array([place.centre for place in placements]))
-        noises = rotation @ np.array([place.noise for place in placements]) @ rotation.T
-        biases = rotation @ np.array([place.bias for place in placements]) @ rotation.T
-        axes = rotation @ np.array([place.axes for place in placements])
-        sources = [place.source for place in placements]
-        return [cls(*values) for values in zip(centres, noises, biases, axes, sources, strict=True)]
+        covariances = rotation @ np.array([placements.noise, placements.bias]) @ rotation.T
+        return cls(fixed_from_camera.apply(placements.centre), *covariances, placements.source)
+
+    def select(self, rows: NDArray[np.intp]) -> "Measurements":
+        """Those of some of the objects."""
+        return Measurements(*(values[rows] for values in self))
 
 
-class MotionFilter:
-    """State: position and velocity in the fixed frame, [x, y, z, vx, vy, vz], metres and m/s.
+class MotionFilters:
+    """Filters of N tracks. State: position and velocity in the fixed frame, [x, y, z, vx, vy, vz], metres and m/s.
 
     Time is what stamps say, not the count of frames: the process noise is that of white acceleration, so that one step
     of a second is as uncertain as ten of a tenth.
@@ -74,171 +69,153 @@ class MotionFilter:
     Measurements err in two ways. What differs from frame to frame is averaged by the filter. What stays the same, such
     as a camera that is pitched by half a degree more than it is said to be, is not: its covariance is added to the
     filter's, and does not become less with the number of frames.
-
-    `predict` and `correct` of this module go on with it. Its arrays are never written to, only replaced.
-
-    Args:
-        measured: the first measurement.
-        profile: how objects of the class move.
     """
 
-    def __init__(self, measured: Measurement, profile: ClassProfile) -> None:
-        self.profile = profile
-        self._begin(measured)
+    def __init__(self) -> None:
+        self.states = np.zeros((0, 6))
+        """[N, 6] position and velocity."""
+        self.spreads = np.zeros((0, 6, 6))
+        """[N, 6, 6] covariance of the state, without the bias."""
+        self.biases = np.zeros((0, 3, 3))
+        """[N, 3, 3] covariance of what stays the same of the position's error."""
+        self._sources = np.zeros(0, np.intp)
+        self._outliers = np.zeros(0, np.intp)
+        """[N] number of outliers in a row."""
+        self._speed_variances = np.zeros(0)
+        self._accelerations = np.zeros(0)
 
-    def _begin(self, measured: Measurement) -> None:
-        spread = np.zeros((6, 6))
-        spread[:3, :3] = measured.noise
-        spread[3:, 3:] = np.eye(3) * self.profile.speed_std**2
-        self.state = np.concatenate([measured.centre, np.zeros(3)])
-        """[6] position and velocity."""
-        self.spread = spread
-        """[6, 6] covariance of the state, without the bias."""
-        self.bias = measured.bias
-        """[3, 3] covariance of what stays the same of the position's error."""
-        self._source, self._outliers = measured.source, 0
-
-    @property
-    def position(self) -> NDArray[np.float64]:
-        """[3] in metres."""
-        return self.state[:3]
-
-    @property
-    def velocity(self) -> NDArray[np.float64]:
-        """[3] in m/s."""
-        return self.state[3:]
-
-    @property
-    def position_covariance(self) -> NDArray[np.float64]:
-        """Covariance of the position in m², [3, 3], bias included."""
-        return self.spread[:3, :3] + self.bias
-
-    def take(
-        self, measured: Measurement, distance: float, state: NDArray[np.float64], spread: NDArray[np.float64]
-    ) -> bool:
-        """Go on with what a measurement makes of the state, or leave it out; see `correct`.
+    def add(self, measured: Measurements, profiles: ProfileTable) -> None:
+        """Begin filters behind the last row.
 
         Args:
-            measured: the measurement.
-            distance: its squared Mahalanobis distance.
-            state: [6] corrected by it.
-            spread: [6, 6] corrected by it.
+            measured: the first measurement of each.
+            profiles: how objects of their classes move.
         """
-        if distance > _GATE:
-            self._outliers += 1
-            if self._outliers < _OUTLIERS:
-                return False
-            self._begin(measured)
-            return True
-        self._outliers = 0
-        if measured.source is self._source:
-            self.state, self.spread = state, spread
-        else:
-            self._move(measured)
-        self.bias = measured.bias
-        return True
+        count, new = len(self.states), len(measured.centre)
+        self.states = np.concatenate([self.states, np.zeros((new, 6))])
+        self.spreads = np.concatenate([self.spreads, np.zeros((new, 6, 6))])
+        self.biases = np.concatenate([self.biases, measured.bias])
+        self._sources = np.concatenate([self._sources, measured.source])
+        self._outliers = np.concatenate([self._outliers, np.zeros(new, np.intp)])
+        self._speed_variances = np.concatenate([self._speed_variances, profiles.speed_std**2])
+        self._accelerations = np.concatenate([self._accelerations, profiles.acceleration])
+        self._begin(np.arange(count, count + new), measured)
 
-    def _move(self, measured: Measurement) -> None:
-        """Start again from a place that was found in another way, with the velocity known so far.
+    def keep(self, rows: NDArray[np.intp]) -> None:
+        """Forget all filters but these, which get this order."""
+        self.states, self.spreads, self.biases = self.states[rows], self.spreads[rows], self.biases[rows]
+        self._sources, self._outliers = self._sources[rows], self._outliers[rows]
+        self._speed_variances, self._accelerations = self._speed_variances[rows], self._accelerations[rows]
+
+    def covariances(self) -> NDArray[np.float64]:
+        """Covariances of position and velocity, biases included, [N, 6, 6]."""
+        found = self.spreads.copy()
+        found[:, :3, :3] += self.biases
+        return found
+
+    def predict(self, seconds: float) -> None:
+        """Go on by some time, 0 or more."""
+        if seconds <= 0:
+            return
+        transition, noise = _step(seconds)
+        self.states = self.states @ transition.T
+        self.spreads = transition @ self.spreads @ transition.T + self._accelerations[:, None, None] ** 2 * noise
+
+    def correct(self, rows: NDArray[np.intp], measured: Measurements) -> NDArray[np.bool_]:
+        """Let filters take measurements of the moment that they stand at.
+
+        The gain is Kalman's, the covariance that of Joseph's form, which stays positive definite whatever is rounded.
+
+        Args:
+            rows: [M] which filters, each at most once.
+            measured: one for each of them.
+
+        Returns:
+            [M] whether each measurement was taken; an outlier is left out, until several come one after the other.
+        """
+        if not len(rows):
+            return np.zeros(0, np.bool_)
+        states, spreads = self.states[rows], self.spreads[rows]
+        steps = (measured.centre - states[:, :3])[:, :, None]
+        innovations = spreads[:, :3, :3] + measured.noise
+        gates = innovations + self.biases[rows] + measured.bias
+        to_gain, to_distance = np.linalg.inv(np.array([innovations, gates]))
+        far = (steps * (to_distance @ steps)).sum(axis=(1, 2)) > _GATE
+        gains = spreads[:, :, :3] @ to_gain
+        rest = np.eye(6) - gains @ _MEASURE
+        states += (gains @ steps)[:, :, 0]
+        spreads = rest @ spreads @ rest.transpose(0, 2, 1) + gains @ measured.noise @ gains.transpose(0, 2, 1)
+        self._outliers[rows] = outliers = np.where(far, self._outliers[rows] + 1, 0)
+        begins = outliers >= _OUTLIERS
+        moves = ~far & (measured.source != self._sources[rows])
+        goes_on = ~far & ~moves
+        self.states[rows[goes_on]], self.spreads[rows[goes_on]] = states[goes_on], spreads[goes_on]
+        if moves.any():
+            self._move(rows[moves], measured.select(np.flatnonzero(moves)))
+        if begins.any():
+            self._begin(rows[begins], measured.select(np.flatnonzero(begins)))
+        taken = ~far | begins
+        self.biases[rows[taken]], self._sources[rows[taken]] = measured.bias[taken], measured.source[taken]
+        return np.asarray(taken, np.bool_)
+
+    def _begin(self, rows: NDArray[np.intp], measured: Measurements) -> None:
+        """Stand at measurements, at a velocity of which nothing is known but the class."""
+        spreads = np.zeros((len(rows), 6, 6))
+        spreads[:, :3, :3] = measured.noise
+        spreads[:, 3:, 3:] = np.eye(3) * self._speed_variances[rows, None, None]
+        self.states[rows] = np.hstack([measured.centre, np.zeros_like(measured.centre)])
+        self.spreads[rows], self._outliers[rows] = spreads, 0
+
+    def _move(self, rows: NDArray[np.intp], measured: Measurements) -> None:
+        """Start again from places that were found in another way, with the velocities known so far.
 
         The two ways differ by their biases, which is no movement.
         """
-        self._source = measured.source
-        spread = np.zeros((6, 6))
-        spread[:3, :3], spread[3:, 3:] = measured.noise, self.spread[3:, 3:]
-        self.state, self.spread = np.concatenate([measured.centre, self.velocity]), spread
+        spreads = np.zeros((len(rows), 6, 6))
+        spreads[:, :3, :3], spreads[:, 3:, 3:] = measured.noise, self.spreads[rows, 3:, 3:]
+        self.states[rows, :3], self.spreads[rows] = measured.centre, spreads
 
 
-def predict(filters: Sequence[MotionFilter], seconds: float) -> None:
-    """Go on by some time, with all filters at once.
+class SizeFilters:
+    """Extents of N tracks, each a running mean weighted by how sure what was seen is."""
 
-    Args:
-        filters: of one moment.
-        seconds: from that moment on, 0 or more.
-    """
-    if not filters or seconds <= 0:
-        return
-    transition, noise = _step(seconds)
-    accelerations = np.array([one.profile.acceleration for one in filters])
-    states = np.array([one.state for one in filters]) @ transition.T
-    spreads = transition @ np.array([one.spread for one in filters]) @ transition.T
-    spreads += accelerations[:, None, None] ** 2 * noise
-    for one, state, spread in zip(filters, states, spreads, strict=True):
-        one.state, one.spread = state, spread
+    def __init__(self) -> None:
+        self.extents = np.zeros((0, 3))
+        """[N, 3] along the line of sight, across it, and upwards, in metres."""
+        self.variances = np.zeros((0, 3))
+        """[N, 3] in m²."""
+        self._seconds = np.zeros(0)
+        """[N] time of the last measurement."""
 
+    def add(self, profiles: ProfileTable, seconds: float) -> None:
+        """Begin estimates behind the last row, with what is known of the classes."""
+        extents = np.array([profiles.lateral, profiles.lateral, profiles.height]).T
+        stds = np.array([profiles.lateral_std, profiles.lateral_std, profiles.size_std]).T
+        self.extents = np.concatenate([self.extents, extents])
+        self.variances = np.concatenate([self.variances, stds**2])
+        self._seconds = np.concatenate([self._seconds, np.full(len(extents), seconds)])
 
-def correct(filters: Sequence[MotionFilter], measured: Sequence[Measurement]) -> list[bool]:
-    """Let each filter take a measurement of the moment that it stands at.
+    def keep(self, rows: NDArray[np.intp]) -> None:
+        """Forget all estimates but these, which get this order."""
+        self.extents, self.variances, self._seconds = self.extents[rows], self.variances[rows], self._seconds[rows]
 
-    The gain is Kalman's, the covariance that of Joseph's form, which stays positive definite whatever is rounded.
+    def correct(
+        self,
+        rows: NDArray[np.intp],
+        extents: NDArray[np.float64],
+        stds: NDArray[np.float64],
+        seconds: float,
+    ) -> None:
+        """Take what one frame shows.
 
-    Args:
-        filters: N of them.
-        measured: one for each.
-
-    Returns:
-        for each whether the measurement was taken; an outlier is left out, until several come one after the other.
-    """
-    if not filters:
-        return []
-    states = np.array([one.state for one in filters])
-    spreads = np.array([one.spread for one in filters])
-    biases = np.array([one.bias for one in filters])
-    noises = np.array([one.noise for one in measured])
-    steps = (np.array([one.centre for one in measured]) - states[:, :3])[:, :, None]
-    innovations = spreads[:, :3, :3] + noises
-    gates = innovations + biases + np.array([one.bias for one in measured])
-    to_gain, to_distance = np.linalg.inv(np.array([innovations, gates]))
-    distances = (steps * (to_distance @ steps)).sum(axis=(1, 2)).tolist()
-    gains = spreads[:, :, :3] @ to_gain
-    states = states + (gains @ steps)[:, :, 0]
-    rest = np.eye(6) - gains @ _MEASURE
-    spreads = rest @ spreads @ rest.transpose(0, 2, 1) + gains @ noises @ gains.transpose(0, 2, 1)
-    return [one.take(*found) for one, *found in zip(filters, measured, distances, states, spreads, strict=True)]
-
-
-def covariances(filters: Sequence[MotionFilter]) -> NDArray[np.float64]:
-    """Covariances of position and velocity, biases included, [N, 6, 6]."""
-    found = np.array([one.spread for one in filters]).reshape(-1, 6, 6)
-    found[:, :3, :3] += np.array([one.bias for one in filters]).reshape(-1, 3, 3)
-    return found
-
-
-class SizeFilter:
-    """Extents along the line of sight, across it, and upwards, each a running mean weighted by how sure it is.
-
-    `correct_sizes` goes on with it. Its arrays are never written to, only replaced.
-
-    Args:
-        profile: what is known before anything is measured.
-        seconds: the time of the first measurement.
-    """
-
-    def __init__(self, profile: ClassProfile, seconds: float) -> None:
-        across, across_std = profile.lateral
-        self.extent = np.array([across, across, profile.height])
-        """[3] in metres."""
-        self.variance = np.array([across_std, across_std, profile.size_std]) ** 2
-        """[3] in m²."""
-        self.seconds = seconds
-        """Time of the last measurement."""
-
-
-def correct_sizes(sizes: Sequence[SizeFilter], placements: Sequence[Placement], seconds: float) -> None:
-    """Let each take what one frame shows.
-
-    Args:
-        sizes: N of them.
-        placements: one for each.
-        seconds: the time of the frame.
-    """
-    if not sizes:
-        return
-    since = np.maximum(seconds - np.array([one.seconds for one in sizes]), 0.0)
-    variances = np.array([one.variance for one in sizes]) + _SIZE_DRIFT**2 * since[:, None]
-    gains = variances / (variances + np.array([place.extent_std for place in placements]) ** 2)
-    extents = np.array([one.extent for one in sizes])
-    extents = extents + gains * (np.array([place.extent for place in placements]) - extents)
-    variances = (1 - gains) * variances
-    for one, extent, variance in zip(sizes, extents, variances, strict=True):
-        one.extent, one.variance, one.seconds = extent, variance, seconds
+        Args:
+            rows: [M] of which tracks, each at most once.
+            extents: [M, 3]
+            stds: [M, 3] their standard deviations.
+            seconds: the time of the frame.
+        """
+        since = np.maximum(seconds - self._seconds[rows], 0.0)
+        variances = self.variances[rows] + _SIZE_DRIFT**2 * since[:, None]
+        gains = variances / (variances + stds**2)
+        self.extents[rows] += gains * (extents - self.extents[rows])
+        self.variances[rows], self._seconds[rows] = (1 - gains) * variances, seconds

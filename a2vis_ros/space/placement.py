@@ -3,6 +3,9 @@
 Everything is worked out in the object's own view frame: `forward`, horizontally from the camera to the object, `left`
 of it, and `up`. A ray with the components (a, b, c) meets what is at a forward distance D at D b / a to the left and
 D c / a above the camera. Depth and ground plane differ in how D is found, and in nothing else.
+
+All objects of a frame are worked out side by side, in arrays of N: one by one nearly all of the time would be spent in
+calling NumPy.
 """
 
 import enum
@@ -14,12 +17,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..planner.mask_codec import RunLengthMask
+from ..planner.mask_codec import MaskSet, RunLengthMask
 from .camera import CameraModel
-from .depth_surface import DepthMetres, DepthNoise, Probe, Surface, surface_distances
+from .depth_surface import DepthMetres, DepthNoise, surface_distances
 from .ground import GroundPlane, distance_on_ground, distance_std
-from .mask_edges import FrameEdges, MaskEdges, mask_edges
-from .profiles import ClassProfile
+from .mask_edges import BOTTOM, LEFT, RIGHT, TOP, MaskEdges, mask_edges
+from .profiles import ClassProfile, ProfileTable
 from .transforms import cross
 
 _CAMERA_UP = np.array([0.0, -1.0, 0.0])
@@ -69,30 +72,33 @@ class PlacementSettings:
     """Objects further away are not placed, in metres."""
 
 
-@dataclass(frozen=True)
-class Placement:
-    """Place of an object in one frame; vectors are in the optical frame, lengths in metres."""
+class Placements(NamedTuple):
+    """Places of M of the N objects of a frame; vectors are in the optical frame, lengths in metres."""
 
-    source: Source
+    index: NDArray[np.intp]
+    """[M] which of the objects these are, in their order."""
+    source: NDArray[np.intp]
+    """[M] values of `Source`."""
     centre: NDArray[np.float64]
-    """[3] of its box."""
+    """[M, 3] of the boxes."""
     noise: NDArray[np.float64]
-    """[3, 3] covariance of the centre's errors that differ from frame to frame."""
+    """[M, 3, 3] covariance of the centres' errors that differ from frame to frame."""
     bias: NDArray[np.float64]
-    """[3, 3] covariance of those that stay: the camera's attitude, the class's size, guessed sides. No averaging over
-    frames lessens them."""
+    """[M, 3, 3] covariance of those that stay: the camera's attitude, the class's size, guessed sides. No averaging
+    over frames lessens them."""
     extent: NDArray[np.float64]
-    """[3] along forward, across it, and along up."""
+    """[M, 3] along forward, across it, and along up."""
     extent_std: NDArray[np.float64]
-    """[3]"""
+    """[M, 3]"""
     axes: NDArray[np.float64]
-    """[3, 3] whose columns are the unit vectors forward, left and up of the object's view frame."""
-    cut_off: bool
-    """The image ends within the object."""
+    """[M, 3, 3] whose columns are the unit vectors forward, left and up of the objects' view frames."""
+    cut_off: NDArray[np.bool_]
+    """[M] whether the image ends within the object."""
+    unplaced: dict[int, Unplaced]
+    """Reasons why the others have no place, by their index."""
 
 
-@dataclass(frozen=True)
-class MaskedObject:
+class MaskedObject(NamedTuple):
     """What the masks of one object in one frame are, and what is known of its class."""
 
     visible: RunLengthMask
@@ -100,17 +106,28 @@ class MaskedObject:
     profile: ClassProfile
 
 
+_RAYS = 6
+"""Number of rays that are needed of each object."""
+_FOOT, _ABOVE_FOOT, _TOP, _LEFT, _RIGHT, _CENTRE = range(_RAYS)
+"""Their indices: to the foot, one pixel above it, to the sides of the box, and to its middle."""
+_REASONS = tuple(Unplaced)
+_PLACED = -1
+"""Stands for a place in arrays of indices of `_REASONS`."""
+
+
 def place_objects(
     objects: Sequence[MaskedObject],
+    visible: MaskSet,
     camera: CameraModel,
     ground: GroundPlane | None,
     depth: DepthMetres | None,
     settings: PlacementSettings,
-) -> list[Placement | Unplaced]:
+) -> Placements:
     """Place each object of a frame: by depth where there is depth on it, else on the ground.
 
     Args:
-        objects: each with a visible mask or an amodal one.
+        objects: N of them, each with a visible mask or an amodal one.
+        visible: their visible masks.
         camera: camera of the image.
         ground: ground plane in the camera's optical frame, if it is known.
         depth: [H, W] registered to the image, if there is one.
@@ -123,33 +140,38 @@ def place_objects(
         pixel_std=settings.pixel_std,
         hidden_std=settings.hidden_std,
     )
-    # All rays, and all vectors, at once: small arrays cost by the call.
     rays = camera.rays(_pixels(edges)).reshape(-1, _RAYS, 3)
-    axes, left, up = _view_frames(rays, _CAMERA_UP if ground is None else ground.up)
-    surfaces = _surfaces(objects, axes, camera, depth, settings.depth_noise)
-    boxes = [
-        _Placing(one, edge, lefts, ups, ground, settings).place(surface)
-        for one, edge, surface, lefts, ups in zip(
-            objects, edges.of_each(), surfaces, left.tolist(), up.tolist(), strict=True
-        )
-    ]
-    placed = [index for index, box in enumerate(boxes) if isinstance(box, _Box)]
-    placements = _in_space([box for box in boxes if isinstance(box, _Box)], axes[placed])
-    found: list[Placement | Unplaced] = [box for box in boxes if isinstance(box, Unplaced)]
-    for index, placement in zip(placed, placements, strict=True):
-        found.insert(index, placement)
-    return found
+    # An object without a ray has NaN throughout, and what is infinite is far beyond all limits.
+    with np.errstate(all="ignore"):
+        axes, left, up = _view_frames(rays, _CAMERA_UP if ground is None else ground.up)
+        profiles = ProfileTable.of([one.profile for one in objects])
+        geometry = _Geometry(edges, left, up, profiles, ground, settings)
+        near, source, reason = geometry.near_sides()
+        if depth is not None and len(objects):
+            found, std = surface_distances(
+                depth, visible, axes[:, :, 0], profiles.length + profiles.size_std, camera, settings.depth_noise
+            )
+            by_depth = ~np.isnan(found)
+            near = _Lengths(*np.where(by_depth, (found, std, std), near))
+            source = np.where(by_depth, Source.DEPTH, source)
+            if ground is None:
+                hole = np.array([not one.visible.is_empty for one in objects])
+                reason = np.where(hole, _REASONS.index(Unplaced.DEPTH_HOLE), reason)
+            reason = np.where(by_depth, _PLACED, reason)
+        too_far = (reason == _PLACED) & (near.value > settings.max_range)
+        reason = np.where(too_far, _REASONS.index(Unplaced.TOO_FAR), reason)
+        reason = np.where(np.isnan(left[:, 0]), _REASONS.index(Unplaced.NO_RAY), reason)
+        boxes = geometry.boxes(near, source == Source.GROUND)
+    return _in_space(boxes, axes, source, reason, edges.cut.any(axis=1))
 
 
-_RAYS = 6
-
-
-def _pixels(edges: FrameEdges) -> NDArray[np.float64]:
-    """[N * 6, 2] pixels whose rays are needed: foot, one pixel above it, top, left, right and centre of each object."""
+def _pixels(edges: MaskEdges) -> NDArray[np.float64]:
+    """[N * 6, 2] pixels whose rays are needed, in the order of their indices."""
     left, right, top, bottom = edges.position.T
     u, v, foot_u = (left + right) / 2, (top + bottom) / 2, edges.foot_u
-    pixels = [(foot_u, bottom), (foot_u, bottom - 1), (u, top), (left, v), (right, v), (u, v)]
-    return np.array(pixels).transpose(2, 0, 1).reshape(-1, 2)
+    columns = np.array([foot_u, foot_u, u, left, right, u])
+    rows = np.array([bottom, bottom - 1, top, v, v, v])
+    return np.array([columns, rows]).T.reshape(-1, 2)
 
 
 def _view_frames(
@@ -166,231 +188,229 @@ def _view_frames(
         metre forward along each ray. NaN for objects that have none: pixels without a ray, and straight below, where
         there is no forward.
     """
-    forward = rays[:, 5] - (rays[:, 5] @ up)[:, None] * up
-    with np.errstate(invalid="ignore", divide="ignore"):
-        length = np.linalg.norm(forward, axis=1, keepdims=True)
-        forward = np.where(length > 1e-3, forward / length, np.nan)
-        axes = np.stack([forward, cross(up, forward), np.broadcast_to(up, forward.shape)], axis=2)
-        view = rays @ axes
-        finite = np.isfinite(view).reshape(len(view), _RAYS * 3).all(axis=1, keepdims=True)
-        ahead = np.where((view[..., 0] > 1e-6) & finite, view[..., 0], np.nan)
-        return axes, view[..., 1] / ahead, view[..., 2] / ahead
+    centre = rays[:, _CENTRE]
+    forward = centre - (centre @ up)[:, None] * up
+    length = np.sqrt((forward * forward).sum(axis=1, keepdims=True))
+    axes = np.empty((len(rays), 3, 3))
+    axes[:, :, 0] = np.where(length > 1e-3, forward / length, np.nan)
+    axes[:, :, 1] = cross(up, axes[:, :, 0])
+    axes[:, :, 2] = up
+    view = rays @ axes
+    ahead = view[..., 0]
+    # Written so that NaN fails too.
+    ahead = np.where((ahead > 1e-6).all(axis=1, keepdims=True), ahead, np.nan)
+    return axes, view[..., 1] / ahead, view[..., 2] / ahead
 
 
-def _surfaces(
-    objects: Sequence[MaskedObject],
-    axes: NDArray[np.float64],
-    camera: CameraModel,
-    depth: DepthMetres | None,
-    noise: DepthNoise,
-) -> "list[Surface | Unplaced | None]":
-    """Each object's surface; Unplaced where it is a hole in the depth image, None where there is no depth to look at.
+class _Lengths(NamedTuple):
+    """Lengths of N objects in metres, with the standard deviations of what differs from frame to frame and what not."""
 
-    Args:
-        objects: N of them.
-        axes: [N, 3, 3] of their view frames.
-        camera: of the image.
-        depth: [H, W] registered to the image, if there is one.
-        noise: of the depth.
-    """
-    surfaces: list[Surface | Unplaced | None] = [None] * len(objects)
-    if depth is None:
-        return surfaces
-    shown = [
-        index
-        for index, (one, forward) in enumerate(zip(objects, axes[:, 0, 0].tolist(), strict=True))
-        if one.visible.area and not math.isnan(forward)
-    ]
-    probes = [
-        Probe(one.visible, axes[index, :, 0], one.profile.length + one.profile.size_std)
-        for index, one in ((index, objects[index]) for index in shown)
-    ]
-    for index, surface in zip(shown, surface_distances(depth, probes, camera, noise), strict=True):
-        surfaces[index] = surface or Unplaced.DEPTH_HOLE
-    return surfaces
+    value: NDArray[np.float64]
+    noise: NDArray[np.float64]
+    bias: NDArray[np.float64]
 
 
-def _in_space(boxes: Sequence["_Box"], axes: NDArray[np.float64]) -> list[Placement]:
-    """Return each box as it is in the optical frame.
+class _Boxes(NamedTuple):
+    """Boxes of N objects in their own view frames, [N, 3] along forward, left and up, in metres."""
 
-    Args:
-        boxes: N of them.
-        axes: [N, 3, 3] of their view frames.
-    """
-    if not boxes:
-        return []
-    centres = np.array([box.centre for box in boxes])
-    # An error of the distance moves an object along its ray; one that stands on the ground stays on the ground.
-    along = centres / centres[:, :1]
-    along[[box.source is Source.GROUND for box in boxes], 2] = 0.0
-    outer = along[:, :, None] * along[:, None, :]
-    # Variances of the noise and of the bias of each box along its axes, [2, N, 3].
-    variances = np.array([[box.noise for box in boxes], [box.bias for box in boxes]]) ** 2
-    covariances = outer * variances[:, :, :1, None]
-    np.einsum("...ii->...i", covariances)[..., 1:] += variances[..., 1:]
-    covariances = axes @ covariances @ axes.transpose(0, 2, 1)
-    vectors = zip(
-        (axes @ centres[:, :, None])[:, :, 0],
-        *covariances,
-        np.array([box.extent for box in boxes]),
-        np.array([box.extent_std for box in boxes]),
-        axes,
-        strict=True,
-    )
-    return [
-        Placement(box.source, centre, noise, bias, extent, extent_std, own_axes, box.cut_off)
-        for box, (centre, noise, bias, extent, extent_std, own_axes) in zip(boxes, vectors, strict=True)
-    ]
-
-
-class _Box(NamedTuple):
-    """A placement in the object's own view frame: forward, left, up, in metres."""
-
-    source: Source
-    centre: tuple[float, float, float]
-    noise: tuple[float, float, float]
+    centre: NDArray[np.float64]
+    noise: NDArray[np.float64]
     """Standard deviations: of the distance, and of the other two beside what follows from it."""
-    bias: tuple[float, float, float]
-    extent: tuple[float, float, float]
-    extent_std: tuple[float, float, float]
-    cut_off: bool
+    bias: NDArray[np.float64]
+    extent: NDArray[np.float64]
+    extent_std: NDArray[np.float64]
+    on_ground: NDArray[np.bool_]
+    """[N] whether the distance is that of the ground."""
 
 
-class _Placing:
-    """The geometry of one object in one frame, in plain numbers.
+class _Geometry:
+    """The geometry of all objects of one frame.
 
     Args:
-        one: its masks and class.
-        edges: edges of its full shape.
-        left, up: [6] slopes of its rays, see `_view_frames`.
+        edges: edges of their full shapes.
+        left, up: [N, 6] slopes of their rays, see `_view_frames`.
+        profiles: of their classes.
         ground, settings: see `place_objects`.
     """
 
     def __init__(
         self,
-        one: MaskedObject,
         edges: MaskEdges,
-        left: Sequence[float],
-        up: Sequence[float],
+        left: NDArray[np.float64],
+        up: NDArray[np.float64],
+        profiles: ProfileTable,
         ground: GroundPlane | None,
         settings: PlacementSettings,
     ) -> None:
-        self._one, self._edges, self._ground, self._settings = one, edges, ground, settings
-        self._slope_left, self._slope_up = left, up
+        self._edges, self._profiles, self._ground, self._settings = edges, profiles, ground, settings
+        self._left, self._up = left.T, up.T
+        self._cut = edges.cut.T
+        self._noise, self._bias = edges.noise.T, edges.bias.T
 
-    def place(self, surface: "Surface | Unplaced | None") -> "_Box | Unplaced":
-        """The object's box, by its surface where there is one, else on the ground."""
-        if math.isnan(sum(self._slope_left) + sum(self._slope_up)):
-            return Unplaced.NO_RAY
-        if isinstance(surface, Surface):
-            return self._at(_Estimate(surface.distance, surface.std, surface.std), Source.DEPTH)
-        if self._ground is None:
-            return surface or Unplaced.NO_GROUND
-        found = self._cut_distance(self._ground) if self._edges.bottom.cut else self._foot_distance(self._ground)
-        return found if isinstance(found, Unplaced) else self._at(found, Source.GROUND)
+    def near_sides(self) -> tuple[_Lengths, NDArray[np.intp], NDArray[np.intp]]:
+        """Forward distances of the objects' near sides on the ground.
 
-    def _foot_distance(self, ground: GroundPlane) -> "_Estimate | Unplaced":
-        """Forward distance of the foot, from where its ray meets the ground."""
-        settings, foot = self._settings, self._edges.bottom
-        depression = -math.atan(self._slope_up[0])
-        pixel = abs(depression + math.atan(self._slope_up[1]))
-        distance = distance_on_ground(depression, ground.height)
-        if not math.isfinite(distance):
-            return Unplaced.HORIZON
-        attitude = math.hypot(math.radians(settings.attitude_std_deg), pixel * foot.bias)
-        noise = distance_std(distance, ground.height, pixel * foot.noise, 0.0)
-        bias = distance_std(distance, ground.height, attitude, settings.ground_std)
-        if math.hypot(noise, bias) > _LEAST_SURE * distance:
-            return Unplaced.UNSURE
-        return _Estimate(distance, noise, bias)
-
-    def _cut_distance(self, ground: GroundPlane) -> "_Estimate | Unplaced":
-        """Return the distance of an object whose foot the image cuts off.
-
-        It follows from the height that objects of the class have, if the top is seen, and is at most that of the ground
-        at the image's lower side.
+        Returns:
+            the distances, their sources, and for each the index in `_REASONS` of why it is not known, or `_PLACED`.
         """
-        profile = self._one.profile
-        furthest = distance_on_ground(-math.atan(self._slope_up[0]), ground.height)
-        above, slope = profile.height - ground.height, self._slope_up[2]
-        if not self._edges.top.cut and above * slope > 0:
-            distance = above / slope
-            std = distance * profile.size_std / abs(above)
-            if distance <= furthest and std <= _LEAST_SURE * distance:
-                return _Estimate(distance, std, std)
-        if not math.isfinite(furthest):
-            return Unplaced.HORIZON
-        # Anywhere between the camera and there.
-        std = furthest / math.sqrt(12)
-        return _Estimate(furthest / 2, std, std)
+        count = len(self._edges.position)
+        source = np.full(count, int(Source.GROUND))
+        ground = self._ground
+        if ground is None:
+            unknown = np.full(count, np.nan)
+            return _Lengths(unknown, unknown, unknown), source, np.full(count, _REASONS.index(Unplaced.NO_GROUND))
+        depression = -np.arctan(self._up[_FOOT])
+        lowest = distance_on_ground(depression, ground.height)
+        foot, cut = self._foot_distance(ground, depression, lowest), self._cut_distance(ground, lowest)
+        near = _Lengths(*np.where(self._cut[BOTTOM], cut, foot))
+        unsure = ~self._cut[BOTTOM] & (np.hypot(near.noise, near.bias) > _LEAST_SURE * near.value)
+        reason = np.where(unsure, _REASONS.index(Unplaced.UNSURE), _PLACED)
+        return near, source, np.where(np.isfinite(near.value), reason, _REASONS.index(Unplaced.HORIZON))
 
-    def _at(self, near: "_Estimate", source: Source) -> "_Box | Unplaced":
-        """The object's box, from the forward distance of its near side."""
-        profile, edges = self._one.profile, self._edges
-        if near.value > self._settings.max_range:
-            return Unplaced.TOO_FAR
-        thickness, thickness_std = profile.thickness(self._width(near.value))
+    def _foot_distance(
+        self, ground: GroundPlane, depression: NDArray[np.float64], lowest: NDArray[np.float64]
+    ) -> _Lengths:
+        """Distances of feet, from where their rays meet the ground.
+
+        Args:
+            ground: the plane.
+            depression: [N] angles of the rays to the boxes' lower sides below the horizon, in radians.
+            lowest: [N] distances at which these meet the ground.
+        """
+        settings = self._settings
+        pixel = np.abs(depression + np.arctan(self._up[_ABOVE_FOOT]))
+        attitude = np.hypot(math.radians(settings.attitude_std_deg), pixel * self._bias[BOTTOM])
+        noise = distance_std(lowest, ground.height, pixel * self._noise[BOTTOM], 0.0)
+        return _Lengths(lowest, noise, distance_std(lowest, ground.height, attitude, settings.ground_std))
+
+    def _cut_distance(self, ground: GroundPlane, lowest: NDArray[np.float64]) -> _Lengths:
+        """Return the distances of objects whose feet the image cuts off.
+
+        They follow from the height that objects of the class have, if the top is seen, and are at most those of the
+        ground at the image's lower side, `lowest`.
+        """
+        profiles, slope = self._profiles, self._up[_TOP]
+        above = profiles.height - ground.height
+        distance = above / slope
+        std = distance * profiles.size_std / np.abs(above)
+        known = ~self._cut[TOP] & (distance > 0) & (distance <= lowest) & (std <= _LEAST_SURE * distance)
+        # Otherwise it is anywhere between the camera and there.
+        std = np.where(known, std, lowest / math.sqrt(12))
+        return _Lengths(np.where(known, distance, lowest / 2), std, std)
+
+    def boxes(self, near: _Lengths, on_ground: NDArray[np.bool_]) -> _Boxes:
+        """The objects' boxes, from the forward distances of their near sides.
+
+        Args:
+            near: those distances.
+            on_ground: [N] whether they are those of the ground.
+        """
+        thickness, thickness_std = self._profiles.thickness(self._width(near.value))
         distance = near.value + thickness / 2
         across, left = self._across(distance)
-        height, above = self._upright(near.value, thickness, source)
-        return _Box(
-            source=source,
-            centre=(distance, left.value, above.value),
-            noise=(near.noise, left.noise, above.noise),
-            bias=(math.hypot(near.bias, thickness_std / 2), left.bias, above.bias),
-            extent=(thickness, max(across, _LEAST_EXTENT), height),
-            extent_std=(thickness_std, 2 * left.std, 2 * above.std),
-            cut_off=edges.left.cut or edges.right.cut or edges.top.cut or edges.bottom.cut,
+        height, above = self._upright(near.value, thickness, on_ground)
+        left_std, above_std = np.hypot(left.noise, left.bias), np.hypot(above.noise, above.bias)
+        return _Boxes(
+            centre=np.array([distance, left.value, above.value]).T,
+            noise=np.array([near.noise, left.noise, above.noise]).T,
+            bias=np.array([np.hypot(near.bias, thickness_std / 2), left.bias, above.bias]).T,
+            extent=np.array([thickness, np.maximum(across, _LEAST_EXTENT), height]).T,
+            extent_std=np.array([thickness_std, 2 * left_std, 2 * above_std]).T,
+            on_ground=on_ground,
         )
 
-    def _width(self, distance: float) -> float:
-        """Extent across the line of sight: what is seen of it, or what is usual where the image cuts off more."""
-        seen = (self._slope_left[3] - self._slope_left[4]) * distance
-        cut = self._edges.left.cut or self._edges.right.cut
-        return max(seen, self._one.profile.lateral[0]) if cut else seen
+    def _width(self, distance: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Extents across the line of sight: what is seen of it, or what is usual where the image cuts off more."""
+        seen = (self._left[_LEFT] - self._left[_RIGHT]) * distance
+        return np.where(self._cut[LEFT] | self._cut[RIGHT], np.maximum(seen, self._profiles.lateral), seen)
 
-    def _across(self, distance: float) -> tuple[float, "_Estimate"]:
-        """Extent across the line of sight, and how far to the left its middle is."""
-        edges, across = self._edges, self._width(distance)
-        left, right = self._slope_left[3] * distance, self._slope_left[4] * distance
+    def _across(self, distance: NDArray[np.float64]) -> tuple[NDArray[np.float64], _Lengths]:
+        """Extents across the line of sight, and how far to the left their middles are."""
+        cut_left, cut_right = self._cut[LEFT], self._cut[RIGHT]
+        across = self._width(distance)
+        left, right = self._left[_LEFT] * distance, self._left[_RIGHT] * distance
         seen = left - right
-        if edges.left.cut and edges.right.cut:
-            return across, _Estimate((left + right) / 2, across / 2, across / 2)
-        if edges.left.cut or edges.right.cut:
-            missing = math.hypot(self._one.profile.lateral[1], (across - seen) / 2)
-            middle = right + across / 2 if edges.left.cut else left - across / 2
-            return across, _Estimate(middle, missing, missing)
-        metres = seen / (edges.right.position - edges.left.position)
-        noise = math.hypot(edges.left.noise, edges.right.noise) * metres / 2
-        bias = math.hypot(edges.left.bias * metres / 2, edges.right.bias * metres / 2, _MIDDLE_STD * seen)
-        return seen, _Estimate((left + right) / 2, noise, bias)
+        position = self._edges.position.T
+        metres = seen / (position[RIGHT] - position[LEFT])
+        noise = np.hypot(self._noise[LEFT], self._noise[RIGHT]) * metres / 2
+        bias = np.hypot(np.hypot(self._bias[LEFT], self._bias[RIGHT]) * metres / 2, _MIDDLE_STD * seen)
+        middle = (left + right) / 2
+        cut = cut_left | cut_right
+        if cut.any():
+            both = cut_left & cut_right
+            middle = np.where(cut_left & ~both, right + across / 2, middle)
+            middle = np.where(cut_right & ~both, left - across / 2, middle)
+            std = np.where(both, across / 2, np.hypot(self._profiles.lateral_std, (across - seen) / 2))
+            noise, bias = np.where(cut, std, noise), np.where(cut, std, bias)
+        return across, _Lengths(middle, noise, bias)
 
-    def _upright(self, near: float, thickness: float, source: Source) -> tuple[float, "_Estimate"]:
-        """Height, and how far above the camera its middle is."""
-        edges, profile, slopes = self._edges, self._one.profile, self._slope_up
+    def _upright(
+        self, near: NDArray[np.float64], thickness: NDArray[np.float64], on_ground: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.float64], _Lengths]:
+        """Heights, and how far above the camera their middles are."""
+        profiles, cut_top, cut_bottom = self._profiles, self._cut[TOP], self._cut[BOTTOM]
+        foot, above_foot, highest = self._up[_FOOT], self._up[_ABOVE_FOOT], self._up[_TOP]
         # The highest pixel is of the near side where one looks up to it, and of the far side where one looks down.
-        top_distance = near if slopes[2] > 0 else near + thickness
-        metres = near * abs(slopes[0] - slopes[1])
-        top = _Estimate(slopes[2] * top_distance, metres * edges.top.noise, metres * edges.top.bias)
-        bottom = _Estimate(slopes[0] * near, metres * edges.bottom.noise, metres * edges.bottom.bias)
-        if self._ground is not None and (source is Source.GROUND or edges.bottom.cut):
-            bottom = _Estimate(-self._ground.height, 0.0, self._settings.ground_std)
-        elif edges.bottom.cut:
-            bottom = _Estimate(min(bottom.value, top.value - profile.height), profile.size_std, profile.size_std)
-        if edges.top.cut:
-            top = _Estimate(max(top.value, bottom.value + profile.height), profile.size_std, profile.size_std)
-        height = max(top.value - bottom.value, _LEAST_EXTENT)
-        noise, bias = math.hypot(top.noise, bottom.noise) / 2, math.hypot(top.bias, bottom.bias) / 2
-        return height, _Estimate(bottom.value + height / 2, noise, bias)
+        top = highest * np.where(highest > 0, near, near + thickness)
+        metres = near * np.abs(foot - above_foot)
+        top_noise, top_bias = metres * self._noise[TOP], metres * self._bias[TOP]
+        bottom = foot * near
+        bottom_noise, bottom_bias = metres * self._noise[BOTTOM], metres * self._bias[BOTTOM]
+        if self._ground is not None:
+            stands = on_ground | cut_bottom
+            bottom = np.where(stands, -self._ground.height, bottom)
+            bottom_noise = np.where(stands, 0.0, bottom_noise)
+            bottom_bias = np.where(stands, self._settings.ground_std, bottom_bias)
+        else:
+            bottom = np.where(cut_bottom, np.minimum(bottom, top - profiles.height), bottom)
+            bottom_noise = np.where(cut_bottom, profiles.size_std, bottom_noise)
+            bottom_bias = np.where(cut_bottom, profiles.size_std, bottom_bias)
+        top = np.where(cut_top, np.maximum(top, bottom + profiles.height), top)
+        top_noise = np.where(cut_top, profiles.size_std, top_noise)
+        top_bias = np.where(cut_top, profiles.size_std, top_bias)
+        height = np.maximum(top - bottom, _LEAST_EXTENT)
+        noise, bias = np.hypot(top_noise, bottom_noise) / 2, np.hypot(top_bias, bottom_bias) / 2
+        return height, _Lengths(bottom + height / 2, noise, bias)
 
 
-class _Estimate(NamedTuple):
-    """A length in metres, with the standard deviations of what differs from frame to frame and of what does not."""
+def _in_space(
+    boxes: _Boxes,
+    axes: NDArray[np.float64],
+    source: NDArray[np.intp],
+    reason: NDArray[np.intp],
+    cut_off: NDArray[np.bool_],
+) -> Placements:
+    """Return the boxes that have a place as they are in the optical frame.
 
-    value: float
-    noise: float
-    bias: float
-
-    @property
-    def std(self) -> float:
-        return math.hypot(self.noise, self.bias)
+    Args:
+        boxes: N of them.
+        axes: [N, 3, 3] of their view frames.
+        source: [N] of their distances.
+        reason: [N] index in `_REASONS` of why a box has no place, or `_PLACED`.
+        cut_off: [N] whether the image ends within the object.
+    """
+    index = np.flatnonzero(reason == _PLACED)
+    if len(index) < len(reason):
+        boxes = _Boxes(*(values[index] for values in boxes))
+        axes, source, cut_off = axes[index], source[index], cut_off[index]
+    centre = boxes.centre
+    # An error of the distance moves an object along its ray; one that stands on the ground stays on the ground.
+    along = centre / centre[:, :1]
+    along[boxes.on_ground, 2] = 0.0
+    # Of the noise and of the bias, [2, M, 3, 3] along the boxes' axes.
+    variances = np.array([boxes.noise, boxes.bias]) ** 2
+    covariances = along[:, :, None] * along[:, None, :] * variances[:, :, :1, None]
+    np.einsum("...ii->...i", covariances)[..., 1:] += variances[..., 1:]
+    noise, bias = axes @ covariances @ axes.transpose(0, 2, 1)
+    return Placements(
+        index=index,
+        source=source,
+        centre=(axes @ centre[:, :, None])[:, :, 0],
+        noise=noise,
+        bias=bias,
+        extent=boxes.extent,
+        extent_std=boxes.extent_std,
+        axes=axes,
+        cut_off=cut_off,
+        unplaced={number: _REASONS[code] for number, code in enumerate(reason.tolist()) if code != _PLACED},
+    )

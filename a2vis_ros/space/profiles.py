@@ -1,13 +1,16 @@
 """What is known beforehand of the objects of a class: how large they are, how they move, how long they stay. No ROS."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import yaml
+from numpy.typing import NDArray
+from scipy.special import ndtr
 
 MAX_FILE_BYTES = 1 << 20
 """A file of profiles is a page."""
@@ -47,32 +50,54 @@ class ClassProfile:
                 f"width={self.width:g} of a class profile is more than length={self.length:g}; swap them"
             )
 
-    def thickness(self, lateral: float) -> tuple[float, float]:
-        """Horizontal extent along the line of sight of an object that is so wide across it: mean and deviation.
+    @cached_property
+    def numbers(self) -> tuple[float, ...]:
+        """The fields of `ProfileTable`."""
+        # Across the line of sight an object that is turned anyhow is so wide.
+        lateral = (self.length + self.width) * 2 / math.pi
+        lateral_std = math.hypot(self.size_std, (self.length - self.width) / math.sqrt(12))
+        own = (self.length, self.width, self.height, self.size_std, self.speed_std, self.acceleration)
+        return (*own, lateral, lateral_std)
+
+
+class ProfileTable(NamedTuple):
+    """Profiles of N objects, field by field and each of shape [N]; see `ClassProfile`."""
+
+    length: NDArray[np.float64]
+    width: NDArray[np.float64]
+    height: NDArray[np.float64]
+    size_std: NDArray[np.float64]
+    speed_std: NDArray[np.float64]
+    acceleration: NDArray[np.float64]
+    lateral: NDArray[np.float64]
+    """Mean extent across the line of sight of an object that is turned anyhow, in metres."""
+    lateral_std: NDArray[np.float64]
+    """Its standard deviation."""
+
+    @classmethod
+    def of(cls, profiles: Sequence[ClassProfile]) -> "ProfileTable":
+        """Return the table of some objects' profiles."""
+        numbers = np.array([one.numbers for one in profiles], np.float64).reshape(-1, len(cls._fields))
+        return cls(*np.ascontiguousarray(numbers.T))
+
+    def thickness(self, across: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Horizontal extent along the line of sight of objects that are so wide across it: mean and deviation.
 
         A rectangle of length L and width W, turned by ψ, is L sin ψ + W cos ψ wide and L cos ψ + W sin ψ thick. As wide
         as L it is from the side, and from one oblique direction too. From the side is what it is taken for, since along
         roads and walls that is what there is more of.
+
+        Args:
+            across: [N] in metres.
         """
-        diagonal, corner = self._diagonal
-        oblique = max(math.asin(min(max(lateral / diagonal, 0.0), 1.0)) - corner, 0.0)
-        side = min(math.pi - 2 * corner - oblique, math.pi / 2)
-        thick = self.length * math.cos(oblique) + self.width * math.sin(oblique)
-        thin = self.length * math.cos(side) + self.width * math.sin(side)
-        from_side = (1 + math.erf(((lateral - self.length) / self.size_std + 1) / math.sqrt(2))) / 2
+        diagonal, corner = np.hypot(self.length, self.width), np.arctan2(self.width, self.length)
+        oblique = np.maximum(np.arcsin(np.clip(across / diagonal, 0.0, 1.0)) - corner, 0.0)
+        side = np.minimum(math.pi - 2 * corner - oblique, math.pi / 2)
+        thick = self.length * np.cos(oblique) + self.width * np.sin(oblique)
+        thin = self.length * np.cos(side) + self.width * np.sin(side)
+        from_side = ndtr((across - self.length) / self.size_std + 1)
         mean = from_side * thin + (1 - from_side) * thick
-        return mean, math.hypot(self.size_std, math.sqrt(from_side * (1 - from_side)) * (thick - thin))
-
-    @cached_property
-    def _diagonal(self) -> tuple[float, float]:
-        """Length of the diagonal, and the angle between it and the longer side."""
-        return math.hypot(self.length, self.width), math.atan2(self.width, self.length)
-
-    @cached_property
-    def lateral(self) -> tuple[float, float]:
-        """Mean and standard deviation of the extent across the line of sight of an object that is turned anyhow."""
-        mean = (self.length + self.width) * 2 / math.pi
-        return mean, math.hypot(self.size_std, (self.length - self.width) / math.sqrt(12))
+        return mean, np.hypot(self.size_std, np.sqrt(from_side * (1 - from_side)) * (thick - thin))
 
 
 OTHER = "other"

@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ..planner.mask_codec import RunLengthMask
 from .camera import CameraModel
 from .depth_surface import DepthMetres
 from .evaluation import EvaluatedFrame, SpaceScorer, View, standing_still
@@ -150,7 +149,7 @@ def true_tracks(things: Sequence[TrueThing], known: set[int]) -> list[ImageTrack
 
 def _visible_only(track: ImageTrack) -> ImageTrack:
     """Return the track as a tracker without amodal masks would report it."""
-    return replace(track, amodal=track.visible if track.visible.area else RunLengthMask.empty())
+    return track._replace(amodal=track.visible)
 
 
 def comparison(scorers: Mapping[Method, SpaceScorer]) -> str:

@@ -1,7 +1,6 @@
 """Markers for RViz: what they show of an object is what is known of it."""
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -44,7 +43,7 @@ def seen(track_id: int = 7, **changes: Any) -> LocatedObject:
         cut_off=False,
         emergences=(),
     )
-    return replace(whole, **changes)
+    return whole._replace(**changes)
 
 
 def shown(*objects: LocatedObject) -> dict[str, Any]:

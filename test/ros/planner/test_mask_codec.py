@@ -7,7 +7,7 @@ from paths import HELPERS
 from pycocotools import mask as coco
 
 from a2vis_model.masks import coco as coco_masks
-from a2vis_ros.planner.mask_codec import MaskError, RunLengthMask, decode_image, encode_box, encode_image
+from a2vis_ros.planner.mask_codec import MaskError, MaskSet, RunLengthMask, decode_image, encode_box, encode_image
 
 EXAMPLES = HELPERS / "masks.txt"
 
@@ -105,3 +105,29 @@ def test_an_image_that_no_memory_holds_is_refused(height: int, width: int) -> No
     for check in (mask.check_inside, lambda *size: decode_image(mask, *size)):
         with pytest.raises(MaskError, match=rf"an image of {width}x{height} has more than 67108864 pixels"):
             check(height, width)
+
+
+def test_masks_together_are_those_one_by_one() -> None:
+    """With odd and even numbers of runs, empty ones among them, and none at all."""
+    masks = [encode_image(picture) for picture in some_masks()]
+    masks[3:3] = [RunLengthMask.empty()] * 2
+    together = MaskSet(masks)
+    together.check_inside(40, 40)
+    assert together.areas.tolist() == [mask.area for mask in masks]
+    for pixels, mask in zip(together.pixels, masks, strict=True):
+        np.testing.assert_array_equal(pixels, mask.pixels)
+    assert MaskSet([]).pixels == []
+    assert MaskSet([]).areas.shape == (0,)
+
+
+@pytest.mark.parametrize("counts", [[0, 3], [0, 5], [], [2**32 - 1, 2**32 - 1]])
+def test_a_damaged_mask_among_others_is_refused(counts: list[int]) -> None:
+    good = RunLengthMask(1, 1, 2, 2, np.array([0, 4], np.uint32))
+    bad = RunLengthMask(1, 1, 2, 2, np.array(counts, np.uint32))
+    for together in (MaskSet([good, bad, good]), MaskSet([bad])):
+        with pytest.raises(MaskError, match=f"cover {sum(counts)} pixels"):
+            together.check_inside(10, 10)
+        with pytest.raises(MaskError, match=f"cover {sum(counts)} pixels"):
+            together.pixels  # noqa: B018
+    with pytest.raises(MaskError, match="outside the 2x10"):
+        MaskSet([good, good]).check_inside(10, 2)

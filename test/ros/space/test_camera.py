@@ -39,7 +39,12 @@ def test_the_grid_of_rays_is_that_of_the_pixels() -> None:
     lens = camera("plumb_bob")
     u, v = np.array([0, 100, 639, 320]), np.array([0, 300, 479, 240])
     exact = lens.rays(np.column_stack([u, v]).astype(float))
-    assert np.abs(lens.coarse_rays_at(u, v) - exact).max() < 2.5 / 300
+    for axis, direction in enumerate(np.eye(3)):
+        assert np.abs(lens.coarse_along(u, v, direction) - exact[:, axis]).max() < 2.5 / 300
+    # Pixels in rows and columns, and a direction for each row of them.
+    turned = lens.coarse_along(u, v[:, None], np.eye(3)[:, [0, 1, 2, 0], None])
+    assert turned.shape == (4, 4)
+    assert np.abs(turned[1] - lens.coarse_along(u, v[1], np.eye(3)[1])).max() < 1e-12
 
 
 def test_what_the_lens_cannot_see_has_no_ray() -> None:

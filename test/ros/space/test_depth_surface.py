@@ -5,8 +5,8 @@ import pytest
 from numpy.typing import NDArray
 from worlds import CAMERA
 
-from a2vis_ros.planner.mask_codec import RunLengthMask, encode_image
-from a2vis_ros.space.depth_surface import DepthNoise, Probe, Surface, surface_distances
+from a2vis_ros.planner.mask_codec import MaskSet, RunLengthMask, encode_image
+from a2vis_ros.space.depth_surface import DepthNoise, surface_distances
 
 AHEAD = np.array([0.0, 0, 1])
 NOISE = DepthNoise()
@@ -18,8 +18,22 @@ def block(x: int, y: int, width: int, height: int) -> NDArray[np.bool_]:
     return picture
 
 
-def surfaces(depth: NDArray[np.float32], masks: list[RunLengthMask], thickness: float = 0.5) -> list[Surface | None]:
-    return surface_distances(depth, [Probe(mask, AHEAD, thickness) for mask in masks], CAMERA, NOISE)
+def distances(depth: NDArray[np.float32], masks: list[RunLengthMask], thickness: float = 0.5) -> list[float]:
+    """Distances of surfaces, NaN for a hole."""
+    count = len(masks)
+    directions = np.tile(AHEAD, (count, 1))
+    return surface_distances(
+        depth, MaskSet(masks), directions, np.full(count, thickness), CAMERA, NOISE
+    ).distance.tolist()
+
+
+def test_a_surface_is_as_sure_as_the_depth_there() -> None:
+    depth = np.full((480, 640), 5.0, np.float32)
+    depth[:, 300:] = 9.0
+    masks = MaskSet([encode_image(block(x, 100, 40, 40)) for x in (100, 400)])
+    found = surface_distances(depth, masks, np.tile(AHEAD, (2, 1)), np.full(2, 0.5), CAMERA, NOISE)
+    assert found.distance == pytest.approx([5.0, 9.0])
+    assert found.std == pytest.approx([NOISE.constant + NOISE.quadratic * z * z for z in (5.0, 9.0)])
 
 
 def test_the_rim_of_a_mask_does_not_count_also_where_masks_fill_their_boxes() -> None:
@@ -31,8 +45,7 @@ def test_the_rim_of_a_mask_does_not_count_also_where_masks_fill_their_boxes() ->
         inside = np.zeros_like(picture)
         inside[top + 2 : top + 38, left + 2 : left + 38] = True
         depth[picture & ~inside] = 4.9
-    together = surfaces(depth, [encode_image(picture) for picture in pictures])
-    assert together == [Surface(pytest.approx(5.0), NOISE.std(5.0))] * 3
+    assert distances(depth, [encode_image(picture) for picture in pictures]) == pytest.approx([5.0] * 3)
 
 
 def test_objects_of_a_frame_do_not_disturb_each_other() -> None:
@@ -51,20 +64,16 @@ def test_objects_of_a_frame_do_not_disturb_each_other() -> None:
         block(290, 290, 60, 60),
     ]
     masks = [encode_image(picture) for picture in pictures]
-    together = surfaces(depth, masks)
-    assert together == [surfaces(depth, [mask])[0] for mask in masks]
-    assert [surface is None for surface in together] == [False, False, False, True, False, False, False]
-    assert surfaces(depth, []) == []
+    together = distances(depth, masks)
+    np.testing.assert_array_equal(together, [distances(depth, [mask])[0] for mask in masks])
+    assert np.isnan(together).tolist() == [False, False, False, True, False, False, False]
+    assert distances(depth, []) == []
 
 
 def test_what_is_behind_the_slice_that_holds_most_pixels_is_left_out() -> None:
     depth = np.full((480, 640), 5.0, np.float32)
     depth[:, 315:] = 9.0
-    (surface,) = surfaces(depth, [encode_image(block(300, 100, 20, 60))])
-    assert surface == Surface(pytest.approx(5.0), NOISE.std(5.0))
+    assert distances(depth, [encode_image(block(300, 100, 20, 60))]) == pytest.approx([5.0])
     # What is as thick as both together begins where the nearer one does.
-    (surface,) = surfaces(depth, [encode_image(block(310, 100, 20, 60))])
-    assert surface == Surface(pytest.approx(9.0), NOISE.std(9.0))
-    (surface,) = surfaces(depth, [encode_image(block(310, 100, 20, 60))], thickness=4.0)
-    assert surface is not None
-    assert surface.distance == pytest.approx(5.0, abs=0.5)
+    assert distances(depth, [encode_image(block(310, 100, 20, 60))]) == pytest.approx([9.0])
+    assert distances(depth, [encode_image(block(310, 100, 20, 60))], 4.0) == pytest.approx([5.0], abs=0.5)

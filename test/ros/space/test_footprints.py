@@ -45,16 +45,16 @@ def test_a_footprint_is_the_box_grown_by_how_unsure_its_place_is(hidden: Located
 
 def test_who_is_seen_or_hardly_believed_in_has_none(hidden: LocatedObject) -> None:
     for one in (
-        replace(hidden, state=State.VISIBLE),
-        replace(hidden, existence=0.1),
-        replace(hidden, state=State.ENDED),
+        hidden._replace(state=State.VISIBLE),
+        hidden._replace(existence=0.1),
+        hidden._replace(state=State.ENDED),
     ):
         assert hidden_footprints([one], SETTINGS).shape == (0, 3)
     assert len(hidden_footprints([hidden, hidden], SETTINGS)) == 2 * len(hidden_footprints([hidden], SETTINGS))
 
 
 def test_a_vast_footprint_has_no_more_points_than_a_costmap_can_take(hidden: LocatedObject) -> None:
-    vast = replace(hidden, covariance=np.eye(6) * 1e6)
+    vast = hidden._replace(covariance=np.eye(6) * 1e6)
     assert len(hidden_footprints([vast], replace(SETTINGS, max_growth=100.0))) < 25_000
 
 

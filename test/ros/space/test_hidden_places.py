@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 from worlds import CAMERA
 
-from a2vis_ros.planner.mask_codec import RunLengthMask, encode_image
+from a2vis_ros.planner.mask_codec import MaskSet, RunLengthMask, encode_image
 from a2vis_ros.space.existence import OFFSETS, ExpectedPlaces, FrameView
 
 AXES = np.array([[0.0, -1, 0], [0, 0, -1], [1, 0, 0]])
@@ -23,7 +23,7 @@ def places(*centres: tuple[float, float, float]) -> ExpectedPlaces:
 
 
 def view(depth: NDArray[np.float32] | None, expected: ExpectedPlaces) -> FrameView:
-    return FrameView(CAMERA, depth, [RunLengthMask.empty(), encode_image(COVER)], expected)
+    return FrameView(CAMERA, depth, MaskSet([RunLengthMask.empty(), encode_image(COVER)]), expected)
 
 
 CENTRES = [(0.0, 0.0, 8.0), (3.0, 0.0, 8.0), (-30.0, 0.0, 8.0), (0.5, 0.2, 6.0), (0.0, 0.0, -3.0)]

@@ -1,22 +1,57 @@
 """One frame's masks to positions and extents, against boxes whose true place is known."""
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from worlds import CAMERA, HEIGHT, LEVEL, Box, look, pitched
 
-from a2vis_ros.planner.mask_codec import RunLengthMask, encode_image
+from a2vis_ros.planner.mask_codec import MaskSet, RunLengthMask, encode_image
 from a2vis_ros.space.camera import CameraModel
 from a2vis_ros.space.ground import GroundError, GroundPlane
-from a2vis_ros.space.placement import MaskedObject, Placement, PlacementSettings, Source, Unplaced, place_objects
-from a2vis_ros.space.profiles import DEFAULT_PROFILES
+from a2vis_ros.space.placement import MaskedObject, PlacementSettings, Source, Unplaced, place_objects
+from a2vis_ros.space.profiles import DEFAULT_PROFILES, ClassProfile
 from a2vis_ros.space.transforms import RigidTransform
 
 PERSON, CAR = DEFAULT_PROFILES["person"], DEFAULT_PROFILES["car"]
 SETTINGS = PlacementSettings()
+
+
+@dataclass(frozen=True)
+class Placement:
+    """One row of `Placements`."""
+
+    source: Source
+    centre: NDArray[np.float64]
+    noise: NDArray[np.float64]
+    bias: NDArray[np.float64]
+    extent: NDArray[np.float64]
+    cut_off: bool
+
+
+def all_placed(
+    objects: list[MaskedObject],
+    camera: CameraModel,
+    ground: GroundPlane | None,
+    depth: NDArray[np.float32] | None,
+    settings: PlacementSettings,
+) -> list[Placement | Unplaced]:
+    """A place, or the reason why there is none, of each object."""
+    visible = MaskSet([one.visible for one in objects])
+    found = place_objects(objects, visible, camera, ground, depth, settings)
+    results: dict[int, Placement | Unplaced] = {**found.unplaced}
+    for row, index in enumerate(found.index.tolist()):
+        results[index] = Placement(
+            Source(found.source[row]),
+            found.centre[row],
+            found.noise[row],
+            found.bias[row],
+            found.extent[row],
+            bool(found.cut_off[row]),
+        )
+    return [results[index] for index in range(len(objects))]
 
 
 def placed(
@@ -25,12 +60,12 @@ def placed(
     depth: NDArray[np.float32] | None = None,
     pose: RigidTransform | None = LEVEL,
     camera: CameraModel = CAMERA,
-    profile: object = PERSON,
+    profile: ClassProfile = PERSON,
     settings: PlacementSettings = SETTINGS,
 ) -> Placement | Unplaced:
     """On the ground that the pose says, or none."""
     ground = None if pose is None else GroundPlane.from_transform(pose)
-    (found,) = place_objects([MaskedObject(*masks, profile)], camera, ground, depth, settings)  # type: ignore[arg-type]
+    (found,) = all_placed([MaskedObject(*masks, profile)], camera, ground, depth, settings)
     return found
 
 
@@ -187,7 +222,7 @@ def test_many_objects_are_placed_as_each_alone() -> None:
     boxes = [Box(4.0, 1.0), Box(7.0, -1.0), Box(5.0, 0.0, z=2.0), Box(9.0, 2.0)]
     masks, depth = look(boxes)
     ground = GroundPlane.from_transform(LEVEL)
-    together = place_objects([MaskedObject(*one, PERSON) for one in masks], CAMERA, ground, None, SETTINGS)
+    together = all_placed([MaskedObject(*one, PERSON) for one in masks], CAMERA, ground, None, SETTINGS)
     for one, found in zip(masks, together, strict=True):
         alone = placed(one)
         if isinstance(alone, Unplaced):
@@ -197,7 +232,8 @@ def test_many_objects_are_placed_as_each_alone() -> None:
             assert np.allclose(found.centre, alone.centre)
             assert np.allclose(found.bias, alone.bias)
     assert together[2] is Unplaced.HORIZON
-    assert place_objects([], CAMERA, ground, depth, SETTINGS) == []
+    for given in (None, depth):
+        assert all_placed([], CAMERA, ground, given, SETTINGS) == []
 
 
 def test_the_ground_from_a_mounting_is_that_from_a_transform() -> None:

@@ -2,22 +2,28 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from a2vis_ros.space.profiles import DEFAULT_PROFILES, OTHER, ClassProfile, ProfileError, profile_of, read_profiles
+from a2vis_ros.space.profiles import (
+    DEFAULT_PROFILES,
+    OTHER,
+    ClassProfile,
+    ProfileError,
+    ProfileTable,
+    profile_of,
+    read_profiles,
+)
 
 
 def test_an_object_seen_from_its_side_is_as_thick_as_it_is_wide() -> None:
-    car = ClassProfile(4.4, 1.8, 1.5, 0.3)
-    for lateral, thickness in ((0.5, 4.4), (1.8, 4.4), (4.6, 2.4)):
-        mean, std = car.thickness(lateral)
-        assert mean == pytest.approx(thickness, abs=0.4)
-        assert std < 0.9
+    car, person = ClassProfile(4.4, 1.8, 1.5, 0.3), ClassProfile(0.5, 0.5, 1.7, 0.15)
+    means, stds = ProfileTable.of([car] * 4 + [person]).thickness(np.array([0.5, 1.8, 4.6, 4.1, 0.5]))
+    assert means[:3] == pytest.approx([4.4, 4.4, 2.4], abs=0.4)
+    assert (stds[:3] < 0.9).all()
     # It might be seen from the side, or obliquely: both are within the deviation.
-    mean, std = car.thickness(4.1)
-    assert abs(mean - 1.8) < 2 * std > abs(mean - 4.4)
-    person = ClassProfile(0.5, 0.5, 1.7, 0.15)
-    assert person.thickness(0.5) == pytest.approx((0.5, 0.15))
+    assert abs(means[3] - 1.8) < 2 * stds[3] > abs(means[3] - 4.4)
+    assert (means[4], stds[4]) == pytest.approx((0.5, 0.15))
 
 
 def test_a_class_without_a_profile_has_that_of_all_others() -> None:
