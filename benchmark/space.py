@@ -216,6 +216,9 @@ def main() -> None:
     parser.add_argument(
         "--hidden-std", type=float, default=PlacementSettings().hidden_std, help="as object_localizer's (%(default)s)"
     )
+    parser.add_argument(
+        "--outline-std", type=float, default=PlacementSettings().outline_std, help="as object_localizer's (%(default)s)"
+    )
     parser.add_argument("--output", type=Path, required=True, help="JSON; tables beside it as .md")
     args = parser.parse_args()
     if (args.world == "composed") != (args.cutouts is not None and args.backgrounds is not None):
@@ -223,7 +226,8 @@ def main() -> None:
     cv2.setNumThreads(1)
     render = _renderer(args)
     predictor = Predictor(args.weights) if args.weights else None
-    run = Run(BODIES if args.world == "robot" else FLAT, PlacementSettings(hidden_std=args.hidden_std))
+    placement = PlacementSettings(outline_std=args.outline_std, hidden_std=args.hidden_std)
+    run = Run(BODIES if args.world == "robot" else FLAT, placement)
     for number in range(args.clips):
         start = time.monotonic()
         seed = clip_seed(args.seed, number)
@@ -240,6 +244,7 @@ def main() -> None:
             "frames": args.frames,
             "size": args.size,
             "seed": args.seed,
+            "outline_std": args.outline_std,
             "hidden_std": args.hidden_std,
         }
         write_text(args.output, json.dumps(settings | run.document(), indent=1) + "\n")

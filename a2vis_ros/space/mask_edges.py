@@ -10,6 +10,8 @@ from ..planner.mask_codec import RunLengthMask
 
 _FOOT_ROWS = 0.03
 """Share of a mask's height whose lowest rows are its foot."""
+_WORST_GUESS = 0.35
+"""Standard deviation of a hidden side at most, as a share of the box's width or height, however far it is hidden."""
 LEFT, RIGHT, TOP, BOTTOM = range(4)
 """Columns of the arrays of `MaskEdges`."""
 
@@ -35,29 +37,33 @@ def mask_edges(
     width: int,
     *,
     pixel_std: float,
+    outline_std: float,
     hidden_std: float,
 ) -> MaskEdges:
     """The sides of amodal masks; of the visible one where there is no amodal.
 
-    A side that is seen is as sure as a pixel is. One that is hidden was guessed by the network, the further behind the
-    occluder the less surely.
+    A side that is seen is as sure as a pixel is, and wrong for many frames by a share of the box, for that is how a
+    network errs. One that is hidden was guessed by it, the further from the visible mask the less surely.
 
     Args:
         masks: visible mask and amodal mask of each object in one frame; not both of them are empty.
         height: rows of the image.
         width: columns of the image.
         pixel_std: standard deviation of a side that is seen, in pixels.
+        outline_std: standard deviation of what is wrong of a side for many frames, as a share of the box's width or
+            height.
         hidden_std: standard deviation of a hidden side, as a share of its distance from the visible mask.
     """
     whole = [visible if amodal.is_empty else amodal for visible, amodal in masks]
     seen = [amodal if visible.is_empty else visible for visible, amodal in masks]
     position = _sides(whole)
-    guess = hidden_std * np.abs(position - _sides(seen))
+    extent = position[:, [RIGHT, RIGHT, BOTTOM, BOTTOM]] - position[:, [LEFT, LEFT, TOP, TOP]]
+    guess = np.minimum(hidden_std * np.abs(position - _sides(seen)), _WORST_GUESS * extent)
     image = (-0.5, width - 0.5, -0.5, height - 0.5)
     return MaskEdges(
         position=position,
         noise=np.hypot(pixel_std, guess),
-        bias=guess,
+        bias=np.hypot(guess, outline_std * extent),
         cut=np.abs(position - image) < 0.5,
         foot_u=np.array([_foot_column(mask) for mask in whole]),
     )

@@ -31,6 +31,13 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter("class_profiles", "", "YAML file of sizes and movements of classes, see docs/space.md; empty for ours"),
     Parameter("pixel_std_px", _PLACEMENT.pixel_std, "standard deviation of a mask's side that is seen", 0.01, 100.0),
     Parameter(
+        "outline_std",
+        _PLACEMENT.outline_std,
+        "standard deviation of what is wrong of a mask's side for many frames, as a share of the box's width or height",
+        0.0,
+        1.0,
+    ),
+    Parameter(
         "hidden_std",
         _PLACEMENT.hidden_std,
         "standard deviation of a mask's hidden side, as a share of its distance from the visible part",
@@ -86,6 +93,7 @@ def localizer_settings(values: Mapping[str, Any]) -> LocalizerSettings:
         mounting=mounting,
         placement=PlacementSettings(
             pixel_std=float(values["pixel_std_px"]),
+            outline_std=float(values["outline_std"]),
             hidden_std=float(values["hidden_std"]),
             depth_noise=DepthNoise(float(values["depth_std_m"]), float(values["depth_std_per_m2"])),
             attitude_std_deg=float(values["attitude_std_deg"]),

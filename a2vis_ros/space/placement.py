@@ -61,8 +61,11 @@ class PlacementSettings:
 
     pixel_std: float = 1.5
     """Standard deviation of a mask's side that is seen, in pixels."""
-    hidden_std: float = 0.15
-    """Standard deviation of a hidden side, as a share of its distance from the visible mask."""
+    outline_std: float = 0.1
+    """Standard deviation of what is wrong of a mask's side for many frames, as a share of the box's width or height."""
+    hidden_std: float = 1.0
+    """Standard deviation of a hidden side, as a share of its distance from the visible mask; at most about a third of
+    the box."""
     depth_noise: DepthNoise = field(default_factory=DepthNoise)
     attitude_std_deg: float = 0.5
     """Standard deviation of the camera's pitch over the ground, in degrees."""
@@ -138,6 +141,7 @@ def place_objects(
         camera.height,
         camera.width,
         pixel_std=settings.pixel_std,
+        outline_std=settings.outline_std,
         hidden_std=settings.hidden_std,
     )
     rays = camera.rays(_pixels(edges)).reshape(-1, _RAYS, 3)
