@@ -12,6 +12,8 @@ _FOOT_ROWS = 0.03
 """Share of a mask's height whose lowest rows are its foot."""
 _WORST_GUESS = 0.35
 """Standard deviation of a hidden side at most, as a share of the box's width or height, however far it is hidden."""
+_GUESS_NOISE = 0.15
+"""Share of the error of a hidden side that differs from frame to frame; the rest stays."""
 LEFT, RIGHT, TOP, BOTTOM = range(4)
 """Columns of the arrays of `MaskEdges`."""
 
@@ -62,7 +64,7 @@ def mask_edges(
     image = (-0.5, width - 0.5, -0.5, height - 0.5)
     return MaskEdges(
         position=position,
-        noise=np.hypot(pixel_std, guess),
+        noise=np.hypot(pixel_std, _GUESS_NOISE * guess),
         bias=np.hypot(guess, outline_std * extent),
         cut=np.abs(position - image) < 0.5,
         foot_u=np.array([_foot_column(mask) for mask in whole]),

@@ -36,7 +36,8 @@ def test_a_hidden_side_is_as_unsure_as_it_is_far_from_what_is_seen_up_to_a_third
     whole = block(100, 50, 40, 120)
     found = edges((block(100, 50, 40, 100), whole), (block(100, 50, 40, 20), whole))
     assert found.bias[0] == pytest.approx([0, 0, 0, 20])
-    assert found.noise[0, BOTTOM] == pytest.approx(np.hypot(1.5, 20))
+    # Little of that differs from frame to frame, or velocities would be as unsure.
+    assert found.noise[0, BOTTOM] == pytest.approx(np.hypot(1.5, 3))
     assert found.bias[1, BOTTOM] == pytest.approx(0.35 * 120)
     assert edges((block(100, 50, 40, 100), whole), hidden=0.15).bias[0, BOTTOM] == pytest.approx(3)
     both = edges((block(100, 50, 40, 100), whole), outline=0.1)
