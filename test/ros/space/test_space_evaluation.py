@@ -65,7 +65,7 @@ def test_nees_tells_an_honest_covariance_from_others(factor, mean, share):
     spread = np.array([[2.0, 0.8], [0.8, 0.5]])
     covariance = np.eye(6)
     covariance[:2, :2] = spread * factor**2
-    errors = rng.multivariate_normal(np.zeros(2), spread, 20_000)
+    errors = rng.multivariate_normal(np.zeros(2), spread, 5_000)
     full = score(*(frame(i, [true()], [said(x=x, y=y, covariance=covariance)]) for i, (x, y) in enumerate(errors)))
     assert full[View.FULL].nees_mean == pytest.approx(mean, rel=0.03)
     assert full[View.FULL].nees_in_gate == pytest.approx(share, abs=0.01)

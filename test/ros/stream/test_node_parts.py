@@ -2,10 +2,7 @@
 
 import dataclasses
 import math
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -14,7 +11,6 @@ import pytest
 import yaml
 from frame_keys import status
 from paths import ROOT
-from ros_helpers import needs_ros
 from scripted_tracker import ScriptedTracker, instance
 
 from a2vis_model import FrameResult, RegionMask, TrackSettings, TrackState
@@ -343,26 +339,3 @@ def test_a_clip_brings_its_ground_truth(tmp_path: Path) -> None:
         # Told from the first frame in which it is seen, not before (paper 3.1).
         assert told == {i for i, o in by_id.items() if o.visible[: t + 1].any()}
     assert {TrackState.VISIBLE, TrackState.OCCLUDED} <= states
-
-
-@needs_ros
-def test_the_node_s_threads_wait_without_spinning() -> None:
-    """Told before torch is imported, after which it is too late."""
-    code = (
-        "import os, sys\n"
-        "class Watch:\n"
-        "    def find_spec(self, name, path=None, target=None):\n"
-        "        assert name != 'torch' or os.environ['OMP_WAIT_POLICY'] == 'PASSIVE'\n"
-        "sys.meta_path.insert(0, Watch())\n"
-        "import a2vis_ros.node.a2vis_node\n"
-        "assert 'torch' in sys.modules"
-    )
-    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=True)
-
-
-def test_planners_need_no_torch() -> None:
-    code = (
-        "import sys, a2vis_ros.planner.mask_codec, a2vis_ros.planner.occlusion_memory; sys.exit('torch' in sys.modules)"
-    )
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
