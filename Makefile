@@ -10,6 +10,9 @@ BIN := $(VENV)/bin
 # On a sourced ROS 2 machine the built messages need their environment.
 ROS_ENV := $(if $(AMENT_PREFIX_PATH),. $(VENV)/local_setup.sh &&)
 
+# Tests start a hundred programs, each of which would compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: setup setup-tensorrt test lint docs ros test-ros demo clean
 
 setup: $(VENV)/.ready
