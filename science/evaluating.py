@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import time
@@ -113,8 +114,9 @@ def answers(
     return Answers(comparison, summary.parameters, summary.fps if memory is None else None)
 
 
+@functools.cache
 def weights_hash(weights: str) -> str:
-    """Return the SHA-256 of weights that are given by name or path."""
+    """Return the SHA-256 of weights that are given by name or path, as they are when first asked for."""
     return file_hash(find_weights(weights))
 
 

@@ -13,6 +13,7 @@ from training_runs import batch_of, moving_squares
 
 from a2vis_model.evaluation.runner import ModelSource
 from a2vis_model.modeling import VideoNetwork
+from a2vis_model.render import render_clip, write_clip
 from a2vis_model.training.objectives import VideoObjective
 from a2vis_model.weights import save_weights
 from science import claims, side_by_side
@@ -22,7 +23,6 @@ from science.side_by_side import SEQUENCE_FRAMES, Learner, Lesson, train_side_by
 from science.training import detector_of
 
 FISH = ("SmallFishA", "MediumFishA", "MediumFishB", "BigFishA", "BigFishB")
-DATA = "render:aquarium"
 LESSON = Lesson(FISH, ("input_height=64", "input_width=96"), steps=2, seed=0)
 
 
@@ -40,6 +40,14 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A data set of one small video: each step draws other frames of it."""
+    folder = tmp_path_factory.mktemp("data")
+    write_clip(render_clip(world="aquarium", seed=8, frames=12, height=64, width=96), folder / "00000")
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
 def starts(scratch: Path) -> dict[str, Path]:
     """Starts of a network with a video part, and of one whose detector learns amodal masks."""
     context = Context({}, scratch)
@@ -50,9 +58,9 @@ def starts(scratch: Path) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
-def trained(scratch: Path, starts: dict[str, Path]) -> dict[str, Path]:
+def trained(scratch: Path, data: str, starts: dict[str, Path]) -> dict[str, Path]:
     """Weights of two networks that learned side by side without a pause."""
-    return train_side_by_side(Context({}, scratch), "whole", DATA, LESSON, starts)
+    return train_side_by_side(Context({}, scratch), "whole", data, LESSON, starts)
 
 
 def test_each_network_trains_its_own_part(starts: dict[str, Path], trained: dict[str, Path]) -> None:
@@ -67,46 +75,46 @@ def test_each_network_trains_its_own_part(starts: dict[str, Path], trained: dict
 
 
 def test_a_network_learns_the_same_whatever_learns_beside_it(
-    scratch: Path, starts: dict[str, Path], trained: dict[str, Path]
+    scratch: Path, data: str, starts: dict[str, Path], trained: dict[str, Path]
 ) -> None:
     only = {"a2vis-no-samh": starts["a2vis-no-samh"]}
-    alone = weights_of(train_side_by_side(Context({}, scratch), "alone", DATA, LESSON, only)["a2vis-no-samh"])
+    alone = weights_of(train_side_by_side(Context({}, scratch), "alone", data, LESSON, only)["a2vis-no-samh"])
     beside = weights_of(trained["a2vis-no-samh"])
     assert all(torch.equal(alone[name], beside[name]) for name in beside)
 
 
 def test_training_continues_as_if_it_had_never_stopped(
-    scratch: Path, starts: dict[str, Path], trained: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+    scratch: Path, data: str, starts: dict[str, Path], trained: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     minutes = iter((1.0, 0.0))
     monkeypatch.setattr(Context, "minutes_left", lambda _self: next(minutes))
     with pytest.raises(OutOfTime):
-        train_side_by_side(Context({}, scratch), "pieces", DATA, LESSON, starts)
+        train_side_by_side(Context({}, scratch), "pieces", data, LESSON, starts)
     monkeypatch.undo()
     (folder,) = (scratch / "runs").glob("pieces-*")
     assert [path.name for path in folder.iterdir()] == ["checkpoint.pt"]
-    results = train_side_by_side(Context({}, scratch), "pieces", DATA, LESSON, starts)
+    results = train_side_by_side(Context({}, scratch), "pieces", data, LESSON, starts)
     for variant, path in results.items():
         whole, pieces = weights_of(trained[variant]), weights_of(path)
         assert all(torch.equal(whole[name], pieces[name]) for name in whole)
     assert not (folder / "checkpoint.pt").exists()
 
 
-def test_nothing_is_trained_after_the_deadline(scratch: Path, starts: dict[str, Path]) -> None:
+def test_nothing_is_trained_after_the_deadline(scratch: Path, data: str, starts: dict[str, Path]) -> None:
     with pytest.raises(OutOfTime):
-        train_side_by_side(Context({}, scratch, deadline=time.monotonic() - 1), "late", DATA, LESSON, starts)
+        train_side_by_side(Context({}, scratch, deadline=time.monotonic() - 1), "late", data, LESSON, starts)
     (folder,) = (scratch / "runs").glob("late-*")
     assert not list(folder.glob("*.safetensors"))
 
 
 def test_results_that_are_there_are_not_trained_again(
-    scratch: Path, starts: dict[str, Path], trained: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+    scratch: Path, data: str, starts: dict[str, Path], trained: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(side_by_side, "Learner", None)
-    assert train_side_by_side(Context({}, scratch), "whole", DATA, LESSON, starts) == trained
+    assert train_side_by_side(Context({}, scratch), "whole", data, LESSON, starts) == trained
     # Another lesson is another run: what is there is not taken for it.
     with pytest.raises(TypeError, match="NoneType"):
-        train_side_by_side(Context({}, scratch), "whole", DATA, replace(LESSON, steps=3), starts)
+        train_side_by_side(Context({}, scratch), "whole", data, replace(LESSON, steps=3), starts)
 
 
 @pytest.mark.parametrize("variant", ["a2vis", "a2vis-clip-5", "vita-amodal"])
