@@ -128,10 +128,10 @@ def _rows(distances: NDArray[np.float64], counts: NDArray[np.intp]) -> NDArray[n
     """
     # One column more, so that there is one where no object has a distance.
     length = int(counts.max(initial=0)) + 1
-    rows = np.full(len(counts) * length, np.inf)
+    cells = np.full(len(counts) * length, np.inf)
     shift = length * np.arange(len(counts)) - np.cumsum(counts) + counts
-    rows[np.arange(len(distances)) + np.repeat(shift, counts)] = distances
-    rows = rows.reshape(-1, length)
+    cells[np.arange(len(distances)) + np.repeat(shift, counts)] = distances
+    rows = cells.reshape(-1, length)
     rows.sort(axis=1)
     return rows
 

@@ -257,7 +257,7 @@ class Localizer:
         masked = [MaskedObject(track.visible, track.amodal, one) for track, one in zip(seen, profiles, strict=True)]
         visible = MaskSet([track.visible for track in seen])
         placements = place_objects(masked, visible, camera, ground, depth, settings.placement)
-        places = placements.index.tolist()
+        places = placements.number.tolist()
         taken = known.measure(
             [seen[index].track_id for index in places],
             [profiles[index] for index in places],

@@ -52,12 +52,12 @@ class Measurements(NamedTuple):
     def of(cls, placements: Placements, fixed_from_camera: RigidTransform) -> "Measurements":
         """Placements, seen from the fixed frame."""
         rotation = fixed_from_camera.rotation
-        covariances = rotation @ np.array([placements.noise, placements.bias]) @ rotation.T
-        return cls(fixed_from_camera.apply(placements.centre), *covariances, placements.source)
+        noise, bias = rotation @ np.array([placements.noise, placements.bias]) @ rotation.T
+        return cls(fixed_from_camera.apply(placements.centre), noise, bias, placements.source)
 
     def select(self, rows: NDArray[np.intp]) -> "Measurements":
         """Those of some of the objects."""
-        return Measurements(*(values[rows] for values in self))
+        return Measurements(self.centre[rows], self.noise[rows], self.bias[rows], self.source[rows])
 
 
 class MotionFilters:

@@ -78,7 +78,7 @@ class PlacementSettings:
 class Placements(NamedTuple):
     """Places of M of the N objects of a frame; vectors are in the optical frame, lengths in metres."""
 
-    index: NDArray[np.intp]
+    number: NDArray[np.intp]
     """[M] which of the objects these are, in their order."""
     source: NDArray[np.intp]
     """[M] values of `Source`."""
@@ -166,7 +166,7 @@ def place_objects(
         reason = np.where(too_far, _REASONS.index(Unplaced.TOO_FAR), reason)
         reason = np.where(np.isnan(left[:, 0]), _REASONS.index(Unplaced.NO_RAY), reason)
         boxes = geometry.boxes(near, source == Source.GROUND)
-    return _in_space(boxes, axes, source, reason, edges.cut.any(axis=1))
+    return _in_space(boxes, axes, source, reason, np.asarray(edges.cut.any(axis=1)))
 
 
 def _pixels(edges: MaskEdges) -> NDArray[np.float64]:
@@ -225,6 +225,17 @@ class _Boxes(NamedTuple):
     extent_std: NDArray[np.float64]
     on_ground: NDArray[np.bool_]
     """[N] whether the distance is that of the ground."""
+
+    def select(self, rows: NDArray[np.intp]) -> "_Boxes":
+        """Those of some of the objects."""
+        return _Boxes(
+            centre=self.centre[rows],
+            noise=self.noise[rows],
+            bias=self.bias[rows],
+            extent=self.extent[rows],
+            extent_std=self.extent_std[rows],
+            on_ground=self.on_ground[rows],
+        )
 
 
 class _Geometry:
@@ -393,10 +404,10 @@ def _in_space(
         reason: [N] index in `_REASONS` of why a box has no place, or `_PLACED`.
         cut_off: [N] whether the image ends within the object.
     """
-    index = np.flatnonzero(reason == _PLACED)
-    if len(index) < len(reason):
-        boxes = _Boxes(*(values[index] for values in boxes))
-        axes, source, cut_off = axes[index], source[index], cut_off[index]
+    placed = np.flatnonzero(reason == _PLACED)
+    if len(placed) < len(reason):
+        boxes = boxes.select(placed)
+        axes, source, cut_off = axes[placed], source[placed], cut_off[placed]
     centre = boxes.centre
     # An error of the distance moves an object along its ray; one that stands on the ground stays on the ground.
     along = centre / centre[:, :1]
@@ -407,7 +418,7 @@ def _in_space(
     np.einsum("...ii->...i", covariances)[..., 1:] += variances[..., 1:]
     noise, bias = axes @ covariances @ axes.transpose(0, 2, 1)
     return Placements(
-        index=index,
+        number=placed,
         source=source,
         centre=(axes @ centre[:, :, None])[:, :, 0],
         noise=noise,

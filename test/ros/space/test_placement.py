@@ -42,7 +42,7 @@ def all_placed(
     visible = MaskSet([one.visible for one in objects])
     found = place_objects(objects, visible, camera, ground, depth, settings)
     results: dict[int, Placement | Unplaced] = {**found.unplaced}
-    for row, index in enumerate(found.index.tolist()):
+    for row, index in enumerate(found.number.tolist()):
         results[index] = Placement(
             Source(found.source[row]),
             found.centre[row],
