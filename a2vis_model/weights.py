@@ -20,8 +20,10 @@ from .shipped import check_intact, find_weights
 from .tracking.settings import TrackSettings
 
 _FORMAT = "a2vis/1"
-_RECOMMENDED = ("start_score", "keep_score", "idle_frames")
+RECOMMENDED = ("start_score", "keep_score", "idle_frames")
 """Thresholds that weights may recommend: those that depend on how sure a network is and how long its state keeps."""
+MOST_IDLE_FRAMES = 10**6
+"""Limit on a recommended number of frames, the node's own."""
 _MOST_TABLES = 2 << 30
 """Limit on the size of a network's constants in bytes; the largest preset needs a hundredth of it."""
 
@@ -110,11 +112,11 @@ def check_recommended(thresholds: Any) -> dict[str, float]:
     if not isinstance(thresholds, Mapping):
         raise ConfigError(f"expected names and values of thresholds, found {type(thresholds).__name__}")
     for name, value in thresholds.items():
-        if name not in _RECOMMENDED:
-            raise ConfigError(f"unknown threshold {reprlib.repr(name)}; known are {', '.join(_RECOMMENDED)}")
+        if name not in RECOMMENDED:
+            raise ConfigError(f"unknown threshold {reprlib.repr(name)}; known are {', '.join(RECOMMENDED)}")
         known = not isinstance(value, bool) and isinstance(value, int | float) and math.isfinite(value)
-        if name == "idle_frames" and not (known and value >= 1 and value == int(value)):
-            raise ConfigError(f"{name}={reprlib.repr(value)}; expected a number of frames, 1 or more")
+        if name == "idle_frames" and not (known and 1 <= value <= MOST_IDLE_FRAMES and value == int(value)):
+            raise ConfigError(f"{name}={reprlib.repr(value)}; expected a number of frames, 1 to {MOST_IDLE_FRAMES}")
         if name != "idle_frames" and not (known and 0 <= value <= 1):
             raise ConfigError(f"{name}={reprlib.repr(value)}; expected a probability, 0 to 1")
     found = {name: float(value) for name, value in thresholds.items()}

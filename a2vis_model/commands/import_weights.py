@@ -8,7 +8,7 @@ from ..config import parse_changes
 from ..errors import A2VISError
 from ..importers import import_checkpoint
 from ..modeling import build_model
-from ..weights import check_recommended, is_weight_file, load_weights, read_recommended, save_weights
+from ..weights import RECOMMENDED, check_recommended, is_weight_file, load_weights, read_recommended, save_weights
 from .arguments import add_set_argument, network_config
 
 
@@ -49,8 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Convert the file, print what was loaded and what was not, and write the result."""
-    thresholds = ("start_score", "keep_score", "idle_frames")
-    given = {name: value for name in thresholds if (value := getattr(args, name)) is not None}
+    given = {name: value for name in RECOMMENDED if (value := getattr(args, name)) is not None}
     recommended: dict[str, float] = {}
     if is_weight_file(args.file):
         if args.preset is not None:

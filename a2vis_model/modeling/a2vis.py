@@ -90,14 +90,15 @@ class VideoNetwork(nn.Module):
         Args:
             features: features of B sequences of clips · T frames.
             clips: how many clips each sequence has.
-            dwell: how often each clip is run again before the next (see `dwell`), one number for each; empty for never.
+            dwell: how often each clip is run again before the next (see `run_again`), one number for each; empty for
+                never. Networks without a state leave it out.
 
         Raises:
             TypeError: the variant predicts frame by frame.
         """
         raise TypeError(f"{type(self).__name__} predicts frame by frame and has no clips to unroll")
 
-    def dwell(self, features: FrameFeatures, state: ClipState, times: int) -> ClipState:
+    def run_again(self, features: FrameFeatures, state: ClipState, times: int) -> ClipState:
         """Return the state after a clip was run again, as in a stream whose view hardly changes.
 
         Streams are many times as long as the sequences of training. Running a clip again costs little, since its
@@ -337,7 +338,7 @@ class A2VIS(PrototypeNetwork):
         outputs: list[ClipOutput] = []
         for clip, times in zip(split_clips(features, clips), dwell or [0] * clips, strict=True):
             outputs.append(self.advance(clip, state.prototypes))
-            state = self.dwell(clip, ClipState(prototypes=outputs[-1].global_prototypes), times)
+            state = self.run_again(clip, ClipState(prototypes=outputs[-1].global_prototypes), times)
         own = join_prototypes([output.clip_prototypes for output in outputs])
         return Unrolled(
             clips=self.read_prototypes(own, features, clips),

@@ -109,17 +109,18 @@ class GenVIS(PrototypeNetwork):
         """Run the clips one after the other and keep what training supervises; see `VideoNetwork.unroll`."""
         state = self.initial_state(len(features.mask_features))
         if state.memory_keys is not None and state.memory_values is not None and state.memory_used is not None:
-            # More memory than clips stays empty, at the price of copying it at every clip.
+            # More memory than clips that are run stays empty, at the price of copying it at every clip.
+            used = clips + sum(dwell)
             state = state._replace(
-                memory_keys=state.memory_keys[:, :, -clips:],
-                memory_values=state.memory_values[:, :, -clips:],
-                memory_used=state.memory_used[:, :, -clips:],
+                memory_keys=state.memory_keys[:, :, -used:],
+                memory_values=state.memory_values[:, :, -used:],
+                memory_used=state.memory_used[:, :, -used:],
             )
         outputs: list[Prototypes] = []
         for clip_features, times in zip(split_clips(features, clips), dwell or [0] * clips, strict=True):
             clip, state = self._model(clip_features, state)
             outputs.append(clip)
-            state = self.dwell(clip_features, state, times)
+            state = self.run_again(clip_features, state, times)
         own = join_prototypes(outputs)
         return Unrolled(clips=self.read_prototypes(own, features, clips), owners="clips", prototypes=own)
 

@@ -107,12 +107,11 @@ class StreamNetwork(Protocol):
 def pass_gradients(before: ClipState, after: ClipState) -> ClipState:
     """Return a state with the values of `after`, whose gradients go to `before` as if nothing lay between the two."""
 
-    def join(old: Tensor | None, new: Tensor | None) -> Tensor | None:
-        if old is None or new is None or not new.is_floating_point():
-            return new
-        return old + (new - old).detach()
+    def join(old: Tensor, new: Tensor) -> Tensor:
+        return old + (new - old).detach() if new.is_floating_point() else new
 
-    return ClipState(*(join(old, new) for old, new in zip(before, after, strict=True)))  # type: ignore[arg-type]
+    used = {name: join(getattr(before, name), new) for name, new in after._asdict().items() if new is not None}
+    return ClipState(**used)
 
 
 def recycle_slots(start: ClipState, state: ClipState, slots: Tensor) -> ClipState:

@@ -38,7 +38,7 @@ class TrainingConfig:
     """Number of clips per sequence, through which gradients pass; 1 for variants that take a video as one clip."""
     dwell: int = 0
     """Most times, drawn at random, that a clip is run again before the next, so that states become as old as those of
-    streams (see `VideoNetwork.dwell`)."""
+    streams (see `VideoNetwork.run_again`)."""
     reach: int = 24
     """Largest distance of a sequence's frames from a random one among them, in frames."""
     even_draws: bool = True

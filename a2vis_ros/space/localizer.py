@@ -246,7 +246,7 @@ class Localizer:
         fixed_from_camera: RigidTransform,
     ) -> Localized:
         settings, known, seconds = self.settings, self._known, frame.stamp_ns * 1e-9
-        # Of an ID that comes twice the last one counts.
+        # If an ID comes twice, the last one counts.
         tracks = {track.track_id: track for track in frame.tracks}
         seen = [
             track

@@ -412,7 +412,7 @@ def _in_space(
     # An error of the distance moves an object along its ray; one that stands on the ground stays on the ground.
     along = centre / centre[:, :1]
     along[boxes.on_ground, 2] = 0.0
-    # Of the noise and of the bias, [2, M, 3, 3] along the boxes' axes.
+    # The covariances along the boxes' axes, [2, M, 3, 3]: first those of the noise, then those of the bias.
     variances = np.array([boxes.noise, boxes.bias]) ** 2
     covariances = along[:, :, None] * along[:, None, :] * variances[:, :, :1, None]
     np.einsum("...ii->...i", covariances)[..., 1:] += variances[..., 1:]

@@ -52,9 +52,10 @@ def test_one_threshold_alone_leaves_the_other_at_its_default(tmp_path: Path) -> 
     ("wrong", "words"),
     [
         ({"min_area": 3}, "unknown threshold 'min_area'; known are start_score, keep_score, idle_frames"),
-        ({"idle_frames": 0}, "idle_frames=0; expected a number of frames, 1 or more"),
-        ({"idle_frames": 2.5}, "idle_frames=2.5; expected a number of frames, 1 or more"),
-        ({"idle_frames": 1e400}, "idle_frames=inf; expected a number of frames, 1 or more"),
+        ({"idle_frames": 0}, "idle_frames=0; expected a number of frames, 1 to 1000000"),
+        ({"idle_frames": 1e300}, r"idle_frames=1e\+300; expected a number of frames, 1 to 1000000"),
+        ({"idle_frames": 2.5}, "idle_frames=2.5; expected a number of frames, 1 to 1000000"),
+        ({"idle_frames": 1e400}, "idle_frames=inf; expected a number of frames, 1 to 1000000"),
         ({"start_score": 1.5}, "start_score=1.5; expected a probability"),
         ({"start_score": True}, "start_score=True; expected a probability"),
         ({"keep_score": float("nan")}, "keep_score=nan; expected a probability"),

@@ -43,6 +43,19 @@ def test_unrolled_training_is_what_inference_does_clip_by_clip(variant: str, dwe
                 _, state = model.step(split_clips(features, 2)[k], state)
 
 
+@torch.no_grad()
+def test_a_memory_holds_clips_that_were_run_again() -> None:
+    model = tiny_model(tiny_config("genvis-semi-online"))
+    features = model.extract(batch_of([moving_squares()], range(9)).normalised())
+    own = model.unroll(features, 3, [2, 1, 0]).prototypes
+    clips, state = split_clips(features, 3), model.initial_state()
+    for clip in (clips[0], clips[0], clips[0], clips[1], clips[1]):
+        _, state = model.step(clip, state)
+    last = model.step(clips[2], state)[1]
+    assert own is not None
+    torch.testing.assert_close(own.raw[2:], last.prototypes, atol=1e-4, rtol=0)
+
+
 @pytest.mark.parametrize("variant", ["a2vis", "genvis-semi-online"])
 def test_clips_that_are_run_again_change_the_state_and_let_gradients_pass(variant: str) -> None:
     model = tiny_model(tiny_config(variant))
@@ -52,7 +65,7 @@ def test_clips_that_are_run_again_change_the_state_and_let_gradients_pass(varian
         once = model.step(features, start)[1]
         thrice = model.step(features, model.step(features, once)[1])[1]
     state = once._replace(prototypes=once.prototypes.requires_grad_())
-    after = model.dwell(features, state, 2)
+    after = model.run_again(features, state, 2)
     for value, expected in zip(after, thrice, strict=True):
         torch.testing.assert_close(value, expected, atol=1e-4, rtol=0)
     assert not torch.allclose(after.prototypes, once.prototypes, atol=1e-2)
@@ -67,8 +80,8 @@ def test_a_step_draws_how_often_its_clips_are_run_again(variant: str) -> None:
     batch = batch_of([moving_squares()], range(6))
     torch.manual_seed(0)
     drawn = []
-    run_again = model.dwell
-    model.dwell = lambda features, state, times: drawn.append(times) or run_again(features, state, times)  # type: ignore[method-assign]
+    run_again = model.run_again
+    model.run_again = lambda features, state, times: drawn.append(times) or run_again(features, state, times)  # type: ignore[method-assign]
     for dwell in (0, 5):
         objective = make_objective(model, model_config, training("video", dwell=dwell, clips=2), CPU)
         for _ in range(10):
