@@ -334,6 +334,11 @@ def test_what_the_camera_says_wrong(peer: Peer) -> None:
         damaged = tracks(0.3)
         damaged.instances[0].visible.roi.width = 2**31
         assert "damaged" in talk.dropped(damaged, Drop.DAMAGED)
+        # Its runs fill the box, and none is inside.
+        empty = tracks(0.35)
+        box = empty.instances[0].visible.roi
+        empty.instances[0].visible.counts = [box.width * box.height]
+        assert "no pixel" in talk.dropped(empty, Drop.DAMAGED)
         unlikely = tracks(0.3)
         unlikely.instances[0].existence = float("nan")
         assert "existence of nan" in talk.dropped(unlikely, Drop.DAMAGED)

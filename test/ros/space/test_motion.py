@@ -86,11 +86,13 @@ def test_another_way_of_measuring_moves_the_place_and_leaves_the_velocity() -> N
         filters.predict(0.1)
         filters.correct(FIRST, _measurements(rng, np.array([5.0 + 0.1 * count, 0.0, 0.0])))
     position, velocity = filters.states[0, :3].copy(), filters.states[0, 3:].copy()
+    unsure = filters.spreads[0, 3:, 3:].copy()
     assert velocity[0] == pytest.approx(1.0, abs=0.25)
     other = _measurements(rng, position + 0.5, source=Source.GROUND)
     assert filters.correct(FIRST, other).all()
     np.testing.assert_array_equal(filters.states[0, :3], position + 0.5)
     np.testing.assert_array_equal(filters.states[0, 3:], velocity)
+    np.testing.assert_array_equal(filters.spreads[0, 3:, 3:], unsure)
     np.testing.assert_array_equal(filters.spreads[0, :3, 3:], np.zeros((3, 3)))
 
 

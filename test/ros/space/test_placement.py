@@ -98,6 +98,19 @@ def test_a_person_is_where_it_stands(x: float, y: float, with_depth: bool, pitch
     assert honest(found, box, pose)
 
 
+def test_on_the_ground_an_error_of_the_distance_is_none_of_the_height() -> None:
+    (masks,), depth = look([Box(5.0, 0.0)])
+    on_ground, by_depth = placed(masks), placed(masks, depth=depth)
+    assert isinstance(on_ground, Placement)
+    assert isinstance(by_depth, Placement)
+    # Down and ahead are the second and the third axis of the optical frame.
+    for found in (on_ground.noise, on_ground.bias):
+        assert found[1, 2] == pytest.approx(0.0, abs=1e-9)
+    # By depth the object is somewhere on its ray, which leads down.
+    assert by_depth.centre[1] > 0
+    assert by_depth.noise[1, 2] > 1e-6
+
+
 def test_a_car_from_the_front_and_from_the_side() -> None:
     for size in ((4.4, 1.8, 1.5), (1.8, 4.4, 1.5)):
         box = Box(10.0, 0.0, size)
