@@ -11,6 +11,9 @@ from torch import Tensor
 
 from .value_checks import check_at_least
 
+_LEAST_MARGIN = 8.0
+"""Least pixels around a hidden part from which points are drawn too."""
+
 
 @dataclass(frozen=True)
 class PointSampling:
@@ -18,9 +21,8 @@ class PointSampling:
 
     `points` per mask and frame are kept of `oversample` times as many random ones, a share `importance` of them for
     being uncertain, the others at random. For an amodal mask a share `hidden` of the points, in place of as many
-    uncertain ones, lies in its hidden part where it has one: that part covers a few hundredths of a mask's area, so
-    that
-    random points hardly ever hit it.
+    uncertain ones, lies in and around its hidden part where it has one: that part covers a few hundredths of a mask's
+    area, so that random points hardly ever hit it.
     """
 
     points: int = 4096
@@ -66,7 +68,7 @@ def mask_losses(
     weight: Tensor,
     sampling: PointSampling,
     unknown: Tensor | None = None,
-    hidden: HiddenPixels | None = None,
+    hidden: HiddenParts | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Binary cross-entropy and dice loss of matched masks over T frames, where the masks are known.
 
@@ -79,7 +81,7 @@ def mask_losses(
         sampling: choice of the points.
         unknown: pixels that say nothing about the objects whose masks do not hold them, bool [I, T, H, W] (see
             `Targets`).
-        hidden: hidden pixels of the objects, for amodal masks.
+        hidden: hidden parts of the objects, for amodal masks.
 
     Returns:
         The two losses.
@@ -133,8 +135,12 @@ def uncertain_points(
     return torch.cat((candidates.gather(2, chosen.unsqueeze(-1).expand(-1, -1, -1, 2)), certain), dim=2)
 
 
-class HiddenPixels:
-    """The pixels in which objects are hidden, from which points are drawn.
+class HiddenParts:
+    """Where objects are hidden, and which points are drawn in and around these parts.
+
+    Points are drawn from the box of a hidden part, grown by a quarter of its sides and by `_LEAST_MARGIN` at least. Its
+    own pixels alone would teach that whatever may be hidden is: a mask that reaches too far would hardly be punished,
+    and the smaller the object, the less.
 
     Args:
         visible: visible masks of all objects, bool [I, T, n, H, W].
@@ -142,13 +148,17 @@ class HiddenPixels:
     """
 
     def __init__(self, visible: Tensor, amodal: Tensor) -> None:
-        self.shape = amodal.shape
-        row, self.pixel = (amodal & ~visible).flatten(3).flatten(0, 2).nonzero().unbind(dim=1)
-        self.count = torch.bincount(row, minlength=self.shape[:3].numel())
-        self.first = self.count.cumsum(0) - self.count
+        hidden = amodal & ~visible
+        self.shape = hidden.shape[:3]
+        columns, rows = hidden.any(dim=-2).flatten(0, 2), hidden.any(dim=-1).flatten(0, 2)
+        self.found = rows.any(dim=-1)
+        """Whether something is hidden, bool [I · T · n]."""
+        first, last = zip(_extent(columns), _extent(rows), strict=True)
+        self.first, self.size = torch.stack(first, dim=-1), torch.stack(last, dim=-1) - torch.stack(first, dim=-1)
+        """Corner and sides of the grown boxes, x and y in [0, 1], [I · T · n, 2]."""
 
     def replace(self, points: Tensor, item: Tensor, instance: Tensor, number: int) -> Tensor:
-        """Replace the first `number` points of masks that have a hidden part by random pixels of it.
+        """Replace the first `number` points of masks that have a hidden part by random ones in and around it.
 
         Args:
             points: points [R, T, P, 2], x and y in [0, 1].
@@ -156,19 +166,21 @@ class HiddenPixels:
             instance: object of the mask of each row within its item, int64 [R].
             number: number of points to replace, at most P.
         """
-        if not len(self.pixel):
-            return points
-        frames, objects, height, width = self.shape[1:]
-        frame = torch.arange(frames, device=points.device)
-        mask = (item[:, None] * frames + frame) * objects + instance[:, None]
-        count, first = self.count[mask].unsqueeze(-1), self.first[mask].unsqueeze(-1)
-        chosen = (torch.rand(*mask.shape, number, device=points.device) * count).long()
-        pixel = self.pixel[(first + chosen).clamp(max=len(self.pixel) - 1)]
-        corner = torch.stack((pixel % width, pixel // width), dim=-1)
-        size = torch.tensor([width, height], device=points.device)
-        inside = (corner + torch.rand(corner.shape, device=points.device)) / size
-        replaced = torch.cat((inside, points[:, :, number:]), dim=2)
-        return torch.where((count > 0).unsqueeze(-1), replaced, points)
+        frames, objects = self.shape[1:]
+        mask = (item[:, None] * frames + torch.arange(frames, device=points.device)) * objects + instance[:, None]
+        place = torch.rand(*mask.shape, number, 2, device=points.device)
+        around = self.first[mask].unsqueeze(2) + place * self.size[mask].unsqueeze(2)
+        replaced = torch.cat((around, points[:, :, number:]), dim=2)
+        return torch.where(self.found[mask][..., None, None], replaced, points)
+
+
+def _extent(covered: Tensor) -> tuple[Tensor, Tensor]:
+    """Return where the lines [R, S] begin and end that are covered, grown and within [0, 1]: twice [R]."""
+    size = covered.shape[-1]
+    first = covered.int().argmax(dim=-1).float()
+    last = size - covered.flip(-1).int().argmax(dim=-1).float()
+    margin = ((last - first) / 4).clamp(min=_LEAST_MARGIN)
+    return (first - margin).clamp(min=0) / size, (last + margin).clamp(max=size) / size
 
 
 def sample_logits(logits: Tensor, points: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ from ..modeling import (
 from ..modeling.layers import mask_product
 from .batch import Batch, MaskKind, Targets
 from .distributed import mean_over_processes
-from .losses import HiddenPixels, PointSampling, class_loss, mask_losses, similarity_loss
+from .losses import HiddenParts, PointSampling, class_loss, mask_losses, similarity_loss
 from .matching import NONE, assign, class_cost, mask_costs, newcomers, own, to_host
 
 Losses = dict[str, Tensor]
@@ -285,7 +285,7 @@ def track_losses(
         before = len(tracks.amodal) - 1
         repeated = Pairs(*(x.repeat(before + 1) for x in pairs))
         weight = torch.cat((settings.auxiliary_weight * pairs.weight.repeat(before), pairs.weight))
-        hidden = HiddenPixels(targets.pixels, amodal.pixels)
+        hidden = HiddenParts(targets.pixels, amodal.pixels)
         losses |= _mask_losses("amodal", logits, amodal, repeated._replace(weight=weight), settings, hidden)
     return losses
 
@@ -307,7 +307,7 @@ def _mask_losses(
     targets: Targets,
     pairs: Pairs,
     settings: LossSettings,
-    hidden: HiddenPixels | None = None,
+    hidden: HiddenParts | None = None,
 ) -> Losses:
     cross_entropy, dice = mask_losses(
         logits, targets.pixels, pairs.item, pairs.instance, pairs.weight, settings.sampling, targets.unknown, hidden

@@ -14,7 +14,7 @@ from a2vis_model import load_weights
 from a2vis_model.config import UpdateConfig
 from a2vis_model.modeling import A2VIS, AmodalFeatureExtraction, PrototypeGate, PrototypeUpdate, split_clips
 from a2vis_model.training import make_objective, objectives, warm_start
-from a2vis_model.training.losses import HiddenPixels, PointSampling, mask_losses
+from a2vis_model.training.losses import HiddenParts, PointSampling, mask_losses
 from a2vis_model.training.matching import NONE
 from a2vis_model.training.sequences import draw_reference
 
@@ -185,36 +185,56 @@ def test_auxiliary_losses_weigh_what_the_settings_say() -> None:
     assert none["class"] == all_of_it["class"]
 
 
-def test_a_share_of_the_points_lies_in_the_hidden_part() -> None:
+def test_a_share_of_the_points_lies_in_and_around_the_hidden_part() -> None:
     torch.manual_seed(0)
     amodal = torch.zeros(1, 2, 2, 32, 48, dtype=torch.bool)
     amodal[:, :, 1, 8:24, 10:40] = True
     visible = amodal.clone()
     visible[0, 1, 1, 20:24, 38:40] = False  # eight pixels, in the second frame alone
-    hidden = HiddenPixels(visible, amodal)
+    hidden = HiddenParts(visible, amodal)
     points = torch.zeros(3, 2, 40, 2)
     item, instance = torch.tensor([0, 0, 0]), torch.tensor([1, 0, 1])
     placed = hidden.replace(points, item, instance, 10)
     assert (placed[:, 0] == 0).all()  # nothing is hidden in the first frame,
     assert (placed[1] == 0).all()  # nor ever of the first object
-    inside = placed[[0, 2], 1, :10]
-    x, y = (inside * torch.tensor([48, 32])).unbind(dim=-1)
-    assert ((x >= 38) & (x < 40) & (y >= 20) & (y < 24)).all()
-    assert len({(int(a), int(b)) for a, b in zip(x.flatten(), y.flatten(), strict=True)}) >= 6
     assert (placed[[0, 2], 1, 10:] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("hidden", "box"),
+    [
+        ((20, 24, 38, 40), (12, 32, 30, 48)),  # a few pixels: eight more on each side,
+        ((8, 24, 4, 44), (0, 32, 0, 48)),  # many: a quarter more on each side, within the picture
+    ],
+)
+def test_points_are_spread_evenly_over_the_hidden_part_and_what_is_around(
+    hidden: tuple[int, int, int, int], box: tuple[int, int, int, int]
+) -> None:
+    torch.manual_seed(0)
+    amodal = torch.zeros(1, 1, 1, 32, 48, dtype=torch.bool)
+    amodal[..., hidden[0] : hidden[1], hidden[2] : hidden[3]] = True
+    none = torch.zeros(1, dtype=torch.int64)
+    points = HiddenParts(torch.zeros_like(amodal), amodal).replace(torch.zeros(1, 1, 20000, 2), none, none, 20000)
+    x, y = (points[0, 0] * torch.tensor([48, 32])).unbind(dim=-1)
+    counts, *_ = np.histogram2d(y.numpy(), x.numpy(), bins=(range(33), range(49)))
+    inside = counts[box[0] : box[1], box[2] : box[3]]
+    assert inside.sum() == 20000
+    # A Poisson distribution's variance is its mean: no place is drawn more often than another.
+    assert inside.var() / inside.mean() < 1.3
+    assert inside.mean() == pytest.approx(20000 / inside.size)
 
 
 def test_hidden_parts_are_learned_from() -> None:
     """A prediction that is right but for a few hidden pixels costs much more than without points there."""
     torch.manual_seed(0)
-    amodal = torch.zeros(1, 1, 1, 64, 64, dtype=torch.bool)
-    amodal[..., 16:48, 16:48] = True
+    amodal = torch.zeros(1, 1, 1, 256, 256, dtype=torch.bool)
+    amodal[..., 64:192, 64:192] = True
     visible = amodal.clone()
-    visible[..., 16:20, 16:20] = False
+    visible[..., 64:80, 64:80] = False
     logits = (torch.nn.functional.avg_pool2d(visible[:, :, 0].float(), 4) * 16 - 8)[:, :, ::1]
     arguments = (logits, amodal, torch.tensor([0]), torch.tensor([0]), torch.ones(1), PointSampling(points=256))
     plain = mask_losses(*arguments)[0]
-    aware = mask_losses(*arguments, hidden=HiddenPixels(visible, amodal))[0]
+    aware = mask_losses(*arguments, hidden=HiddenParts(visible, amodal))[0]
     assert aware > 3 * plain
 
 
