@@ -22,7 +22,7 @@ import numpy as np
 from a2vis_ros.msg import Mask, TrackedInstance, TrackedInstanceArray
 from numpy.typing import NDArray
 
-from a2vis_ros.node.space_messages import objects_message, track_frame
+from a2vis_ros.node.space_messages import ObjectMessages, track_frame
 from a2vis_ros.planner.mask_codec import RunLengthMask, encode_image
 from a2vis_ros.planner.mask_messages import mask_to_message
 from a2vis_ros.programs.reports import resident_mib
@@ -89,7 +89,7 @@ def main() -> None:
     camera = CameraModel(WIDTH, HEIGHT, FOCAL, FOCAL, 319.5, 239.5, "plumb_bob", distortion, "camera")
     scenes = [scene(i, args.objects) for i in range(SCENES)]
     for name in (args.kind,) if args.kind else ("depth", "ground"):
-        localizer = Localizer(LocalizerSettings(mounting=Mounting(CAMERA_HEIGHT)))
+        localizer, messages = Localizer(LocalizerSettings(mounting=Mounting(CAMERA_HEIGHT))), ObjectMessages()
         # Written to already, so that the script's own memory does not grow.
         times = {(part, clock): np.full(args.frames, np.nan) for part in ("core", "frame") for clock in CLOCKS}
         memory = {}
@@ -105,7 +105,7 @@ def main() -> None:
             start = read_clocks()
             result = localizer.update(frame, camera, metres)
             end = read_clocks()
-            objects_message(result, message)
+            messages.write(result, message)
             last = read_clocks()
             # The first twenty, of negative numbers, are written over.
             for clock in CLOCKS:

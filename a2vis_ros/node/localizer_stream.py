@@ -38,7 +38,7 @@ from ..wire.exact_text import MessageError, publish, received
 from . import qos
 from .object_markers import object_markers
 from .object_outputs import AnnotationOutput, FrameOutput, VisionOutputs, class_mask, footprint_cloud, installed
-from .space_messages import objects_message, track_frame
+from .space_messages import ObjectMessages, track_frame
 from .status_publisher import StatusPublisher
 from .topics import transport_topic
 
@@ -90,6 +90,7 @@ class LocalizerStream:
         self._node, self._values, self._settings = node, values, settings
         self._log = node.get_logger()
         self._localizer = Localizer(settings, transforms)
+        self._messages = ObjectMessages()
         self._books = Books()
         self._state = "inactive"
         self._active_since = 0.0
@@ -337,7 +338,7 @@ class LocalizerStream:
         )
 
     def _publish(self, waiting: _Waiting, result: Localized, start: float) -> None:
-        message = objects_message(result, waiting.tracks)
+        message = self._messages.write(result, waiting.tracks)
         end = time.monotonic()
         message.wait_ms, message.localize_ms = (start - waiting.arrived) * 1e3, (end - start) * 1e3
         age = self._age(waiting.frame.stamp_ns)

@@ -63,22 +63,42 @@ def track_frame(message: TrackedInstanceArray) -> TrackFrame:
     )
 
 
-def objects_message(result: Localized, tracks: TrackedInstanceArray) -> TrackedObjectArray:
-    """The objects of a frame; the caller sets the ages when it publishes.
+class ObjectMessages:
+    """Writes objects into messages; each holds good until the next is written, which is made of the same objects.
 
-    Args:
-        result: what the localizer has found.
-        tracks: the message that it was found from.
+    Making a `TrackedObject` takes longer than filling it in.
     """
-    return TrackedObjectArray(
-        header=Header(stamp=tracks.header.stamp, frame_id=result.frame_id),
-        camera_frame_id=tracks.header.frame_id,
-        session=tracks.session,
-        epoch=tracks.epoch,
-        frame_index=tracks.frame_index,
-        tracks_age_ms=tracks.timings.age_ms,
-        objects=[_object_message(found) for found in result.objects],
-    )
+
+    def __init__(self) -> None:
+        self._objects: list[TrackedObject] = []
+        """As many as the fullest frame has had."""
+
+    def write(self, result: Localized, tracks: TrackedInstanceArray) -> TrackedObjectArray:
+        """The objects of a frame; the caller sets the ages when it publishes.
+
+        Args:
+            result: what the localizer has found.
+            tracks: the message that it was found from.
+        """
+        found = result.objects
+        self._objects += [TrackedObject() for _ in range(len(found) - len(self._objects))]
+        objects = self._objects[: len(found)]
+        covariances = np.array([one.covariance for one in found]).reshape(-1, 6, 6)
+        poses = np.zeros_like(covariances)
+        poses[:, :3, :3], poses[:, 5, 5] = covariances[:, :3, :3], _YAW_VARIANCE
+        velocities = covariances[:, 3:, 3:].reshape(-1, 9)
+        for message, one, pose, velocity in zip(objects, found, poses.reshape(-1, 36), velocities, strict=True):
+            _fill_object(message, one)
+            message.pose.covariance, message.velocity_covariance = pose, velocity
+        return TrackedObjectArray(
+            header=Header(stamp=tracks.header.stamp, frame_id=result.frame_id),
+            camera_frame_id=tracks.header.frame_id,
+            session=tracks.session,
+            epoch=tracks.epoch,
+            frame_index=tracks.frame_index,
+            tracks_age_ms=tracks.timings.age_ms,
+            objects=objects,
+        )
 
 
 def point(position: Sequence[float] | NDArray[np.float64]) -> Point:
@@ -93,37 +113,29 @@ def vector(values: Sequence[float] | NDArray[np.float64]) -> Vector3:
     return Vector3(x=x, y=y, z=z)
 
 
-def _object_message(found: LocatedObject) -> TrackedObject:
-    # A message makes all its parts itself. They are filled in, for making them takes most of the time.
-    message = TrackedObject(
-        track_id=found.track_id,
-        state=int(found.state),
-        class_id=found.class_id,
-        class_name=found.class_name,
-        score=found.score,
-        existence=found.existence,
-        hidden_s=found.hidden_s,
-        source=int(found.source),
-        measured_s=found.measured_s,
-        cut_off=found.cut_off,
-        velocity_covariance=found.covariance[3:, 3:].ravel(),
-        emergences=[
-            Emergence(point=point(one.point), earliest_s=one.earliest_s, expected_s=one.expected_s)
-            for one in found.emergences
-        ],
-    )
-    _fill(message.size, found.size)
-    _fill(message.size_std, found.size_std)
-    _fill(message.velocity, found.velocity)
-    _fill(message.pose.pose.position, found.position)
-    turn = message.pose.pose.orientation
+def _fill_object(message: TrackedObject, found: LocatedObject) -> None:
+    """Fill in all fields but the covariances."""
+    message.track_id = found.track_id
+    message.state = int(found.state)
+    message.class_id = found.class_id
+    message.class_name = found.class_name
+    message.score = found.score
+    message.existence = found.existence
+    message.hidden_s = found.hidden_s
+    message.source = int(found.source)
+    message.measured_s = found.measured_s
+    message.cut_off = found.cut_off
+    message.emergences = [
+        Emergence(point=point(one.point), earliest_s=one.earliest_s, expected_s=one.expected_s)
+        for one in found.emergences
+    ]
+    pose = message.pose.pose
+    for target, values in (
+        (message.size, found.size),
+        (message.size_std, found.size_std),
+        (message.velocity, found.velocity),
+        (pose.position, found.position),
+    ):
+        target.x, target.y, target.z = values.tolist()
+    turn = pose.orientation
     turn.x, turn.y, turn.z, turn.w = found.orientation.tolist()
-    covariance = np.zeros((6, 6))
-    covariance[:3, :3] = found.covariance[:3, :3]
-    covariance[5, 5] = _YAW_VARIANCE
-    message.pose.covariance = covariance.ravel()
-    return message
-
-
-def _fill(target: Point | Vector3, values: NDArray[np.float64]) -> None:
-    target.x, target.y, target.z = values.tolist()

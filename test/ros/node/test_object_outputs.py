@@ -2,6 +2,7 @@
 
 import sys
 import types
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,9 @@ import pytest
 from ros_helpers import Peer, image, needs_ros, process
 
 from a2vis_ros.planner.mask_codec import encode_image
+from a2vis_ros.space.emergence import Emergence
+from a2vis_ros.space.localizer import Localized, LocatedObject, State
+from a2vis_ros.space.placement import Source
 from a2vis_ros.wire.cdr import text_of
 
 pytestmark = needs_ros
@@ -84,6 +88,56 @@ def scene() -> Any:
         objects.objects.append(found)
     objects.objects[1].emergences = [Emergence(point=Point(x=6.0, y=1.5), earliest_s=0.5, expected_s=2.0)]
     return FrameOutput(tracks, objects, None)  # type: ignore[arg-type]
+
+
+def test_a_message_of_objects_holds_nothing_of_the_one_before() -> None:
+    from a2vis_ros.msg import TrackedInstanceArray
+
+    from a2vis_ros.node.space_messages import ObjectMessages
+
+    def located(number: int, *ends: Emergence) -> LocatedObject:
+        """An object all of whose numbers are others than those of another number."""
+        some = np.arange(1.0, 7.0) + number
+        return LocatedObject(
+            track_id=number,
+            state=State(number % 5),
+            class_id=number,
+            class_name=f"class {number}",
+            score=number / 20,
+            existence=number / 10,
+            hidden_s=0.5 * number,
+            measured_s=0.25 * number,
+            source=Source(number % 3),
+            position=some[:3],
+            velocity=-some[:3],
+            covariance=np.outer(some, some) + np.eye(6),
+            orientation=some[:4] / np.linalg.norm(some[:4]),
+            size=some[3:],
+            size_std=some[3:] / 10,
+            cut_off=number % 2 == 0,
+            emergences=ends,
+        )
+
+    def text(messages: ObjectMessages, *objects: LocatedObject) -> str:
+        result = Localized("odom", list(objects), Counter(), 0, 0)
+        return repr(messages.write(result, TrackedInstanceArray(session=len(objects))))
+
+    end = Emergence(point=np.array([6.0, 1.5, 0.0]), earliest_s=0.5, expected_s=2.0)
+    messages = ObjectMessages()
+    frames = [
+        (located(1), located(2, end)),
+        (),
+        (located(3, end, end),),
+        (located(4), located(5), located(6)),
+    ]
+    for objects in frames:
+        assert text(messages, *objects) == text(ObjectMessages(), *objects)
+    (found,) = messages.write(Localized("odom", [located(7)], Counter(), 0, 0), TrackedInstanceArray()).objects
+    # The box stands upright, and of its turn about the vertical nothing is known.
+    expected = np.zeros((6, 6))
+    expected[:3, :3], expected[5, 5] = located(7).covariance[:3, :3], np.pi**2 / 3
+    assert found.pose.covariance.reshape(6, 6) == pytest.approx(expected)
+    assert np.array_equal(found.velocity_covariance.reshape(3, 3), located(7).covariance[3:, 3:])
 
 
 def test_boxes_in_space_for_vision_msgs(stand_ins: None) -> None:

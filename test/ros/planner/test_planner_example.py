@@ -38,7 +38,7 @@ def street(seconds: float, person: Box | None) -> Any:
     from a2vis_ros.msg import TrackedInstanceArray
     from std_msgs.msg import Header
 
-    from a2vis_ros.node.space_messages import objects_message
+    from a2vis_ros.node.space_messages import ObjectMessages
 
     buffer = TransformBuffer()
     buffer.add("odom", "camera", LEVEL, 0, static=True)
@@ -52,7 +52,7 @@ def street(seconds: float, person: Box | None) -> Any:
             for number, (one, name) in enumerate(zip(masks, ("car", "person"), strict=False), 1)
         ]
         result = localizer.update(frame(0.1 * i, tracks), CAMERA, depth)
-    return objects_message(result, TrackedInstanceArray(header=Header(frame_id="camera")))
+    return ObjectMessages().write(result, TrackedInstanceArray(header=Header(frame_id="camera")))
 
 
 def test_it_slows_down_for_a_person_behind_a_parked_car(example: ModuleType) -> None:
