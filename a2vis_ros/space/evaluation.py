@@ -103,6 +103,8 @@ class Sample(NamedTuple):
     velocity_error: float
     height_error: float
     """Error of the height as a share of the true height."""
+    position_std: float
+    """Standard deviation that is said of the horizontal position: the root of the covariance's trace, in metres."""
     position_nees: float
     """Squared error, normalised by its covariance; 2 on average if that is honest."""
     velocity_nees: float
@@ -120,6 +122,8 @@ class ViewScore:
     """Share of them of which something is said that is out by at most `WITHIN`."""
     position_median: float
     position_p95: float
+    position_std_median: float
+    """Median of what is said of the position's standard deviation, in metres."""
     velocity_median: float
     velocity_p95: float
     height_median: float
@@ -268,7 +272,7 @@ def standing_still(frames: Sequence[EvaluatedFrame]) -> list[EvaluatedFrame]:
 
 def _sample(clip: int, view: View, true: TrueObject, said: EstimatedObject | None) -> Sample:
     if said is None:
-        return Sample(clip, view, *[math.nan] * 5)
+        return Sample(clip, view, *[math.nan] * 6)
     position, velocity = (said.position - true.position)[:2], (said.velocity - true.velocity)[:2]
     return Sample(
         clip=clip,
@@ -276,6 +280,7 @@ def _sample(clip: int, view: View, true: TrueObject, said: EstimatedObject | Non
         position_error=float(np.hypot(*position)),
         velocity_error=float(np.hypot(*velocity)),
         height_error=abs(said.height - true.height) / true.height,
+        position_std=math.sqrt(max(said.covariance[0, 0] + said.covariance[1, 1], 0.0)),
         position_nees=_nees(position, said.covariance[:2, :2]),
         velocity_nees=_nees(velocity, said.covariance[3:5, 3:5]),
     )
@@ -296,7 +301,7 @@ def _nees(error: Numbers, covariance: Numbers) -> float:
 def _summed_up(samples: Sequence[Sample]) -> ViewScore:
     said = [sample for sample in samples if not math.isnan(sample.position_error)]
     if not said:
-        return ViewScore(len(samples), 0.0, 0.0, *[math.nan] * 8)
+        return ViewScore(len(samples), 0.0, 0.0, *[math.nan] * 9)
     columns = {name: np.array([getattr(sample, name) for sample in said]) for name in Sample._fields[2:]}
     position, velocity = columns["position_error"], columns["velocity_error"]
     return ViewScore(
@@ -305,6 +310,7 @@ def _summed_up(samples: Sequence[Sample]) -> ViewScore:
         within=float(np.count_nonzero(position <= WITHIN)) / len(samples),
         position_median=float(np.median(position)),
         position_p95=float(np.quantile(position, 0.95)),
+        position_std_median=float(np.median(columns["position_std"])),
         velocity_median=float(np.median(velocity)),
         velocity_p95=float(np.quantile(velocity, 0.95)),
         height_median=float(np.median(columns["height_error"])),
@@ -320,6 +326,7 @@ _COLUMNS = {
     "within": f"within {WITHIN:g} m",
     "position_median": "position, median (m)",
     "position_p95": "p95 (m)",
+    "position_std_median": "σ, median (m)",
     "velocity_median": "velocity, median (m/s)",
     "velocity_p95": "p95 (m/s)",
     "height_median": "height, median",

@@ -69,6 +69,7 @@ def test_nees_tells_an_honest_covariance_from_others(factor, mean, share):
     full = score(*(frame(i, [true()], [said(x=x, y=y, covariance=covariance)]) for i, (x, y) in enumerate(errors)))
     assert full[View.FULL].nees_mean == pytest.approx(mean, rel=0.03)
     assert full[View.FULL].nees_in_gate == pytest.approx(share, abs=0.01)
+    assert full[View.FULL].position_std_median == pytest.approx(factor * np.sqrt(2.5))
 
 
 @pytest.mark.parametrize("covariance", [np.zeros((6, 6)), -np.eye(6)])
