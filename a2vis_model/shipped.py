@@ -68,11 +68,8 @@ def find_weights(weights: str | Path) -> Path:
     return path
 
 
-def check_intact(path: Path) -> bool:
+def check_intact(path: Path) -> None:
     """Compare a file of the package with the index; other files are not checked.
-
-    Returns:
-        Whether the file is one of the package.
 
     Raises:
         CheckpointError: the file differs from what was shipped.
@@ -84,4 +81,3 @@ def check_intact(path: Path) -> bool:
             f"{path}: damaged, its SHA-256 is not the one in {_INDEX}; reinstall the package, or keep weights of your "
             "own elsewhere and give their path"
         )
-    return entry is not None

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from .config import ModelConfig, change_config, config_from_dict, config_to_dict, current_fields
 from .errors import CheckpointError, ConfigError
 from .files.atomic import replacing
-from .modeling import VideoNetwork, build_model
+from .modeling import VideoNetwork, build_blank, build_model
 from .shipped import check_intact, find_weights
 from .tracking.settings import TrackSettings
 
@@ -152,15 +152,16 @@ def load_weights(weights: str | Path, changes: Mapping[str, Any] | None = None) 
         ConfigError: a change is unusable.
     """
     path = find_weights(weights)
-    shipped = check_intact(path)
+    check_intact(path)
     config, shapes = _read_header(path)
     if changes:
         config = change_config(config, changes)
-    # What its hash shows to be as it was shipped fits. To outline a network PyTorch imports its compiler, which takes a
-    # second and 140 MiB.
-    if changes or not shipped:
-        _check_header(path, config, shapes)
-    model = _build(path, config)
+    _check_tables(path, config)
+    with _memory_for(path):
+        model = build_blank(config)
+    _check_header(path, model, shapes)
+    with _memory_for(path):
+        model.prepare(config.input_height, config.input_width, config.clip_length)
     model.load_state_dict(_read_tensors(path))
     for name, tensor in model.state_dict().items():
         if not torch.isfinite(tensor).all():
@@ -194,9 +195,10 @@ def _opened(path: Path) -> Iterator[safe_open]:
         raise CheckpointError(f"{path}: cannot be read ({error})") from error
 
 
-def _build(path: Path, config: ModelConfig) -> VideoNetwork:
+@contextmanager
+def _memory_for(path: Path) -> Iterator[None]:
     try:
-        return build_model(config)
+        yield
     except RuntimeError as error:  # This includes running out of memory.
         reason = str(error).partition("\n")[0]
         raise CheckpointError(
@@ -204,15 +206,13 @@ def _build(path: Path, config: ModelConfig) -> VideoNetwork:
         ) from error
 
 
-def _check_header(path: Path, config: ModelConfig, shapes: dict[str, list[int]]) -> None:
-    """Check that the file holds its configuration's network, before memory is allocated for one.
+def _check_header(path: Path, blank: VideoNetwork, shapes: dict[str, list[int]]) -> None:
+    """Check that the file holds its configuration's network, before the network's memory is written to.
 
     Raises:
         CheckpointError: names or shapes differ.
     """
-    with torch.device("meta"):
-        outline = _build(path, config)
-    expected = {name: list(tensor.shape) for name, tensor in outline.state_dict().items()}
+    expected = {name: list(tensor.shape) for name, tensor in blank.state_dict().items()}
     missing, unknown = sorted(expected.keys() - shapes.keys()), sorted(shapes.keys() - expected.keys())
     if missing or unknown:
         what = f"lacks {missing[0]!r}" if missing else f"holds the unknown {unknown[0]!r}"
@@ -223,13 +223,38 @@ def _check_header(path: Path, config: ModelConfig, shapes: dict[str, list[int]])
     for name, shape in shapes.items():
         if shape != expected[name]:
             raise CheckpointError(f"{path}: {name} is {shape}, its configuration says {expected[name]}")
-    # Buffers that depend on the input size are not stored in the file.
+
+
+def _check_tables(path: Path, config: ModelConfig) -> None:
+    """Check that the network's tables, which depend on the input size and are in no file, are of a usable size.
+
+    Raises:
+        CheckpointError: they are too large.
+    """
+    if _most_bytes_of_tables(config) <= _MOST_TABLES:
+        return
+    # Only what may be too large is counted: to outline a network PyTorch imports its compiler, which takes seconds and
+    # 140 MiB.
+    with _memory_for(path), torch.device("meta"):
+        outline = build_model(config)
     tables = sum(buffer.numel() * buffer.element_size() for buffer in outline.buffers())
     if tables > _MOST_TABLES:
         raise CheckpointError(
             f"{path}: for {config.input_width}x{config.input_height} pixels its network needs tables of "
             f"{tables / 2**30:.0f} GiB, which no usable network does; get the file again"
         )
+
+
+def _most_bytes_of_tables(config: ModelConfig) -> int:
+    """Return a size in bytes that the tables of a configuration's network cannot exceed.
+
+    These are positions of cells, of 4 x 4 pixels or more, in each map and in each frame of a clip, and for Swin the
+    pairs of cells of each window that may not attend to each other, and for each block the pairs of a window.
+    """
+    cells = config.input_height * config.input_width // 16
+    window, blocks = getattr(config.backbone, "window", 0), sum(getattr(config.backbone, "depths", ()))
+    positions = 3 * config.dim + (config.clip_length + 1) * config.mask_dim
+    return 4 * cells * (positions + 2 * window**2) + 8 * blocks * window**4
 
 
 def _config(path: Path, metadata: dict[str, str]) -> ModelConfig:

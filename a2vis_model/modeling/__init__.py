@@ -2,7 +2,7 @@
 
 from .a2vis import A2VIS, ClipOutput, Stage, VideoNetwork
 from .baselines import VITA, FrameQueryTracker, GenVIS, Mask2FormerVIS
-from .build import build_detector, build_model, freeze
+from .build import build_blank, build_detector, build_model, freeze
 from .classification_head import ClassificationHead
 from .clip_window import ClipWindow
 from .deformable_attention import DeformableAttention, sample_bilinear
@@ -49,6 +49,7 @@ __all__ = [
     "Unrolled",
     "VideoNetwork",
     "VisibleMaskHead",
+    "build_blank",
     "build_detector",
     "build_model",
     "concatenate",

@@ -1,11 +1,13 @@
 """Building networks from configurations: the only place that assigns sizes to parts."""
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from importlib import import_module
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from ..backbone_config import BACKBONES, BackboneConfig
 from ..config import ModelConfig
@@ -29,6 +31,35 @@ def build_model(config: ModelConfig) -> VideoNetwork:
     model = _build_network(config)
     model.prepare(config.input_height, config.input_width, config.clip_length)
     return model
+
+
+def build_blank(config: ModelConfig) -> VideoNetwork:
+    """Build the network of a configuration for weights to be loaded into, neither initialised nor prepared.
+
+    Its kernels and matrices are addresses alone, which take memory when they are written.
+    """
+    with _Blank():
+        return _build_network(config)
+
+
+class _Blank(TorchFunctionMode):
+    """A context in which parameters are not filled, by `torch.nn.init` or by methods of theirs."""
+
+    _FILLING = (torch.Tensor.fill_, torch.Tensor.normal_, torch.Tensor.uniform_, torch.Tensor.zero_)
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        given = kwargs or {}
+        tensor = args[0] if args else given.get("tensor")
+        by_init = getattr(func, "__module__", None) == nn.init.__name__
+        if isinstance(tensor, nn.Parameter) and (by_init or func in self._FILLING):
+            return tensor
+        return func(*args, **given)
 
 
 def freeze(model: Network) -> Network:

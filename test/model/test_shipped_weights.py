@@ -124,9 +124,11 @@ def test_the_node_runs_the_default_and_the_demo_what_knows_its_fish(monkeypatch:
     assert demo.main(["--weights", "onboard-fishpond"]) == 2
 
 
-def test_loading_shipped_weights_imports_no_compiler() -> None:
-    """Every start of a robot would wait for it."""
-    code = "import sys, a2vis_model; a2vis_model.load_weights('onboard'); print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+def test_loading_weights_imports_no_compiler(tmp_path: Path) -> None:
+    """Every start of a robot would wait for it, with weights that ship or with others."""
+    save_weights(tmp_path / "own.safetensors", tiny_model(tiny_config()), tiny_config())
+    code = "import sys, a2vis_model; [a2vis_model.load_weights(w) for w in sys.argv[1:]]; print(*sys.modules)"
+    command = [sys.executable, "-c", code, "onboard", str(tmp_path / "own.safetensors")]
+    loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     assert "torch" in loaded
     assert not {"torch._dynamo", "torch._inductor", "sympy"} & set(loaded)

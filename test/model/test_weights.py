@@ -151,6 +151,6 @@ def test_a_network_too_large_for_the_memory_is_one_error(saved, monkeypatch):
     def full(_):
         raise RuntimeError("can't allocate memory: you tried to allocate 9 bytes\nframe #0: c10::alloc_cpu")
 
-    monkeypatch.setattr("a2vis_model.weights.build_model", full)
+    monkeypatch.setattr("a2vis_model.weights.build_blank", full)
     with pytest.raises(CheckpointError, match=r"allocate 9 bytes\); is there memory for it\?$"):
         load_weights(saved)

@@ -79,7 +79,7 @@ class WindowAttention(nn.Module):
         self.v = nn.Linear(dim, dim)
         self.out = nn.Linear(dim, dim)
         self.attend = ScaledDotProduct()
-        self.bias_table = nn.Parameter(torch.zeros((2 * window - 1) ** 2, heads))
+        self.bias_table = nn.Parameter(torch.empty((2 * window - 1) ** 2, heads))
         self.register_buffer("bias_index", relative_position_index(window), persistent=False)
         nn.init.normal_(self.bias_table, std=0.02)
 
