@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from .modeling import VideoNetwork, build_model, freeze
     from .shipped import shipped_weights
     from .tracking.settings import TrackSettings
-    from .tracking.streaming import FrameResult, StreamingTracker, track_video
-    from .tracking.tracks import TrackedInstance, TrackState
+    from .tracking.streaming import StreamingTracker, track_video
+    from .tracking.tracks import FrameResult, TrackedInstance, TrackState
     from .weights import load_weights, read_track_settings, save_weights
 
 __version__ = "0.1.0"
@@ -58,9 +58,9 @@ _MODULES = {
     "masks.region": ("RegionMask",),
     "modeling": ("VideoNetwork", "build_model", "freeze"),
     "shipped": ("shipped_weights",),
-    "tracking.streaming": ("FrameResult", "StreamingTracker", "track_video"),
+    "tracking.streaming": ("StreamingTracker", "track_video"),
     "tracking.settings": ("TrackSettings",),
-    "tracking.tracks": ("TrackState", "TrackedInstance"),
+    "tracking.tracks": ("FrameResult", "TrackState", "TrackedInstance"),
     "weights": ("load_weights", "read_track_settings", "save_weights"),
 }
 """The public names by the module that defines them, as the imports above state them for type checkers."""

@@ -1,6 +1,4 @@
-"""Conversion of a camera image to the network's input, and of coordinates back."""
-
-from dataclasses import dataclass
+"""Conversion of a camera image to the network's input."""
 
 import cv2
 import numpy as np
@@ -8,35 +6,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .placement import Placement
 from .transfer import upload
 
 # ImageNet statistics of RGB in 0..255; every backbone here was trained with them.
 PIXEL_MEAN = (123.675, 116.28, 103.53)
 PIXEL_STD = (58.395, 57.12, 57.375)
-
-
-@dataclass(frozen=True)
-class Placement:
-    """Position of an image in the network's input: scaled with its aspect kept, at the top left.
-
-    The rest is padding.
-    """
-
-    image_height: int
-    image_width: int
-    scaled_height: int
-    scaled_width: int
-
-    @classmethod
-    def fit(cls, *, image_height: int, image_width: int, input_height: int, input_width: int) -> "Placement":
-        """Scale an image (pixels) to the largest size that fits the input (pixels)."""
-        scale = min(input_height / image_height, input_width / image_width)
-        return cls(
-            image_height=image_height,
-            image_width=image_width,
-            scaled_height=min(max(round(image_height * scale), 1), input_height),
-            scaled_width=min(max(round(image_width * scale), 1), input_width),
-        )
 
 
 class FrameTransform:

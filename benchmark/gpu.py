@@ -42,7 +42,8 @@ from a2vis_model.backends.precision import half_precision
 from a2vis_model.files.atomic import write_text
 from a2vis_model.masks.outlines import OutlineCapacity
 from a2vis_model.modeling import ClipPrediction, ClipState, FrameFeatures, StreamNetwork, concatenate
-from a2vis_model.preprocessing import FrameTransform, Placement
+from a2vis_model.placement import Placement
+from a2vis_model.preprocessing import FrameTransform
 from a2vis_model.profiling import (
     EVERY_SLOT,
     device_name,

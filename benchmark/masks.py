@@ -22,7 +22,7 @@ from a2vis_model.masks.outlines import OutlineCapacity, PixelGrid, positive_cell
 from a2vis_model.masks.region import logits_to_mask
 from a2vis_model.masks.run_lengths import MaskRuns, Segments
 from a2vis_model.modeling import ClipPrediction
-from a2vis_model.preprocessing import Placement
+from a2vis_model.placement import Placement
 from a2vis_model.tracking.observations import PredictionReader
 from a2vis_model.tracking.settings import TrackSettings
 from a2vis_model.transfer import fetch

@@ -4,7 +4,7 @@ backend = prepare_backend(freeze(model), config, backend="auto", cache=default_c
 tracker = StreamingTracker(backend.network, config)
 """
 
-from .choice import (
+from ..backend_names import (
     BACKENDS,
     OPENVINO_DEVICES,
     PRECISIONS,

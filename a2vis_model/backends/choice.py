@@ -1,37 +1,17 @@
-"""Names of backends and precisions, and what a machine lacks for each."""
+"""What a machine lacks for each backend and precision."""
 
 import importlib
 import importlib.util
 import os
 import shutil
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 
+from ..backend_names import BackendName, EngineName, OpenVINODevice, Precision
 from ..export import exportable
 from ..modeling import VideoNetwork
-
-EngineName = Literal["compile", "tensorrt", "openvino"]
-BackendName = Literal["auto", "eager", "compile", "tensorrt", "openvino"]
-BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
-Precision = Literal["fp32", "fp16", "bf16", "int8"]
-"""fp16 and int8 keep fp32 where it matters, see `half_precision` and `quantise`; bf16 is what OpenVINO makes of it."""
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
-OpenVINODevice = Literal["cpu", "intel:gpu", "intel:npu"]
-"""What the backend openvino can compute on; the network's own tensors are on the CPU."""
-OPENVINO_DEVICES: tuple[OpenVINODevice, ...] = get_args(OpenVINODevice)
-
-
-def openvino_device(name: str) -> OpenVINODevice:
-    """What the backend openvino computes on for the name of a device: the CPU, unless one of Intel's is named."""
-    return next((device for device in OPENVINO_DEVICES if device == name), "cpu")
-
-
-def tensor_device(name: str) -> str:
-    """The name of the device of a network's tensors: for Intel's devices the CPU, from which OpenVINO takes them."""
-    return "cpu" if name in OPENVINO_DEVICES else name
-
 
 _OPENVINO_NAMES: dict[Precision, str] = {"fp32": "FP32", "fp16": "FP16", "bf16": "BF16", "int8": "INT8"}
 

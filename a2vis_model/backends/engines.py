@@ -6,8 +6,8 @@ from typing import Protocol
 from torch import Tensor
 from torch.export import ExportedProgram
 
+from ..backend_names import EngineName, OpenVINODevice, Precision
 from ..modeling.deformable_attention import Sampling
-from .choice import EngineName, OpenVINODevice, Precision
 from .compiled import InductorEngines
 from .network import Graph
 from .openvino import Calibration, OpenVINOEngines

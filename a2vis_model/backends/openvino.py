@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.export import ExportedProgram
 
+from ..backend_names import OpenVINODevice, Precision
 from ..errors import BackendError
 from ..modeling.deformable_attention import Sampling
-from .choice import OpenVINODevice, Precision
 from .network import Graph
 from .quantisation import quantise
 

@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..backend_names import Precision
 from ..modeling import A2VIS, DeformableAttention
 from ..modeling.deformable_attention import Sampling
 from ..modeling.prototype_update import PrototypeGate, PrototypeUpdate
-from .choice import Precision
 
 _ISLANDS = (nn.LayerNorm, nn.GroupNorm, PrototypeUpdate, PrototypeGate)
 """Modules computed in fp32: normalisation, and what carries the state from clip to clip."""

@@ -9,20 +9,19 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor
 
-from ..config import ModelConfig
-from ..errors import BackendError
-from ..export import ClipGraph, FrameGraph, example_inputs, export_graphs
-from ..modeling import A2VIS, StreamNetwork, VideoNetwork
-from .choice import (
+from ..backend_names import (
     BACKENDS,
     OPENVINO_DEVICES,
     PRECISIONS,
     EngineName,
     OpenVINODevice,
     Precision,
-    backend_obstacle,
-    precision_obstacle,
 )
+from ..config import ModelConfig
+from ..errors import BackendError
+from ..export import ClipGraph, FrameGraph, example_inputs, export_graphs
+from ..modeling import A2VIS, StreamNetwork, VideoNetwork
+from .choice import backend_obstacle, precision_obstacle
 from .compiler_caches import private_caches
 from .engine_cache import GRAPHS, EngineCache, Key, engine_key, fingerprint
 from .engines import Engines, engines_for

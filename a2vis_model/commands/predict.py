@@ -24,7 +24,8 @@ from ..files.video_io import DamageLog, VideoInput, VideoWriter
 from ..modeling import freeze
 from ..tracking.overlay import draw_overlay
 from ..tracking.results import TrackCollector
-from ..tracking.streaming import FrameResult, StreamingTracker
+from ..tracking.streaming import StreamingTracker
+from ..tracking.tracks import FrameResult
 from ..weights import load_weights, read_track_settings
 from .arguments import (
     add_backend_arguments,

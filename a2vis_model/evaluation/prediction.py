@@ -16,7 +16,8 @@ from ..config import ModelConfig
 from ..data import VideoRecord
 from ..errors import A2VISError
 from ..modeling import ClipPrediction, ClipWindow, FrameFeatures, StreamNetwork
-from ..preprocessing import FrameTransform, Placement
+from ..placement import Placement
+from ..preprocessing import FrameTransform
 from ..tracking.observations import PredictionReader
 from ..tracking.results import TrackCollector
 from ..tracking.settings import TrackSettings

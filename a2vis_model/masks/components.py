@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from ..preprocessing import Placement
+from ..placement import Placement
 from .run_lengths import Segments
 
 

@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..preprocessing import Placement
+from ..placement import Placement
 from ..transfer import upload
 from .region import LOGIT_STRIDE, PixelAxis
 

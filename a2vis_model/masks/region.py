@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..preprocessing import Placement
+from ..placement import Placement
 from .box_runs import RunLengthMask, encode_image
 
 LOGIT_STRIDE = 4

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..preprocessing import Placement
+from ..placement import Placement
 from .region import RegionMask
 
 

@@ -14,7 +14,7 @@ from ..masks.outlines import OutlineCapacity, PixelGrid, positive_cells, trace
 from ..masks.region import LOGIT_STRIDE, RegionMask
 from ..masks.run_lengths import MaskRuns, Segments
 from ..modeling import ClipPrediction
-from ..preprocessing import Placement
+from ..placement import Placement
 from ..transfer import fetch, upload
 from .tracks import SlotObservation
 

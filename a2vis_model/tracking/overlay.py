@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..masks.region import RegionMask
-from .streaming import FrameResult
-from .tracks import TrackedInstance, TrackState
+from .tracks import FrameResult, TrackedInstance, TrackState
 
 _FILL = 0.45
 

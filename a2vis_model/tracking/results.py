@@ -4,8 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .streaming import FrameResult
-from .tracks import TrackState
+from .tracks import FrameResult, TrackState
 
 
 def track_score(scores: Iterable[float], frames: int) -> float:

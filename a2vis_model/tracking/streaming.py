@@ -13,31 +13,15 @@ from torch import nn
 from ..config import ModelConfig
 from ..masks.region import RegionMask
 from ..modeling import ClipWindow, StreamNetwork
-from ..preprocessing import FrameTransform, Placement
+from ..placement import Placement
+from ..preprocessing import FrameTransform
 from ..transfer import upload
 from .observations import CELL, FrameObservation, PredictionReader
 from .settings import TrackSettings
-from .tracks import Track, TrackedInstance, TrackManager, TrackState
+from .tracks import FrameResult, Track, TrackedInstance, TrackManager, TrackState
 
 OFFLINE_FRAMES = 1024
 """Largest number of frames that an offline variant takes as one video; all their features are kept in memory."""
-
-
-@dataclass(frozen=True)
-class FrameResult:
-    """The tracked instances of one frame."""
-
-    index: int
-    """Number of the frame among those pushed since the tracker was made, from 0."""
-    timestamp: float
-    """Timestamp in seconds that was pushed with the frame."""
-    epoch: int
-    """Number of the epoch. Tracks of different epochs are unrelated."""
-    height: int
-    """Height of the image in pixels."""
-    width: int
-    instances: tuple[TrackedInstance, ...]
-    """Every live track, including hidden ones; an ended track is reported once more."""
 
 
 @dataclass(frozen=True)

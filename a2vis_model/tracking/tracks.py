@@ -145,6 +145,23 @@ class TrackedInstance:
         return 1.0 - self.visible.area / self.amodal.area
 
 
+@dataclass(frozen=True)
+class FrameResult:
+    """The tracked instances of one frame."""
+
+    index: int
+    """Number of the frame among those pushed since the tracker was made, from 0."""
+    timestamp: float
+    """Timestamp in seconds that was pushed with the frame."""
+    epoch: int
+    """Number of the epoch. Tracks of different epochs are unrelated."""
+    height: int
+    """Height of the image in pixels."""
+    width: int
+    instances: tuple[TrackedInstance, ...]
+    """Every live track, including hidden ones; an ended track is reported once more."""
+
+
 class TrackManager:
     """Turns observations of slots into tracks. IDs increase and are never reused.
 

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.video import Sample
-from ..preprocessing import PIXEL_MEAN, Placement
+from ..placement import Placement
+from ..preprocessing import PIXEL_MEAN
 from .draws import MEDIUM_SIDE, SMALL_SIDE, Focus
 from .value_checks import check_share
 

@@ -19,7 +19,8 @@ from a2vis_model.machine import code_hash, file_hash
 from a2vis_model.shipped import find_weights
 from a2vis_model.workers import Workers
 
-from ..stream.models import LoadedModel, load_model
+from ..stream.loading import load_model
+from ..stream.models import LoadedModel
 from .replay import ReplayOptions, replay_bag, scores_text
 from .scoring import METRICS, score_together
 

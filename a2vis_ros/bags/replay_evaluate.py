@@ -16,7 +16,7 @@ from a2vis_model.commands.arguments import add_jobs_argument, add_ray_argument, 
 from a2vis_model.data.problems import add_strict_argument
 from a2vis_model.workers import LocalWorkers, Workers
 
-from ..stream.models import load_model
+from ..stream.loading import load_model
 from ..stream.parameters import PARAMETERS, ParameterError, Settings
 from . import bag_files
 from .bag_files import STORAGES, BagError, BagReader

@@ -12,7 +12,7 @@ from typing import Any
 from a2vis_model import A2VISError
 
 from ..programs.spinning import begin, spin
-from ..stream.models import Loader, free_memory, load_model
+from ..stream.models import Loader, free_memory
 from ..stream.parameters import PARAMETERS, Settings
 from ..stream.worker import Worker
 from .image_stream import ImageStream
@@ -27,11 +27,11 @@ class A2visNode(ManagedNode[ImageStream]):
     get_state with "configuring".
 
     Args:
-        load: function that makes the model; benchmarks and tests use another one.
+        load: function that makes the model: `stream.loading.load_model`, or another one in benchmarks and tests.
         node_arguments: keyword arguments of `rclpy.node.Node`.
     """
 
-    def __init__(self, load: Loader = load_model, **node_arguments: Any) -> None:
+    def __init__(self, load: Loader, **node_arguments: Any) -> None:
         self._load = load
         self._preparing: Settings | None = None
         self.interrupted = False
@@ -72,7 +72,7 @@ class A2visNode(ManagedNode[ImageStream]):
             Settings.check({**self._values(), **changes})
 
 
-def run(load: Loader = load_model, arguments: Sequence[str] | None = None) -> int:
+def run(load: Loader, arguments: Sequence[str] | None = None) -> int:
     """Run a node with this model until it is told to stop; return the exit status."""
     node = begin("a2vis_node", partial(A2visNode, load), arguments, "see config/a2vis.yaml")
     if node is None:
@@ -87,7 +87,10 @@ def run(load: Loader = load_model, arguments: Sequence[str] | None = None) -> in
 
 def main() -> int:
     """Run the program `a2vis_node`."""
-    return run()
+    # Imported here, since only this loader needs PyTorch.
+    from ..stream.loading import load_model
+
+    return run(load_model)
 
 
 if __name__ == "__main__":

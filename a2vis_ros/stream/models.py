@@ -1,19 +1,11 @@
-"""Loading and warming up the model that the pipeline runs."""
+"""Models that the pipeline runs, whoever makes them; without PyTorch, which not all of them need."""
 
 import gc
-import os
-import time
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
-import numpy as np
-import torch
-
-from a2vis_model import A2VISError, StreamingTracker, TrackSettings, freeze, load_weights
-from a2vis_model.backends import Backend, default_cache, openvino_device, prepare_backend, tensor_device
-from a2vis_model.devices import choose_device
-from a2vis_model.weights import read_recommended
+from a2vis_model import TrackSettings
 
 from .pipeline import Tracker
 
@@ -98,60 +90,12 @@ Loader = Callable[[ModelRequest, ReportProgress], LoadedModel]
 """Function that makes a model; it may take minutes."""
 
 
-def load_model(request: ModelRequest, progress: ReportProgress) -> LoadedModel:
-    """Load the model, move it to the device, load or build the backend's engine, and warm up.
-
-    Raises:
-        A2VISError: weights, device, stride or backend cannot be used.
-    """
-    start = time.monotonic()
-    if request.threads:
-        # This applies to all threads that have not computed yet: the thread that runs the network is made later.
-        torch.set_num_threads(request.threads)
-    device = choose_device(tensor_device(request.device), "device=")
-    progress(f"reading {request.weights}")
-    model, config = load_weights(request.weights, request.changes)
-    if request.stride > config.clip_length:
-        raise A2VISError(f"stride={request.stride} is over the clip length of {config.name}, {config.clip_length}")
-    backend = prepare_backend(
-        freeze(model.to(device)),
-        config,
-        backend=request.backend,
-        precision=request.precision,
-        device=openvino_device(request.device),
-        cache=Path(os.path.expanduser(request.engine_cache)) if request.engine_cache else default_cache(),
-        progress=progress,
-    )
-    loaded = time.monotonic()
-    progress(f"warming up {backend.name}")
-    warmup = StreamingTracker(backend.network, config, stride=request.stride)
-    blank = np.zeros((config.input_height, config.input_width, 3), np.uint8)
-    for _ in range(request.warmup_frames):
-        warmup.push(blank, 0.0)
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return LoadedModel(
-        new_tracker=lambda tracks: StreamingTracker(backend.network, config, stride=request.stride, settings=tracks),
-        clip_length=config.clip_length,
-        name=config.name,
-        source=request.weights,
-        backend=_backend_name(backend),
-        classes=config.classes,
-        device=str(device),
-        reason=backend.reason,
-        engine=backend.fingerprint,
-        parity="" if backend.gate is None else str(backend.gate),
-        load_s=loaded - start,
-        warmup_s=time.monotonic() - loaded,
-        recommended=read_recommended(request.weights),
-    )
-
-
 def free_memory() -> None:
     """Free the memory of models that are no longer referenced, on the GPU too."""
     # Callbacks and their owners form reference cycles, which Python would otherwise collect at some later time.
     gc.collect()
-    if torch.cuda.is_initialized():
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
         torch.cuda.empty_cache()
 
 
@@ -159,10 +103,7 @@ def gpu_memory(device: str) -> GpuMemory | None:
     """Return the memory of the GPU that a model runs on; None on a CPU."""
     if not device.startswith("cuda"):
         return None
+    import torch
+
     free, total = torch.cuda.mem_get_info(device)
     return GpuMemory(torch.cuda.memory_reserved(device) / 2**20, (total - free) / 2**20, total / 2**20)
-
-
-def _backend_name(backend: Backend) -> str:
-    precision = "" if backend.precision == "fp32" else f"-{backend.precision}"
-    return f"{backend.name}{precision}/{backend.device}"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from a2vis_model import TrackSettings
-from a2vis_model.backends import BACKENDS, PRECISIONS
+from a2vis_model.backend_names import BACKENDS, PRECISIONS
 from a2vis_model.shipped import DEFAULT_WEIGHTS
 
 from ..programs.parameter_table import Parameter, ParameterError

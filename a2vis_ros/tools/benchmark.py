@@ -233,7 +233,12 @@ def send(args: argparse.Namespace) -> int:
 def serve(args: argparse.Namespace) -> int:
     """Run the node with the model that is measured."""
     ros = ["--ros-args", *args.ros] if args.ros else []
-    return run_node(load_null, ros) if args.model == "null" else run_node(arguments=ros)
+    if args.model == "null":
+        return run_node(load_null, ros)
+    # Imported here, since nothing else of this program needs PyTorch.
+    from ..stream.loading import load_model
+
+    return run_node(load_model, ros)
 
 
 def _best_effort() -> QoSProfile:

@@ -19,7 +19,7 @@ from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 
 from a2vis_model import A2VISError, freeze, load_weights
-from a2vis_model.backends import PRECISIONS
+from a2vis_model.backend_names import PRECISIONS
 from a2vis_model.backends.choice import backend_obstacle, precision_obstacle
 from a2vis_model.backends.engine_cache import EngineCache, Key, engine_key
 from a2vis_model.backends.engines import ENGINES, engines_for

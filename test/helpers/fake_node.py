@@ -4,7 +4,6 @@ import sys
 import time
 from pathlib import Path
 
-import torch
 from scripted_tracker import ScriptedTracker
 
 from a2vis_model import FrameResult
@@ -35,6 +34,9 @@ class CostlyTracker(ScriptedTracker):
 def load(request: ModelRequest, progress: ReportProgress) -> LoadedModel:
     """Made at once; with an `engine_cache`, as if an engine was built until that path exists."""
     if request.engine_cache:
+        # Imported here, since nodes that build nothing need no PyTorch, whose import takes most of a start.
+        import torch
+
         progress("building an engine")
         image, layer = torch.randn(1, 3, 64, 64), torch.nn.Conv2d(3, 16, 3)
         while not Path(request.engine_cache).exists():

@@ -32,7 +32,7 @@ from a2vis_model.errors import A2VISError
 from a2vis_model.evaluation import ScoreSettings, open_comparison
 from a2vis_model.files.video_io import VideoInput
 from a2vis_model.importers import read_checkpoint
-from a2vis_model.tracking.streaming import FrameResult
+from a2vis_model.tracking.tracks import FrameResult
 from a2vis_model.training.checkpoint import Checkpoint
 from a2vis_model.weights import load_weights
 from a2vis_ros.planner.mask_codec import MaskError, RunLengthMask, decode_image

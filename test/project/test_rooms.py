@@ -108,8 +108,9 @@ def test_the_stream_knows_no_ros(module: str) -> None:
     assert not inside, f"{module} imports {inside}"
 
 
-@pytest.mark.parametrize("module", in_room("a2vis_ros.planner"))
-def test_the_planner_knows_no_torch(module: str) -> None:
+@pytest.mark.parametrize("module", [*in_room("a2vis_ros.planner"), *in_room("a2vis_ros.node")])
+def test_planners_and_nodes_know_no_torch(module: str) -> None:
+    """Where a node has a model that PyTorch runs, `main` brings it along."""
     way = reached(module).get("torch")
     assert way is None, " -> ".join(way or ())
 

@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from pycocotools import mask as coco_mask
 
 from a2vis_model.masks.region import RegionMask, logits_to_mask
-from a2vis_model.preprocessing import PIXEL_MEAN, PIXEL_STD, FrameTransform, Placement
+from a2vis_model.placement import Placement
+from a2vis_model.preprocessing import PIXEL_MEAN, PIXEL_STD, FrameTransform
 
 
 @pytest.mark.parametrize("size", [(256, 384), (320, 480), (720, 1280), (1280, 720), (37, 53), (1, 1), (2000, 100)])

@@ -8,7 +8,7 @@ from scipy.sparse.csgraph import connected_components
 
 from a2vis_model.masks.components import large_parts, lowest_connected
 from a2vis_model.masks.run_lengths import MaskRuns, Segments
-from a2vis_model.preprocessing import Placement
+from a2vis_model.placement import Placement
 
 HEIGHT, WIDTH = 24, 37
 PLACE = Placement.fit(image_height=HEIGHT, image_width=WIDTH, input_height=32, input_width=64)

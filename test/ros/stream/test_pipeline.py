@@ -15,7 +15,8 @@ from a2vis_ros.stream.frame_queue import FAILED, RESET, STOPPED, FrameQueue, Led
 from a2vis_ros.stream.frames import Frame, Stamp
 from a2vis_ros.stream.image_decoding import EncodedImage, Image, ImageError, RawImage
 from a2vis_ros.stream.intake import FrameIntake
-from a2vis_ros.stream.models import ModelRequest, load_model
+from a2vis_ros.stream.loading import load_model
+from a2vis_ros.stream.models import ModelRequest
 from a2vis_ros.stream.pipeline import FramePipeline, ProcessedFrame, Tracker
 from a2vis_ros.stream.worker import Lane, Worker
 
