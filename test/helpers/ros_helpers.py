@@ -89,12 +89,12 @@ def process(module: str, *args: str, log: Path | None = None) -> Iterator[subpro
         yield program
 
 
-def call(module: str, *args: object) -> subprocess.CompletedProcess[str]:
+def call(module: str, *args: object, package: str = "a2vis_ros") -> subprocess.CompletedProcess[str]:
     """What a program says and returns, in this process: one of its own would import torch first, for seconds.
 
     For programs that do not start ROS.
     """
-    main = importlib.import_module(f"a2vis_ros.{module}").main
+    main = importlib.import_module(f"{package}.{module}").main
     output, errors = io.StringIO(), io.StringIO()
     given = [*map(str, args)]
     with redirect_stdout(output), redirect_stderr(errors):
@@ -102,9 +102,9 @@ def call(module: str, *args: object) -> subprocess.CompletedProcess[str]:
     return subprocess.CompletedProcess(given, status, output.getvalue(), errors.getvalue())
 
 
-def run(module: str, *args: object, package: str = "a2vis_ros") -> subprocess.CompletedProcess[str]:
+def run(module: str, *args: object) -> subprocess.CompletedProcess[str]:
     """What a program says and returns, in a process of its own."""
-    command = [sys.executable, "-m", f"{package}.{module}", *map(str, args)]
+    command = [sys.executable, "-m", f"a2vis_ros.{module}", *map(str, args)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ros_helpers import call, needs_ros, run
+from ros_helpers import call, needs_ros
 from scipy.spatial.transform import Rotation
 
 from a2vis_model import ModelConfig, VideoNetwork, save_weights
@@ -27,7 +27,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def bag(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("bags") / "bag"
-    done = run("bags.to_bag", clip, path, "--topic", "/front/image", "--frame-id", "front_optical", "--start", 5)
+    done = call("bags.to_bag", clip, path, "--topic", "/front/image", "--frame-id", "front_optical", "--start", 5)
     assert done.returncode == 0, done.stderr
     assert "camera_info, depth, transforms and true objects in space" in done.stdout
     return path
@@ -112,7 +112,7 @@ def test_replay_evaluate_scores_positions_with_predicted_and_true_masks(
 ) -> None:
     weights = tmp_path / "tiny.safetensors"
     save_weights(weights, model, config)
-    done = run("bags.replay_evaluate", bag, tmp_path / "out", "--weights", weights, "--backend", "eager")
+    done = call("bags.replay_evaluate", bag, tmp_path / "out", "--weights", weights, "--backend", "eager")
     assert done.returncode == 0, done.stderr
     assert "position error with true masks, median / 95th percentile (m)" in done.stdout
     document = json.loads((tmp_path / "out" / "space_metrics.json").read_text())

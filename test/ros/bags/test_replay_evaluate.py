@@ -48,7 +48,7 @@ def test_live_and_offline_give_the_same_messages(tmp_path: Path, clip: Path, wei
     write_bag(AnnotatedVideo.open(clip), tmp_path / "bag", loops=2)
     thresholds = {"start_score": 0.0, "keep_score": 0.0, "stride": stride}
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in thresholds.items()]
-    offline = run("bags.replay_evaluate", tmp_path / "bag", tmp_path / "offline", "--weights", weights, *flags)
+    offline = call("bags.replay_evaluate", tmp_path / "bag", tmp_path / "offline", "--weights", weights, *flags)
     assert offline.returncode == 0, offline.stderr
     assert "24 received = 24 processed + 0 dropped + 0 in flight" in offline.stdout
     assert "new epoch: time ran backwards" in offline.stdout
@@ -102,9 +102,9 @@ def test_a_clip_scores_the_same_directly_and_through_a_bag(tmp_path: Path) -> No
     quietly = ("--output-mode", "stream", "--jobs", "1", "--quiet", "--no-plots")
     direct = ("--data", tmp_path / "clips", "--output", tmp_path / "direct")
     for done in (
-        run("cli", "evaluate", *direct, *common, *quietly, package="a2vis_model"),
+        call("cli", "evaluate", *direct, *common, *quietly, package="a2vis_model"),
         call("bags.to_bag", folder, tmp_path / "bag"),
-        run("bags.replay_evaluate", tmp_path / "bag", tmp_path / "out", *common, "--backend", "eager"),
+        call("bags.replay_evaluate", tmp_path / "bag", tmp_path / "out", *common, "--backend", "eager"),
     ):
         assert done.returncode == 0, done.stderr
     expected = json.loads((tmp_path / "direct" / "results.json").read_text())
@@ -204,7 +204,7 @@ def test_loops_offline_have_no_memory_of_each_other(tmp_path: Path, clip: Path, 
     from a2vis_ros.bags.video_source import AnnotatedVideo
 
     write_bag(AnnotatedVideo.open(clip), tmp_path / "bag", loops=3)
-    done = run(
+    done = call(
         "bags.replay_evaluate",
         tmp_path / "bag",
         tmp_path / "out",
