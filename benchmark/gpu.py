@@ -24,7 +24,7 @@ import json
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from itertools import product
 from typing import Any
@@ -329,7 +329,7 @@ def _size(text: str) -> tuple[int, int]:
     return width, height
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Measure what is missing until the time is over."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", required=True, help="folder of the results; those there are kept")
@@ -342,7 +342,7 @@ def main() -> None:
     parser.add_argument("--precisions", nargs="+", default=["fp32", "fp16"])
     parser.add_argument("--frames", type=int, default=120)
     parser.add_argument("--quick", action="store_true", help="onboard at 96x64 in fp32: does the script work?")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     if args.quick:
         args.presets, args.sizes, args.precisions, args.frames = ["onboard"], [(96, 64)], ["fp32"], 6
     device = torch.device(args.device)

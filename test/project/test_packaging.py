@@ -195,6 +195,7 @@ ON_A_ROBOT: dict[str, set[str]] = {
     "from a2vis_model import build_model, freeze, load_config, load_weights, shipped_weights": set(),
     # Tracks are matched by the Hungarian algorithm.
     "from a2vis_model import *": {"scipy.optimize"},
+    "import a2vis_model.profiling": {"scipy.optimize"},
     "import a2vis_ros.stream.pipeline, a2vis_ros.stream.loading, a2vis_ros.stream.worker": {"PIL", "scipy.optimize"},
     # Images are turned as EXIF says.
     "import a2vis_ros.stream.image_decoding": {"PIL"},

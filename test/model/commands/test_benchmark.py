@@ -1,10 +1,7 @@
 """`a2vis benchmark`, and the accounting of time by part."""
 
+import importlib
 import json
-import os
-import shutil
-import subprocess
-import sys
 import time
 
 import pytest
@@ -15,6 +12,7 @@ from paths import ROOT
 from a2vis_model import load_config, save_weights
 from a2vis_model.cli import main
 from a2vis_model.commands.info import describe
+from a2vis_model.errors import BackendError
 from a2vis_model.profiling import EVERY_SLOT, NETWORK_PARTS, PartTimes, network_parts, time_parts
 from a2vis_model.sample_video import sample_video
 
@@ -92,25 +90,17 @@ def test_timing_leaves_no_hooks_behind():
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
 
 
-def test_the_tracker_needs_no_pycocotools():
-    code = "import sys; sys.modules['pycocotools'] = None; import a2vis_model, a2vis_model.profiling"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+@pytest.fixture
+def gpu_script(monkeypatch):
+    """The script as a module: as a program it would import PyTorch first, for seconds."""
+    monkeypatch.syspath_prepend(ROOT / "benchmark")
+    return importlib.import_module("gpu")
 
 
-def test_the_gpu_script_measures_what_is_missing_and_counts_right(tmp_path):
-    script = ROOT / "benchmark" / "gpu.py"
-    command = [
-        sys.executable,
-        str(script),
-        "--device",
-        "cpu",
-        "--quick",
-        "--backends",
-        "eager",
-        "--output",
-        str(tmp_path),
-    ]
-    first = subprocess.run([*command, "--only", "roofline", "masks"], check=True, capture_output=True, text=True).stdout
+def test_the_gpu_script_measures_what_is_missing_and_counts_right(gpu_script, tmp_path, capsys):
+    given = ["--device", "cpu", "--quick", "--backends", "eager", "--output", str(tmp_path)]
+    gpu_script.main([*given, "--only", "roofline", "masks"])
+    first = capsys.readouterr().out
     results = json.loads((tmp_path / "results.json").read_text())
     assert not [name for name in results if name.startswith("failed")]
     assert all(value["equal_to_cpu"] for name, value in results.items() if name.startswith("masks/"))
@@ -121,27 +111,29 @@ def test_the_gpu_script_measures_what_is_missing_and_counts_right(tmp_path):
     assert counted["SAMH"]["flops"] / 1e9 == pytest.approx(expected["clip"]["SAMH"])
     assert "## Roofline of onboard/96x64/fp32" in (tmp_path / "results.md").read_text()
     assert "  roofline/onboard" in first
-    again = subprocess.run([*command, "--only", "roofline", "times"], check=True, capture_output=True, text=True).stdout
+    gpu_script.main([*given, "--only", "roofline", "times"])
+    again = capsys.readouterr().out
     assert "  roofline/onboard" not in again
     assert "  times/onboard/96x64/eager/fp32/3" in again
     results["device"] = "another"
     (tmp_path / "results.json").write_text(json.dumps(results))
-    other = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert other.returncode == 2
-    assert "holds results of another; give another folder" in other.stderr
+    with pytest.raises(SystemExit, match="2"):
+        gpu_script.main(given)
+    assert "holds results of another; give another folder" in capsys.readouterr().err
 
 
-def test_the_gpu_script_tries_what_fails_once(tmp_path):
-    script = ROOT / "benchmark" / "gpu.py"
-    command = [sys.executable, str(script), "--device", "cpu", "--quick", "--output", str(tmp_path)]
-    environment = {**os.environ, "CXX": shutil.which("false") or "false"}
-    ended = subprocess.run(
-        [*command, "--backends", "compile", "--only", "parity", "times"],
-        env=environment,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
+def test_the_gpu_script_tries_what_fails_once(gpu_script, tmp_path, monkeypatch):
+    tries = []
+
+    def fail(*_, backend, **__):
+        tries.append(backend)
+        raise BackendError("the compiler failed")
+
+    monkeypatch.setattr(gpu_script, "prepare_backend", fail)
+    given = ["--device", "cpu", "--quick", "--output", str(tmp_path), "--backends", "compile"]
+    gpu_script.main([*given, "--only", "parity", "times"])
     results = json.loads((tmp_path / "results.json").read_text())
-    assert len([name for name in results if name.startswith("failed/")]) == 3
-    assert ended.stdout.count("exporting the graphs (step 1 of 3)\n") == 1
+    failed = {name: text for name, text in results.items() if name.startswith("failed/")}
+    assert len(failed) == 3
+    assert set(failed.values()) == {"BackendError: the compiler failed"}
+    assert tries == ["compile"]
