@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from evaluation_data import random_video, videos, write_files
 from a2vis_model.data.problems import ProblemLog
 from a2vis_model.errors import A2VISError
 from a2vis_model.evaluation import ScoreSettings, open_comparison, score_videos
-from science import report
+from science import collected, report
 from science.__main__ import main, parse_roots
 from science.claims import ROWS
 from science.collected import System, difference
@@ -22,6 +23,7 @@ from science.context import Context, OutOfTime, Result, is_done, read_result, re
 from science.counts import ClipCounts
 from science.oracles import RANKED, STREAM
 from science.run import run_units
+from science.statistics import samples_of
 
 MADE = {"version": "0", "code": "c0de", "processor": "P", "cores": 1, "torch": "t", "python": "3", "minutes": 6.0}
 
@@ -152,6 +154,14 @@ def fill(folder: Path, counts: list[dict[str, Any]]) -> None:
             )
 
 
+@pytest.fixture
+def few_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intervals from 20 bootstrap samples, of which a page takes a twentieth of the time."""
+    for module in (collected, report):
+        monkeypatch.setattr(module, "samples_of", partial(samples_of, samples=20))
+
+
+@pytest.mark.usefixtures("few_samples")
 def test_the_page_holds_what_is_there_and_says_what_is_not(tmp_path: Path, counts: list[dict[str, Any]]) -> None:
     fill(tmp_path / "results", counts)
     page = tmp_path / "docs" / "science.md"
@@ -175,6 +185,7 @@ def test_the_page_holds_what_is_there_and_says_what_is_not(tmp_path: Path, count
     assert "| `claims` | 0.4 | c0de |" in text  # four results of 6 minutes
 
 
+@pytest.mark.usefixtures("few_samples")
 def test_results_of_other_weights_are_counted_as_such(tmp_path: Path, counts: list[dict[str, Any]]) -> None:
     unit = report.limits.units()[0]
     context = Context({}, tmp_path, tmp_path / "results")
