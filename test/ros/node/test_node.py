@@ -158,8 +158,8 @@ def malformed(rng: np.random.Generator) -> Any:
     return message
 
 
-def test_a_thousand_malformed_images_then_a_good_one(peer: Peer, tmp_path: Path, weights: str) -> None:
-    with running(peer, tmp_path, weights=weights) as node:
+def test_a_thousand_malformed_images_then_a_good_one(peer: Peer, tmp_path: Path) -> None:
+    with running(peer, tmp_path, module="fake_node") as node:
         node.start()
         camera = node.publisher()
         rng = np.random.default_rng(7)

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from ros_helpers import PATIENCE_S, Peer, arguments, image, needs_ros, process
-from running_node import NODE, cost, peer, running, weights
+from running_node import NODE, cost, peer, running
 
 from a2vis_model import TrackSettings
 
-__all__ = ["peer", "weights"]
+__all__ = ["peer"]
 
 
 pytestmark = [needs_ros, pytest.mark.usefixtures("no_process_is_left_over")]
@@ -165,12 +165,12 @@ def test_cleanup_lets_go_of_the_model(peer: Peer) -> None:
         gc.collect()
 
 
-def test_mismatched_qos_and_silence_are_said_in_words(peer: Peer, tmp_path: Path, weights: str) -> None:
+def test_mismatched_qos_and_silence_are_said_in_words(peer: Peer, tmp_path: Path) -> None:
     from rclpy.qos import QoSProfile, ReliabilityPolicy
     from sensor_msgs.msg import Image
 
     best_effort = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
-    with running(peer, tmp_path, weights=weights, no_image_s=0.3) as node:
+    with running(peer, tmp_path, module="fake_node", no_image_s=0.3) as node:
         node.start()
         peer.until(lambda: "no publisher on /image for" in node.log())
         publisher = peer.node.create_publisher(Image, "/image", best_effort)
@@ -179,16 +179,16 @@ def test_mismatched_qos_and_silence_are_said_in_words(peer: Peer, tmp_path: Path
         peer.node.destroy_publisher(publisher)
     # As the message says:
     parameter = {"qos_overrides./image.subscription.reliability": "best_effort"}
-    with running(peer, tmp_path, "-r", "__node:=mended", name="/mended", weights=weights, **parameter) as node:
+    with running(peer, tmp_path, "-r", "__node:=mended", name="/mended", module="fake_node", **parameter) as node:
         node.start()
         camera = node.publisher(qos=best_effort)
         peer.until(lambda: camera.publish(image(1.0)) or node.tracks)
 
 
-def test_two_cameras_by_two_nodes_in_namespaces(peer: Peer, tmp_path: Path, weights: str) -> None:
+def test_two_cameras_by_two_nodes_in_namespaces(peer: Peer, tmp_path: Path) -> None:
     with (
-        running(peer, tmp_path, "-r", "__ns:=/left", name="/left/a2vis", weights=weights) as left,
-        running(peer, tmp_path, "-r", "__ns:=/right", name="/right/a2vis", weights=weights) as right,
+        running(peer, tmp_path, "-r", "__ns:=/left", name="/left/a2vis", module="fake_node") as left,
+        running(peer, tmp_path, "-r", "__ns:=/right", name="/right/a2vis", module="fake_node") as right,
     ):
         for node in (left, right):
             node.start()

@@ -1,16 +1,14 @@
 """The node's time: clocks, models that are slow, and replays that lose nothing."""
 
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from paths import ROOT
-from ros_helpers import PATIENCE_S, Peer, arguments, image, needs_ros
-from running_node import NODE, Running, cost, peer, running, weights
+from ros_helpers import PATIENCE_S, Peer, arguments, image, needs_ros, process
+from running_node import NODE, Running, cost, peer, running
 
-__all__ = ["peer", "weights"]
+__all__ = ["peer"]
 
 
 pytestmark = [needs_ros, pytest.mark.usefixtures("no_process_is_left_over")]
@@ -27,11 +25,11 @@ def simulate_time(node: Running, seconds: int) -> None:
     node.peer.until(lambda: clock.publish(now) or node.heard().get("time") == str(seconds))
 
 
-def test_compressed_images_and_simulated_time(peer: Peer, tmp_path: Path, weights: str) -> None:
+def test_compressed_images_and_simulated_time(peer: Peer, tmp_path: Path) -> None:
     import cv2
     from sensor_msgs.msg import CompressedImage
 
-    with running(peer, tmp_path, weights=weights, transport="compressed", use_sim_time=True) as node:
+    with running(peer, tmp_path, module="fake_node", transport="compressed", use_sim_time=True) as node:
         node.start()
         simulate_time(node, 100)
         camera = node.publisher("/image/compressed", CompressedImage)
@@ -141,10 +139,11 @@ def test_a_replay_gives_nothing_up(peer: Peer, tmp_path: Path) -> None:
         assert node.diagnostics()["degradation"] == "off"
 
 
-def test_a_wrong_parameter_ends_the_program_in_words() -> None:
-    for parameter, words in (({"stride": 0}, "stride"), ({"policy": 5}, "policy")):
-        command = [sys.executable, "-m", "a2vis_ros.node.a2vis_node", *arguments(**parameter)]
-        ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
-        assert ended.returncode == 2, ended.stderr
-        assert words in ended.stderr
-        assert "Traceback" not in ended.stderr
+@pytest.mark.parametrize(("parameter", "words"), [({"stride": 0}, "stride"), ({"policy": 5}, "policy")])
+def test_a_wrong_parameter_ends_the_program_in_words(tmp_path: Path, parameter: dict[str, Any], words: str) -> None:
+    log = tmp_path / "log"
+    with process("fake_node", *arguments(**parameter), log=log) as program:
+        assert program.wait(PATIENCE_S) == 2
+    said = log.read_text()
+    assert words in said
+    assert "Traceback" not in said

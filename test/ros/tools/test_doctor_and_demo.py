@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from paths import ROOT
-from ros_helpers import Peer, image, needs_ros
+from ros_helpers import Peer, call, image, needs_ros
 
 from a2vis_model import ModelConfig, VideoNetwork, freeze, load_weights, save_weights
 
@@ -201,9 +201,9 @@ def test_the_doctor_visits_a_topic(tmp_path: Path, model: VideoNetwork, config: 
 def test_the_demo(tmp_path: Path, model: VideoNetwork, config: ModelConfig) -> None:
     save_weights(tmp_path / "w.safetensors", model, config)
     output = tmp_path / "demo"
-    command = [sys.executable, "-m", "a2vis_ros.tools.demo", "--output", str(output), "--frames", "20"]
+    given = ["--output", str(output), "--frames", "20", "--weights", str(tmp_path / "w.safetensors")]
     done = subprocess.run(
-        [*command, "--weights", str(tmp_path / "w.safetensors")],
+        [sys.executable, "-m", "a2vis_ros.tools.demo", *given],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -220,9 +220,7 @@ def test_the_demo(tmp_path: Path, model: VideoNetwork, config: ModelConfig) -> N
     assert (output / "contact_sheet.png").stat().st_size > 1000
     # A folder with anything else in it is left alone.
     (output / "mine.txt").touch()
-    again = subprocess.run(
-        [*command, "--weights", str(tmp_path / "w.safetensors")], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    again = call("tools.demo", *given)
     assert again.returncode == 2
     assert "mine.txt" in again.stderr
     assert (output / "overlay.mp4").exists()
