@@ -26,10 +26,8 @@ PROGRAMS = (
     ),
 )
 ROS_PROGRAMS = (
-    "a2vis_ros.tools.benchmark",
-    "a2vis_ros.tools.demo",
     "a2vis_ros.tools.doctor_checks",
-    "a2vis_ros.node.a2vis_node",
+    "a2vis_ros.stream.loading",
     "a2vis_ros.bags.replay_evaluate",
 )
 
