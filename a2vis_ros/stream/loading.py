@@ -1,5 +1,8 @@
 """Loading and warming up a model from a file of weights."""
 
+from a2vis_model import openmp as openmp  # This must precede the import of torch.
+
+# isort: split
 import os
 import time
 from pathlib import Path
