@@ -108,8 +108,8 @@ def test_the_stream_knows_no_ros(module: str) -> None:
     assert not inside, f"{module} imports {inside}"
 
 
-@pytest.mark.parametrize("module", [*in_room("a2vis_ros.planner"), *in_room("a2vis_ros.node")])
-def test_planners_and_nodes_know_no_torch(module: str) -> None:
+@pytest.mark.parametrize("module", [*in_room("a2vis_ros.planner"), *in_room("a2vis_ros.node"), "a2vis_ros.bags.to_bag"])
+def test_planners_nodes_and_to_bag_know_no_torch(module: str) -> None:
     """Where a node has a model that PyTorch runs, `main` brings it along."""
     way = reached(module).get("torch")
     assert way is None, " -> ".join(way or ())
