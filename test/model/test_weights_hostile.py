@@ -14,7 +14,7 @@ from a2vis_model.config import config_to_dict
 
 @pytest.fixture
 def blank(monkeypatch):
-    """Of each network that is built to be compared with a file: bytes of its tensors, and bytes that it takes."""
+    """A list that gets a pair for every network that is built for a file: bytes of its tensors, and of memory taken."""
     found = []
     build = weights.build_blank
 
