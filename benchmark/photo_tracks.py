@@ -21,7 +21,7 @@ import torch
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from a2vis_model import RegionMask, StreamingTracker, freeze, load_weights, read_track_settings
+from a2vis_model import StreamingTracker, freeze, load_weights, read_track_settings
 
 SCORES = (0.0, 0.8, 0.9, 0.95)
 
@@ -33,11 +33,6 @@ class Answer(NamedTuple):
     iou: float
     """Greatest IoU with an object of the photograph."""
     same_class: bool
-
-
-def encoded(mask: RegionMask) -> dict[str, object]:
-    """Encode a mask as pycocotools does."""
-    return dict(coco_mask.encode(np.asfortranarray(mask.full().astype(np.uint8))))
 
 
 def main() -> None:
@@ -65,7 +60,7 @@ def main() -> None:
         for found in result.instances:
             if found.visible is None or not found.visible.area:
                 continue
-            iou = coco_mask.iou([encoded(found.visible)], masks, crowds)[0] if masks else np.zeros(1)
+            iou = coco_mask.iou([found.visible.coco_rle()], masks, crowds)[0] if masks else np.zeros(1)
             best = int(np.argmax(iou))
             same = bool(masks) and names[objects[best]["category_id"]] == found.class_name
             answers.append(Answer(found.score, float(iou[best]), same))
