@@ -14,8 +14,7 @@ def private_caches(parent: Path) -> Iterator[None]:
     """Export and compile with caches in a new folder below `parent`, which is private and removed afterwards.
 
     The default folders of Inductor and Triton lie in the shared temporary folder under predictable names that anybody
-    can
-    create first, and the compilers trust the code in them.
+    can create first, and the compilers trust the code in them.
     """
     with tempfile.TemporaryDirectory(prefix="compiler-", dir=parent) as folder:
         own = {"TORCHINDUCTOR_CACHE_DIR": folder, "TRITON_CACHE_DIR": os.path.join(folder, "triton")}

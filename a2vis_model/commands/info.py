@@ -33,8 +33,7 @@ def describe(config: ModelConfig) -> dict[str, Any]:
     """Count parameters by part, GFLOP (2 per multiply-add; convolutions and matrix products) and feature shapes.
 
     Each frame costs `frame`, and each decoded clip costs `clip`: a clip is decoded at every frame with stride 1, at
-    every
-    third with stride 3.
+    every third with stride 3.
     """
     with fake_tensors():
         model = build_model(config).eval().requires_grad_(False)

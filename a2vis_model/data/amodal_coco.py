@@ -34,8 +34,7 @@ def open_amodal_coco(
     Args:
         path: the JSON file, or a folder that holds exactly one.
         classes: classes to load, in this order; objects of others are left out. Without it, the categories of the file
-            in
-            the order of their IDs. COCOA's original files have no categories: all their things are of the class
+            in the order of their IDs. COCOA's original files have no categories: all their things are of the class
             "object".
         images: folder of the images, if it is not where the known data sets keep theirs.
         problems: log to which broken annotations are reported.

@@ -40,10 +40,8 @@ class AnnotationFile(Dataset):
 
     A copy sent to a loader process reads the file again there, when it is first used. Crowd annotations are not objects
     and are left out, as are annotations of categories not among `classes`. `labels` is a labels file that replaces the
-    one
-    beside the annotations (see `labels`). Unless labels say otherwise, all objects of the file's categories are
-    annotated,
-    with amodal masks if the file holds any.
+    one beside the annotations (see `labels`). Unless labels say otherwise, all objects of the file's categories are
+    annotated, with amodal masks if the file holds any.
     """
 
     _owner_key: str  # Field by which an annotation names its video or image.

@@ -61,8 +61,7 @@ class Dataset(ABC):
         """Yield what each video holds, without decoding a mask.
 
         For each video: the classes of its objects, by their places in `classes`, and the share of the image that the
-        smallest
-        object of each class covers, 1 where it is unknown.
+        smallest object of each class covers, 1 where it is unknown.
         """
 
     @abstractmethod

@@ -44,9 +44,8 @@ def open_sailvos(
     Args:
         path: the folder or the JSON file.
         classes: classes to load, in this order; objects of others are left out. Without it, all there are: the
-            categories
-            of the file in the order of their IDs, or the labels in the names of the folders, sorted. The published
-            benchmark evaluates 24.
+            categories of the file in the order of their IDs, or the labels in the names of the folders, sorted. The
+            published benchmark evaluates 24.
         images: folder of a JSON file's images, if it is not in the usual place.
         problems: log to which broken scenes and annotations are reported.
         document: content of the JSON file, if the caller has already read it.

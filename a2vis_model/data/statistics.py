@@ -22,8 +22,7 @@ class Statistics:
     """Counts over videos.
 
     Occlusion is 1 - visible/amodal area, in the frames from an object's first visible one on in which its amodal mask
-    is
-    not empty.
+    is not empty.
     """
 
     videos: int = 0

@@ -30,8 +30,7 @@ def open_ytvis(
     Args:
         path: the JSON file, or a folder that holds exactly one.
         classes: classes to load, in this order; objects of others are left out. Without it, the categories of the file
-            in
-            the order of their IDs.
+            in the order of their IDs.
         images: folder of the images, if it is not where the known data sets keep theirs.
         problems: log to which broken videos and annotations are reported.
         document: content of the file, if the caller has already read it.

@@ -40,8 +40,7 @@ def scan_records(path: str | Path) -> Iterator[tuple[str, Span, Any]]:
     """Yield the elements of the lists in a document as (key of the list, byte range, value).
 
     The document is a list, whose key is "", or an object. Other values of the object are yielded too, except nulls,
-    which
-    stand for absent lists.
+    which stand for absent lists.
 
     Raises:
         DataError: if the file cannot be read as JSON; the message names the byte.
@@ -57,8 +56,7 @@ class _Scanner:
     """A JSON scanner that reads a file in pieces.
 
     Bytes are read as Latin-1 characters, so that positions count bytes; the structure of UTF-8 JSON is the same. Text
-    that
-    holds non-ASCII characters is decoded again.
+    that holds non-ASCII characters is decoded again.
     """
 
     def __init__(self, file: IO[bytes]) -> None:

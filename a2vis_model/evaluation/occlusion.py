@@ -29,8 +29,7 @@ def occlusion_of(track: TrackRecord) -> NDArray[np.float64] | None:
     """Compute the hidden share [T] of an object: 1 - visible / amodal area.
 
     A value is NaN where the object is not in the frame or was never seen. The result is None where the ground truth
-    does
-    not state visible and amodal extent.
+    does not state visible and amodal extent.
     """
     if track.visible is not None and track.amodal is not None:
         visible, amodal = mask_areas(track.visible), mask_areas(track.amodal)

@@ -123,8 +123,7 @@ def frames_of(video: VideoRecord) -> Iterator[NDArray[np.uint8]]:
     """Yield the frames of a video, RGB uint8 [H, W, 3].
 
     Several frames are read at a time, because reading a single frame of a video file decodes everything from the
-    previous
-    key frame.
+    previous key frame.
     """
     for start in range(0, video.length, _FRAMES_READ):
         yield from video.frames(range(start, min(start + _FRAMES_READ, video.length)))

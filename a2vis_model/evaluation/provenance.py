@@ -25,8 +25,7 @@ def data_hash(paths: Iterable[str | Path], *, times: bool = False) -> str:
     """Compute the SHA-256 of files and folders.
 
     It covers names, the content of annotations and tracks, and the sizes of all other files: hashing pictures and
-    videos
-    would take as long as evaluating them.
+    videos would take as long as evaluating them.
 
     Args:
         paths: files and folders of the data.

@@ -181,9 +181,8 @@ class YtvisResults(_TrackFile):
         """Match the results with the ground truth's videos and categories.
 
         Categories are matched by name where results have names (`category_name`, or `categories` in the file), by ID
-        where
-        they have none. Results of other videos, and of classes that the ground truth does not have, are reported and
-        left out.
+        where they have none. Results of other videos, and of classes that the ground truth does not have, are reported
+        and left out.
 
         Raises:
             DataError: if no category has an ID, or no result has the ID, length and size of a video.

@@ -151,8 +151,7 @@ def read_image(path: str | Path, flags: int = cv2.IMREAD_COLOR, *, size: tuple[i
         path: path of the file.
         flags: OpenCV's flags of `imread`.
         size: expected height and width; another size is refused before memory is allocated. Where the stored pixels
-            have
-            this size and the upright ones have not, they are left as stored.
+            have this size and the upright ones have not, they are left as stored.
 
     Raises:
         ImageFileError: it cannot be read, is no image, is of another size, too large or broken.

@@ -177,8 +177,7 @@ class VideoWriter:
     Args:
         path: the file to write; it appears when the writer is closed without an error.
         height: height of the frames in pixels; an odd last row is left out, as H.264 requires an even size, and a
-            single
-            row is written twice.
+            single row is written twice.
         width: width of the frames in pixels; treated like the height.
         rate: frames per second, for frames that are written without a time.
     """

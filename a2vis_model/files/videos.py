@@ -39,8 +39,7 @@ def open_video(path: str | Path) -> Iterator[tuple[InputContainer, VideoStream]]
     """Open a local video file and choose its main video stream.
 
     The name is always read as that of a local file ("12:30.mp4" is no protocol), and no other file is opened, whatever
-    the
-    file holds. Metadata that are not UTF-8 are ignored.
+    the file holds. Metadata that are not UTF-8 are ignored.
 
     Raises:
         VideoError: there is nothing to read, or FFmpeg reports an error inside the block.

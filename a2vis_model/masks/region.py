@@ -107,8 +107,7 @@ def logits_to_mask(logits: NDArray[np.float32], place: Placement) -> RegionMask:
 
     Interpolation is bilinear with cell centres on cell centres, as `torch.nn.functional.interpolate` without
     `align_corners`: first along columns, then along rows. Only the neighbourhood of positive cells can become positive,
-    so
-    only that is computed. `outlines.trace` gives the same masks, many at a time.
+    so only that is computed. `outlines.trace` gives the same masks, many at a time.
 
     Args:
         logits: float32 [h, w] over the network's input, stride 4.

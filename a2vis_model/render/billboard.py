@@ -90,8 +90,7 @@ def draw(
     """Draw `sprite` at `place` [3]; return its depth in metres and its visible patch, or None if it is out of view.
 
     `travel` [3] is the distance in metres that it moves while the shutter is open, centred on `place`: its edges are
-    spread
-    along that way, and its mask covers the pixels that it covers for half the time or more.
+    spread along that way, and its mask covers the pixels that it covers for half the time or more.
     """
     at = camera.to_camera(place)
     depth = float(at[2])

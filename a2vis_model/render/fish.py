@@ -108,8 +108,7 @@ class Fish:
     """A swimming fish.
 
     `radii` [2] are along x and z, `rise` is the motion up and down about `height`, all in the tank's units. `phase` is
-    in
-    radians and `clock_speed` in radians per second, negative when the fish circles the other way.
+    in radians and `clock_speed` in radians per second, negative when the fish circles the other way.
     """
 
     id: int

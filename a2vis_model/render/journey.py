@@ -33,8 +33,7 @@ class Journey:
     """Straight ways from place to place.
 
     `places` [n, 2] (x, z) in metres are reached at `times` [n] in seconds, ascending; before the first and after the
-    last
-    the thing stands.
+    last the thing stands.
     """
 
     times: NDArray[np.float64]
@@ -69,8 +68,7 @@ class Gait:
     """Motion of a body while it travels.
 
     `bob`, `sway` and `stride` are shares of its height or width, `rock` and `phase` are in radians, `pace` is in
-    radians
-    per metre, `idle` in radians per second.
+    radians per metre, `idle` in radians per second.
     """
 
     bob: float

@@ -166,14 +166,12 @@ class TrackManager:
     """Turns observations of slots into tracks. IDs increase and are never reused.
 
     A slot is no identity: two slots may show one object, and an object may move to another slot. Tracks therefore
-    follow
-    masks, in rounds, each on what the previous rounds have left:
+    follow masks, in rounds, each on what the previous rounds have left:
 
     1. Slots that show an object of their own continue the tracks that were seen in the previous frame, by the overlap
        of visible masks.
     2. Of the other slots that show an object, some are tracks that come back: their prototypes are similar, and they
-    are
-       where constant velocity takes the track.
+       are where constant velocity takes the track.
     3. Remaining slots with a sufficient score start tracks.
     4. Slots that show nothing but draw an amodal mask are hidden tracks, by the criterion of the second round.
 
@@ -410,8 +408,7 @@ class _Frame:
         slots = np.flatnonzero(visible)
         same[np.ix_(slots, slots)] = duplicates(masks[0][slots], settings.duplicate_iou, settings.duplicate_part)
         # Amodal masks of two objects may coincide, so that without visible masks no slot is suppressed; a duplicate
-        # merely
-        # starts no track.
+        # merely starts no track.
         rivals = same if seen.visible is not None else np.zeros_like(same)
         shown = slots[suppress(seen.scores[slots], rivals[np.ix_(slots, slots)])]
         return cls(

@@ -38,8 +38,7 @@ def class_loss(logits: Tensor, labels: Tensor, groups: int, no_object: float, la
     """Cross-entropy, averaged over the slots of a group and summed over groups and layers.
 
     A slot without an object may show an object of a class that its item does not label: the probabilities of such
-    classes
-    and of "no object" are added up.
+    classes and of "no object" are added up.
 
     Args:
         logits: logits [L, I, Q, K + 1], "no object" last; item i belongs to group i mod `groups`.
@@ -120,8 +119,7 @@ def uncertain_points(
     """Choose points of each map [R, T, h, w] → [R, T, P, 2], x and y in [0, 1].
 
     `known_at` tells which points are known, 1 or 0: a network stays uncertain where it is not supervised, and the
-    points
-    would gather there.
+    points would gather there.
     """
     keep = round(sampling.points * sampling.importance)
     count = max(round(sampling.points * sampling.oversample), keep)

@@ -88,8 +88,7 @@ class Ownership:
     """Unified label assignment: a slot belongs to one object from its first visible clip on, even while it is hidden.
 
     This is the state to pass from clip to clip. GenVIS, which introduced the scheme, frees the slots of objects that
-    are
-    hidden in the present clip; a new object may take such a slot, and then two objects share it. Here nothing frees
+    are hidden in the present clip; a new object may take such a slot, and then two objects share it. Here nothing frees
     a slot before the sequence ends.
     """
 

@@ -270,8 +270,7 @@ class CachedSource:
     """A data set whose first videos, as many as `gigabytes` hold, are kept in memory with their frames decoded.
 
     Reading frames of a video file is expensive: all frames since the last key frame have to be decoded. Loader
-    processes
-    that are forked later share the memory.
+    processes that are forked later share the memory.
     """
 
     def __init__(self, dataset: Dataset, gigabytes: float) -> None:

@@ -45,8 +45,7 @@ def image_qos(policy: str, offered: Sequence[ReliabilityPolicy]) -> QoSProfile:
     """
     if policy == "latest":
         # Best effort accepts any publisher, but what the transport loses stays lost. The depth is above one because
-        # images
-        # arrive in bursts.
+        # images arrive in bursts.
         reliable = bool(offered) and all(one == ReliabilityPolicy.RELIABLE for one in offered)
         return _profile(ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT, 3)
     # With KEEP_LAST of any depth a reader silently overwrites what the node has not taken yet.

@@ -49,8 +49,7 @@ class EpochGuard:
         """Return by how many seconds a frame is late; 0 if it is not. Call it before `check`.
 
         A late frame is older than the last one by no more than `max_gap_s`, of the same kind, and was not seen before:
-        the
-        transport has let others pass it. A stamp that was seen before belongs to a loop.
+        the transport has let others pass it. A stamp that was seen before belongs to a loop.
         """
         last, before = self._last, self._last_stamp
         if last is None or before is None or not key.stamp.is_set or not _alike(key, last):

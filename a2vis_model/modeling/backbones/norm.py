@@ -123,8 +123,7 @@ def fold_batch_norms(module: nn.Module) -> None:
     """Fold every frozen batch normalisation into the convolution before it, in place.
 
     The result is the same with one operation less per layer. This is for inference only: afterwards the state dict has
-    no
-    norms and cannot be exchanged with an unfolded model's.
+    no norms and cannot be exchanged with an unfolded model's.
 
     Args:
         module: any module that contains `ConvNorm` blocks.
