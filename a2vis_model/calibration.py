@@ -1,29 +1,157 @@
-"""Calibration of the boundary between "object" and "no object"."""
+"""Calibration of class scores: a score of 0.8 is to say that four in five such slots show an object of that class.
 
-import math
+A network learns on classes drawn in equal numbers and on pictures full of objects, and is too sure of what it sees
+elsewhere. One scale for all logits and one shift for each class correct that (bias-corrected temperature scaling:
+Alexandari, Kundaje and Shrikumar, ICML 2020). They become part of the last layer of the classification head, so that
+the network, its speed and its engines stay as they are.
+"""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
 import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
 
 from .errors import ConfigError
 from .modeling import A2VIS, VideoNetwork
 
+_PRIOR = 1e-3
+"""Weight of the squared logarithm of the scale and of the squared shifts beside the mean negative log-likelihood.
 
-@torch.no_grad()
-def favour_objects(model: VideoNetwork, logits: float) -> None:
-    """Lower the logit of "no object" of a network's tracks in place, which raises the scores of all of its slots.
+So small that some hundred slots outweigh it; it decides for classes that are never seen, and which of the shifts that
+differ by a constant is taken.
+"""
+_STEPS = 500
+_EDGES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
-    Classes learn late that an object is there at all: only 0.1 of a slot's loss concerns it, and most slots have none.
-    After few steps the right slots have the highest scores, but none reaches the thresholds at which tracks start.
 
-    Args:
-        model: an A2VIS network.
-        logits: how much to lower it; 0 changes nothing, a negative number favours "no object".
+@dataclass(frozen=True)
+class SlotOutcomes:
+    """What N slots said and what they showed, on one data set."""
+
+    logits: NDArray[np.float32]
+    """[N, K + 1] class logits, "no object" last."""
+    shown: NDArray[np.int64]
+    """[N] class of the object that the slot shows, K for none."""
+
+
+@dataclass(frozen=True)
+class ScoreScaling:
+    """Calibrated logits are `scale * logits + shifts`."""
+
+    scale: float
+    shifts: tuple[float, ...]
+    """[K + 1] in logits, "no object" last."""
+
+    def logits(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Calibrate logits [N, K + 1]."""
+        return (self.scale * logits + np.array(self.shifts)).astype(np.float32)
+
+
+class ScoreBin(NamedTuple):
+    """Slots whose scores are alike."""
+
+    lowest: float
+    highest: float
+    """The scores lie between these two."""
+    slots: int
+    score: float
+    """Mean score."""
+    right: float
+    """Share of the slots that show an object of their class."""
+
+
+def fit_scaling(data: Sequence[SlotOutcomes]) -> ScoreScaling:
+    """Find the scaling with the greatest likelihood; each data set counts the same, whatever its size.
 
     Raises:
-        ConfigError: the network is of another kind, or the number is not finite.
+        ConfigError: none of the slots shows an object, or all do.
+    """
+    logits = torch.from_numpy(np.concatenate([part.logits for part in data])).double()
+    shown = torch.from_numpy(np.concatenate([part.shown for part in data]))
+    nothing = logits.shape[1] - 1
+    empty = int((shown == nothing).sum())
+    if empty in (0, len(shown)):
+        raise ConfigError(
+            f"of {len(shown)} slots with a mask {len(shown) - empty} show an object; calibration needs both kinds: "
+            "give data with objects of the network's classes, which it was not trained on"
+        )
+    weight = torch.cat([torch.full((len(part.shown),), 1 / len(part.shown)) for part in data if len(part.shown)])
+    weight = weight.double() / weight.sum()
+    log_scale = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    shifts = torch.zeros(nothing + 1, dtype=torch.float64, requires_grad=True)
+    optimiser = torch.optim.LBFGS([log_scale, shifts], max_iter=_STEPS, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimiser.zero_grad()
+        each = F.cross_entropy(log_scale.exp() * logits + shifts, shown, reduction="none")
+        total = (weight * each).sum() + _PRIOR * (log_scale.square() + shifts.square().sum())
+        total.backward()
+        return total
+
+    optimiser.step(loss)
+    return ScoreScaling(float(log_scale.detach().exp()), tuple(shifts.tolist()))
+
+
+def matching_threshold(data: Sequence[SlotOutcomes], scaling: ScoreScaling, threshold: float) -> float:
+    """Return the calibrated score that as many slots reach as reached an uncalibrated one, rounded to 0.01.
+
+    So tracks start and continue as often as before. Each data set counts the same.
+    """
+    filled = [part for part in data if len(part.shown)]
+    weight = np.concatenate([np.full(len(part.shown), 1 / len(part.shown)) for part in filled])
+    before = np.concatenate([_best(part.logits) for part in filled])
+    after = np.concatenate([_best(scaling.logits(part.logits)) for part in filled])
+    order = np.argsort(-after)
+    passed = weight[before >= threshold].sum()
+    last = min(int(np.searchsorted(weight[order].cumsum(), passed - 1e-9)), len(order) - 1)
+    return round(float(after[order[last]]), 2)
+
+
+@torch.no_grad()
+def apply_scaling(model: VideoNetwork, scaling: ScoreScaling) -> None:
+    """Put a scaling into the classification head of a network's tracks, in place.
+
+    Raises:
+        ConfigError: the network is of another kind.
     """
     if not isinstance(model, A2VIS):
-        raise ConfigError(f"favour_objects={logits}: of the networks, A2VIS alone has a classification head of tracks")
-    if not math.isfinite(logits):
-        raise ConfigError(f"favour_objects={logits}; give a number of logits, such as 1.5")
-    model.class_head.classify.bias[-1] -= logits
+        raise ConfigError("of the networks, A2VIS alone has a classification head of tracks, which is calibrated")
+    last = model.class_head.classify
+    last.weight.mul_(scaling.scale)
+    last.bias.mul_(scaling.scale).add_(last.bias.new_tensor(scaling.shifts))
+
+
+def reliability(logits: NDArray[np.float32], shown: NDArray[np.int64]) -> list[ScoreBin]:
+    """Compare scores with outcomes, in bins of a tenth; bins without a slot are left out.
+
+    Args:
+        logits: class logits [N, K + 1], "no object" last.
+        shown: class [N] of the object that each slot shows, K for none.
+    """
+    scores, right = _best(logits), logits[:, :-1].argmax(axis=-1) == shown
+    bins = []
+    for lowest, highest in pairwise(_EDGES):
+        chosen = (scores >= lowest) & ((scores < highest) | (highest == 1))
+        if chosen.any():
+            mean, share = float(scores[chosen].mean()), float(right[chosen].mean())
+            bins.append(ScoreBin(lowest, highest, int(chosen.sum()), mean, share))
+    return bins
+
+
+def calibration_error(bins: Sequence[ScoreBin]) -> float:
+    """Return the mean distance between score and share of right slots (ECE), weighted by the slots of the bins."""
+    slots = sum(one.slots for one in bins)
+    return sum(one.slots * abs(one.score - one.right) for one in bins) / max(slots, 1)
+
+
+def _best(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the score [N] of each slot, the probability of its most probable class."""
+    return torch.from_numpy(logits).softmax(dim=-1)[:, :-1].amax(dim=-1).numpy()

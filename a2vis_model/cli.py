@@ -22,6 +22,7 @@ COMMANDS = {
     "train": ("train", "train a network, in one session or in several"),
     "render": ("render", "render occlusion videos with exact visible and amodal masks"),
     "check-data": ("check_data", "check a data set's records and print its statistics"),
+    "calibrate": ("calibrate", "turn the scores of tracks into probabilities"),
     "import-weights": ("import_weights", "convert a foreign checkpoint into a weight file"),
 }
 

@@ -22,6 +22,7 @@ from ..errors import A2VISError
 from ..machine import cores
 from ..modeling import VideoNetwork
 from ..shipped import DEFAULT_WEIGHTS
+from ..weights import RECOMMENDED
 from .sizes import parse_size
 
 
@@ -44,6 +45,28 @@ def add_set_argument(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="another value than the preset's or the weights', such as samh.key_stride=8; may be given again",
     )
+
+
+def add_threshold_arguments(parser: argparse.ArgumentParser, default: str) -> None:
+    """Declare which thresholds of tracks a weight file that is written recommends; `given_thresholds` reads them."""
+    for name in ("start-score", "keep-score"):
+        parser.add_argument(
+            f"--{name}",
+            type=float,
+            metavar="P",
+            help=f"recommend this {name.replace('-', '_')} of tracks to whoever runs the file (default: {default})",
+        )
+    parser.add_argument(
+        "--idle-frames",
+        type=int,
+        metavar="N",
+        help="recommend to reset slots that have no track for N frames (default: as before)",
+    )
+
+
+def given_thresholds(args: argparse.Namespace) -> dict[str, float]:
+    """Return the thresholds of tracks that were given, by their names."""
+    return {name: value for name in RECOMMENDED if (value := getattr(args, name)) is not None}
 
 
 def network_config(args: argparse.Namespace) -> ModelConfig:

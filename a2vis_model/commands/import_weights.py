@@ -3,13 +3,12 @@
 import argparse
 from pathlib import Path
 
-from ..calibration import favour_objects
 from ..config import parse_changes
 from ..errors import A2VISError
 from ..importers import import_checkpoint
 from ..modeling import build_model
-from ..weights import RECOMMENDED, check_recommended, is_weight_file, load_weights, read_recommended, save_weights
-from .arguments import add_set_argument, network_config
+from ..weights import check_recommended, is_weight_file, load_weights, read_recommended, save_weights
+from .arguments import add_set_argument, add_threshold_arguments, given_thresholds, network_config
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,31 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_set_argument(parser)
     parser.add_argument("--output", required=True, help="weight file to write (.safetensors)")
     parser.add_argument("--half", action="store_true", help="store fp16")
-    parser.add_argument(
-        "--favour-objects",
-        type=float,
-        default=0.0,
-        metavar="LOGITS",
-        help="lower the logit of 'no object' of tracks by this much (%(default)s)",
-    )
-    for name in ("start-score", "keep-score"):
-        parser.add_argument(
-            f"--{name}",
-            type=float,
-            metavar="P",
-            help=f"recommend this {name.replace('-', '_')} of tracks to whoever runs the file (default: as before)",
-        )
-    parser.add_argument(
-        "--idle-frames",
-        type=int,
-        metavar="N",
-        help="recommend to reset slots that have no track for N frames (default: as before)",
-    )
+    add_threshold_arguments(parser, "as before")
 
 
 def run(args: argparse.Namespace) -> int:
     """Convert the file, print what was loaded and what was not, and write the result."""
-    given = {name: value for name in RECOMMENDED if (value := getattr(args, name)) is not None}
     recommended: dict[str, float] = {}
     if is_weight_file(args.file):
         if args.preset is not None:
@@ -62,15 +41,13 @@ def run(args: argparse.Namespace) -> int:
         config = network_config(args)
         model = build_model(config)
         print(import_checkpoint(model, args.file).summary())
-    if args.favour_objects:
-        favour_objects(model, args.favour_objects)
     save_weights(
         args.output,
         model,
         config,
         half=args.half,
         notes=f"imported from {Path(args.file).name}",
-        recommended=check_recommended({**recommended, **given}),
+        recommended=check_recommended({**recommended, **given_thresholds(args)}),
     )
     print(f"wrote {args.output}")
     return 0

@@ -13,10 +13,9 @@ from typing import Any, get_args
 
 import torch
 
-from ..calibration import favour_objects
 from ..config import ModelConfig, change_config, load_config, parse_changes, preset_names, variant_names
 from ..data.labels import LABELS_HELP, LabelRules
-from ..data.problems import DataError
+from ..data.problems import DataError, ProblemLog
 from ..devices import choose_device
 from ..errors import A2VISError, ConfigError
 from ..machine import cores
@@ -48,6 +47,7 @@ from ..training.sources import Video, VideoSource, open_source
 from ..training.validation import validate_frames, validate_videos
 from ..training.value_checks import check_at_least
 from ..weights import load_weights, save_weights
+from .calibrate import calibrate_weights
 
 # Mask2Former's learning rate for detectors, VITA's and GenVIS's for the other stages.
 _LEARNING_RATES: dict[Stage, float] = {"frame": 1e-4, "video": 5e-5, "joint": 1e-4}
@@ -239,6 +239,8 @@ def _follow(recipe: Recipe, args: argparse.Namespace, output: Path, device: torc
     for stage, stage_args in zip(recipe.stages, runs, strict=True):
         _session(stage_args, device, began)
         _check_files(stage_args, init=not stage.follows)
+    if recipe.calibration is not None:
+        _check_exist(recipe.calibration.paths(roots))
     for number, (stage, stage_args) in enumerate(zip(recipe.stages, runs, strict=True), start=1):
         done = _is_done(stage_args)
         if distributed.rank() == 0:
@@ -247,20 +249,32 @@ def _follow(recipe: Recipe, args: argparse.Namespace, output: Path, device: torc
         if distributed.any_process(not (done or _train(stage_args, device, began)), device):
             return False
     if distributed.rank() == 0:
-        last = recipe.stages[-1].name
-        model, model_config = load_weights(output / last / RESULTS[recipe.ships])
-        if recipe.favour_objects:
-            favour_objects(model, recipe.favour_objects)
-        notes = f"recipe {recipe.name}, stage {last}, {recipe.ships} weights"
-        save_weights(
-            output / f"{recipe.name}.safetensors",
-            model,
-            model_config,
-            half=recipe.half,
-            notes=notes,
-            recommended=recipe.tracks,
-        )
+        _ship(recipe, roots, output, device)
     return True
+
+
+def _ship(recipe: Recipe, roots: dict[str, str], output: Path, device: torch.device) -> None:
+    """Write the product of a recipe whose stages are finished."""
+    last = recipe.stages[-1].name
+    source, target = output / last / RESULTS[recipe.ships], output / f"{recipe.name}.safetensors"
+    if recipe.calibration is None:
+        model, model_config = load_weights(source)
+        notes = f"recipe {recipe.name}, stage {last}, {recipe.ships} weights"
+        save_weights(target, model, model_config, half=recipe.half, notes=notes, recommended=recipe.tracks)
+        return
+    problems = ProblemLog(strict=True)
+    table = calibrate_weights(
+        source,
+        target,
+        recipe.calibration.paths(roots),
+        labels=recipe.calibration.labels,
+        half=recipe.half,
+        thresholds=recipe.tracks,
+        device=device,
+        problems=problems,
+        quiet=True,
+    )
+    print(table, flush=True)
 
 
 def _stage_run(
@@ -296,10 +310,15 @@ def _check_files(args: argparse.Namespace, *, init: bool) -> None:
     """
     if init and args.init is not None:
         find_weights(args.init)
-    for text in (*(text.rpartition("=")[0] or text for text in args.data), args.validation):
-        # Data that are generated during training have a colon after their kind.
-        if text is not None and ":" not in text and not Path(text).exists():
-            raise ConfigError(f"{text}: no such file or folder; is it where --root says?")
+    data = [text.rpartition("=")[0] or text for text in args.data]
+    # Data that are generated during training have a colon after their kind.
+    _check_exist([text for text in (*data, args.validation) if text is not None and ":" not in text])
+
+
+def _check_exist(paths: Sequence[str]) -> None:
+    for path in paths:
+        if not Path(path).exists():
+            raise ConfigError(f"{path}: no such file or folder; is it where --root says?")
 
 
 def _is_done(args: argparse.Namespace) -> bool:
@@ -317,12 +336,15 @@ def _listing(recipe: Recipe, roots: dict[str, str], output: Path) -> str:
     count = range(len(recipe.stages))
     lines = [as_command(["a2vis", "train", *stage_arguments(recipe, number, roots, output)]) for number in count]
     source, target = output / recipe.stages[-1].name / RESULTS[recipe.ships], output / f"{recipe.name}.safetensors"
-    options = ["--half"] if recipe.half else []
-    if recipe.favour_objects:
-        options += ["--favour-objects", f"{recipe.favour_objects:g}"]
+    if recipe.calibration is None:
+        options = ["import-weights", str(source)]
+    else:
+        options = ["calibrate", "--weights", str(source), "--data", *recipe.calibration.paths(roots)]
+        options += ["--labels", recipe.calibration.labels] if recipe.calibration.labels else []
+    options += ["--half"] if recipe.half else []
     for threshold, value in recipe.tracks.items():
         options += [f"--{threshold.replace('_', '-')}", f"{value:g}"]
-    return "\n".join([*lines, as_command(["a2vis", "import-weights", str(source), *options, "--output", str(target)])])
+    return "\n".join([*lines, as_command(["a2vis", *options, "--output", str(target)])])
 
 
 def _check_machine_options(args: argparse.Namespace) -> None:

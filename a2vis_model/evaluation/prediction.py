@@ -23,6 +23,7 @@ from ..tracking.results import TrackCollector
 from ..tracking.settings import TrackSettings
 from ..tracking.streaming import OFFLINE_FRAMES, StreamingTracker
 from .instances import Kind
+from .network_tap import NetworkTap
 
 OutputMode = Literal["both", "video", "stream"]
 """What is scored: average precision on ranked slots and all else on the stream, or everything on one of them."""
@@ -76,7 +77,7 @@ def predict_video(
             "cut the video, or choose an online variant"
         )
     with_stream, with_ranking = settings.output_mode != "video", settings.output_mode != "stream"
-    tap = _FeatureTap(model)
+    tap = NetworkTap(model)
     stream = StreamingTracker(tap, config, stride=settings.stride or config.clip_length, settings=settings.tracks)
     collector, ranking = TrackCollector(config.classes), RankedSlots(model, config, settings)
     transform = FrameTransform(input_height=config.input_height, input_width=config.input_width)
@@ -108,9 +109,9 @@ def predict_video(
         else:
             timed(extract, image)
         if with_ranking:
-            assert tap.latest is not None
+            assert tap.features is not None
             rank: Callable[..., Any] = ranking.push if with_stream else lambda *a: timed(ranking.push, *a)
-            rank(tap.latest, place)
+            rank(tap.features, place)
     if with_stream:
         for result in timed(stream.flush):
             collector.add(result)
@@ -217,20 +218,6 @@ class RankedSlots:
         """Return the mean probability inside a slot's masks of the whole video; 0 without any mask."""
         total, count = self._confidence[kind][:, slot]
         return float(total / max(count, 1))
-
-
-class _FeatureTap:
-    """The network, keeping the features of the last frame, so that stream and ranking share them."""
-
-    def __init__(self, network: StreamNetwork) -> None:
-        self.network = network
-        self.slots, self.device = network.slots, network.device
-        self.initial_state, self.step, self.recycle = network.initial_state, network.step, network.recycle
-        self.latest: FrameFeatures | None = None
-
-    def extract(self, images: Tensor) -> FrameFeatures:
-        self.latest = self.network.extract(images)
-        return self.latest
 
 
 def _logits(prediction: ClipPrediction, t: int) -> dict[Kind, Tensor | None]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -42,6 +41,20 @@ class RecipeStage:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """Data by which scores become probabilities (see `a2vis_model.calibration`)."""
+
+    data: tuple[str, ...]
+    """Data sets, in terms of the recipe's roots."""
+    labels: str | None
+    """Labels file of photographs."""
+
+    def paths(self, roots: Mapping[str, str]) -> list[str]:
+        """Return the data sets on this machine; missing roots stay as they are written."""
+        return [Template(path).safe_substitute(roots) for path in self.data]
+
+
+@dataclass(frozen=True)
 class Recipe:
     """Stages that produce a set of weights."""
 
@@ -53,8 +66,8 @@ class Recipe:
     """Key in `RESULTS` of the last stage's file that is the product of the recipe."""
     half: bool
     """Whether the product is stored in fp16."""
-    favour_objects: float = 0.0
-    """Number of logits by which the "no object" class of the product is lowered (see `a2vis_model.calibration`)."""
+    calibration: Calibration | None = None
+    """The data by which the scores of the product are calibrated; None for none."""
     tracks: Mapping[str, float] = field(default_factory=dict)
     """Thresholds of tracks that the product recommends (see `a2vis_model.weights.save_weights`)."""
 
@@ -119,21 +132,32 @@ def _recipe(name: str, content: Mapping[str, Any]) -> Recipe:
                 raise ConfigError(f"stage {stage.name}: init={options['init']}; there is no stage before the first")
             _check_result(options["init"], stages[-1], f"stage {stage.name}: init")
         for word in _words(options):
-            _check_roots(word, roots, stage)
+            _check_roots(word, roots, f"stage {stage.name}")
         stages.append(stage)
-    ship = {"favour_objects": 0.0, "tracks": {}, **_mapping(content["ship"], "ship")}
-    _check_keys(ship, "ship.", "weights", "half", "favour_objects", "tracks")
+    ship = {"calibrate": None, "tracks": {}, **_mapping(content["ship"], "ship")}
+    _check_keys(ship, "ship.", "weights", "half", "calibrate", "tracks")
     if not isinstance(ship["half"], bool):
         raise ConfigError(f"ship.half={ship['half']!r}; expected true or false")
-    favour = ship["favour_objects"]
-    if isinstance(favour, bool) or not isinstance(favour, int | float) or not math.isfinite(favour):
-        raise ConfigError(f"ship.favour_objects={favour!r}; expected a number of logits, such as 1.5")
+    calibration = None if ship["calibrate"] is None else _calibration(ship["calibrate"], roots)
     try:
         tracks = check_recommended(ship["tracks"])
     except ConfigError as error:
         raise ConfigError(f"ship.tracks: {error}") from error
     _check_result(ship["weights"], stages[-1], "ship.weights")
-    return Recipe(name, roots, tuple(stages), ship["weights"], ship["half"], float(favour), tracks)
+    return Recipe(name, roots, tuple(stages), ship["weights"], ship["half"], calibration, tracks)
+
+
+def _calibration(entry: object, roots: Mapping[str, str]) -> Calibration:
+    content = {"labels": None, **_mapping(entry, "ship.calibrate")}
+    _check_keys(content, "ship.calibrate.", "data", "labels")
+    data, labels = content["data"], content["labels"]
+    if not isinstance(data, list) or not data or not all(isinstance(path, str) for path in data):
+        raise ConfigError(f"ship.calibrate.data={data!r}; expected a list of data sets")
+    if labels is not None and not isinstance(labels, str):
+        raise ConfigError(f"ship.calibrate.labels={labels!r}; expected the name or the path of a labels file")
+    for path in data:
+        _check_roots(path, roots, "ship.calibrate.data")
+    return Calibration(tuple(data), labels)
 
 
 def stage_arguments(recipe: Recipe, number: int, roots: Mapping[str, str], output: Path) -> list[str]:
@@ -205,14 +229,14 @@ def _words(options: Mapping[str, Any]) -> list[str]:
     return words
 
 
-def _check_roots(word: str, roots: Mapping[str, str], stage: RecipeStage) -> None:
+def _check_roots(word: str, roots: Mapping[str, str], where: str) -> None:
     try:
         Template(word).substitute(roots)
     except KeyError as error:
         known = ", ".join(roots) or "none"
-        raise ConfigError(f"stage {stage.name}: {word}: no root {error.args[0]!r}; there are {known}") from error
+        raise ConfigError(f"{where}: {word}: no root {error.args[0]!r}; there are {known}") from error
     except ValueError as error:
-        raise ConfigError(f"stage {stage.name}: {word}: write a root as ${{NAME}}, and a dollar sign as $$") from error
+        raise ConfigError(f"{where}: {word}: write a root as ${{NAME}}, and a dollar sign as $$") from error
 
 
 def _check_result(result: object, stage: RecipeStage, where: str) -> None:

@@ -1,42 +1,111 @@
-"""Where a network draws the line between an object and none."""
+"""Calibration: scores become the probability that a slot shows an object of its class."""
 
-from pathlib import Path
-
+import numpy as np
 import pytest
 import torch
 from networks import tiny_config, tiny_model
 
-from a2vis_model import ConfigError, VideoNetwork, load_weights
-from a2vis_model.calibration import favour_objects
-from a2vis_model.cli import main
-from a2vis_model.config import ModelConfig
-from a2vis_model.weights import save_weights
+from a2vis_model import ConfigError, VideoNetwork
+from a2vis_model.calibration import (
+    ScoreScaling,
+    SlotOutcomes,
+    apply_scaling,
+    calibration_error,
+    fit_scaling,
+    matching_threshold,
+    reliability,
+)
+
+CLASSES = 3
 
 
-@torch.inference_mode()
-def scores(model: VideoNetwork) -> torch.Tensor:
-    """Log-odds of each class against "no object" in a clip of noise, [Q, K]."""
+def outcomes(true: ScoreScaling, slots: int, seed: int) -> SlotOutcomes:
+    """Slots whose outcomes are drawn with the probabilities that the scaled logits give."""
+    random = np.random.default_rng(seed)
+    logits = random.normal(0, 3, (slots, CLASSES + 1)).astype(np.float32)
+    probability = torch.from_numpy(true.logits(logits)).softmax(dim=-1).numpy()
+    drawn = (probability.cumsum(axis=1) < random.random((slots, 1))).sum(axis=1)
+    return SlotOutcomes(logits, drawn.clip(max=CLASSES).astype(np.int64))
+
+
+def test_the_scaling_that_made_the_outcomes_is_found() -> None:
+    true = ScoreScaling(0.5, (1.0, -1.0, 0.0, 2.0))
+    found = fit_scaling([outcomes(true, 20_000, 0)])
+    assert found.scale == pytest.approx(0.5, abs=0.03)
+    # Only differences between shifts have an effect.
+    assert np.subtract(found.shifts, found.shifts[0]) == pytest.approx([0.0, -2.0, -1.0, 1.0], abs=0.15)
+
+
+def test_scores_that_were_too_high_are_right_afterwards() -> None:
+    true = ScoreScaling(0.4, (0.0, 0.0, 0.0, 1.5))
+    part, other = (outcomes(true, 10_000, seed) for seed in (1, 2))
+    before = reliability(other.logits, other.shown)
+    after = reliability(fit_scaling([part]).logits(other.logits), other.shown)
+    assert calibration_error(before) > 0.2
+    assert calibration_error(after) < 0.02
+    assert sum(one.slots for one in after) == 10_000
+    assert all(one.lowest <= one.score <= one.highest for one in after)
+
+
+def test_each_data_set_counts_the_same() -> None:
+    sure, unsure = ScoreScaling(1.0, (0.0,) * 4), ScoreScaling(0.25, (0.0,) * 4)
+    small, large = outcomes(sure, 2_000, 3), outcomes(unsure, 20_000, 4)
+    copies = SlotOutcomes(np.tile(small.logits, (10, 1)), np.tile(small.shown, 10))
+    assert fit_scaling([small, large]).scale == pytest.approx(fit_scaling([copies, large]).scale, abs=1e-3)
+    assert fit_scaling([small, large]).scale > fit_scaling([large]).scale + 0.1
+
+
+def test_a_threshold_becomes_what_as_many_slots_reach_as_before() -> None:
+    parts = [outcomes(ScoreScaling(0.4, (0.0, -1.0, 0.0, 1.5)), slots, seed) for slots, seed in ((4_000, 6), (500, 7))]
+    scaling = fit_scaling(parts)
+
+    def share(threshold: float, calibrated: bool) -> float:
+        logits = [scaling.logits(part.logits) if calibrated else part.logits for part in parts]
+        scores = [torch.from_numpy(one).softmax(dim=-1)[:, :-1].amax(dim=-1) for one in logits]
+        return float(np.mean([(one >= threshold).float().mean() for one in scores]))
+
+    for threshold in (0.5, 0.8, 0.95):
+        matching = matching_threshold(parts, scaling, threshold)
+        assert matching < threshold
+        assert share(matching, True) == pytest.approx(share(threshold, False), abs=0.02)
+
+
+def test_a_class_that_is_never_seen_keeps_a_finite_shift() -> None:
+    part = outcomes(ScoreScaling(1.0, (0.0,) * 4), 2_000, 5)
+    kept = part.shown != 1
+    found = fit_scaling([SlotOutcomes(part.logits[kept], part.shown[kept])])
+    assert -30 < found.shifts[1] < min(found.shifts[0], found.shifts[2])
+
+
+@pytest.mark.parametrize("shown", [CLASSES, 0])
+def test_data_of_one_kind_are_refused(shown: int) -> None:
+    part = SlotOutcomes(np.zeros((7, CLASSES + 1), np.float32), np.full(7, shown))
+    with pytest.raises(ConfigError, match=r"of 7 slots with a mask [07] show an object; calibration needs both kinds"):
+        fit_scaling([part])
+
+
+def test_no_slots_at_all_are_refused() -> None:
+    with pytest.raises(ConfigError, match="of 0 slots"):
+        fit_scaling([SlotOutcomes(np.zeros((0, CLASSES + 1), np.float32), np.zeros(0, np.int64))])
+
+
+def test_the_network_gives_scaled_logits_and_the_same_masks(model: VideoNetwork) -> None:
     torch.manual_seed(0)
-    features = model.extract(torch.randn(1, 3, 3, 64, 96))
-    logits = model.step(features, model.initial_state())[0].classes[0]
-    return logits[:, :-1] - logits[:, -1:]
+    clip = torch.randn(1, 3, 3, 64, 96)
+    shifts = tuple(0.5 * index - 1 for index in range(len(tiny_config().classes) + 1))
+
+    def answers() -> tuple[torch.Tensor, torch.Tensor]:
+        with torch.inference_mode():
+            prediction, _ = model.step(model.extract(clip), model.initial_state())
+        assert prediction.amodal is not None
+        return prediction.classes, prediction.amodal
+
+    (classes, masks), _ = answers(), apply_scaling(model, ScoreScaling(0.5, shifts))
+    scaled, same = answers()
+    torch.testing.assert_close(scaled, 0.5 * classes + torch.tensor(shifts))
+    torch.testing.assert_close(same, masks)
 
 
-def test_every_class_of_every_slot_gains_against_no_object(model: VideoNetwork) -> None:
-    before = scores(model)
-    favour_objects(model, 1.5)
-    torch.testing.assert_close(scores(model), before + 1.5)
-
-
-def test_the_command_stores_it(tmp_path: Path, model: VideoNetwork, config: ModelConfig) -> None:
-    before, source, target = scores(model), tmp_path / "a.safetensors", tmp_path / "b.safetensors"
-    save_weights(source, model, config)
-    assert main(["import-weights", str(source), "--favour-objects", "1.5", "--output", str(target)]) == 0
-    torch.testing.assert_close(scores(load_weights(target)[0].eval()), before + 1.5)
-
-
-def test_other_networks_and_no_numbers_are_refused(model: VideoNetwork) -> None:
+def test_other_networks_are_refused() -> None:
     with pytest.raises(ConfigError, match="A2VIS alone"):
-        favour_objects(tiny_model(tiny_config("minvis")), 1.0)
-    with pytest.raises(ConfigError, match="favour_objects=nan; give a number"):
-        favour_objects(model, float("nan"))
+        apply_scaling(tiny_model(tiny_config("minvis")), ScoreScaling(1.0, (0.0,) * 9))

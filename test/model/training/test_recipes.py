@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -16,11 +17,13 @@ from networks import tiny_config
 from safetensors import safe_open
 
 from a2vis_model import load_weights, shipped_weights
+from a2vis_model.calibration import SlotOutcomes
 from a2vis_model.cli import main
 from a2vis_model.commands import train as command
 from a2vis_model.config import config_to_dict
 from a2vis_model.render import render_clip, write_clip
 from a2vis_model.training.recipe import load_recipe, recipe_names
+from a2vis_model.weights import read_recommended
 
 SMALL = ("--workers", "0", "--device", "cpu")
 
@@ -81,6 +84,35 @@ def test_an_interrupted_recipe_is_what_its_commands_are(
         assert weights.metadata()["notes"] == "recipe recipe, stage whole, best weights"
 
 
+def test_a_recipe_calibrates_its_product_as_its_command_does(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The slots' outcomes are made up, since a network that has hardly learned is on no object."""
+    logits = np.random.default_rng(0).normal(size=(50, len(tiny_config().classes) + 1)).astype(np.float32)
+    outcomes = SlotOutcomes(logits, np.arange(50) % logits.shape[1])
+    monkeypatch.setattr("a2vis_model.commands.calibrate.slot_outcomes", lambda *_, **__: outcomes)
+    content = recipe(files)
+    content["stages"] = [{**content["stages"][0], "steps": 1, "stop_at": 1}]
+    calibration = {"data": ["${data}/clips"], "labels": "robot"}
+    tracks = {"start_score": 0.4, "keep_score": 0.1}
+    content["ship"] = {"weights": "last", "half": True, "calibrate": calibration, "tracks": tracks}
+    (files / "calibrated.yaml").write_text(yaml.safe_dump(content))
+    assert follow(files, tmp_path / "run", name="calibrated.yaml") == 0
+    assert "50 slots with a mask" in capsys.readouterr().out
+    shipped = tmp_path / "run" / "calibrated.safetensors"
+    assert read_recommended(shipped) == tracks
+
+    assert follow(files, tmp_path / "run", "--list", name="calibrated.yaml") == 0
+    last = shlex.split(capsys.readouterr().out.splitlines()[-1])
+    assert last[1] == "calibrate"
+    last[-1] = str(tmp_path / "by_command.safetensors")
+    assert main(last[1:]) == 0
+    ours, theirs = (load_weights(path)[0].state_dict() for path in (shipped, last[-1]))
+    assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
+    trained = load_weights(tmp_path / "run" / "detector" / "weights.safetensors")[0].state_dict()
+    assert not torch.allclose(ours["class_head.classify.bias"], trained["class_head.classify.bias"])
+
+
 def test_a_changed_recipe_does_not_go_on_with_the_runs_of_another(
     files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -117,7 +149,11 @@ def put(value: Any, *path: Any) -> Callable[[Any], None]:
         (drop("ship"), "recipe.yaml: key ship is missing"),
         (drop("ship", "half"), "key ship.half is missing"),
         (put("yes", "ship", "half"), "ship.half='yes'; expected true or false"),
-        (put("much", "ship", "favour_objects"), "ship.favour_objects='much'; expected a number of logits"),
+        (put({"data": []}, "ship", "calibrate"), "ship.calibrate.data=[]; expected a list of data sets"),
+        (put({"data": ["${x}"]}, "ship", "calibrate"), "ship.calibrate.data: ${x}: no root 'x'; there are data"),
+        (put({"data": ["${data}/y"]}, "ship", "calibrate"), "/y: no such file or folder; is it where --root says?"),
+        (put({"data": ["x"], "labels": 3}, "ship", "calibrate"), "ship.calibrate.labels=3; expected the name or"),
+        (put({"date": []}, "ship", "calibrate"), "unknown key ship.calibrate.date; known are data, labels"),
         (put({"start_score": 2}, "ship", "tracks"), "ship.tracks: start_score=2; expected a probability"),
         (put({"min_area": 2}, "ship", "tracks"), "ship.tracks: unknown threshold 'min_area'"),
         (put("first", "ship", "weights"), "ship.weights='first'; choose one of last, average, best"),

@@ -1,0 +1,145 @@
+"""`a2vis calibrate`: turn the scores of a network's tracks into probabilities, by data that it was not trained on."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..calibration import (
+    ScoreBin,
+    SlotOutcomes,
+    apply_scaling,
+    calibration_error,
+    fit_scaling,
+    matching_threshold,
+    reliability,
+)
+from ..data import open_dataset
+from ..data.labels import LABELS_HELP
+from ..data.problems import ProblemLog, add_strict_argument
+from ..devices import choose_device
+from ..evaluation.slot_outcomes import slot_outcomes
+from ..modeling import freeze
+from ..shipped import find_weights
+from ..weights import check_recommended, load_weights, read_recommended, read_track_settings, save_weights
+from .arguments import add_threshold_arguments, add_weights_argument, given_thresholds
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    add_weights_argument(parser)
+    parser.add_argument(
+        "--data",
+        nargs="+",
+        required=True,
+        metavar="PATH",
+        help="data sets, videos or photographs, that the network was not trained on; each counts the same",
+    )
+    parser.add_argument("--labels", metavar="FILE", help=f"labels file of the photographs: {LABELS_HELP}")
+    parser.add_argument("--output", required=True, metavar="FILE", help="weight file to write (.safetensors)")
+    parser.add_argument("--half", action="store_true", help="store fp16")
+    add_threshold_arguments(parser, "what as many slots reach as before")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="(%(default)s)")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    add_strict_argument(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Calibrate, print scores before and after, and write; return 1 if anything was broken, and name it."""
+    problems = ProblemLog(args.strict)
+    table = calibrate_weights(
+        args.weights,
+        args.output,
+        args.data,
+        labels=args.labels,
+        half=args.half,
+        thresholds=given_thresholds(args),
+        device=choose_device(args.device),
+        problems=problems,
+        quiet=args.quiet,
+    )
+    for problem in problems:
+        print(f"problem: {problem}")
+    print(f"{table}\nwrote {args.output}")
+    return 1 if problems else 0
+
+
+def calibrate_weights(
+    weights: str | Path,
+    output: str | Path,
+    data: Sequence[str],
+    *,
+    labels: str | None,
+    half: bool,
+    thresholds: Mapping[str, float],
+    device: torch.device,
+    problems: ProblemLog,
+    quiet: bool,
+) -> str:
+    """Write calibrated weights and return a table of scores before and after.
+
+    Args:
+        weights: name or file of the weights.
+        output: the file to write.
+        data: data sets by which to calibrate.
+        labels: labels file of those that are COCO's or YouTube-VIS's.
+        half: store fp16.
+        thresholds: thresholds of tracks to recommend; others become what as many slots reach as before.
+        device: where to compute.
+        problems: log of what is wrong with the data.
+        quiet: show no progress bar.
+
+    Raises:
+        A2VISError: the data or weights cannot be used, or the data show nothing that the network knows.
+    """
+    model, config = load_weights(weights)
+    runner, settings = freeze(deepcopy(model).to(device)), read_track_settings(weights)
+    outcomes = [
+        slot_outcomes(
+            runner,
+            config,
+            open_dataset(path, classes=config.classes, labels=labels, problems=problems),
+            settings=settings,
+            quiet=quiet,
+        )
+        for path in data
+    ]
+    scaling = fit_scaling(outcomes)
+    matching = {
+        name: matching_threshold(outcomes, scaling, getattr(settings, name)) for name in ("start_score", "keep_score")
+    }
+    recommended = check_recommended({**read_recommended(weights), **matching, **thresholds})
+    apply_scaling(model, scaling)
+    notes = f"{Path(find_weights(weights)).name}, calibrated"
+    save_weights(output, model, config, half=half, notes=notes, recommended=recommended)
+    rows = [f"logits x {scaling.scale:.2f}, then plus"]
+    rows += [
+        f"  {name:15s} {shift:+.2f}" for name, shift in zip([*config.classes, "no object"], scaling.shifts, strict=True)
+    ]
+    rows.append("tracks: " + ", ".join(f"{name} {value:g}" for name, value in recommended.items()))
+    for path, part in zip(data, outcomes, strict=True):
+        rows += ["", f"{path}: {len(part.shown)} slots with a mask", *_reliability(part, scaling.logits(part.logits))]
+    return "\n".join(rows)
+
+
+def _reliability(outcomes: SlotOutcomes, calibrated: NDArray[np.float32]) -> list[str]:
+    """Return lines that compare scores with the share of right slots, before and after calibration."""
+    before, after = (reliability(logits, outcomes.shown) for logits in (outcomes.logits, calibrated))
+    lines = [f"  {'score':>9s}  {'before: slots':>14s} {'right':>6s}  {'after: slots':>14s} {'right':>6s}"]
+    columns = [{one.lowest: one for one in bins} for bins in (before, after)]
+    lines += [
+        f"  {lowest:4.1f}-{lowest + 0.1:4.1f} " + " ".join(_cells(bins.get(lowest)) for bins in columns)
+        for lowest in sorted({one.lowest for bins in (before, after) for one in bins})
+    ]
+    errors = [f"{calibration_error(bins):.3f}" for bins in (before, after)]
+    return [*lines, f"  mean distance of score and share of right slots: {errors[0]} before, {errors[1]} after"]
+
+
+def _cells(found: ScoreBin | None) -> str:
+    return f"{'-':>15s} {'-':>6s} " if found is None else f"{found.slots:15d} {found.right:6.2f} "
