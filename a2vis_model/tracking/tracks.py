@@ -171,7 +171,7 @@ class TrackManager:
     1. Slots that show an object of their own continue the tracks that were seen in the previous frame, by the overlap
        of visible masks.
     2. Of the other slots that show an object, some are tracks that come back: their prototypes are similar, and they
-       are where constant velocity takes the track.
+       are where the track was last seen, or where constant velocity takes it.
     3. Remaining slots with a sufficient score start tracks.
     4. Slots that show nothing but draw an amodal mask are hidden tracks, by the criterion of the second round.
 
@@ -264,16 +264,20 @@ class TrackManager:
         """Compute the similarity of tracks and slots [N, M].
 
         It is the cosine of prototypes, plus up to 1 where masks overlap. It is 0 where the cosine alone is too low, or
-        where the slot is too far from the track's expected place.
+        where the slot is too far from the track's expected place. A hidden object may have stopped, and the velocity of
+        one that was seen for a few frames says little: it is expected where its velocity takes it, and where it was.
         """
         memories = [track.memory for track in tracks]
         if frame.prototypes.shape[1]:
             alike = np.stack([memory.prototype for memory in memories]) @ frame.prototypes[slots].T
         else:
             alike = np.equal.outer([track.class_id for track in tracks], frame.classes[slots]).astype(np.float32)
-        overlap = mask_iou(np.stack([memory.predicted(memory.whole) for memory in memories]), frame.whole[slots])
-        expected = np.stack([memory.motion.after(memory.frames + 1) for memory in memories])
-        distance = np.linalg.norm(expected[:, None] - [centre(frame.whole[slot]) for slot in slots], axis=-1)
+        moved = np.stack([memory.predicted(memory.whole) for memory in memories])
+        stopped = np.stack([memory.whole for memory in memories])
+        whole = frame.whole[slots]
+        overlap = np.maximum(mask_iou(moved, whole), mask_iou(stopped, whole))
+        places = np.stack([[memory.motion.after(memory.frames + 1), memory.motion.position] for memory in memories])
+        distance = np.linalg.norm(places[:, :, None] - np.stack([centre(mask) for mask in whole]), axis=-1).min(axis=1)
         reach = np.array([_reach(memory) for memory in memories])
         possible = (alike >= self.settings.reappear_similarity) & (distance < reach[:, None])
         return np.where(possible, alike + overlap, 0.0).astype(np.float32)

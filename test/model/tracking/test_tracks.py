@@ -145,6 +145,20 @@ def test_an_object_that_comes_back_elsewhere_is_known_by_prototype_and_motion():
     assert story(frame(66, 2, 1)) == [(1, "LOST"), (2, "TENTATIVE")], "an object like it where it cannot be"
 
 
+def test_an_object_that_stopped_while_it_was_hidden_keeps_its_id():
+    """Its velocity would have taken it 20 cells on, which is out of reach of a thing of 4 x 4 cells."""
+    manager = TrackManager(replace(SETTINGS, max_lost_frames=30, max_occluded_frames=30))
+
+    def frame(left, slot):
+        return observe({slot: Slot(cells(4, left, 4, 4), prototype=unit(DIM, 1))}, Q, DIM)
+
+    for t in range(5):
+        manager.update(frame(t, 0), t / 30)
+    for t in range(5, 25):
+        manager.update(observe({}, Q, DIM), t / 30)
+    assert [(t.track_id, t.state.name) for t in manager.update(frame(5, 2), 25 / 30)] == [(1, "VISIBLE")]
+
+
 def test_without_prototypes_the_class_tells_objects_apart():
     manager = TrackManager(SETTINGS)
     other = one(cells(4, 13, 8, 8), class_id=1)
