@@ -35,7 +35,7 @@ class OpenVINOEngines:
 
     Args:
         precision: bf16 and fp16 are hints to OpenVINO, which keeps fp32 where its kernels have nothing else; with int8
-            the convolutions and linear layers of the frame graph are quantised (`quantise`), and all else is fp32.
+            convolutions of the frame graph are quantised (`quantise`), and all else is fp32.
         device: what computes.
         calibration: needed to build an engine of int8.
     """

@@ -9,10 +9,10 @@ from ..errors import BackendError
 
 
 def quantise(model: Any, samples: Iterable[Any]) -> Any:
-    """Quantise the convolutions of an OpenVINO model.
+    """Quantise the convolutions of an OpenVINO model, except depthwise ones.
 
-    In fp32 stay norms and softmax, which NNCF leaves alone, and all matrix products: of two computed tensors masks are
-    made and attention consists; linear layers say where deformable attention samples and which cells a query may see.
+    All else stays fp32; NNCF by itself rounds also what norms, sums and deformable attention's products read.
+    Depthwise kernels are often differences, whose weights cancel; once rounded they do not, and add local brightness.
 
     Args:
         model: OpenVINO's, of one input.
@@ -30,10 +30,15 @@ def quantise(model: Any, samples: Iterable[Any]) -> Any:
         raise BackendError("precision=int8: there are no frames to calibrate with; give a video or a folder of images")
     # It tells of every step otherwise.
     logging.getLogger("nncf").setLevel(logging.ERROR)
+    # A depthwise one has the type "GroupConvolution".
+    kinds = {node.get_type_name() for node in model.get_ops()}
+    ignored = sorted(kinds - {"Convolution", "Constant", "Parameter", "Result"})
     return nncf.quantize(
         model,
         nncf.Dataset(kept),
         preset=nncf.QuantizationPreset.MIXED,
         subset_size=len(kept),
-        ignored_scope=nncf.IgnoredScope(types=["MatMul", "ScaledDotProductAttention"], validate=False),
+        ignored_scope=nncf.IgnoredScope(types=ignored, validate=False),
+        # Without VNNI processors add pairs of products in 16 bits, which overflow unless weights have 7 bits.
+        advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=nncf.OverflowFix.ENABLE),
     )
