@@ -1,7 +1,7 @@
 """A2VIS: amodal-aware video instance segmentation, in plain PyTorch and without ROS.
 
 model, config = load_weights("onboard")
-tracker = StreamingTracker(freeze(model), config)
+tracker = StreamingTracker(freeze(model), config, settings=read_track_settings("onboard"))
 for result in tracker.push(image, timestamp):
     for instance in result.instances:
         print(instance.track_id, instance.class_name, instance.occlusion)

@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from a2vis_model import StreamingTracker, TrackedInstance, freeze, load_weights
+from a2vis_model import StreamingTracker, TrackedInstance, freeze, load_weights, read_track_settings
 from a2vis_model.commands.render import parse_size
 from a2vis_model.data.problems import ProblemLog
 from a2vis_model.files.atomic import write_text
@@ -92,7 +92,7 @@ class Predictor:
 
     def __init__(self, weights: str) -> None:
         model, config = load_weights(weights)
-        self._tracker = StreamingTracker(freeze(model), config)
+        self._tracker = StreamingTracker(freeze(model), config, settings=read_track_settings(weights))
 
     def tracks(self, clip: RenderedClip) -> list[list[ImageTrack]]:
         """Return the tracks of each frame."""

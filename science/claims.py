@@ -12,7 +12,7 @@ from a2vis_model.evaluation.baselines import System
 from a2vis_model.evaluation.prediction import PredictionSettings
 from a2vis_model.machine import file_hash
 from a2vis_model.shipped import find_weights
-from a2vis_model.weights import read_config
+from a2vis_model.weights import read_config, read_track_settings
 
 from .clips import ClipSet, World
 from .context import Context, Result
@@ -101,7 +101,7 @@ class Claim:
         # All networks but those that train their detector see the same in a frame. The first set is timed.
         timed = self.seed == SEEDS[0] and self.clips.number == 0
         memory = None if timed or row.shipped or row.variant == "minvis-amodal" else context.detections
-        prediction = PredictionSettings()
+        prediction = PredictionSettings(tracks=read_track_settings(weights))
         found = answers(context, self.clips.folder(context), str(weights), row.system, prediction, work, memory)
         counts = [ClipCounts.of(found.score(truth, ranked, tracks)).as_json() for _, truth, ranked, tracks in found]
         return {

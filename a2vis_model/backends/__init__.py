@@ -1,7 +1,7 @@
 """Backends that compute the network: eager PyTorch, or its two graphs compiled by Inductor, TensorRT or OpenVINO.
 
 backend = prepare_backend(freeze(model), config, backend="auto", cache=default_cache())
-tracker = StreamingTracker(backend.network, config)
+tracker = StreamingTracker(backend.network, config, settings=read_track_settings("onboard"))
 """
 
 from ..backend_names import (
