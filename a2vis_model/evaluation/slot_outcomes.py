@@ -11,7 +11,6 @@ from tqdm import tqdm
 from ..calibration import SlotOutcomes
 from ..config import ModelConfig
 from ..data import Dataset, VideoRecord
-from ..data.problems import DataError
 from ..extras import optional_packages
 from ..masks.coco import encode
 from ..modeling import StreamNetwork
@@ -55,15 +54,9 @@ def slot_outcomes(
     """
     stream = _Stream(model, config, settings)
     parts = []
-    for number in tqdm(range(len(dataset)), unit="video", desc=config.name, disable=quiet):
-        try:
-            video = dataset[number]
-        except DataError:  # The data set has reported the problem.
-            continue
-        try:
+    for video in tqdm(dataset.videos(), total=len(dataset), unit="video", desc=config.name, disable=quiet):
+        with video.problems.skipping(dataset.path, video.name):
             parts += stream.watch(video)
-        except DataError as error:
-            video.problems.report(error.problem)
     if not parts:
         return SlotOutcomes(np.zeros((0, len(config.classes) + 1), np.float32), np.zeros(0, np.int64))
     return SlotOutcomes(np.concatenate([part.logits for part in parts]), np.concatenate([p.shown for p in parts]))

@@ -14,7 +14,7 @@ from networks import tiny_config, tiny_model
 
 from a2vis_model import TrackSettings, load_weights
 from a2vis_model.cli import main
-from a2vis_model.data import open_dataset
+from a2vis_model.data import DataError, ProblemLog, open_dataset
 from a2vis_model.evaluation.slot_outcomes import slot_outcomes
 from a2vis_model.modeling import ClipPrediction, ClipState, FrameFeatures
 from a2vis_model.render import render_clip, write_clip
@@ -93,6 +93,14 @@ def test_a_picture_that_cannot_be_read_is_reported_and_left_out(tmp_path: Path) 
     found = slot_outcomes(Scripted(), tiny_config(classes=CLASSES), dataset, settings=TrackSettings())
     assert found.logits.shape == (0, 3)
     assert len(list(dataset.problems)) == 1
+
+
+def test_strict_stops_at_the_first_damage(tmp_path: Path) -> None:
+    file = photograph(tmp_path)
+    (tmp_path / "1.png").write_bytes(b"no picture")
+    dataset = open_dataset(file, classes=CLASSES, problems=ProblemLog(strict=True))
+    with pytest.raises(DataError, match=r"1\.png"):
+        slot_outcomes(Scripted(), tiny_config(classes=CLASSES), dataset, settings=TrackSettings())
 
 
 def test_videos_are_looked_at_in_every_sixth_frame(tmp_path: Path) -> None:
