@@ -74,11 +74,8 @@ def image_precision(
     images: list[dict[str, int]] = []
     truth: list[dict[str, Any]] = []
     found: list[dict[str, Any]] = []
-    for number in tqdm(range(len(dataset)), unit="image", desc=config.name, disable=quiet):
-        try:
-            video = dataset[number]
-        except DataError:  # The data set has reported the problem.
-            continue
+    videos = tqdm(dataset.videos(), total=len(dataset), unit="image", desc=config.name, disable=quiet)
+    for number, video in enumerate(videos):
         try:
             frame = video.load([0])
         except DataError as error:

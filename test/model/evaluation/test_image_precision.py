@@ -129,6 +129,20 @@ def test_an_image_that_cannot_be_read_is_left_out_and_named(tmp_path: Path, caps
     assert "input_height=33 is not a multiple of 32" in capsys.readouterr().err
 
 
+def test_strict_stops_at_a_broken_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write_images(tmp_path, [[(0, block(16, 16))], [(0, block(16, 16))]])
+    document = json.loads(file.read_text())
+    document["images"][1]["height"] = "tall"
+    write_json(file, document)
+    weights, config = tmp_path / "tiny.safetensors", tiny_config(classes=CLASSES)
+    save_weights(weights, tiny_model(config), config)
+    command = ["evaluate-images", "--data", str(file), "--weights", str(weights), "--quiet"]
+    assert main(command) == 1
+    assert "height" in capsys.readouterr().out
+    assert main([*command, "--strict"]) == 2
+    assert "height" in capsys.readouterr().err
+
+
 def test_a_detection_of_a_class_that_is_not_labelled_is_no_mistake(tmp_path: Path) -> None:
     mask, other = block(16, 16), block(32, 48)
     file = write_images(tmp_path, [[(0, mask)], [(1, other)]])
