@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ..calibration import (
@@ -52,80 +50,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Calibrate, print scores before and after, and write; return 1 if anything was broken, and name it."""
+    model, config = load_weights(args.weights)
+    runner, settings = freeze(deepcopy(model).to(choose_device(args.device))), read_track_settings(args.weights)
     problems = ProblemLog(args.strict)
-    table = calibrate_weights(
-        args.weights,
-        args.output,
-        args.data,
-        labels=args.labels,
-        half=args.half,
-        thresholds=given_thresholds(args),
-        device=choose_device(args.device),
-        problems=problems,
-        quiet=args.quiet,
-    )
+    outcomes = []
+    for path in args.data:
+        dataset = open_dataset(path, classes=config.classes, labels=args.labels, problems=problems)
+        outcomes.append(slot_outcomes(runner, config, dataset, settings=settings, quiet=args.quiet))
     for problem in problems:
         print(f"problem: {problem}")
-    print(f"{table}\nwrote {args.output}")
-    return 1 if problems else 0
-
-
-def calibrate_weights(
-    weights: str | Path,
-    output: str | Path,
-    data: Sequence[str],
-    *,
-    labels: str | None,
-    half: bool,
-    thresholds: Mapping[str, float],
-    device: torch.device,
-    problems: ProblemLog,
-    quiet: bool,
-) -> str:
-    """Write calibrated weights and return a table of scores before and after.
-
-    Args:
-        weights: name or file of the weights.
-        output: the file to write.
-        data: data sets by which to calibrate.
-        labels: labels file of those that are COCO's or YouTube-VIS's.
-        half: store fp16.
-        thresholds: thresholds of tracks to recommend; others become what as many slots reach as before.
-        device: where to compute.
-        problems: log of what is wrong with the data.
-        quiet: show no progress bar.
-
-    Raises:
-        A2VISError: the data or weights cannot be used, or the data show nothing that the network knows.
-    """
-    model, config = load_weights(weights)
-    runner, settings = freeze(deepcopy(model).to(device)), read_track_settings(weights)
-    outcomes = [
-        slot_outcomes(
-            runner,
-            config,
-            open_dataset(path, classes=config.classes, labels=labels, problems=problems),
-            settings=settings,
-            quiet=quiet,
-        )
-        for path in data
-    ]
     scaling = fit_scaling(outcomes)
     matching = {
         name: matching_threshold(outcomes, scaling, getattr(settings, name)) for name in ("start_score", "keep_score")
     }
-    recommended = check_recommended({**read_recommended(weights), **matching, **thresholds})
+    recommended = check_recommended({**read_recommended(args.weights), **matching, **given_thresholds(args)})
     apply_scaling(model, scaling)
-    notes = f"{Path(find_weights(weights)).name}, calibrated"
-    save_weights(output, model, config, half=half, notes=notes, recommended=recommended)
-    rows = [f"logits x {scaling.scale:.2f}, then plus"]
-    rows += [
-        f"  {name:15s} {shift:+.2f}" for name, shift in zip([*config.classes, "no object"], scaling.shifts, strict=True)
-    ]
-    rows.append("tracks: " + ", ".join(f"{name} {value:g}" for name, value in recommended.items()))
-    for path, part in zip(data, outcomes, strict=True):
-        rows += ["", f"{path}: {len(part.shown)} slots with a mask", *_reliability(part, scaling.logits(part.logits))]
-    return "\n".join(rows)
+    notes = f"{Path(find_weights(args.weights)).name}, calibrated"
+    save_weights(args.output, model, config, half=args.half, notes=notes, recommended=recommended)
+    print(f"logits x {scaling.scale:.2f}, then plus")
+    for name, shift in zip([*config.classes, "no object"], scaling.shifts, strict=True):
+        print(f"  {name:15s} {shift:+.2f}")
+    print("tracks: " + ", ".join(f"{name} {value:g}" for name, value in recommended.items()))
+    for path, part in zip(args.data, outcomes, strict=True):
+        print(f"\n{path}: {len(part.shown)} slots with a mask")
+        print("\n".join(_reliability(part, scaling.logits(part.logits))))
+    print(f"wrote {args.output}")
+    return 1 if problems else 0
 
 
 def _reliability(outcomes: SlotOutcomes, calibrated: NDArray[np.float32]) -> list[str]:

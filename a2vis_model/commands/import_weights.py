@@ -7,6 +7,7 @@ from ..config import parse_changes
 from ..errors import A2VISError
 from ..importers import import_checkpoint
 from ..modeling import build_model
+from ..training.averaging import mean_with
 from ..weights import check_recommended, is_weight_file, load_weights, read_recommended, save_weights
 from .arguments import add_set_argument, add_threshold_arguments, given_thresholds, network_config
 
@@ -24,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_set_argument(parser)
     parser.add_argument("--output", required=True, help="weight file to write (.safetensors)")
     parser.add_argument("--half", action="store_true", help="store fp16")
+    parser.add_argument("--mean-with", metavar="FILE", help="store the mean with these weights of the same network")
     add_threshold_arguments(parser, "as before")
 
 
@@ -41,12 +43,16 @@ def run(args: argparse.Namespace) -> int:
         config = network_config(args)
         model = build_model(config)
         print(import_checkpoint(model, args.file).summary())
+    notes = f"imported from {Path(args.file).name}"
+    if args.mean_with is not None:
+        mean_with(model, load_weights(args.mean_with)[0])
+        notes = f"mean of {Path(args.file).name} and {Path(args.mean_with).name}"
     save_weights(
         args.output,
         model,
         config,
         half=args.half,
-        notes=f"imported from {Path(args.file).name}",
+        notes=notes,
         recommended=check_recommended({**recommended, **given_thresholds(args)}),
     )
     print(f"wrote {args.output}")

@@ -15,7 +15,7 @@ import torch
 
 from ..config import ModelConfig, change_config, load_config, parse_changes, preset_names, variant_names
 from ..data.labels import LABELS_HELP, LabelRules
-from ..data.problems import DataError, ProblemLog
+from ..data.problems import DataError
 from ..devices import choose_device
 from ..errors import A2VISError, ConfigError
 from ..machine import cores
@@ -46,8 +46,7 @@ from ..training.sequences import SequenceDataset
 from ..training.sources import Video, VideoSource, open_source
 from ..training.validation import validate_frames, validate_videos
 from ..training.value_checks import check_at_least
-from ..weights import load_weights, save_weights
-from .calibrate import calibrate_weights
+from . import calibrate, import_weights
 
 # Mask2Former's learning rate for detectors, VITA's and GenVIS's for the other stages.
 _LEARNING_RATES: dict[Stage, float] = {"frame": 1e-4, "video": 5e-5, "joint": 1e-4}
@@ -254,27 +253,33 @@ def _follow(recipe: Recipe, args: argparse.Namespace, output: Path, device: torc
 
 
 def _ship(recipe: Recipe, roots: dict[str, str], output: Path, device: torch.device) -> None:
-    """Write the product of a recipe whose stages are finished."""
-    last = recipe.stages[-1].name
-    source, target = output / last / RESULTS[recipe.ships], output / f"{recipe.name}.safetensors"
+    """Make the product of a recipe whose stages are finished, by the commands that `--list` prints."""
+    modules = {"import-weights": import_weights, "calibrate": calibrate}
+    for name, *words in _shipping(recipe, roots, output):
+        parser = OptionParser(add_help=False)
+        modules[name].add_arguments(parser)
+        here = ["--strict", "--quiet", "--device", device.type] if name == "calibrate" else []
+        modules[name].run(parser.parse_args([*words, *here]))
+
+
+def _shipping(recipe: Recipe, roots: dict[str, str], output: Path) -> list[list[str]]:
+    """Return the commands that make a recipe's product of its finished stages."""
+    file, target = RESULTS[recipe.ships], output / f"{recipe.name}.safetensors"
+    source = str(output / recipe.stages[-1].name / file)
+    mean = [] if recipe.mean_with is None else ["--mean-with", str(output / recipe.mean_with / file)]
+    stored = ["--half"] if recipe.half else []
+    for threshold, value in recipe.tracks.items():
+        stored += [f"--{threshold.replace('_', '-')}", f"{value:g}"]
+    stored += ["--output", str(target)]
     if recipe.calibration is None:
-        model, model_config = load_weights(source)
-        notes = f"recipe {recipe.name}, stage {last}, {recipe.ships} weights"
-        save_weights(target, model, model_config, half=recipe.half, notes=notes, recommended=recipe.tracks)
-        return
-    problems = ProblemLog(strict=True)
-    table = calibrate_weights(
-        source,
-        target,
-        recipe.calibration.paths(roots),
-        labels=recipe.calibration.labels,
-        half=recipe.half,
-        thresholds=recipe.tracks,
-        device=device,
-        problems=problems,
-        quiet=True,
-    )
-    print(table, flush=True)
+        return [["import-weights", source, *mean, *stored]]
+    commands = []
+    if mean:
+        commands.append(["import-weights", source, *mean, "--output", str(output / "mean.safetensors")])
+        source = str(output / "mean.safetensors")
+    labels = [] if recipe.calibration.labels is None else ["--labels", recipe.calibration.labels]
+    data = recipe.calibration.paths(roots)
+    return [*commands, ["calibrate", "--weights", source, "--data", *data, *labels, *stored]]
 
 
 def _stage_run(
@@ -335,16 +340,8 @@ def _listing(recipe: Recipe, roots: dict[str, str], output: Path) -> str:
     """Return a recipe as the commands that it stands for."""
     count = range(len(recipe.stages))
     lines = [as_command(["a2vis", "train", *stage_arguments(recipe, number, roots, output)]) for number in count]
-    source, target = output / recipe.stages[-1].name / RESULTS[recipe.ships], output / f"{recipe.name}.safetensors"
-    if recipe.calibration is None:
-        options = ["import-weights", str(source)]
-    else:
-        options = ["calibrate", "--weights", str(source), "--data", *recipe.calibration.paths(roots)]
-        options += ["--labels", recipe.calibration.labels] if recipe.calibration.labels else []
-    options += ["--half"] if recipe.half else []
-    for threshold, value in recipe.tracks.items():
-        options += [f"--{threshold.replace('_', '-')}", f"{value:g}"]
-    return "\n".join([*lines, as_command(["a2vis", *options, "--output", str(target)])])
+    lines += [as_command(["a2vis", *words]) for words in _shipping(recipe, roots, output)]
+    return "\n".join(lines)
 
 
 def _check_machine_options(args: argparse.Namespace) -> None:

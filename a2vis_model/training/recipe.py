@@ -66,6 +66,8 @@ class Recipe:
     """Key in `RESULTS` of the last stage's file that is the product of the recipe."""
     half: bool
     """Whether the product is stored in fp16."""
+    mean_with: str | None = None
+    """Stage of whose file of the same kind and the last stage's the product is the mean; None for no mean."""
     calibration: Calibration | None = None
     """The data by which the scores of the product are calibrated; None for none."""
     tracks: Mapping[str, float] = field(default_factory=dict)
@@ -134,8 +136,8 @@ def _recipe(name: str, content: Mapping[str, Any]) -> Recipe:
         for word in _words(options):
             _check_roots(word, roots, f"stage {stage.name}")
         stages.append(stage)
-    ship = {"calibrate": None, "tracks": {}, **_mapping(content["ship"], "ship")}
-    _check_keys(ship, "ship.", "weights", "half", "calibrate", "tracks")
+    ship = {"mean_with": None, "calibrate": None, "tracks": {}, **_mapping(content["ship"], "ship")}
+    _check_keys(ship, "ship.", "weights", "half", "mean_with", "calibrate", "tracks")
     if not isinstance(ship["half"], bool):
         raise ConfigError(f"ship.half={ship['half']!r}; expected true or false")
     calibration = None if ship["calibrate"] is None else _calibration(ship["calibrate"], roots)
@@ -144,7 +146,13 @@ def _recipe(name: str, content: Mapping[str, Any]) -> Recipe:
     except ConfigError as error:
         raise ConfigError(f"ship.tracks: {error}") from error
     _check_result(ship["weights"], stages[-1], "ship.weights")
-    return Recipe(name, roots, tuple(stages), ship["weights"], ship["half"], calibration, tracks)
+    mean_with = ship["mean_with"]
+    if mean_with is not None:
+        earlier = {stage.name: stage for stage in stages[:-1]}
+        if mean_with not in earlier:
+            raise ConfigError(f"ship.mean_with={mean_with!r}; give a stage before the last: {', '.join(earlier)}")
+        _check_result(ship["weights"], earlier[mean_with], "ship.weights")
+    return Recipe(name, roots, tuple(stages), ship["weights"], ship["half"], mean_with, calibration, tracks)
 
 
 def _calibration(entry: object, roots: Mapping[str, str]) -> Calibration:

@@ -12,7 +12,7 @@ from safetensors import safe_open
 from training_runs import Trainer
 
 from a2vis_model import ConfigError, VideoNetwork, load_weights
-from a2vis_model.training.averaging import AveragedNetwork
+from a2vis_model.training.averaging import AveragedNetwork, mean_with
 from a2vis_model.training.loop import AVERAGE, BEST, LAST
 from a2vis_model.training.optimisation import OptimiserSettings
 
@@ -39,6 +39,16 @@ def test_the_average_is_exponential_and_soon_forgets_the_start() -> None:
         torch.testing.assert_close(average.module.get_parameter(weight)[0].item(), expected)
     assert average.module.get_buffer(statistic).item() == 3.0  # statistics are not averaged
     assert model.get_parameter(weight)[0].item() == 3.0
+
+
+def test_the_mean_of_two_networks_is_between_them() -> None:
+    first, second = (tiny_model(tiny_config(), seed) for seed in (0, 1))
+    expected = {name: (value + second.state_dict()[name]) / 2 for name, value in first.state_dict().items()}
+    mean_with(first, second)
+    for name, value in first.state_dict().items():
+        torch.testing.assert_close(value, expected[name] if value.is_floating_point() else value)
+    with pytest.raises(ConfigError, match="weights of different networks have no mean"):
+        mean_with(first, tiny_model(tiny_config("minvis")))
 
 
 def test_an_interrupted_run_goes_on_with_its_average(tmp_path: Path) -> None:

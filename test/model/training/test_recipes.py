@@ -81,10 +81,10 @@ def test_an_interrupted_recipe_is_what_its_commands_are(
     shipped = parts / "recipe.safetensors"
     assert shipped.stat().st_size < 0.6 * (parts / "whole" / "best.safetensors").stat().st_size
     with safe_open(shipped, framework="pt") as weights:
-        assert weights.metadata()["notes"] == "recipe recipe, stage whole, best weights"
+        assert weights.metadata()["notes"] == "imported from best.safetensors"
 
 
-def test_a_recipe_calibrates_its_product_as_its_command_does(
+def test_a_recipe_averages_and_calibrates_its_product_as_its_commands_do(
     files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The slots' outcomes are made up, since a network that has hardly learned is on no object."""
@@ -92,10 +92,12 @@ def test_a_recipe_calibrates_its_product_as_its_command_does(
     outcomes = SlotOutcomes(logits, np.arange(50) % logits.shape[1])
     monkeypatch.setattr("a2vis_model.commands.calibrate.slot_outcomes", lambda *_, **__: outcomes)
     content = recipe(files)
-    content["stages"] = [{**content["stages"][0], "steps": 1, "stop_at": 1}]
+    first = {**content["stages"][0], "steps": 1, "stop_at": 1}
+    content["stages"] = [first, {**first, "name": "again", "init": "last", "seed": 1}]
     calibration = {"data": ["${data}/clips"], "labels": "robot"}
     tracks = {"start_score": 0.4, "keep_score": 0.1}
-    content["ship"] = {"weights": "last", "half": True, "calibrate": calibration, "tracks": tracks}
+    ship = {"weights": "last", "half": True, "mean_with": "detector", "calibrate": calibration, "tracks": tracks}
+    content["ship"] = ship
     (files / "calibrated.yaml").write_text(yaml.safe_dump(content))
     assert follow(files, tmp_path / "run", name="calibrated.yaml") == 0
     assert "50 slots with a mask" in capsys.readouterr().out
@@ -103,14 +105,18 @@ def test_a_recipe_calibrates_its_product_as_its_command_does(
     assert read_recommended(shipped) == tracks
 
     assert follow(files, tmp_path / "run", "--list", name="calibrated.yaml") == 0
-    last = shlex.split(capsys.readouterr().out.splitlines()[-1])
-    assert last[1] == "calibrate"
+    mean, last = (shlex.split(line) for line in capsys.readouterr().out.splitlines()[-2:])
+    assert (mean[1], last[1]) == ("import-weights", "calibrate")
     last[-1] = str(tmp_path / "by_command.safetensors")
-    assert main(last[1:]) == 0
+    assert main(mean[1:]) == main(last[1:]) == 0
     ours, theirs = (load_weights(path)[0].state_dict() for path in (shipped, last[-1]))
     assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
-    trained = load_weights(tmp_path / "run" / "detector" / "weights.safetensors")[0].state_dict()
-    assert not torch.allclose(ours["class_head.classify.bias"], trained["class_head.classify.bias"])
+    parts = (load_weights(tmp_path / "run" / stage / "weights.safetensors")[0] for stage in ("detector", "again"))
+    biases = [part.state_dict()["detector.frame_decoder.class_head.bias"] for part in parts]
+    assert not torch.equal(*biases)
+    torch.testing.assert_close(
+        ours["detector.frame_decoder.class_head.bias"], (biases[0] + biases[1]) / 2, atol=1e-3, rtol=1e-3
+    )
 
 
 def test_a_changed_recipe_does_not_go_on_with_the_runs_of_another(
@@ -149,6 +155,11 @@ def put(value: Any, *path: Any) -> Callable[[Any], None]:
         (drop("ship"), "recipe.yaml: key ship is missing"),
         (drop("ship", "half"), "key ship.half is missing"),
         (put("yes", "ship", "half"), "ship.half='yes'; expected true or false"),
+        (put("whole", "ship", "mean_with"), "ship.mean_with='whole'; give a stage before the last: detector"),
+        (
+            put("detector", "ship", "mean_with"),
+            "ship.weights=best: stage detector has none, as it is without validation",
+        ),
         (put({"data": []}, "ship", "calibrate"), "ship.calibrate.data=[]; expected a list of data sets"),
         (put({"data": ["${x}"]}, "ship", "calibrate"), "ship.calibrate.data: ${x}: no root 'x'; there are data"),
         (put({"data": ["${data}/y"]}, "ship", "calibrate"), "/y: no such file or folder; is it where --root says?"),
