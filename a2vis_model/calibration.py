@@ -17,7 +17,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from .errors import ConfigError
 from .modeling import A2VIS, VideoNetwork
@@ -115,16 +115,25 @@ def matching_threshold(data: Sequence[SlotOutcomes], scaling: ScoreScaling, thre
     return round(float(after[order[last]]), 2)
 
 
+def classifier_of(model: VideoNetwork) -> nn.Linear:
+    """Return the layer that a scaling becomes part of, the last of the classification head of tracks.
+
+    Raises:
+        ConfigError: the network has none.
+    """
+    if not isinstance(model, A2VIS):
+        raise ConfigError("of the networks, A2VIS alone has a classification head of tracks, which is calibrated")
+    return model.class_head.classify
+
+
 @torch.no_grad()
 def apply_scaling(model: VideoNetwork, scaling: ScoreScaling) -> None:
     """Put a scaling into the classification head of a network's tracks, in place.
 
     Raises:
-        ConfigError: the network is of another kind.
+        ConfigError: see `classifier_of`.
     """
-    if not isinstance(model, A2VIS):
-        raise ConfigError("of the networks, A2VIS alone has a classification head of tracks, which is calibrated")
-    last = model.class_head.classify
+    last = classifier_of(model)
     last.weight.mul_(scaling.scale)
     last.bias.mul_(scaling.scale).add_(last.bias.new_tensor(scaling.shifts))
 

@@ -14,6 +14,7 @@ from ..calibration import (
     SlotOutcomes,
     apply_scaling,
     calibration_error,
+    classifier_of,
     fit_scaling,
     matching_threshold,
     reliability,
@@ -51,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Calibrate, print scores before and after, and write; return 1 if anything was broken, and name it."""
     model, config = load_weights(args.weights)
+    classifier_of(model)  # Other networks are refused before the data are run.
     runner, settings = freeze(deepcopy(model).to(choose_device(args.device))), read_track_settings(args.weights)
     problems = ProblemLog(args.strict)
     outcomes = []

@@ -154,3 +154,13 @@ def test_the_command_refuses_data_that_show_nothing(
     assert main(["calibrate", "--weights", str(weights), *arguments]) == 2
     assert "calibration needs both kinds" in capsys.readouterr().err
     assert not target.exists()
+
+
+def test_networks_without_a_head_of_tracks_are_refused_before_the_data_are_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights, config = tmp_path / "minvis.safetensors", tiny_config("minvis", classes=CLASSES)
+    save_weights(weights, tiny_model(config), config)
+    data = ("--data", str(tmp_path / "nowhere"), "--output", str(tmp_path / "out.safetensors"))
+    assert main(["calibrate", "--weights", str(weights), *data, "--device", "cpu"]) == 2
+    assert "A2VIS alone has a classification head" in capsys.readouterr().err
