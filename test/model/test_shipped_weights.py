@@ -63,7 +63,8 @@ def test_the_command_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
     assert ", ".join(PETS_AND_VEHICLES) in first
     assert "docs/model_cards/onboard.md" in first
     assert second.startswith("onboard-fishbowl: ")
-    assert "amodal AP 29.72, HOTA 60.17" in second
+    measured = shipped_weights()["onboard-fishbowl"].measured["6 clips in FISHBOWL's format, validation"]
+    assert f"amodal AP {measured['amodal AP']:g}, HOTA {measured['HOTA']:g}" in second
     assert "11.3 MB" in second
 
 
