@@ -52,7 +52,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Calibrate, print scores before and after, and write; return 1 if anything was broken, and name it."""
     model, config = load_weights(args.weights)
-    classifier_of(model)  # Other networks are refused before the data are run.
+    # What is wrong is said before the data are run.
+    classifier_of(model)
+    given = given_thresholds(args)
+    check_recommended({"start_score": 1.0, "keep_score": 0.0, **given})
     runner, settings = freeze(deepcopy(model).to(choose_device(args.device))), read_track_settings(args.weights)
     problems = ProblemLog(args.strict)
     outcomes = []
@@ -62,10 +65,11 @@ def run(args: argparse.Namespace) -> int:
     for problem in problems:
         print(f"problem: {problem}")
     scaling = fit_scaling(outcomes)
-    matching = {
-        name: matching_threshold(outcomes, scaling, getattr(settings, name)) for name in ("start_score", "keep_score")
-    }
-    recommended = check_recommended({**read_recommended(args.weights), **matching, **given_thresholds(args)})
+    start, keep = (matching_threshold(outcomes, scaling, old) for old in (settings.start_score, settings.keep_score))
+    # A track may not end as it starts, so that a given threshold can move the other.
+    start = given.get("start_score", max(start, given.get("keep_score", 0.0)))
+    matching = {"start_score": start, "keep_score": min(keep, start)}
+    recommended = check_recommended({**read_recommended(args.weights), **matching, **given})
     apply_scaling(model, scaling)
     notes = f"{Path(find_weights(args.weights)).name}, calibrated"
     save_weights(args.output, model, config, half=args.half, notes=notes, recommended=recommended)

@@ -164,3 +164,20 @@ def test_networks_without_a_head_of_tracks_are_refused_before_the_data_are_read(
     data = ("--data", str(tmp_path / "nowhere"), "--output", str(tmp_path / "out.safetensors"))
     assert main(["calibrate", "--weights", str(weights), *data, "--device", "cpu"]) == 2
     assert "A2VIS alone has a classification head" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (["--start-score", "0.01"], {"start_score": 0.01, "keep_score": 0.01}),
+        (["--keep-score", "0.99"], {"start_score": 0.99, "keep_score": 0.99}),
+    ],
+)
+def test_a_given_threshold_moves_the_other_where_tracks_would_end_as_they_start(
+    tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, given: list[str], expected: dict[str, float]
+) -> None:
+    monkeypatch.setattr("a2vis_model.commands.calibrate.freeze", lambda model: Scripted())
+    target = tmp_path / "calibrated.safetensors"
+    data = ("--data", str(photograph(tmp_path)), "--device", "cpu", "--quiet", "--output", str(target))
+    assert main(["calibrate", "--weights", str(weights), *data, *given]) == 0
+    assert read_recommended(target) == {**expected, "idle_frames": 7}
