@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from tqdm import tqdm
@@ -11,8 +9,7 @@ from tqdm import tqdm
 from ..calibration import SlotOutcomes
 from ..config import ModelConfig
 from ..data import Dataset, VideoRecord
-from ..extras import optional_packages
-from ..masks.coco import encode
+from ..masks import coco
 from ..modeling import StreamNetwork
 from ..placement import Placement
 from ..tracking.observations import PredictionReader
@@ -20,12 +17,6 @@ from ..tracking.settings import TrackSettings
 from ..tracking.streaming import StreamingTracker
 from .network_tap import NetworkTap
 from .prediction import frames_of
-
-with optional_packages():
-    from pycocotools import mask as _mask
-
-# The type stubs of pycocotools expect their own private dictionary type.
-_coco: Any = _mask
 
 _TURN = 6
 """In videos every sixth frame is looked at: neighbours tell the same."""
@@ -101,9 +92,11 @@ class _Stream:
         masks = [next(mask for mask in frame.masks(slot) if mask is not None).coco_rle() for slot in range(len(logits))]
         iou, nothing = np.zeros(len(logits)), logits.shape[1] - 1
         shown = np.full(len(logits), nothing, np.int64)
-        objects = [(track.class_id, encode(mask)) for track in video.tracks if (mask := track.visible_mask(t)).any()]
+        objects = [
+            (track.class_id, coco.encode(mask)) for track in video.tracks if (mask := track.visible_mask(t)).any()
+        ]
         if objects:
-            overlap = _coco.iou(masks, [mask for _, mask in objects], [0] * len(objects))
+            overlap = coco.iou(masks, [mask for _, mask in objects])
             iou = overlap.max(axis=1)
             shown = np.where(iou >= _ON, np.array([c for c, _ in objects])[overlap.argmax(axis=1)], nothing)
         known = (iou >= _ON) | (iou < _OFF)

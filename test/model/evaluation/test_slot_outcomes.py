@@ -46,9 +46,10 @@ class Scripted:
     def step(self, features: FrameFeatures, state: ClipState) -> tuple[ClipPrediction, ClipState]:
         self.clips += 1
         masks = torch.full((1, features.mask_features.shape[1], self.slots, HEIGHT // 4, WIDTH // 4), -5.0)
-        masks[:, :, ON, 4:8, 4:8] = 5.0
-        masks[:, :, BESIDE, 4:8, 6:10] = 5.0
-        masks[:, :, OFF, 12:, 16:] = 5.0
+        # In the older frames of the clip it shows nothing.
+        masks[:, -1, ON, 4:8, 4:8] = 5.0
+        masks[:, -1, BESIDE, 4:8, 6:10] = 5.0
+        masks[:, -1, OFF, 12:, 16:] = 5.0
         classes = torch.tensor([[[0.0, 3.0, 1.0], [0.0, 2.0, 1.0], [2.0, 0.0, 1.0], [0.0, 1.0, 1.0]]])
         return ClipPrediction(classes, masks, masks.clone()), state
 
@@ -101,6 +102,22 @@ def test_strict_stops_at_the_first_damage(tmp_path: Path) -> None:
     dataset = open_dataset(file, classes=CLASSES, problems=ProblemLog(strict=True))
     with pytest.raises(DataError, match=r"1\.png"):
         slot_outcomes(Scripted(), tiny_config(classes=CLASSES), dataset, settings=TrackSettings())
+
+
+def test_the_objects_of_the_frame_that_is_looked_at_count(tmp_path: Path) -> None:
+    """The object is there in the sixth frame alone."""
+    mask = np.zeros((HEIGHT, WIDTH), np.bool_)
+    mask[16:32, 16:32] = True
+    names = [f"{t}.png" for t in range(7)]
+    for name in names:
+        assert cv2.imwrite(str(tmp_path / name), np.full((HEIGHT, WIDTH, 3), 90, np.uint8))
+    video = {"id": 1, "file_names": names, "height": HEIGHT, "width": WIDTH, "length": 7}
+    shapes = [rle(mask) if t == 5 else None for t in range(7)]
+    annotation = {"id": 1, "video_id": 1, "category_id": 2, "iscrowd": 0, "segmentations": shapes}
+    categories = [{"id": index + 1, "name": name} for index, name in enumerate(CLASSES)]
+    document = {"videos": [video], "annotations": [annotation], "categories": categories}
+    _, shown, clips = watch(write_json(tmp_path / "annotations.json", document))
+    assert (shown, clips) == ([1, 2], 7)
 
 
 def test_videos_are_looked_at_in_every_sixth_frame(tmp_path: Path) -> None:

@@ -159,6 +159,21 @@ def test_an_object_that_stopped_while_it_was_hidden_keeps_its_id():
     assert [(t.track_id, t.state.name) for t in manager.update(frame(5, 2), 25 / 30)] == [(1, "VISIBLE")]
 
 
+def test_of_two_that_are_like_a_hidden_object_the_one_where_it_stopped_is_it():
+    """The other, of a higher score, is between that place and the one to which the velocity would have taken it."""
+    manager = TrackManager(replace(SETTINGS, max_lost_frames=30, max_occluded_frames=30))
+
+    def slot(left, score=0.9):
+        return Slot(cells(4, left, 4, 4), score=score, prototype=unit(DIM, 1))
+
+    for t in range(5):
+        manager.update(observe({0: slot(t)}, Q, DIM), t / 30)
+    for t in range(5, 15):
+        manager.update(observe({}, Q, DIM), t / 30)
+    found = manager.update(observe({1: slot(9, score=0.99), 2: slot(4)}, Q, DIM), 0.5)
+    assert [(t.track_id, t.slot) for t in found] == [(1, 2), (2, 1)]
+
+
 def test_without_prototypes_the_class_tells_objects_apart():
     manager = TrackManager(SETTINGS)
     other = one(cells(4, 13, 8, 8), class_id=1)

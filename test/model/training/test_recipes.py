@@ -103,6 +103,7 @@ def test_a_recipe_averages_and_calibrates_its_product_as_its_commands_do(
     assert "50 slots with a mask" in capsys.readouterr().out
     shipped = tmp_path / "run" / "calibrated.safetensors"
     assert read_recommended(shipped) == tracks
+    assert shipped.stat().st_size < 0.6 * (tmp_path / "run" / "mean.safetensors").stat().st_size, "in fp16"
 
     assert follow(files, tmp_path / "run", "--list", name="calibrated.yaml") == 0
     mean, last = (shlex.split(line) for line in capsys.readouterr().out.splitlines()[-2:])
