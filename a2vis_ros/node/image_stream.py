@@ -327,6 +327,7 @@ class ImageStream:
             last_error=self._last_error,
             degraded=self._degradation.degraded,
             degradation=str(self._degradation),
+            subscribers=self._outputs.subscribers(),
         )
         return report(status, self._statistics, now)
 

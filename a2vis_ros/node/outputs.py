@@ -161,6 +161,13 @@ class Publications:
             if output.expendable == expendable and (not output.lazy or publisher.get_subscription_count()):
                 publish(publisher, output.make(processed, tracks, settings))
 
+    def subscribers(self) -> int:
+        """Return how many subscriptions the node has found to the outputs that are not lazy: they get what comes next.
+
+        A subscriber may know of the node before the node knows of it, and gets nothing until then.
+        """
+        return sum(publisher.get_subscription_count() for output, publisher in self._published if not output.lazy)
+
     def wait_until_taken(self, longest_s: float) -> None:
         """Wait until subscribers have acknowledged the outputs that are not lazy, for at most `longest_s` seconds."""
         for output, publisher in self._published:

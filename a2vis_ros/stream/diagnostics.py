@@ -115,6 +115,8 @@ class NodeStatus:
     degraded: bool
     degradation: str
     """Text that says what is given up because results are too old."""
+    subscribers: int
+    """Number of subscriptions to the results that the node has found."""
 
 
 def report(status: NodeStatus, statistics: StreamStatistics, now: float) -> Report:
@@ -152,6 +154,7 @@ def report(status: NodeStatus, statistics: StreamStatistics, now: float) -> Repo
         ("epoch", str(statistics.epoch)),
         ("epoch_reason", statistics.epoch_reason),
         *((f"tracks: {state}", str(tracks.get(state, 0))) for state in ("tentative", "visible", "occluded", "lost")),
+        ("subscribers", str(status.subscribers)),
         ("memory_mib", f"{resident_mib():.0f}"),
         *_gpu_values(status.gpu_memory),
         ("degradation", status.degradation),

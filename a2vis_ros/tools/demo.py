@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -53,6 +53,8 @@ _PROFILE = Path("config") / "fastdds_large_image.xml"
 _WEIGHTS = "onboard-fishbowl"
 _CONTACT_SHEET = (4, 3)
 """Number of columns and rows."""
+_STUCK_S = 120.0
+"""Longest wait in seconds for the node's next result."""
 
 
 class DemoError(RuntimeError):
@@ -165,7 +167,8 @@ def _live(output: Path, weights: str, frames: int, speed: float) -> dict[str, st
         life = LifecycleClient(peer, "/a2vis", executor)
         life.change("configure", 300.0)
         life.change("activate")
-        _wait(executor, "monitor and recorder", lambda: peer.count_subscribers(bag_files.TRACKS) >= 2, 60)
+        # What the node has not found yet gets none of its results, whoever else has found it.
+        _wait(executor, "monitor and recorder", lambda: values.get("subscribers") == "2", 60)
         _wait(executor, "the recorder", lambda: peer.count_subscribers(HIDDEN) >= 1, 60)
         print(f"playing {frames} images at {30 * speed:g} a second", flush=True)
         player = stack.enter_context(
@@ -174,7 +177,7 @@ def _live(output: Path, weights: str, frames: int, speed: float) -> dict[str, st
         _wait(executor, "the player", lambda: player.poll() is not None, 600 + frames / 30 / speed)
         if player.returncode:
             raise DemoError(f"the player failed; see {output / 'log.txt'}")
-        _wait(executor, "the node", lambda: values.get("received") == str(frames) and values["in_flight"] == "0", 3600)
+        _wait_for_results(executor, values, frames)
         # The recorder has its last messages when no more arrive.
         _settle(executor, 1.0)
         life.change("deactivate")
@@ -191,6 +194,23 @@ def _wait(executor: SingleThreadedExecutor, what: str, done: Any, timeout_s: flo
         if time.monotonic() > deadline:
             raise DemoError(f"{what} was not ready within {timeout_s:.0f} s; see log.txt in the output folder")
         executor.spin_once(timeout_sec=0.05)
+
+
+def _wait_for_results(executor: SingleThreadedExecutor, values: Mapping[str, str], frames: int) -> None:
+    """Wait until the node has processed all images, as long as it goes on doing so.
+
+    Args:
+        executor: hears the node's diagnostics meanwhile.
+        values: the last of these.
+        frames: number of images that were played.
+    """
+
+    def books() -> tuple[str | None, str | None]:
+        return values.get("received"), values.get("in_flight")
+
+    while (before := books()) != (str(frames), "0"):
+        what = f"the next of {frames} results ({before[0]} images received, {before[1]} of them in flight)"
+        _wait(executor, what, lambda before=before: books() != before, _STUCK_S)
 
 
 def _settle(executor: SingleThreadedExecutor, seconds: float) -> None:

@@ -42,5 +42,6 @@ def status(**changes: object) -> NodeStatus:
         "last_error": "",
         "degraded": False,
         "degradation": "off",
+        "subscribers": 4,
     }
     return NodeStatus(**{**values, **changes})  # type: ignore[arg-type]

@@ -167,6 +167,21 @@ class Peer:
                 answers.clear()
                 return
 
+    def until_found_by_the_node(self, count: int) -> None:
+        """Spin until the node has found so many subscribers to its results, which get all of them from then on.
+
+        This process may know of node and subscribers long before these know of each other.
+        """
+        from diagnostic_msgs.msg import DiagnosticArray
+
+        reports = self.listen(DiagnosticArray, "/diagnostics")
+
+        def found() -> bool:
+            values = (pair for report in reports for status in report.status for pair in status.values)
+            return any((pair.key, pair.value) == ("subscribers", str(count)) for pair in values)
+
+        self.until(found)
+
     def have_an_engine_built(self, log: Path) -> None:
         """Configure the `fake_node`, which writes the log; returns while it builds."""
         from lifecycle_msgs.msg import Transition

@@ -324,8 +324,8 @@ def test_cameras_of_one_node_have_a_monitor_and_a_localizer_each(
             peer.until(lambda place=place: peer.node.count_publishers(f"{place}/occlusion_monitor/hidden"))
             camera = peer.node.create_publisher(Image, topic, 10)
             peer.until(camera.get_subscription_count)
-            peer.spin(1.0)
-            camera.publish(image(1.0))
+            peer.acquaint(camera, image(1.0), hidden)
+            camera.publish(image(2.0))
             peer.until(lambda hidden=hidden: hidden)
     peer.close()
 

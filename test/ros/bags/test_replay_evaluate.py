@@ -65,7 +65,7 @@ def test_live_and_offline_give_the_same_messages(tmp_path: Path, clip: Path, wei
         node = peer.lifecycle("/a2vis")
         node.change("configure")
         # This process and the recorder.
-        peer.until(lambda: peer.node.count_subscribers(bag_files.TRACKS) == 2)
+        peer.until_found_by_the_node(2)
         node.change("activate")
         played = run("bags.player", tmp_path / "bag", "--topics", "/image", "--speed", 2)
         assert played.returncode == 0, played.stderr

@@ -126,6 +126,9 @@ def test_tracks_come_always_and_pictures_for_those_who_listen_until_they_are_giv
     publish(publications, expendable=True)
     assert [len(p.messages) for p in (tracks, overlay, ids)] == [1, 1, 0]
     assert (overlay.messages[0].encoding, overlay.messages[0].header.frame_id) == ("rgb8", "camera")
+    assert publications.subscribers() == 0, "only of pictures, which nobody waits for"
+    tracks.subscribers = 2
+    assert publications.subscribers() == 2
     publications.wait_until_taken(1.0)
     assert [p.waited for p in (tracks, overlay, ids)] == [True, False, False]
 

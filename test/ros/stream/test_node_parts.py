@@ -129,6 +129,7 @@ def test_diagnostics_say_how_it_goes() -> None:
     assert (values["age_p50_ms"], values["age_count"]) == ("50.500", "100")
     assert (values["received"], values["processed"], values["total_dropped_frames"]) == ("10", "7", "2")
     assert (values["dropped: superseded"], values["tracks: occluded"], values["tracks: lost"]) == ("2", "1", "0")
+    assert values["subscribers"] == "4"
     assert float(values["memory_mib"]) > 10
     assert "10 received = 7 processed + 2 dropped (2 superseded) + 1 in flight" in found.message
 

@@ -227,6 +227,31 @@ def test_the_demo(tmp_path: Path, model: VideoNetwork, config: ModelConfig) -> N
 
 
 @needs_ros
+def test_the_demo_waits_as_long_as_results_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    from a2vis_ros.tools import demo
+
+    class Executor:
+        """Hears one report of the node each time."""
+
+        def __init__(self, *reports: tuple[int, int]) -> None:
+            self.values: dict[str, str] = {}
+            self.reports = iter(reports)
+
+        def spin_once(self, timeout_sec: float) -> None:
+            received, in_flight = next(self.reports, (None, None))
+            if received is not None:
+                self.values.update(received=str(received), in_flight=str(in_flight))
+
+    monkeypatch.setattr(demo, "_STUCK_S", 0.01)
+    whole = Executor((0, 0), (1, 1), (2, 1), (3, 2), (3, 1), (3, 0))
+    demo._wait_for_results(whole, whole.values, 3)  # type: ignore[arg-type]
+    assert next(whole.reports, None) is None
+    stuck = Executor((0, 0), (2, 1))
+    with pytest.raises(demo.DemoError, match=r"the next of 3 results \(2 images received, 1 of them in flight\)"):
+        demo._wait_for_results(stuck, stuck.values, 3)  # type: ignore[arg-type]
+
+
+@needs_ros
 def test_the_demo_counts_frames_by_track() -> None:
     from a2vis_ros.msg import TrackedInstance, TrackedInstanceArray
 
