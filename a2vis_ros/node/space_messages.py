@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from std_msgs.msg import Header
 
 from ..msg import Emergence, TrackedInstanceArray, TrackedObject, TrackedObjectArray
-from ..planner.mask_codec import MAX_INSTANCES, MaskError, MaskSet
+from ..planner.mask_codec import MaskError, MaskSet
 from ..planner.mask_messages import unchecked_mask
 from ..space.localizer import ImageTrack, Localized, LocatedObject, State, TrackFrame
 
@@ -24,8 +24,6 @@ def stamp_ns(header: Header) -> int:
 
 def track_frame(message: TrackedInstanceArray) -> TrackFrame:
     """The tracks of a message; raises MaskError where it is damaged."""
-    if len(message.instances) > MAX_INSTANCES:
-        raise MaskError(f"it holds {len(message.instances)} instances, more than {MAX_INSTANCES}; it was damaged")
     height, width = message.height, message.width
     masks = []
     for instance in message.instances:

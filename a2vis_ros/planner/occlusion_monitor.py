@@ -72,7 +72,7 @@ class OcclusionMonitor(Node):
     def _take(self, content: bytes) -> None:
         # An error concerns this message only: the next one may be good.
         try:
-            message = self._hidden(received(content, TrackedInstanceArray))
+            message = self._hidden(received(content, TrackedInstanceArray, most=MAX_INSTANCES))
         except (MessageError, MaskError) as error:
             self._leave_out(str(error))
         except Exception as error:
@@ -82,7 +82,7 @@ class OcclusionMonitor(Node):
 
     def _take_objects(self, content: bytes) -> None:
         try:
-            self._objects = received(content, TrackedObjectArray)
+            self._objects = received(content, TrackedObjectArray, most=MAX_INSTANCES)
         except MessageError as error:
             self._leave_out(str(error))
 
@@ -104,8 +104,6 @@ class OcclusionMonitor(Node):
         Raises:
             MaskError: the message is damaged.
         """
-        if len(tracks.instances) > MAX_INSTANCES:
-            raise MaskError(f"it holds {len(tracks.instances)} instances, more than {MAX_INSTANCES}; it was damaged")
         check_image(tracks.height, tracks.width)
         region = self._region if self._region.width else Region(0, 0, tracks.width, tracks.height)
         sightings = [

@@ -1,13 +1,15 @@
 """Reading CDR, the encoding of ROS messages on the wire and in bags; needs nothing but Python itself.
 
 The format is "plain CDR" of OMG DDS-XTYPES 1.3, section 7.4. Its versions 1 and 2 differ only in numbers of 8 bytes,
-which none of the messages read here has.
+which begin at multiples of 8 bytes in the one and of 4 in the other.
 """
 
 import struct
 
 _ORDERS = {0: ">", 1: "<", 6: ">", 7: "<"}
 """Byte order by the identifier that a message begins with: CDR and CDR 2, each big and little endian."""
+_WIDEST = {0: 8, 1: 8, 6: 4, 7: 4}
+"""Largest alignment of a number by the same identifier, in bytes."""
 _START = 4
 """Number of bytes of the identifier and its options, before the first field."""
 _NUL = "\udc00"
@@ -38,10 +40,14 @@ def byte_order(message: bytes) -> str:
     Raises:
         CdrError: the message does not begin as one of ROS does.
     """
-    order = _ORDERS.get(int.from_bytes(message[:2], "big")) if len(message) >= _START else None
-    if order is None:
+    return _ORDERS[_encoding(message)]
+
+
+def _encoding(message: bytes) -> int:
+    encoding = int.from_bytes(message[:2], "big")
+    if len(message) < _START or encoding not in _ORDERS:
         raise CdrError(f"it begins with {message[:_START]!r}, which is none of the encodings of ROS")
-    return order
+    return encoding
 
 
 class CdrReader:
@@ -55,7 +61,7 @@ class CdrReader:
     """
 
     def __init__(self, message: bytes) -> None:
-        order = byte_order(message)
+        order, self._widest = byte_order(message), _WIDEST[_encoding(message)]
         self._body = memoryview(message)[_START:]
         self._at = 0
         self._u32, self._i32 = struct.Struct(f"{order}I"), struct.Struct(f"{order}i")
@@ -83,6 +89,15 @@ class CdrReader:
             CdrError: the message ends before.
         """
         return int(self._i32.unpack(self._aligned())[0])
+
+    def skip(self, size: int) -> None:
+        """Pass over a number of 1, 2, 4 or 8 bytes.
+
+        Raises:
+            CdrError: the message ends before.
+        """
+        self._at += -self._at % min(size, self._widest)
+        self._take(size)
 
     def octets(self) -> memoryview:
         """Read a uint8[] of any length, without copying it.
