@@ -277,6 +277,8 @@ class LocalizerStream:
             self._localizer.reset()
             self._drop(Drop.FAILED, f"{type(error).__name__}: {error!s:.200}")
         else:
+            if result.ground_problem:
+                self._lack(Lack.GROUND, result.ground_problem)
             self._publish(waiting, result, start)
         return True
 
@@ -381,7 +383,7 @@ class LocalizerStream:
         silence = self._silence(time.monotonic())
         if silence:
             self._log.warning(silence, throttle_duration_sec=30.0)
-        ground = settings.ground_frame or settings.fixed_frame
+        ground = settings.ground_frame
         mounting = settings.mounting
         status = LocalizerStatus(
             state=self._state,

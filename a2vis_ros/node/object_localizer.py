@@ -44,7 +44,7 @@ class ObjectLocalizer(ManagedNode[LocalizerStream]):
             self._transforms = self._make_transforms(self)
             if self._transforms is None:
                 raise ParameterError(
-                    f"fixed_frame={settings.fixed_frame!r} and ground_frame={settings.ground_frame!r} need tf2_ros, "
+                    f"fixed_frame={values['fixed_frame']!r} and ground_frame={values['ground_frame']!r} need tf2_ros, "
                     "which is not installed; install ROS 2's tf2_ros_py, or leave both empty and set camera_height_m"
                 )
         self._streams.append(LocalizerStream(self, values, settings, self._transforms))
@@ -52,11 +52,19 @@ class ObjectLocalizer(ManagedNode[LocalizerStream]):
         self._warn_of_misspelt_parameters()
 
     def _say_what_is_missing(self, settings: LocalizerSettings, values: Mapping[str, Any]) -> None:
-        if values["depth"] == "none" and not (settings.fixed_frame or settings.ground_frame or settings.mounting):
+        if settings.ground_frame or settings.mounting:
+            return
+        if values["depth"] == "none":
             self.get_logger().warning(
                 "there is neither depth nor a ground plane, so no object can be placed; set depth, fixed_frame or "
                 "camera_height_m"
             )
+            return
+        fixed = f" (beside depth, z = 0 of fixed_frame={settings.fixed_frame!r} is not)" if settings.fixed_frame else ""
+        self.get_logger().info(
+            f"nothing is taken for the ground{fixed}: an object is placed where depth shows it, and not in a hole; set "
+            "ground_frame or camera_height_m if the ground there is level"
+        )
 
     def _release(self) -> None:
         if isinstance(self._transforms, Tf2Transforms):

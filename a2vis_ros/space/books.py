@@ -33,11 +33,17 @@ class Drop(str, enum.Enum):
 
 
 class Lack(str, enum.Enum):
-    """Reason why a frame was localized without its depth image."""
+    """Reason why a frame was localized without its depth image, or by that alone."""
 
     NO_DEPTH = "no depth image"
     STAMPS = "depth stamps do not match"
     UNUSABLE = "unusable depth image"
+    GROUND = "ground not below camera"
+
+    @property
+    def lacking(self) -> str:
+        """What the frame was localized without, in a word."""
+        return "ground" if self is Lack.GROUND else "depth"
 
 
 class Books:
@@ -69,7 +75,7 @@ class Books:
         self._note(cause, words, now)
 
     def lack(self, cause: Lack, words: str, now: float) -> None:
-        """A frame is localized without its depth image, for this reason."""
+        """A frame is localized without its depth image or without the ground, for this reason."""
         self.lacks[cause] += 1
         self._note(cause, words, now)
 
@@ -146,7 +152,7 @@ def report(status: LocalizerStatus, books: Books) -> Report:
         ("waiting", str(status.waiting)),
         ("total_dropped_frames", str(books.dropped.total())),
         *((f"dropped: {cause.value}", str(books.dropped[cause])) for cause in Drop),
-        *((f"without depth: {cause.value}", str(books.lacks[cause])) for cause in Lack),
+        *((f"without {cause.lacking}: {cause.value}", str(books.lacks[cause])) for cause in Lack),
         *((f"unplaced: {cause}", str(number)) for cause, number in sorted(books.unplaced.items())),
         *((f"objects: {source.name.lower()}", str(books.sources[source])) for source in Source),
         ("outliers", str(books.outliers)),

@@ -23,6 +23,8 @@ from .transforms import RigidTransform, TransformSource, cross, quaternions
 
 _LEAST_DISTANCE = 0.01
 """Metres; nearer than this to the vertical through the camera there is no line of sight."""
+_CAMERA_UP = np.array([0.0, -1.0, 0.0])
+"""Upward direction in the optical frame of a camera that is mounted level."""
 _COVERED = 0.5
 """An object over whose expected place so much of other objects is seen went behind these."""
 
@@ -91,7 +93,8 @@ class LocalizerSettings:
     fixed_frame: str = ""
     """Frame in which objects are placed and filtered, z up, such as odom; empty for the camera's optical frame."""
     ground_frame: str = ""
-    """Frame whose plane z = 0 is the ground; empty for `fixed_frame`."""
+    """Frame whose plane z = 0 is the ground; empty where none is known to be. `fixed_frame` alone says which way is up,
+    and not where the ground is: on a ramp or another floor it is elsewhere."""
     mounting: Mounting | None = None
     """Says where the ground is, in place of a transform."""
     placement: PlacementSettings = field(default_factory=PlacementSettings)
@@ -148,6 +151,8 @@ class Localized:
     """Positions that were left out, being far from where their objects could be."""
     forgotten: int
     """Hidden objects that are no longer confirmed to be there."""
+    ground_problem: str = ""
+    """Reason why the ground that the settings name was left out and depth used alone; empty where it was not."""
 
 
 class Localizer:
@@ -189,7 +194,7 @@ class Localizer:
         Raises:
             CameraError: the camera is of another image size.
             FrameError: the frame is older than the last one, or the depth of another size.
-            GroundError: the camera is not above the ground.
+            GroundError: the camera is not above the ground, and there is no depth to do without it.
             TransformTooNewError: the transform of that time has not come yet.
             TransformError: there is none.
         """
@@ -208,13 +213,20 @@ class Localizer:
                 f"the frame is {late:.3f} s older than the last one of its epoch; let tracks come in order"
             )
         fixed_from_camera = self._pose(frame)
-        ground = self._ground(frame)
+        ground, ground_problem = None, ""
+        try:
+            ground = self._ground(frame)
+        except GroundError as error:
+            # A wrong ground spoils nothing that depth shows.
+            if depth is None:
+                raise
+            ground_problem = str(error)
         # From here on nothing fails.
         if not same:
             self._known = _Tracks()
         self._known.motion.predict((frame.stamp_ns - self._stamp_ns) * 1e-9)
         self._stream, self._stamp_ns = stream, frame.stamp_ns
-        return self._take(frame, camera, ground, depth, fixed_from_camera)
+        return self._take(frame, camera, ground, depth, fixed_from_camera, ground_problem)
 
     def _pose(self, frame: TrackFrame) -> RigidTransform:
         if not self.settings.fixed_frame or self._transforms is None:
@@ -232,10 +244,16 @@ class Localizer:
     def _ground(self, frame: TrackFrame) -> GroundPlane | None:
         if self._mounted is not None:
             return self._mounted
-        name = self.settings.ground_frame or self.settings.fixed_frame
+        name = self.settings.ground_frame
         if not name or self._transforms is None:
             return None
         return GroundPlane.from_transform(self._transforms.lookup(name, frame.frame_id, frame.stamp_ns))
+
+    def _up(self, ground: GroundPlane | None, fixed_from_camera: RigidTransform) -> NDArray[np.float64]:
+        """[3] unit vector upwards in the camera's optical frame, as well as it is known."""
+        if ground is not None:
+            return ground.up
+        return fixed_from_camera.rotation[2] if self.settings.fixed_frame else _CAMERA_UP
 
     def _take(
         self,
@@ -244,6 +262,7 @@ class Localizer:
         ground: GroundPlane | None,
         depth: DepthMetres | None,
         fixed_from_camera: RigidTransform,
+        ground_problem: str,
     ) -> Localized:
         settings, known, seconds = self.settings, self._known, frame.stamp_ns * 1e-9
         # If an ID comes twice, the last one counts.
@@ -256,7 +275,8 @@ class Localizer:
         profiles = [profile_of(settings.profiles, track.class_name) for track in seen]
         masked = [MaskedObject(track.visible, track.amodal, one) for track, one in zip(seen, profiles, strict=True)]
         visible = MaskSet([track.visible for track in seen])
-        placements = place_objects(masked, visible, camera, ground, depth, settings.placement)
+        up = self._up(ground, fixed_from_camera)
+        placements = place_objects(masked, visible, camera, up, ground, depth, settings.placement)
         places = placements.number.tolist()
         taken = known.measure(
             [seen[index].track_id for index in places],
@@ -294,6 +314,7 @@ class Localizer:
             unplaced=Counter(placements.unplaced.values()),
             outliers=len(places) - len(taken),
             forgotten=forgotten,
+            ground_problem=ground_problem,
         )
 
 

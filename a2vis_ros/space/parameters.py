@@ -14,7 +14,7 @@ _PLACEMENT, _NOISE, _LOCALIZER = PlacementSettings(), DepthNoise(), LocalizerSet
 PARAMETERS: tuple[Parameter, ...] = (
     Parameter("autostart", False, "configure and activate when the program starts, without being asked"),
     Parameter("fixed_frame", "", "frame in which objects are placed, z up, such as odom; empty for the camera's own"),
-    Parameter("ground_frame", "", "whose plane z = 0 is the ground, such as base_footprint; empty for fixed_frame"),
+    Parameter("ground_frame", "", "whose plane z = 0 is the ground; empty: fixed_frame without depth, none with it"),
     Parameter("camera_height_m", 0.0, "of the camera above the ground, not from a transform; 0 for none", 0.0, 100.0),
     Parameter("camera_pitch_deg", 0.0, "by which it looks below the horizon; with camera_height_m", -89.0, 89.0),
     Parameter("camera_roll_deg", 0.0, "by which the camera is turned clockwise; with camera_height_m", -180.0, 180.0),
@@ -87,9 +87,13 @@ def localizer_settings(values: Mapping[str, Any]) -> LocalizerSettings:
         mounting = Mounting(
             float(values["camera_height_m"]), float(values["camera_pitch_deg"]), float(values["camera_roll_deg"])
         )
+    ground_frame = values["ground_frame"]
+    if values["depth"] == "none" and mounting is None:
+        # Nothing else could place an object. With depth a ground that is elsewhere would only make things worse.
+        ground_frame = ground_frame or values["fixed_frame"]
     return LocalizerSettings(
         fixed_frame=values["fixed_frame"],
-        ground_frame=values["ground_frame"],
+        ground_frame=ground_frame,
         mounting=mounting,
         placement=PlacementSettings(
             pixel_std=float(values["pixel_std_px"]),

@@ -25,8 +25,6 @@ from .mask_edges import BOTTOM, LEFT, RIGHT, TOP, MaskEdges, mask_edges
 from .profiles import ClassProfile, ProfileTable
 from .transforms import cross
 
-_CAMERA_UP = np.array([0.0, -1.0, 0.0])
-"""Upward direction in the optical frame of a camera that is mounted level."""
 _LEAST_SURE = 0.7
 """A distance whose standard deviation is a larger share of it than this is not known."""
 _MIDDLE_STD = 0.06
@@ -122,6 +120,7 @@ def place_objects(
     objects: Sequence[MaskedObject],
     visible: MaskSet,
     camera: CameraModel,
+    up: NDArray[np.float64],
     ground: GroundPlane | None,
     depth: DepthMetres | None,
     settings: PlacementSettings,
@@ -132,6 +131,7 @@ def place_objects(
         objects: N of them, each with a visible mask or an amodal one.
         visible: their visible masks.
         camera: camera of the image.
+        up: [3] unit vector upwards in the camera's optical frame; that of the ground where there is one.
         ground: ground plane in the camera's optical frame, if it is known.
         depth: [H, W] registered to the image, if there is one.
         settings: how sure what is.
@@ -147,9 +147,9 @@ def place_objects(
     rays = camera.rays(_pixels(edges)).reshape(-1, _RAYS, 3)
     # An object without a ray has NaN throughout, and what is infinite is far beyond all limits.
     with np.errstate(all="ignore"):
-        axes, left, up = _view_frames(rays, _CAMERA_UP if ground is None else ground.up)
+        axes, left, above = _view_frames(rays, up)
         profiles = ProfileTable.of([one.profile for one in objects])
-        geometry = _Geometry(edges, left, up, profiles, ground, settings)
+        geometry = _Geometry(edges, left, above, profiles, ground, settings)
         near, source, reason = geometry.near_sides()
         if depth is not None and len(objects):
             found, std = surface_distances(

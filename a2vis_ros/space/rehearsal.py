@@ -98,7 +98,7 @@ def rehearse(
         FrameError: the frames are not in order, or a method with depth has none.
     """
     transforms = TransformBuffer()
-    settings = LocalizerSettings(fixed_frame=WORLD, profiles=profiles, placement=placement)
+    settings = LocalizerSettings(fixed_frame=WORLD, ground_frame=WORLD, profiles=profiles, placement=placement)
     localizer = Localizer(settings, transforms)
     assignment = TrackAssignment()
     evaluated = []

@@ -102,6 +102,10 @@ class Talk:
         self.info.publish(camera_info(**changes))
         self.peer.until(lambda: stream._camera is not None or stream._camera_problem)
 
+    def has_depth(self, seconds: float) -> bool:
+        """Whether a depth image of this time has come."""
+        return bool(self.node._streams[0]._matcher.offset_s(round((100 + seconds) * 1e9)) == 0)
+
     def localized(self, message: Any) -> Any:
         """The objects of a message of tracks."""
         before = len(self.objects)

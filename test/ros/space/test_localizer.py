@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from worlds import CAMERA, HEIGHT, LEVEL, Box, frame, look, track
+from worlds import CAMERA, HEIGHT, LEVEL, Box, frame, look, pitched, track
 
 from a2vis_ros.planner.mask_codec import RunLengthMask
 from a2vis_ros.space.camera import CameraError
@@ -70,7 +70,7 @@ def test_velocity_is_by_stamps_and_not_by_frames() -> None:
 def test_a_moving_camera_in_a_fixed_frame() -> None:
     """The robot drives at 2 m/s, the person stands."""
     buffer = TransformBuffer()
-    localizer = Localizer(LocalizerSettings(fixed_frame="odom"), buffer)
+    localizer = Localizer(LocalizerSettings(fixed_frame="odom", ground_frame="odom"), buffer)
     for i in range(20):
         seconds = 0.1 * i
         pose = replace(LEVEL, translation=np.array([2 * seconds, 0.0, HEIGHT]))
@@ -232,11 +232,56 @@ def test_input_that_cannot_be_used_changes_nothing() -> None:
     assert only(show(localizer, 0.3, [Box(6.0, 0.0)], lost=[1])).hidden_s == pytest.approx(0.1)
 
 
-def test_a_camera_below_the_ground_frame_is_refused() -> None:
+def above(floor: float, pose: RigidTransform = LEVEL) -> TransformBuffer:
+    """A camera whose floor is so many metres above z = 0 of odom; the world's z = 0 is the floor."""
     buffer = TransformBuffer()
-    buffer.add("odom", "camera", replace(LEVEL, translation=np.array([0.0, 0, -0.1])), 0, static=True)
-    with pytest.raises(GroundError, match=r"-0\.1 m above the ground"):
-        show(Localizer(LocalizerSettings(fixed_frame="odom"), buffer), 0.0, [])
+    buffer.add("odom", "camera", replace(pose, translation=pose.translation + np.array([0, 0, floor])), 0, static=True)
+    return buffer
+
+
+@pytest.mark.parametrize("floor", [2.0, -2.0])
+def test_the_fixed_frame_alone_does_not_say_where_the_ground_is(floor: float) -> None:
+    """On another floor z = 0 of odom is elsewhere, and whoever is in a hole of the depth image is not there."""
+    localizer = Localizer(LocalizerSettings(fixed_frame="odom"), above(floor))
+    (masks,), depth = look([Box(6.0, 0.0)])
+    hole = np.where(depth < 10, np.nan, depth).astype(np.float32)
+    result = localizer.update(frame(0.0, [track(*masks)]), CAMERA, hole)
+    assert not result.objects
+    assert result.unplaced == {Unplaced.DEPTH_HOLE: 1}
+    found = only(localizer.update(frame(0.1, [track(*masks)]), CAMERA, depth))
+    assert found.source is Source.DEPTH
+    assert found.position == pytest.approx([6.0, 0.0, 0.85 + floor], abs=0.2)
+    # Nor where there is no depth image at all.
+    result = localizer.update(frame(0.2, [track(*masks)]), CAMERA)
+    assert only(result).source is Source.PREDICTED
+    assert result.unplaced == {Unplaced.NO_GROUND: 1}
+
+
+def test_the_fixed_frame_says_which_way_is_up_without_a_ground() -> None:
+    """The camera looks down by 35 degrees; boxes stand upright all the same."""
+    pose, box = pitched(35.0), Box(3.0, 0.0)
+    localizer = Localizer(LocalizerSettings(fixed_frame="odom"), above(0.0, pose))
+    (masks,), depth = look([box], pose)
+    found = only(localizer.update(frame(0.0, [track(*masks)]), CAMERA, depth))
+    x, y, _, _ = found.orientation
+    assert (x, y) == pytest.approx((0, 0), abs=1e-6)
+    assert found.position == pytest.approx(box.centre, abs=0.1)
+
+
+def test_a_camera_that_is_not_above_the_ground_is_refused_without_depth_and_does_without_the_ground_with_it() -> None:
+    for settings in (
+        LocalizerSettings(fixed_frame="odom", ground_frame="odom"),
+        LocalizerSettings(ground_frame="odom"),
+    ):
+        localizer = Localizer(settings, above(-1.3))
+        with pytest.raises(GroundError, match=r"-0\.1 m above the ground"):
+            show(localizer, 0.0, [], depth=False)
+        result = show(localizer, 0.0, [Box(6.0, 0.0)])
+        assert only(result).source is Source.DEPTH
+        assert "-0.1 m above the ground" in result.ground_problem
+        with pytest.raises(GroundError):
+            show(localizer, 0.1, [Box(6.0, 0.0)], depth=False)
+    assert not show(Localizer(MOUNTED), 0.0, [Box(6.0, 0.0)]).ground_problem
 
 
 def test_a_frame_needs_a_source_of_transforms() -> None:

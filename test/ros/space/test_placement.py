@@ -40,7 +40,8 @@ def all_placed(
 ) -> list[Placement | Unplaced]:
     """A place, or the reason why there is none, of each object."""
     visible = MaskSet([one.visible for one in objects])
-    found = place_objects(objects, visible, camera, ground, depth, settings)
+    up = np.array([0.0, -1.0, 0.0]) if ground is None else ground.up
+    found = place_objects(objects, visible, camera, up, ground, depth, settings)
     results: dict[int, Placement | Unplaced] = {**found.unplaced}
     for row, index in enumerate(found.number.tolist()):
         results[index] = Placement(

@@ -1,0 +1,69 @@
+"""Input that the localizer's node cannot use, or not all of: counted, and said in words."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from localizer_talk import LEVEL, depth_image, localizer, tracks
+from ros_helpers import Peer, needs_ros
+
+from a2vis_ros.space.books import Drop, Lack
+from a2vis_ros.space.transforms import RigidTransform, TransformBuffer
+
+pytestmark = needs_ros
+
+
+@pytest.fixture(scope="module")
+def peer() -> Iterator[Peer]:
+    one = Peer()
+    yield one
+    one.close()
+
+
+def camera_at(height: float, frame: str) -> TransformBuffer:
+    """A camera at this height in a frame, at all times."""
+    buffer = TransformBuffer()
+    buffer.add(frame, "camera", RigidTransform(LEVEL.rotation, np.array([2.0, 0, height])), 0, static=True)
+    return buffer
+
+
+def test_beside_depth_z_0_of_the_fixed_frame_is_not_the_ground(peer: Peer, capfd: pytest.CaptureFixture[str]) -> None:
+    # The floor is 2 m above it.
+    with localizer(peer, camera_at(3.2, "odom"), depth="raw", fixed_frame="odom") as talk:
+        said = "beside depth, z = 0 of fixed_frame='odom' is not"
+        assert said in capfd.readouterr().err
+        talk.say_camera()
+        peer.until(talk.depth.get_subscription_count)
+        for number, metres in enumerate((0.0, 6.0), 1):
+            talk.depth.publish(depth_image(float(number), metres))
+            peer.until(lambda number=number: talk.has_depth(float(number)))
+        # A hole.
+        assert not talk.localized(tracks(1.0)).objects
+        (found,) = talk.localized(tracks(2.0)).objects
+        assert found.source == found.DEPTH
+        assert found.pose.pose.position.x == pytest.approx(8.25, abs=0.1)
+        values = talk.diagnostics(0, "2 of 2 frames localized")
+        assert values["ground"] == "none"
+        assert values["unplaced: no depth on the object, and no ground plane"] == "1"
+
+
+def test_with_depth_a_ground_that_is_not_below_the_camera_is_left_out(
+    peer: Peer, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with localizer(peer, camera_at(-0.3, "map"), depth="raw", ground_frame="map") as talk:
+        talk.say_camera()
+        peer.until(talk.depth.get_subscription_count)
+        talk.depth.publish(depth_image(0.0, 6.0))
+        peer.until(lambda: talk.has_depth(0.0))
+        (found,) = talk.localized(tracks(0.0)).objects
+        assert found.source == found.DEPTH
+        books = talk.node._streams[0]._books
+        assert books.lacks == {Lack.GROUND: 1}
+        assert "-0.3 m above the ground plane" in books.last_problem
+        assert "ground not below camera: the camera is -0.3 m" in capfd.readouterr().err
+        values = talk.diagnostics(1, "ground not below camera")
+        assert values["ground"] == "z = 0 of map"
+        assert values["without ground: ground not below camera"] == "1"
+        assert values["total_dropped_frames"] == "0"
+        # Without depth nothing else places anything.
+        assert "-0.3 m above the ground plane" in talk.dropped(tracks(1.0), Drop.GROUND)
