@@ -235,6 +235,14 @@ class LocalizerStream:
         except (MessageError, MaskError) as error:
             self._drop(Drop.DAMAGED, f"the message was damaged: {error}")
             return
+        if not frame.stamp_ns:
+            # Velocity and existence go by time, and tf2 takes 0 for the newest transform.
+            self._drop(
+                Drop.UNSTAMPED,
+                "header.stamp is 0, as it was in the image, and without a time nothing can be placed or predicted; let "
+                "what publishes the images stamp them when they are taken",
+            )
+            return
         if len(self._waiting) >= self._values["queue_size"]:
             self._waiting.popleft()
             self._drop(Drop.FULL, f"more than queue_size={self._values['queue_size']} frames wait for their transforms")
@@ -367,7 +375,7 @@ class LocalizerStream:
     def _age(self, stamp: int) -> float:
         """Return the seconds from the image's stamp until now; NaN where the stamp is not of this node's clock."""
         age = (self._node.get_clock().now().nanoseconds - stamp) * 1e-9
-        return age if stamp and abs(age) <= _PLAUSIBLE_AGE_S else math.nan
+        return age if abs(age) <= _PLAUSIBLE_AGE_S else math.nan
 
     def _drop(self, cause: Drop, words: str) -> None:
         self._books.drop(cause, words, time.monotonic())

@@ -21,6 +21,7 @@ class Drop(str, enum.Enum):
     """Reason why a message of tracks led to no objects."""
 
     DAMAGED = "damaged tracks"
+    UNSTAMPED = "tracks without a stamp"
     NO_CAMERA = "no camera_info"
     CAMERA = "unusable camera_info"
     TRANSFORM = "no transform"
@@ -80,7 +81,7 @@ class Books:
         self._note(cause, words, now)
 
     def publish(self, result: Localized, age_s: float, now: float) -> None:
-        """Count a frame whose objects are published at an age in seconds; NaN without a stamp."""
+        """Count a frame whose objects are published at an age in seconds; NaN where it is not known."""
         self.localized += 1
         self.results.count(now)
         if not math.isnan(age_s):

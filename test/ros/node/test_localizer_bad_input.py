@@ -67,3 +67,17 @@ def test_with_depth_a_ground_that_is_not_below_the_camera_is_left_out(
         assert values["total_dropped_frames"] == "0"
         # Without depth nothing else places anything.
         assert "-0.3 m above the ground plane" in talk.dropped(tracks(1.0), Drop.GROUND)
+
+
+def test_tracks_without_a_stamp_are_dropped(peer: Peer, capfd: pytest.CaptureFixture[str]) -> None:
+    with localizer(peer, camera_height_m=1.2) as talk:
+        talk.say_camera()
+        unstamped = tracks(-100.0)
+        assert (unstamped.header.stamp.sec, unstamped.header.stamp.nanosec) == (0, 0)
+        assert "let what publishes the images stamp them" in talk.dropped(unstamped, Drop.UNSTAMPED)
+        assert "tracks without a stamp: header.stamp is 0" in capfd.readouterr().err
+        assert talk.diagnostics(1, "tracks without a stamp")["dropped: tracks without a stamp"] == "1"
+        # What is known is known as it was.
+        talk.localized(tracks(0.0))
+        talk.dropped(unstamped, Drop.UNSTAMPED)
+        assert talk.localized(tracks(0.5, state=3)).objects[0].hidden_s == pytest.approx(0.5)
