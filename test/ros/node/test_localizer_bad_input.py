@@ -81,3 +81,80 @@ def test_tracks_without_a_stamp_are_dropped(peer: Peer, capfd: pytest.CaptureFix
         talk.localized(tracks(0.0))
         talk.dropped(unstamped, Drop.UNSTAMPED)
         assert talk.localized(tracks(0.5, state=3)).objects[0].hidden_s == pytest.approx(0.5)
+
+
+def test_depth_that_never_comes(peer: Peer) -> None:
+    with localizer(peer, depth="raw") as talk:
+        talk.say_camera()
+        peer.until(lambda: talk.node.count_publishers("/depth") == 1)
+        assert not talk.localized(tracks(0.0)).objects
+        assert talk.node._streams[0]._books.lacks == {Lack.NO_DEPTH: 1}
+        values = talk.diagnostics(1, "no depth image has come on /depth (1 publishers)")
+        assert values["without depth: no depth image"] == "1"
+        assert values["unplaced: neither depth nor a ground plane"] == "1"
+
+
+def test_a_depth_message_that_cannot_be_read(peer: Peer) -> None:
+    from rclpy.serialization import serialize_message
+
+    with localizer(peer, depth="raw") as talk:
+        talk.say_camera()
+        peer.until(talk.depth.get_subscription_count)
+        books = talk.node._streams[0]._books
+        talk.depth.publish(serialize_message(depth_image(0.0, 6.0))[:1000])
+        peer.until(lambda: books.lacks)
+        assert books.lacks == {Lack.UNUSABLE: 1}
+        assert "the message of 1000 bytes is damaged" in books.last_problem
+        assert talk.diagnostics(1, "unusable depth image")["without depth: unusable depth image"] == "1"
+        # The next one counts.
+        talk.depth.publish(depth_image(0.1, 6.0))
+        peer.until(lambda: talk.has_depth(0.1))
+        (found,) = talk.localized(tracks(0.1)).objects
+        assert found.source == found.DEPTH
+
+
+def test_a_frame_on_which_the_core_fails(
+    peer: Peer, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("an error of ours")
+
+    with localizer(peer, camera_height_m=1.2) as talk:
+        talk.say_camera()
+        assert talk.localized(tracks(0.0)).objects
+        with monkeypatch.context() as patched:
+            patched.setattr(talk.node._streams[0]._localizer, "update", fail)
+            assert talk.dropped(tracks(0.1), Drop.FAILED) == "RuntimeError: an error of ours"
+        assert "in _localize" in capfd.readouterr().err
+        assert talk.diagnostics(1, "RuntimeError")["dropped: processing failed"] == "1"
+        # Half of the frame may have been taken, so that nothing is known any more.
+        assert not talk.localized(tracks(0.2, state=3)).objects
+        assert talk.localized(tracks(0.3)).objects
+
+
+def test_frames_that_wait_when_the_node_is_deactivated(peer: Peer) -> None:
+    with localizer(peer, TransformBuffer(), fixed_frame="odom", wait_s=10.0) as talk:
+        talk.say_camera()
+        stream = talk.node._streams[0]
+        talk.tracks.publish(tracks(0.0))
+        peer.until(lambda: stream._waiting)
+        assert talk.node.trigger_deactivate().name == "SUCCESS"
+        assert stream._books.dropped == {Drop.STOPPED: 1}
+        assert not stream._waiting
+        assert talk.node.trigger_activate().name == "SUCCESS"
+        # It is what was asked for, and no problem.
+        assert talk.diagnostics(0, "0 of 1 frames localized")["dropped: stopped"] == "1"
+
+
+def test_no_tracks(peer: Peer, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    with localizer(peer, camera_height_m=1.2, no_tracks_s=0.3) as talk:
+        talk.diagnostics(1, "(1 publishers); is a2vis active, and does it get images?")
+        assert "no tracks on /a2vis/tracks for " in capfd.readouterr().err
+        talk.say_camera()
+        talk.localized(tracks(0.0))
+        stream = talk.node._streams[0]
+        arrived = stream._books.last_arrival
+        assert not stream._silence(arrived + 0.2)
+        assert "for 2 s" in stream._silence(arrived + 2.0)
+        monkeypatch.setattr(talk.node, "count_publishers", lambda topic: 0)
+        assert "(0 publishers); start a2vis_node, or remap a2vis/tracks" in stream._silence(arrived + 2.0)
