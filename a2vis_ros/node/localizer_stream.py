@@ -310,10 +310,10 @@ class LocalizerStream:
         if waiting.depth_settled or self._matcher is None:
             return True
         stamp = waiting.frame.stamp_ns
+        if not expired and self._matcher.may_come(stamp, now):
+            return False
         message = self._matcher.find(stamp)
         if message is None:
-            if self._matcher.may_come(stamp, now) and not expired:
-                return False
             self._lack_depth(stamp)
         else:
             try:

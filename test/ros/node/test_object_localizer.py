@@ -9,6 +9,7 @@ import pytest
 from localizer_talk import HEIGHT, LEVEL, WIDTH, camera_info, depth_image, header, localizer, tracks
 from ros_helpers import Peer, needs_ros
 
+from a2vis_ros.space import depth_matcher
 from a2vis_ros.space.books import Drop, Lack
 from a2vis_ros.space.transforms import RigidTransform, TransformBuffer
 
@@ -101,6 +102,33 @@ def test_depth_by_its_stamp(peer: Peer) -> None:
         values = talk.diagnostics(1, "unusable depth image")
         assert values["without depth: depth stamps do not match"] == "1"
         assert values["unplaced: neither depth nor a ground plane"] == "3"
+
+
+def test_depth_that_comes_after_the_tracks(peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is near enough is there, and the exact one comes later; then none comes, and the near one is taken."""
+    # However busy the cores are.
+    monkeypatch.setattr(depth_matcher, "_ALIVE_S", 1000.0)
+    with localizer(peer, depth="raw", depth_tolerance_s=0.05, wait_s=10.0) as talk:
+        talk.say_camera()
+        peer.until(talk.depth.get_subscription_count)
+        stream = talk.node._streams[0]
+        talk.depth.publish(depth_image(0.0, 9.0))
+        peer.until(lambda: talk.has_depth(0.0))
+        talk.tracks.publish(tracks(0.033))
+        peer.until(lambda: stream._waiting)
+        peer.spin(0.1)
+        assert not talk.objects
+        talk.depth.publish(depth_image(0.033, 6.0))
+        peer.until(lambda: talk.objects)
+        (found,) = talk.objects[-1].objects
+        assert found.source == found.DEPTH
+        assert found.pose.pose.position.z == pytest.approx(6.25, abs=0.1)
+        assert talk.objects[-1].wait_ms > 0
+        # Its source falls silent.
+        monkeypatch.undo()
+        (found,) = talk.localized(tracks(0.066)).objects
+        assert found.source == found.DEPTH
+        assert not stream._books.lacks
 
 
 def test_compressed_depth_with_holes(peer: Peer) -> None:

@@ -75,6 +75,29 @@ def test_depth_belongs_to_the_frame_with_the_nearest_stamp() -> None:
     assert not matcher.may_come(10_000_000, now=0.2)
 
 
+def test_a_nearer_depth_image_is_waited_for_while_it_may_come() -> None:
+    matcher: DepthMatcher[str] = DepthMatcher(tolerance_s=0.05, capacity=9)
+    ms = 1_000_000
+    matcher.add(1000 * ms, "a", now=0.0)
+    # At what intervals they come is not known yet.
+    assert matcher.may_come(1001 * ms, now=0.0)
+    assert not matcher.may_come(1000 * ms, now=0.0), "none is nearer than an equal one"
+    matcher.add(1033 * ms, "b", now=0.03)
+    assert matcher.find(1066 * ms) == "b"
+    assert matcher.may_come(1066 * ms, now=0.03), "the next one may be equal"
+    assert matcher.may_come(1055 * ms, now=0.03)
+    assert not matcher.may_come(1045 * ms, now=0.03), "the next one is 21 ms later, this one 12 ms earlier"
+    assert not matcher.may_come(1030 * ms, now=0.03), "this one is later, and the next one more so"
+    assert not matcher.may_come(1066 * ms, now=5.0), "the source has fallen silent"
+    matcher.add(1067 * ms, "c", now=0.06)
+    assert matcher.find(1066 * ms) == "c"
+    assert not matcher.may_come(1066 * ms, now=0.06)
+    # A bag that loops says nothing of the interval.
+    matcher.add(500 * ms, "d", now=0.1)
+    assert not matcher.may_come(512 * ms, now=0.1)
+    assert matcher.may_come(530 * ms, now=0.1)
+
+
 def test_equal_stamps_alone_with_a_tolerance_of_0() -> None:
     matcher: DepthMatcher[str] = DepthMatcher(tolerance_s=0.0, capacity=3)
     matcher.add(1_000_000_001, "a", now=0.0)
