@@ -35,11 +35,12 @@ from a2vis_model.render.cutouts import load_pictures
 from a2vis_ros.bags.rendered_clips import space_frames
 from a2vis_ros.planner.mask_codec import RunLengthMask
 from a2vis_ros.space.depth_surface import DepthNoise
-from a2vis_ros.space.evaluation import Paired, SpaceScorer, View, as_json, paired, table
+from a2vis_ros.space.evaluation import Paired, SpaceScorer, View, paired
 from a2vis_ros.space.localizer import ImageTrack, State
 from a2vis_ros.space.placement import PlacementSettings
 from a2vis_ros.space.profiles import DEFAULT_PROFILES, ClassProfile
-from a2vis_ros.space.rehearsal import METHODS, Method, SpaceFrame, compare, comparison
+from a2vis_ros.space.rehearsal import METHODS, Method, SpaceFrame, compare
+from a2vis_ros.space.report import as_json, comparison, details
 from a2vis_ros.space.transforms import RigidTransform
 
 FLAT = {name: replace(profile, length=0.05, width=0.05) for name, profile in DEFAULT_PROFILES.items()}
@@ -186,8 +187,7 @@ class Run:
             parts.append(
                 f"## {masks} masks, {noise} sensors: position error, median / p95 (m)\n\n{comparison(scorers)}"
             )
-            shown = METHODS[:1] + METHODS[3:5]
-            parts += [f"{method.name}\n\n{table(scorers[method].scores())}" for method in shown]
+            parts.append(f"All scores\n\n{details(scorers)}")
             for method in METHODS[3:5]:
                 low, high = scorers[method].median_interval([View.FOOT_COVERED])
                 parts.append(f"{method.name}, foot covered: median within {low:.2f} to {high:.2f} m (95 %, by clips)")

@@ -15,10 +15,11 @@ from ..planner.mask_codec import MaskError, RunLengthMask
 from ..planner.mask_messages import mask_from_message
 from ..space.camera import CameraModel
 from ..space.depth_surface import DepthMetres
-from ..space.evaluation import SpaceScorer, as_json, table
+from ..space.evaluation import SpaceScorer
 from ..space.localizer import ImageTrack, State
 from ..space.profiles import ClassProfile
-from ..space.rehearsal import METHODS, SpaceFrame, compare, comparison
+from ..space.rehearsal import METHODS, SpaceFrame, compare
+from ..space.report import as_json, comparison, details
 from ..space.transforms import RigidTransform
 from ..space.truth import TrueThing
 from ..wire.exact_text import MessageError, received
@@ -121,8 +122,7 @@ def score_space(
             for method, scorer in scorers.items()
         }
         parts.append(f"position error with {masks} masks, median / 95th percentile (m)\n\n{comparison(scorers)}")
-        best = METHODS[0]
-        parts.append(f"{best.name}, {masks} masks\n\n{table(scorers[best].scores())}")
+        parts.append(f"all scores with {masks} masks\n\n{details(scorers)}")
     write_text(folder / "space_metrics.json", json.dumps(document, indent=1) + "\n")
     return "\n\n".join(parts)
 

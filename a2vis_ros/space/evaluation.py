@@ -9,7 +9,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -318,40 +318,3 @@ def _summed_up(samples: Sequence[Sample]) -> ViewScore:
         nees_in_gate=float(np.mean(columns["position_nees"] <= GATE_95)),
         velocity_nees_mean=float(np.mean(columns["velocity_nees"])),
     )
-
-
-_COLUMNS = {
-    "objects": "objects",
-    "recall": "recall",
-    "within": f"within {WITHIN:g} m",
-    "position_median": "position, median (m)",
-    "position_p95": "p95 (m)",
-    "position_std_median": "σ, median (m)",
-    "velocity_median": "velocity, median (m/s)",
-    "velocity_p95": "p95 (m/s)",
-    "height_median": "height, median",
-    "nees_mean": "NEES (2)",
-    "nees_in_gate": "in the 95 % gate",
-}
-
-
-def table(scores: dict[View, ViewScore]) -> str:
-    """Scores in Markdown, one line for each way of being seen."""
-    rows = [["seen", *_COLUMNS.values()], ["---"] * (len(_COLUMNS) + 1)]
-    rows += [[view.value, *(_text(getattr(score, name)) for name in _COLUMNS)] for view, score in scores.items()]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
-
-
-def as_json(scores: dict[View, ViewScore]) -> dict[str, dict[str, Any]]:
-    """Scores by the names of ways of being seen; what is no finite number is null."""
-    return {
-        view.value: {
-            name: value if math.isfinite(value) else None
-            for name, value in ((name, getattr(score, name)) for name in ViewScore.__dataclass_fields__)
-        }
-        for view, score in scores.items()
-    }
-
-
-def _text(value: float) -> str:
-    return str(value) if isinstance(value, int) else "-" if math.isnan(value) else f"{value:.2f}"

@@ -1,12 +1,11 @@
 """The localizer over recorded or rendered frames whose truth is known, in all the ways that are compared. No ROS."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from .camera import CameraModel
 from .depth_surface import DepthMetres
-from .evaluation import EvaluatedFrame, SpaceScorer, View, standing_still
+from .evaluation import EvaluatedFrame, SpaceScorer, standing_still
 from .localizer import FrameError, ImageTrack, Localizer, LocalizerSettings, State, TrackFrame
 from .placement import PlacementSettings
 from .profiles import ClassProfile
@@ -150,24 +149,3 @@ def true_tracks(things: Sequence[TrueThing], known: set[int]) -> list[ImageTrack
 def _visible_only(track: ImageTrack) -> ImageTrack:
     """Return the track as a tracker without amodal masks would report it."""
     return track._replace(amodal=track.visible)
-
-
-def comparison(scorers: Mapping[Method, SpaceScorer]) -> str:
-    """Return a Markdown table of the median and 95th percentile of the position error in metres.
-
-    It has a line for each method, a column for each way in which objects are seen, and the number of objects below.
-    """
-    scores = {method: scorer.scores() for method, scorer in scorers.items()}
-    views = [view for view in View if any(view in found for found in scores.values())]
-    rows = [["", *(view.value for view in views)], ["---"] * (len(views) + 1)]
-    for method, found in scores.items():
-        cells = [
-            f"{one.position_median:.2f} / {one.position_p95:.2f}"
-            if one and not math.isnan(one.position_median)
-            else "-"
-            for one in (found.get(view) for view in views)
-        ]
-        rows.append([method.name, *cells])
-    first = next(iter(scores.values()))
-    rows.append(["objects", *(str(first[view].objects) if view in first else "0" for view in views)])
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)

@@ -115,6 +115,9 @@ def test_replay_evaluate_scores_positions_with_predicted_and_true_masks(
     done = call("bags.replay_evaluate", bag, tmp_path / "out", "--weights", weights, "--backend", "eager")
     assert done.returncode == 0, done.stderr
     assert "position error with true masks, median / 95th percentile (m)" in done.stdout
+    # More than the position is told of the ground, too.
+    for method in ("depth, amodal", "ground, amodal", "ground, visible"):
+        assert done.stdout.count(f"| {method} | in full view |") == 2
     document = json.loads((tmp_path / "out" / "space_metrics.json").read_text())
     assert set(document) == {"predicted", "true"}
     for method in ("depth, amodal", "ground, amodal"):

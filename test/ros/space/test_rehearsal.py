@@ -14,7 +14,8 @@ from a2vis_ros.planner.mask_codec import decode_image
 from a2vis_ros.space.evaluation import SpaceScorer, View
 from a2vis_ros.space.localizer import FrameError, State
 from a2vis_ros.space.profiles import DEFAULT_PROFILES
-from a2vis_ros.space.rehearsal import METHODS, Method, SpaceFrame, compare, comparison, rehearse, true_tracks
+from a2vis_ros.space.rehearsal import METHODS, Method, SpaceFrame, compare, rehearse, true_tracks
+from a2vis_ros.space.report import comparison, details
 from a2vis_ros.space.truth import TrueThing
 
 LOW, HIGH = Box(5, 0, (0.3, 2.0, 0.8)), Box(5, 0, (0.3, 2.0, 3.0))
@@ -42,7 +43,26 @@ def scored(frames: list[SpaceFrame]) -> dict[str, dict[View, object]]:
     scorers = {method: SpaceScorer() for method in METHODS}
     compare(frames, scorers, DEFAULT_PROFILES)
     assert all(method.name in comparison(scorers) for method in METHODS)
-    return {method.name: scorer.scores() for method, scorer in scorers.items()}
+    found = {method.name: scorer.scores() for method, scorer in scorers.items()}
+    check_details(details(scorers), found)
+    return found
+
+
+def check_details(text: str, found: dict[str, dict[View, object]]) -> None:
+    """Of depth and ground, with amodal masks and without, velocity, height, sigma and NEES are told."""
+    header, _, *lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()]
+    told = {(row["method"], row["seen"]): row for row in (dict(zip(header, line, strict=True)) for line in lines)}
+    methods = ("depth, amodal", "ground, amodal", "ground, visible")
+    assert set(told) == {(name, view.value) for name in methods for view in found[name]}
+    names = {
+        "velocity, median (m/s)": "velocity_median",
+        "height, median": "height_median",
+        "σ, median (m)": "position_std_median",
+        "NEES (2)": "nees_mean",
+    }
+    for (method, seen), row in told.items():
+        for column, name in names.items():
+            assert row[column] == f"{getattr(found[method][View(seen)], name):.2f}"
 
 
 def test_amodal_masks_place_on_the_ground_whose_feet_are_covered_and_visible_ones_do_not():

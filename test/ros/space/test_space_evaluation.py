@@ -12,12 +12,12 @@ from a2vis_ros.space.evaluation import (
     SpaceScorer,
     TrueObject,
     View,
-    as_json,
     paired,
     standing_still,
-    table,
     view_of,
 )
+from a2vis_ros.space.rehearsal import METHODS
+from a2vis_ros.space.report import as_json, details
 
 
 def true(thing_id: int = 1, x: float = 0.0, vx: float = 0.0, **changes: object) -> TrueObject:
@@ -34,10 +34,14 @@ def frame(seconds: float, truth: list[TrueObject], estimates: list[EstimatedObje
     return EvaluatedFrame(seconds, tuple(truth), tuple(estimates))
 
 
-def score(*frames: EvaluatedFrame):
+def scorer_of(*frames: EvaluatedFrame) -> SpaceScorer:
     scorer = SpaceScorer()
     scorer.add_clip(frames)
-    return scorer.scores()
+    return scorer
+
+
+def score(*frames: EvaluatedFrame):
+    return scorer_of(*frames).scores()
 
 
 def test_known_errors_give_known_numbers():
@@ -83,10 +87,11 @@ def test_a_covariance_that_is_none_is_never_honest(covariance):
 def test_what_is_not_said_lowers_recall_and_no_error():
     found = score(frame(0, [true(1), true(2)], [said(1, x=0.5)]))[View.FULL]
     assert (found.objects, found.recall, found.within, found.position_median) == (2, 0.5, 0.5, 0.5)
-    silent = score(frame(0, [true()], []))[View.FULL]
+    nothing = scorer_of(frame(0, [true()], []))
+    silent = nothing.scores()[View.FULL]
     assert (silent.recall, silent.within) == (0, 0)
     assert math.isnan(silent.position_median)
-    assert "| in full view | 1 | 0.00 | 0.00 | - |" in table({View.FULL: silent})
+    assert "| ground, amodal | in full view | 1 | 0.00 | 0.00 | - |" in details({METHODS[3]: nothing})
 
 
 def test_estimates_of_nothing_and_doubles_are_counted_and_the_one_that_sees_is_taken():
