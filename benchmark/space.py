@@ -15,8 +15,8 @@ from a2vis_model import openmp as openmp  # before torch
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +35,12 @@ from a2vis_model.render.cutouts import load_pictures
 from a2vis_ros.bags.rendered_clips import space_frames
 from a2vis_ros.planner.mask_codec import RunLengthMask
 from a2vis_ros.space.depth_surface import DepthNoise
-from a2vis_ros.space.evaluation import Paired, SpaceScorer, View, paired
+from a2vis_ros.space.evaluation import SpaceScorer, View
 from a2vis_ros.space.localizer import ImageTrack, State
 from a2vis_ros.space.placement import PlacementSettings
 from a2vis_ros.space.profiles import DEFAULT_PROFILES, ClassProfile
 from a2vis_ros.space.rehearsal import METHODS, Method, SpaceFrame, compare
-from a2vis_ros.space.report import as_json, comparison, details
+from a2vis_ros.space.report import CLAIM, claim, comparison, details, document
 from a2vis_ros.space.transforms import RigidTransform
 
 FLAT = {name: replace(profile, length=0.05, width=0.05) for name, profile in DEFAULT_PROFILES.items()}
@@ -77,13 +77,6 @@ class Noise:
         return replace(frame, world_from_camera=pose, depth=depth)
 
 
-CLAIM = ("ground, amodal", "ground, visible")
-"""The methods that the claim compares."""
-HALF_HIDDEN = {
-    "partly hidden": (View.FOOT_SEEN, View.FOOT_COVERED),
-    "partly hidden, foot covered": (View.FOOT_COVERED,),
-}
-"""How objects are seen of which it speaks."""
 NOISES = {"exact": Noise(), "noisy": Noise(0.5, DepthNoise())}
 """Noisy is what the localizer takes for granted, see `PlacementSettings`."""
 
@@ -139,56 +132,21 @@ class Run:
             scorers = self.scorers.setdefault((masks, name), {method: SpaceScorer() for method in METHODS})
             compare(given, scorers, self.profiles, self.placement)
 
+    def groups(self) -> dict[str, dict[Method, SpaceScorer]]:
+        return {f"{masks}, {noise} sensors": scorers for (masks, noise), scorers in self.scorers.items()}
+
     def document(self) -> dict[str, Any]:
         """All numbers as JSON."""
-        found: dict[str, Any] = {"clips": self.clips}
-        for (masks, noise), scorers in self.scorers.items():
-            found[f"{masks} masks, {noise} sensors"] = {
-                method.name: {
-                    "false_estimates": scorer.false_estimates / max(scorer.frames, 1),
-                    "foot_covered_median_interval": scorer.median_interval([View.FOOT_COVERED]),
-                    "views": as_json(scorer.scores()),
-                }
-                for method, scorer in scorers.items()
-            }
-        found["claim"] = [
-            {"masks": masks, "sensors": noise, "seen": seen, **(asdict(answer) if answer.objects else {"objects": 0})}
-            for masks, noise, seen, answer in self._claim()
-        ]
-        return found
-
-    def _claim(self) -> Iterator[tuple[str, str, str, Paired]]:
-        """On the ground, amodal masks against visible ones: masks, sensors, how objects are seen, and the answer."""
-        amodal, visible = (next(one for one in METHODS if one.name == name) for name in CLAIM)
-        for (masks, noise), scorers in self.scorers.items():
-            for seen, views in HALF_HIDDEN.items():
-                yield masks, noise, seen, paired(scorers[amodal], scorers[visible], views)
+        return {"clips": self.clips, **document(self.groups())}
 
     def tables(self) -> str:
         """The same in Markdown."""
-        rows = [
-            f"| {masks} | {noise} | {seen} | {one.objects} | {one.median:.2f} | {one.other_median:.2f} | "
-            f"{one.nearer:.0%} | {one.gain:.2f} ({one.gain_interval[0]:.2f} to {one.gain_interval[1]:.2f}) |"
-            for masks, noise, seen, one in self._claim()
-        ]
-        header = (
-            "masks",
-            "sensors",
-            "seen",
-            "both say something of",
-            "amodal, median (m)",
-            "visible, median (m)",
-            "amodal is nearer",
-            "gain, median and 95 % by clips (m)",
-        )
-        head = [f"| {' | '.join(header)} |", f"|{' --- |' * len(header)}"]
-        parts = ["## The claim: on the ground, amodal masks against visible ones\n\n" + "\n".join(head + rows)]
-        for (masks, noise), scorers in self.scorers.items():
-            parts.append(
-                f"## {masks} masks, {noise} sensors: position error, median / p95 (m)\n\n{comparison(scorers)}"
-            )
+        groups = self.groups()
+        parts = [f"## The claim: on the ground, amodal masks against visible ones\n\n{claim(groups)}"]
+        for masks, scorers in groups.items():
+            parts.append(f"## Masks: {masks}\n\nPosition error, median / p95 (m)\n\n{comparison(scorers)}")
             parts.append(f"All scores\n\n{details(scorers)}")
-            for method in METHODS[3:5]:
+            for method in CLAIM:
                 low, high = scorers[method].median_interval([View.FOOT_COVERED])
                 parts.append(f"{method.name}, foot covered: median within {low:.2f} to {high:.2f} m (95 %, by clips)")
         return "\n\n".join(parts) + "\n"

@@ -18,8 +18,8 @@ from ..space.depth_surface import DepthMetres
 from ..space.evaluation import SpaceScorer
 from ..space.localizer import ImageTrack, State
 from ..space.profiles import ClassProfile
-from ..space.rehearsal import METHODS, SpaceFrame, compare
-from ..space.report import as_json, comparison, details
+from ..space.rehearsal import METHODS, Method, SpaceFrame, compare
+from ..space.report import claim, comparison, details, document
 from ..space.transforms import RigidTransform
 from ..space.truth import TrueThing
 from ..wire.exact_text import MessageError, received
@@ -112,18 +112,16 @@ def score_space(
         tables in Markdown.
     """
     tracks = {stamp_ns(message): message for message in results}
-    document: dict[str, Any] = {}
-    parts = []
+    groups: dict[str, dict[Method, SpaceScorer]] = {}
     for masks, frames in (("predicted", BagFrames(path, tracks)), ("true", BagFrames(path))):
-        scorers = {method: SpaceScorer() for method in METHODS}
-        compare(frames, scorers, profiles)
-        document[masks] = {
-            method.name: {"false_estimates": scorer.false_estimates, "views": as_json(scorer.scores())}
-            for method, scorer in scorers.items()
-        }
+        groups[masks] = {method: SpaceScorer() for method in METHODS}
+        compare(frames, groups[masks], profiles)
+    parts = []
+    for masks, scorers in groups.items():
         parts.append(f"position error with {masks} masks, median / 95th percentile (m)\n\n{comparison(scorers)}")
         parts.append(f"all scores with {masks} masks\n\n{details(scorers)}")
-    write_text(folder / "space_metrics.json", json.dumps(document, indent=1) + "\n")
+    parts.append(f"on the ground, amodal masks against visible ones on the same objects\n\n{claim(groups)}")
+    write_text(folder / "space_metrics.json", json.dumps(document(groups), indent=1, allow_nan=False) + "\n")
     return "\n\n".join(parts)
 
 

@@ -176,15 +176,16 @@ class SpaceScorer:
         return {view: _summed_up(groups[view]) for view in View if view in groups}
 
     def median_interval(self, views: Sequence[View]) -> tuple[float, float]:
-        """Return the 95 % interval of the median position error of objects seen so, NaN where there are none.
+        """Return the 95 % interval of the median position error of objects seen so.
 
-        Whole videos are drawn anew, because the frames of a video are no independent samples.
+        Whole videos are drawn anew, because the frames of a video are no independent samples. It is NaN where such
+        objects are in fewer than two videos.
         """
         errors: dict[int, list[float]] = defaultdict(list)
         for sample in self.samples:
             if sample.view in views and not math.isnan(sample.position_error):
                 errors[sample.clip].append(sample.position_error)
-        return _median_interval([np.array(one) for one in errors.values()]) if errors else (math.nan, math.nan)
+        return _median_interval([np.array(one) for one in errors.values()])
 
 
 @dataclass(frozen=True)
@@ -202,7 +203,7 @@ class Paired:
     gain: float
     """Median of the other's error less the first's, in metres: above 0 the first is better."""
     gain_interval: tuple[float, float]
-    """95 % interval of the gain, by drawing whole videos anew."""
+    """95 % interval of the gain, by drawing whole videos anew; NaN where there are fewer than two."""
 
 
 def paired(scorer: SpaceScorer, other: SpaceScorer, views: Sequence[View]) -> Paired:
@@ -236,6 +237,8 @@ def paired(scorer: SpaceScorer, other: SpaceScorer, views: Sequence[View]) -> Pa
 
 def _median_interval(clips: Sequence[Numbers], draws: int = 1000, seed: int = 0) -> tuple[float, float]:
     """95 % interval of the median of all values, by drawing whole videos anew."""
+    if len(clips) < 2:
+        return math.nan, math.nan
     rng = np.random.default_rng(seed)
     drawn = (rng.integers(len(clips), size=len(clips)) for _ in range(draws))
     low, high = np.quantile([np.median(np.concatenate([clips[i] for i in one])) for one in drawn], (0.025, 0.975))

@@ -1,14 +1,25 @@
 """Scores of the methods that are compared, as Markdown and as JSON: the same for bags and for benchmarks. No ROS."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
-from .evaluation import WITHIN, SpaceScorer, View, ViewScore
+from .evaluation import WITHIN, Paired, SpaceScorer, View, ViewScore, paired
 from .rehearsal import METHODS, Method
 
 DETAILED = METHODS[:1] + METHODS[3:5]
 """Methods of which all scores are told: with depth, and on the ground with amodal and with visible masks."""
+CLAIM = METHODS[3:5]
+"""Methods that are compared on the same objects: on the ground, amodal masks and visible ones in their place."""
+HALF_HIDDEN = {
+    "partly hidden": (View.FOOT_SEEN, View.FOOT_COVERED),
+    "partly hidden, foot covered": (View.FOOT_COVERED,),
+}
+"""How objects are seen on which they are compared."""
+
+Groups = Mapping[str, Mapping[Method, SpaceScorer]]
+"""Scorers of every method, by the masks (and sensors) that these were given."""
 
 _COLUMNS = {
     "objects": "objects",
@@ -57,15 +68,76 @@ def details(scorers: Mapping[Method, SpaceScorer]) -> str:
     return _markdown(["method", "seen", *_COLUMNS.values()], rows)
 
 
+def claim(groups: Groups) -> str:
+    """Return a Markdown table of amodal masks against visible ones, on objects of which both say something.
+
+    Medians of all that each says would be of different objects.
+    """
+    header = (
+        "masks",
+        "seen",
+        "both say something of",
+        "amodal, median (m)",
+        "visible, median (m)",
+        "amodal is nearer",
+        "gain, median and 95 % by clips (m)",
+    )
+    rows = [
+        [
+            group,
+            seen,
+            str(one.objects),
+            _text(one.median),
+            _text(one.other_median),
+            "-" if math.isnan(one.nearer) else f"{one.nearer:.0%}",
+            f"{_text(one.gain)} ({_text(one.gain_interval[0])} to {_text(one.gain_interval[1])})",
+        ]
+        for group, seen, one in _claim(groups)
+    ]
+    return _markdown(header, rows)
+
+
+def document(groups: Groups) -> dict[str, Any]:
+    """Return all numbers as JSON: those of every group and method, and the claim; what is no finite number is null."""
+    found: dict[str, Any] = {
+        group: {
+            method.name: {
+                "frames": scorer.frames,
+                "false_estimates": scorer.false_estimates,
+                "foot_covered_median_interval": _finite(scorer.median_interval([View.FOOT_COVERED])),
+                "views": as_json(scorer.scores()),
+            }
+            for method, scorer in scorers.items()
+        }
+        for group, scorers in groups.items()
+    }
+    found["claim"] = [
+        {"masks": group, "seen": seen, **{name: _finite(value) for name, value in asdict(one).items()}}
+        for group, seen, one in _claim(groups)
+    ]
+    return found
+
+
 def as_json(scores: Mapping[View, ViewScore]) -> dict[str, dict[str, Any]]:
     """Scores by the names of ways of being seen; what is no finite number is null."""
     return {
-        view.value: {
-            name: value if math.isfinite(value) else None
-            for name, value in ((name, getattr(score, name)) for name in ViewScore.__dataclass_fields__)
-        }
-        for view, score in scores.items()
+        view.value: {name: _finite(value) for name, value in asdict(score).items()} for view, score in scores.items()
     }
+
+
+def _claim(groups: Groups) -> Iterator[tuple[str, str, Paired]]:
+    """Each group, how objects are seen, and how the two methods compare on these."""
+    amodal, visible = CLAIM
+    for group, scorers in groups.items():
+        for seen, views in HALF_HIDDEN.items():
+            yield group, seen, paired(scorers[amodal], scorers[visible], views)
+
+
+def _finite(value: Any) -> Any:
+    """Return a number, or several, with None for what JSON has no number for."""
+    if isinstance(value, tuple):
+        return [_finite(one) for one in value]
+    return value if math.isfinite(value) else None
 
 
 def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -119,7 +119,12 @@ def test_replay_evaluate_scores_positions_with_predicted_and_true_masks(
     for method in ("depth, amodal", "ground, amodal", "ground, visible"):
         assert done.stdout.count(f"| {method} | in full view |") == 2
     document = json.loads((tmp_path / "out" / "space_metrics.json").read_text())
-    assert set(document) == {"predicted", "true"}
+    assert set(document) == {"predicted", "true", "claim"}
+    assert "on the ground, amodal masks against visible ones on the same objects" in done.stdout
+    claims = {(one["masks"], one["seen"]): one["objects"] for one in document["claim"]}
+    for masks in ("predicted", "true"):
+        assert f"| {masks} | partly hidden | {claims[masks, 'partly hidden']} |" in done.stdout
+    assert claims["true", "partly hidden"] > 0
     for method in ("depth, amodal", "ground, amodal"):
         full = document["true"][method]["views"]["in full view"]
         assert full["objects"] > 5

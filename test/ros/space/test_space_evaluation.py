@@ -1,5 +1,6 @@
 """The metrics of positions in space: known errors in, known numbers out."""
 
+import json
 import math
 from dataclasses import replace
 
@@ -17,7 +18,7 @@ from a2vis_ros.space.evaluation import (
     view_of,
 )
 from a2vis_ros.space.rehearsal import METHODS
-from a2vis_ros.space.report import as_json, details
+from a2vis_ros.space.report import as_json, claim, details, document
 
 
 def true(thing_id: int = 1, x: float = 0.0, vx: float = 0.0, **changes: object) -> TrueObject:
@@ -159,6 +160,27 @@ def test_the_interval_of_a_median_is_that_of_clips_and_not_of_frames():
     assert high - low > 0.2
     assert scorer.median_interval([View.FULL]) == (low, high)
     assert all(math.isnan(end) for end in scorer.median_interval([View.HIDDEN_4]))
+    alone = scorer_of(frame(0, [true()], [said(x=1)]))
+    assert all(math.isnan(end) for end in alone.median_interval([View.FULL]))
+
+
+def test_the_claim_is_of_the_objects_of_which_amodal_and_visible_masks_both_say_something():
+    groups = {"true": {method: SpaceScorer() for method in METHODS}}
+    for clip in range(4):
+        truth = [true(1, visible_fraction=0.5, foot_covered=0.3), true(2, x=5.0, visible_fraction=0.5)]
+        for method, scorer in groups["true"].items():
+            error = 0.25 if method.amodal else 1.0 + clip
+            estimates = [said(1, x=error), *([said(2, x=5.0)] if method.amodal else [])]
+            scorer.add_clip([frame(0, truth, estimates)])
+    rows = [line for line in claim(groups).splitlines() if line.startswith("| true |")]
+    assert rows[0].startswith("| true | partly hidden | 4 | 0.25 | 2.50 | 100% | 2.25 (")
+    assert rows[1].startswith("| true | partly hidden, foot covered | 4 | 0.25 | 2.50 | 100% | 2.25 (")
+    found = document(groups)
+    assert [(one["masks"], one["objects"], one["gain"]) for one in found["claim"]] == [("true", 4, 2.25)] * 2
+    assert found["true"]["ground, visible"]["views"]["partly hidden, foot seen"]["position_median"] is None
+    nothing = {"predicted": {method: SpaceScorer() for method in METHODS}}
+    assert "| predicted | partly hidden | 0 | - | - | - | - (- to -) |" in claim(nothing)
+    assert json.loads(json.dumps(document(nothing), allow_nan=False))["claim"][0]["gain_interval"] == [None, None]
 
 
 def test_two_ways_are_compared_on_what_both_say_something_of():
