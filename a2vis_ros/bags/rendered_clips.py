@@ -9,7 +9,7 @@ from ..planner.mask_codec import encode_image
 from ..space.camera import CameraModel
 from ..space.rehearsal import CAMERA, SpaceFrame, true_tracks
 from ..space.transforms import RigidTransform
-from ..space.truth import TrueThing
+from ..space.truth import TrueThing, width_across
 
 
 def space_frames(clip: RenderedClip) -> list[SpaceFrame]:
@@ -21,25 +21,31 @@ def space_frames(clip: RenderedClip) -> list[SpaceFrame]:
     known: set[int] = set()
     frames = []
     for t, seconds in enumerate(truth.stamps):
-        things = [
-            TrueThing(
-                thing_id=thing.id + 1,
-                class_name=thing.class_name,
-                position=thing.middle[t],
-                velocity=thing.velocity[t],
-                size=thing.size[t],
-                visible=encode_image(visible[t]),
-                amodal=encode_image(amodal[t]),
-            )
-            for thing, (visible, amodal) in zip(truth.things, masks, strict=True)
-        ]
         focal = float(truth.camera.focal[t])
+        camera = CameraModel(truth.width, truth.height, focal, focal, *truth.camera.centre, frame_id=CAMERA)
         rotation = Rotation.from_quat(truth.camera.orientation[t]).as_matrix()
+        pose = RigidTransform(rotation, truth.camera.position[t])
+        things = []
+        for thing, (visible, amodal) in zip(truth.things, masks, strict=True):
+            whole = encode_image(amodal[t])
+            middle, size, yaw = thing.middle[t], thing.size[t], float(thing.yaw[t])
+            things.append(
+                TrueThing(
+                    thing_id=thing.id + 1,
+                    class_name=thing.class_name,
+                    position=middle,
+                    velocity=thing.velocity[t],
+                    size=size,
+                    width=width_across(size, yaw, middle, whole, camera, pose),
+                    visible=encode_image(visible[t]),
+                    amodal=whole,
+                )
+            )
         frames.append(
             SpaceFrame(
                 stamp_ns=round(float(seconds) * 1e9),
-                camera=CameraModel(truth.width, truth.height, focal, focal, *truth.camera.centre, frame_id=CAMERA),
-                world_from_camera=RigidTransform(rotation, truth.camera.position[t]),
+                camera=camera,
+                world_from_camera=pose,
                 depth=(clip.depth[t] / np.float32(1000)).astype(np.float32),
                 tracks=true_tracks(things, known),
                 things=things,

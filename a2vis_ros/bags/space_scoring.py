@@ -1,6 +1,7 @@
 """Scores positions in space where a bag holds their truth: the localizer over tracks, camera, depth and transforms."""
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from ..space.profiles import ClassProfile
 from ..space.rehearsal import METHODS, Method, SpaceFrame, compare
 from ..space.report import claim, comparison, details, document
 from ..space.transforms import RigidTransform
-from ..space.truth import TrueThing
+from ..space.truth import TrueThing, width_across
 from ..wire.exact_text import MessageError, received
 from . import bag_files
 from .bag_files import BagError, BagReader
@@ -84,13 +85,14 @@ class _Frame:
                 "before its ground truth; make the bag anew with to_bag"
             )
         said = masks if tracks is None else tracks.get(stamp)
+        model, pose = CameraModel.from_camera_info(camera), self.transforms[stamp]
         return SpaceFrame(
             stamp_ns=stamp,
-            camera=CameraModel.from_camera_info(camera),
-            world_from_camera=self.transforms[stamp],
+            camera=model,
+            world_from_camera=pose,
             depth=_metres(depth, self._path) if depth is not None and stamp_ns(depth) == stamp else None,
             tracks=None if said is None else tracks_of(said),
-            things=_things(objects, masks),
+            things=_things(objects, masks, model, pose),
         )
 
 
@@ -161,22 +163,29 @@ def _mask(instance: TrackedInstance, kind: str, message: TrackedInstanceArray) -
         raise BagError(f"the message of {stamp_ns(message) * 1e-9:.9f} s is damaged: {error}") from error
 
 
-def _things(objects: TrackedObjectArray, masks: TrackedInstanceArray) -> list[TrueThing]:
+def _things(
+    objects: TrackedObjectArray, masks: TrackedInstanceArray, camera: CameraModel, world_from_camera: RigidTransform
+) -> list[TrueThing]:
     """True objects with their masks; those that have not been seen yet have none."""
     seen = {track.track_id: track for track in tracks_of(masks)}
     things = []
     for true in objects.objects:
         track = seen.get(true.track_id)
-        place, velocity, size = true.pose.pose.position, true.velocity, true.size
+        place, turn, velocity = true.pose.pose.position, true.pose.pose.orientation, true.velocity
+        position, size = np.array([place.x, place.y, place.z]), np.array([true.size.x, true.size.y, true.size.z])
+        # A flat cut-out has no length, and no yaw of its own: its orientation here is the line of sight.
+        yaw = 2 * math.atan2(turn.z, turn.w) if true.size.x else math.nan
+        visible, amodal = (RunLengthMask.empty(),) * 2 if track is None else (track.visible, track.amodal)
         things.append(
             TrueThing(
                 thing_id=true.track_id,
                 class_name=true.class_name,
-                position=np.array([place.x, place.y, place.z]),
+                position=position,
                 velocity=np.array([velocity.x, velocity.y, velocity.z]),
-                size=np.array([size.x, size.y, size.z]),
-                visible=RunLengthMask.empty() if track is None else track.visible,
-                amodal=RunLengthMask.empty() if track is None else track.amodal,
+                size=size,
+                width=width_across(size, yaw, position, amodal, camera, world_from_camera),
+                visible=visible,
+                amodal=amodal,
             )
         )
     return things

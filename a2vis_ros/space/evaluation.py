@@ -60,6 +60,8 @@ class TrueObject:
     velocity: Numbers
     """`[3]` in m/s."""
     height: float
+    width: float
+    """Extent across the line of sight; NaN where it is not known."""
     visible_fraction: float
     """Seen share of its silhouette; NaN where none of that is in the picture."""
     foot_covered: float
@@ -81,6 +83,8 @@ class EstimatedObject:
     covariance: Numbers
     """Covariance of position and velocity, `[6, 6]`, in SI units."""
     height: float
+    width: float
+    """Extent across the line of sight; of one that was not measured in this frame, across the line at which it was."""
     seen: bool
     """Some of the object was seen in this frame."""
 
@@ -103,6 +107,8 @@ class Sample(NamedTuple):
     velocity_error: float
     height_error: float
     """Error of the height as a share of the true height."""
+    width_error: float
+    """Error of the extent across the line of sight as a share of the true one; NaN also where that is not known."""
     position_std: float
     """Standard deviation that is said of the horizontal position: the root of the covariance's trace, in metres."""
     position_nees: float
@@ -128,6 +134,8 @@ class ViewScore:
     velocity_p95: float
     height_median: float
     """Median of the relative error of the height."""
+    width_median: float
+    """Median of the relative error of the extent across the line of sight, of objects whose true one is known."""
     nees_mean: float
     """2 for an honest covariance, more where it is too small."""
     nees_in_gate: float
@@ -275,7 +283,7 @@ def standing_still(frames: Sequence[EvaluatedFrame]) -> list[EvaluatedFrame]:
 
 def _sample(clip: int, view: View, true: TrueObject, said: EstimatedObject | None) -> Sample:
     if said is None:
-        return Sample(clip, view, *[math.nan] * 6)
+        return Sample(clip, view, *[math.nan] * 7)
     position, velocity = (said.position - true.position)[:2], (said.velocity - true.velocity)[:2]
     return Sample(
         clip=clip,
@@ -283,6 +291,7 @@ def _sample(clip: int, view: View, true: TrueObject, said: EstimatedObject | Non
         position_error=float(np.hypot(*position)),
         velocity_error=float(np.hypot(*velocity)),
         height_error=abs(said.height - true.height) / true.height,
+        width_error=abs(said.width - true.width) / true.width,
         position_std=math.sqrt(max(said.covariance[0, 0] + said.covariance[1, 1], 0.0)),
         position_nees=_nees(position, said.covariance[:2, :2]),
         velocity_nees=_nees(velocity, said.covariance[3:5, 3:5]),
@@ -304,9 +313,10 @@ def _nees(error: Numbers, covariance: Numbers) -> float:
 def _summed_up(samples: Sequence[Sample]) -> ViewScore:
     said = [sample for sample in samples if not math.isnan(sample.position_error)]
     if not said:
-        return ViewScore(len(samples), 0.0, 0.0, *[math.nan] * 9)
+        return ViewScore(len(samples), 0.0, 0.0, *[math.nan] * 10)
     columns = {name: np.array([getattr(sample, name) for sample in said]) for name in Sample._fields[2:]}
-    position, velocity = columns["position_error"], columns["velocity_error"]
+    position, velocity, width = (columns[f"{name}_error"] for name in ("position", "velocity", "width"))
+    width = width[~np.isnan(width)]
     return ViewScore(
         objects=len(samples),
         recall=len(said) / len(samples),
@@ -317,6 +327,7 @@ def _summed_up(samples: Sequence[Sample]) -> ViewScore:
         velocity_median=float(np.median(velocity)),
         velocity_p95=float(np.quantile(velocity, 0.95)),
         height_median=float(np.median(columns["height_error"])),
+        width_median=float(np.median(width)) if len(width) else math.nan,
         nees_mean=float(np.mean(columns["position_nees"])),
         nees_in_gate=float(np.mean(columns["position_nees"] <= GATE_95)),
         velocity_nees_mean=float(np.mean(columns["velocity_nees"])),

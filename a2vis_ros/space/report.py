@@ -31,6 +31,7 @@ _COLUMNS = {
     "velocity_median": "velocity, median (m/s)",
     "velocity_p95": "p95 (m/s)",
     "height_median": "height, median",
+    "width_median": "width, median",
     "nees_mean": "NEES (2)",
     "nees_in_gate": "in the 95 % gate",
 }

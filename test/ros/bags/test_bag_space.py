@@ -13,6 +13,7 @@ from scipy.spatial.transform import Rotation
 from a2vis_model import ModelConfig, VideoNetwork, save_weights
 from a2vis_model.data.space_truth import depth_file, read_depth, read_space
 from a2vis_model.render import render_clip, write_clip
+from a2vis_ros.space.truth import width_across
 
 pytestmark = needs_ros
 
@@ -94,6 +95,7 @@ def test_frames_of_a_bag_are_those_of_the_clip(clip: Path, bag: Path) -> None:
     assert truth is not None
     frames = list(BagFrames(bag))
     assert len(frames) == 12
+    widths = []
     for t, frame in enumerate(frames):
         assert frame.camera.fx == truth.camera.focal[t]
         assert frame.depth is not None
@@ -103,6 +105,11 @@ def test_frames_of_a_bag_are_those_of_the_clip(clip: Path, bag: Path) -> None:
                 seen = thing.as_seen(96, 144)
                 assert seen.visible_fraction == pytest.approx(true.visible_fraction[t])
                 assert seen.cut_off == true.cut_off[t]
+                place = frame.camera, frame.world_from_camera
+                across = width_across(true.size[t], float(true.yaw[t]), true.middle[t], thing.amodal, *place)
+                assert seen.width == pytest.approx(across, nan_ok=True)
+                widths.append(seen.width)
+    assert not np.isnan(widths).all()
     silent = list(BagFrames(bag, {}))
     assert all(frame.tracks is None for frame in silent)
 
@@ -130,6 +137,7 @@ def test_replay_evaluate_scores_positions_with_predicted_and_true_masks(
         assert full["objects"] > 5
         assert full["recall"] == 1
         assert full["position_median"] < 1.0
+        assert full["width_median"] < 0.3
     # Scored from the recorded results, it is the same.
     again = call("bags.replay_evaluate", bag, tmp_path / "again", "--results", tmp_path / "out" / "results")
     assert again.returncode == 0, again.stderr

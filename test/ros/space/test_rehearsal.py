@@ -16,7 +16,7 @@ from a2vis_ros.space.localizer import FrameError, State
 from a2vis_ros.space.profiles import DEFAULT_PROFILES
 from a2vis_ros.space.rehearsal import METHODS, Method, SpaceFrame, compare, rehearse, true_tracks
 from a2vis_ros.space.report import comparison, details
-from a2vis_ros.space.truth import TrueThing
+from a2vis_ros.space.truth import TrueThing, width_across
 
 LOW, HIGH = Box(5, 0, (0.3, 2.0, 0.8)), Box(5, 0, (0.3, 2.0, 3.0))
 """Before a walker 8 m away they cover the feet, or all."""
@@ -33,7 +33,9 @@ def walk(occluder: Box) -> list[SpaceFrame]:
         walker = Box(8, y)
         masks, depth = look([walker, occluder])
         centre, velocity = walker.centre, np.array([0, SPEED, 0.0])
-        things = [TrueThing(1, "person", centre, velocity, np.array(PERSON), *masks[0])]
+        size = np.array(PERSON)
+        width = width_across(size, 0.0, centre, masks[0][1], CAMERA, LEVEL)
+        things = [TrueThing(1, "person", centre, velocity, size, width, *masks[0])]
         tracks = true_tracks(things, known)
         frames.append(SpaceFrame(round(t * 1e9 / RATE), CAMERA, LEVEL, depth, tracks, things))
     return frames
@@ -57,6 +59,7 @@ def check_details(text: str, found: dict[str, dict[View, object]]) -> None:
     names = {
         "velocity, median (m/s)": "velocity_median",
         "height, median": "height_median",
+        "width, median": "width_median",
         "σ, median (m)": "position_std_median",
         "NEES (2)": "nees_mean",
     }
@@ -71,6 +74,8 @@ def test_amodal_masks_place_on_the_ground_whose_feet_are_covered_and_visible_one
         assert found[name][View.FULL].position_p95 < 0.3
         assert found[name][View.FOOT_COVERED].position_p95 < 0.3
         assert found[name][View.FOOT_COVERED].height_median < 0.1
+        # Whoever walks past is seen to be wider where he is seen obliquely.
+        assert found[name][View.FULL].width_median < 0.1
     # The line over the edge of the wall meets the ground 15 m away.
     assert found["ground, visible"][View.FOOT_COVERED].position_median > 2
     assert found["ground, visible"][View.FULL].objects == found["ground, amodal"][View.FULL].objects

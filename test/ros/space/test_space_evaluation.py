@@ -22,12 +22,12 @@ from a2vis_ros.space.report import as_json, claim, details, document
 
 
 def true(thing_id: int = 1, x: float = 0.0, vx: float = 0.0, **changes: object) -> TrueObject:
-    whole = TrueObject(thing_id, np.array([x, 0, 0.0]), np.array([vx, 0, 0.0]), 2.0, 1.0, 0.0, False)
+    whole = TrueObject(thing_id, np.array([x, 0, 0.0]), np.array([vx, 0, 0.0]), 2.0, 0.5, 1.0, 0.0, False)
     return replace(whole, **changes)  # type: ignore[arg-type]
 
 
 def said(thing_id: int | None = 1, x: float = 0.0, y: float = 0.0, *, std: float = 1.0, **changes: object):
-    said = EstimatedObject(thing_id, np.array([x, y, 9.0]), np.zeros(3), np.eye(6) * std**2, 2.0, True)
+    said = EstimatedObject(thing_id, np.array([x, y, 9.0]), np.zeros(3), np.eye(6) * std**2, 2.0, 0.5, True)
     return replace(said, **changes)
 
 
@@ -58,6 +58,19 @@ def test_known_errors_give_known_numbers():
     assert full.height_median == pytest.approx(0.1)
     assert full.nees_mean == pytest.approx(np.mean(errors**2))
     assert full.velocity_nees_mean == pytest.approx(1)
+
+
+def test_the_width_is_scored_where_it_is_known():
+    widths = [0.5, 0.6, 0.7]
+    frames = [frame(t, [true()], [said(width=width)]) for t, width in enumerate(widths)]
+    unknown = frame(3, [true(width=math.nan)], [said(width=99.0)])
+    full = score(*frames, unknown)[View.FULL]
+    assert full.objects == 4
+    assert full.width_median == pytest.approx(0.2)
+    nowhere = scorer_of(unknown)
+    assert math.isnan(nowhere.scores()[View.FULL].width_median)
+    header, _, line = details({METHODS[0]: nowhere}).splitlines()
+    assert dict(zip(header.split("|"), line.split("|"), strict=True))[" width, median "] == " - "
 
 
 def test_height_above_the_ground_is_no_error_of_position():

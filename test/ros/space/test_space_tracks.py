@@ -25,7 +25,7 @@ NOTHING = RunLengthMask.empty()
 
 def thing(thing_id: int, visible: RunLengthMask, amodal: RunLengthMask | None = None) -> TrueThing:
     where = np.array([thing_id, 0.0, 0.0])
-    return TrueThing(thing_id, "person", where, np.zeros(3), np.array([0.5, 0.5, 1.7]), visible, amodal or visible)
+    return TrueThing(thing_id, "person", where, np.zeros(3), np.array([0.5, 0.5, 1.7]), 0.5, visible, amodal or visible)
 
 
 def track(track_id: int, visible: RunLengthMask) -> ImageTrack:
@@ -112,5 +112,7 @@ def test_a_frame_holds_truth_and_what_is_said_of_it():
     frame = evaluated_frame(2.5, [thing(1, block(5, 5))], tracks, located, {7: 1}, **SIZE)
     assert frame.seconds == 2.5
     assert [true.thing_id for true in frame.truth] == [1]
+    assert [true.width for true in frame.truth] == [0.5]
     assert [(said.thing_id, said.seen, said.height) for said in frame.estimates] == [(1, True, 1.6), (None, False, 1.6)]
+    assert [said.width for said in frame.estimates] == [0.5, 0.5]
     assert frame.estimates[0].position.tolist() == [7, 2, 3]
