@@ -23,6 +23,7 @@ from ..stream.loading import load_model
 from ..stream.models import LoadedModel
 from .replay import ReplayOptions, replay_bag, scores_text
 from .scoring import METRICS, score_together
+from .space_scoring import SPACE_SAMPLES, score_space_together
 
 _DONE = "done.json"
 """File in the folder of a bag that is done: what it was done with, and what was said."""
@@ -118,7 +119,7 @@ def replay_fleet(
     Args:
         root: the folder of the bags.
         bags: paths of bags below it.
-        output: receives a folder per bag, and the files of `score` for all bags together.
+        output: receives a folder per bag, and the files of `score` and of `score_space` for all bags together.
         options: how bags are run.
         jobs: number of processes on this machine that score.
         workers: share the bags.
@@ -166,6 +167,9 @@ def replay_fleet(
     scored = [fleet.folder(bag) for bag in bags if bag not in failed and (fleet.folder(bag) / METRICS).is_file()]
     if scored:
         print(scores_text(*score_together(scored, output, jobs=jobs)), end="")
+    in_space = [folder for folder in scored if (folder / SPACE_SAMPLES).is_file()]
+    if in_space:
+        print(f"\npositions in space, of {len(in_space)} bags\n\n{score_space_together(in_space, output)}")
     return 1 if failed else 0
 
 

@@ -151,14 +151,14 @@ class SpaceScorer:
         self.false_estimates = 0
         """Estimates of no true object, or of one of which another estimate was taken."""
         self.frames = 0
-        self._clips = 0
+        self.clips = 0
 
     def add_clip(self, frames: Iterable[EvaluatedFrame]) -> None:
         """Take the frames of one clip in the order of time.
 
         An object counts from the frame on in which it is first seen, as long as it is in the picture.
         """
-        clip, self._clips = self._clips, self._clips + 1
+        clip, self.clips = self.clips, self.clips + 1
         last_seen: dict[int, float] = {}
         for frame in frames:
             self.frames += 1
@@ -175,6 +175,13 @@ class SpaceScorer:
                 if true.thing_id in last_seen and not math.isnan(true.visible_fraction):
                     view = view_of(true, frame.seconds - last_seen[true.thing_id])
                     self.samples.append(_sample(clip, view, true, said.get(true.thing_id)))
+
+    def add(self, other: "SpaceScorer") -> None:
+        """Take all clips of another scorer, after those that are here."""
+        self.samples += [sample._replace(clip=self.clips + sample.clip) for sample in other.samples]
+        self.false_estimates += other.false_estimates
+        self.frames += other.frames
+        self.clips += other.clips
 
     def scores(self) -> dict[View, ViewScore]:
         """Return the scores by the way in which objects are seen, of those ways in which any is."""

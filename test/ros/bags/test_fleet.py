@@ -22,6 +22,8 @@ from a2vis_model.render import render_clip, write_clip
 pytestmark = needs_ros
 BAGS = ("monday/a", "monday/b", "tuesday")
 SCORED = ("metrics.json", "results.json", "ground_truth.json")
+IN_SPACE = ("monday/a", "tuesday")
+"""Bags that know where objects are in space."""
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +35,8 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("fleet")
     for seed, bag in enumerate(BAGS, 3):
         clip = folder / "clips" / str(seed)
-        write_clip(render_clip(world="robot", seed=seed, frames=12, height=64, width=96), clip)
+        size = {"frames": 12, "height": 64, "width": 96}
+        write_clip(render_clip(world="robot", seed=seed, space=bag in IN_SPACE, **size), clip)
         write_bag(AnnotatedVideo.open(clip), folder / "bags" / bag)
     config = tiny_config()
     save_weights(folder / "tiny.safetensors", tiny_model(config), config)
@@ -56,6 +59,7 @@ def alone(fleet: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = run(fleet, output, "--jobs", "1")
     assert done.returncode == 0, done.stderr
     assert "3 bags run, 0 done before, 0 left out" in done.stdout
+    assert "positions in space, of 2 bags" in done.stdout
     return output
 
 
@@ -73,7 +77,8 @@ def said_in(output: Path, bag: str) -> list[Any]:
 
 
 def check_same(output: Path, alone: Path) -> None:
-    for name in [*SCORED, *(f"{bag}/{name}" for bag in BAGS for name in SCORED)]:
+    in_space = ["space_metrics.json", *(f"{bag}/space_metrics.json" for bag in IN_SPACE)]
+    for name in [*SCORED, *(f"{bag}/{name}" for bag in BAGS for name in SCORED), *in_space]:
         assert (output / name).read_bytes() == (alone / name).read_bytes(), name
     for bag in BAGS:
         assert said_in(output, bag) == said_in(alone, bag)
@@ -89,10 +94,30 @@ def test_all_bags_are_scored_together(fleet: Path, alone: Path) -> None:
     assert together["visible_boxes.FP"], "a network that finds nothing would prove nothing"
 
 
+def test_positions_in_space_of_all_bags_are_scored_together(alone: Path) -> None:
+    together = json.loads((alone / "space_metrics.json").read_text())
+    single = [json.loads((alone / bag / "space_metrics.json").read_text()) for bag in IN_SPACE]
+    assert not (alone / BAGS[1] / "space_metrics.json").exists()
+    for masks in ("predicted", "true"):
+        for method, found in together[masks].items():
+            parts = [one[masks][method] for one in single]
+            assert found["frames"] == 24
+            assert found["false_estimates"] == sum(part["false_estimates"] for part in parts)
+            for seen, score in found["views"].items():
+                views = [part["views"][seen] for part in parts if seen in part["views"]]
+                assert score["objects"] == sum(view["objects"] for view in views)
+                recalled = sum(view["recall"] * view["objects"] for view in views)
+                assert score["recall"] * score["objects"] == pytest.approx(recalled)
+                medians = [view["position_median"] for view in views if view["position_median"] is not None]
+                if medians:
+                    assert min(medians) <= score["position_median"] <= max(medians)
+    assert any(found["views"] for found in together["true"].values())
+
+
 def test_a_bag_is_run_as_if_it_were_alone(fleet: Path, alone: Path, tmp_path: Path) -> None:
     done = run(fleet, tmp_path / "out", "--threads", "1", bags=f"bags/{BAGS[2]}")
     assert done.returncode == 0, done.stderr
-    for name in SCORED:
+    for name in (*SCORED, "space_metrics.json"):
         assert (tmp_path / "out" / name).read_bytes() == (alone / BAGS[2] / name).read_bytes()
     assert said_in(tmp_path, "out") == said_in(alone, BAGS[2])
 

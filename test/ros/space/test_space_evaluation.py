@@ -19,6 +19,7 @@ from a2vis_ros.space.evaluation import (
 )
 from a2vis_ros.space.rehearsal import METHODS
 from a2vis_ros.space.report import as_json, claim, details, document
+from a2vis_ros.space.samples import read_samples, write_samples
 
 
 def true(thing_id: int = 1, x: float = 0.0, vx: float = 0.0, **changes: object) -> TrueObject:
@@ -148,6 +149,24 @@ def test_the_time_since_an_object_was_seen_is_of_its_own_clip():
     scorer.add_clip([frame(0.4, [true(visible_fraction=0.0)], [])])
     assert {view: s.objects for view, s in scorer.scores().items()} == {View.FULL: 2, View.HIDDEN_1: 2}
     assert [sample.clip for sample in scorer.samples] == [0, 0, 1, 1]
+
+
+def test_scorers_are_added_up_clip_by_clip_and_kept_in_a_file(tmp_path):
+    nowhere = np.zeros((6, 6))
+    clips = [
+        [frame(0, [true(width=math.nan)], [said(x=x, covariance=nowhere), said(None)]), frame(1, [true()], [])]
+        for x in (0.1, 0.3, 0.7)
+    ]
+    whole, pooled = SpaceScorer(), SpaceScorer()
+    for number, clip in enumerate(clips):
+        whole.add_clip(clip)
+        write_samples(tmp_path / f"{number}.npz", {"true": {METHODS[0]: scorer_of(*clip)}, "predicted": {}})
+        ((group, scorers),) = read_samples(tmp_path / f"{number}.npz").items()
+        assert group == "true"
+        pooled.add(scorers[METHODS[0]])
+    assert repr(pooled.samples) == repr(whole.samples)
+    assert (pooled.clips, pooled.frames, pooled.false_estimates) == (3, 6, 3)
+    assert pooled.median_interval([View.FULL]) == whole.median_interval([View.FULL])
 
 
 def test_what_stands_still_stays_where_it_was_last_seen():
