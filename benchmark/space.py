@@ -13,7 +13,6 @@ from a2vis_model import openmp as openmp  # before torch
 
 # isort: split
 import argparse
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -40,7 +39,7 @@ from a2vis_ros.space.localizer import ImageTrack, State
 from a2vis_ros.space.placement import PlacementSettings
 from a2vis_ros.space.profiles import DEFAULT_PROFILES, ClassProfile
 from a2vis_ros.space.rehearsal import METHODS, Method, SpaceFrame, compare
-from a2vis_ros.space.report import CLAIM, claim, comparison, details, document
+from a2vis_ros.space.report import CLAIM, claim, compact, comparison, details, document
 from a2vis_ros.space.transforms import RigidTransform
 
 FLAT = {name: replace(profile, length=0.05, width=0.05) for name, profile in DEFAULT_PROFILES.items()}
@@ -136,7 +135,7 @@ class Run:
         return {f"{masks}, {noise} sensors": scorers for (masks, noise), scorers in self.scorers.items()}
 
     def document(self) -> dict[str, Any]:
-        """All numbers as JSON."""
+        """All numbers of the tables, and those of the methods that are not told in full there."""
         return {"clips": self.clips, **document(self.groups())}
 
     def tables(self) -> str:
@@ -177,7 +176,7 @@ def main() -> None:
     parser.add_argument(
         "--outline-std", type=float, default=PlacementSettings().outline_std, help="as object_localizer's (%(default)s)"
     )
-    parser.add_argument("--output", type=Path, required=True, help="JSON; tables beside it as .md")
+    parser.add_argument("--output", type=Path, required=True, help="JSON, below 50 kB; tables beside it as .md")
     args = parser.parse_args()
     if (args.world == "composed") != (args.cutouts is not None and args.backgrounds is not None):
         parser.error("--cutouts and --backgrounds belong to --world composed, which needs both")
@@ -205,7 +204,7 @@ def main() -> None:
             "outline_std": args.outline_std,
             "hidden_std": args.hidden_std,
         }
-        write_text(args.output, json.dumps(settings | run.document(), indent=1) + "\n")
+        write_text(args.output, compact(settings | run.document()))
         write_text(args.output.with_suffix(".md"), run.tables())
         print(f"clip {number}: {len(clip.objects)} objects, {time.monotonic() - start:.1f} s", flush=True)
 

@@ -1,5 +1,6 @@
 """Scores of the methods that are compared, as Markdown and as JSON: the same for bags and for benchmarks. No ROS."""
 
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -119,6 +120,23 @@ def document(groups: Groups) -> dict[str, Any]:
     return found
 
 
+def compact(found: Mapping[str, Any]) -> str:
+    """Return a document of `document`, with what was added to it, as JSON that is small enough to be kept.
+
+    Numbers have four digits, scores of a way of being seen are a list whose names are in `columns`, and a method is a
+    line.
+    """
+    small: dict[str, Any] = {"columns": list(ViewScore.__dataclass_fields__)}
+    for key, value in found.items():
+        if isinstance(value, Mapping):
+            value = {
+                name: {**one, "views": {seen: [*scores.values()] for seen, scores in one["views"].items()}}
+                for name, one in value.items()
+            }
+        small[key] = value
+    return _lines(_rounded(small), 2) + "\n"
+
+
 def as_json(scores: Mapping[View, ViewScore]) -> dict[str, dict[str, Any]]:
     """Scores by the names of ways of being seen; what is no finite number is null."""
     return {
@@ -139,6 +157,25 @@ def _finite(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_finite(one) for one in value]
     return value if math.isfinite(value) else None
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _rounded(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(one) for one in value]
+    return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
+def _lines(value: Any, depth: int) -> str:
+    """JSON with an entry a line down to a depth, and in one line below it."""
+    if not depth or not isinstance(value, dict | list) or not value:
+        return json.dumps(value, allow_nan=False, ensure_ascii=False)
+    if isinstance(value, dict):
+        entries, ends = [f"{json.dumps(name)}: {_lines(one, depth - 1)}" for name, one in value.items()], "{}"
+    else:
+        entries, ends = [_lines(one, depth - 1) for one in value], "[]"
+    return f"{ends[0]}\n" + ",\n".join(entries) + f"\n{ends[1]}"
 
 
 def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
