@@ -35,7 +35,7 @@ from a2vis_ros.bags.rendered_clips import space_frames
 from a2vis_ros.planner.mask_codec import RunLengthMask
 from a2vis_ros.space.depth_surface import DepthNoise
 from a2vis_ros.space.evaluation import SpaceScorer, View
-from a2vis_ros.space.localizer import ImageTrack, State
+from a2vis_ros.space.localizer import ImageTrack, LocalizerSettings, State
 from a2vis_ros.space.placement import PlacementSettings
 from a2vis_ros.space.profiles import DEFAULT_PROFILES, ClassProfile
 from a2vis_ros.space.rehearsal import METHODS, Method, SpaceFrame, compare
@@ -118,8 +118,7 @@ def _runs(mask: RegionMask | None) -> RunLengthMask:
 class Run:
     """Scorers of every kind of masks, sensors and method, and what has been measured so far."""
 
-    profiles: dict[str, ClassProfile]
-    placement: PlacementSettings
+    localizer: LocalizerSettings
     scorers: dict[tuple[str, str], dict[Method, SpaceScorer]] = field(default_factory=dict)
     clips: int = 0
 
@@ -129,7 +128,7 @@ class Run:
             rng = np.random.default_rng(seed)
             given = [noise.add(frame, rng) for frame in frames]
             scorers = self.scorers.setdefault((masks, name), {method: SpaceScorer() for method in METHODS})
-            compare(given, scorers, self.profiles, self.placement)
+            compare(given, scorers, self.localizer)
 
     def groups(self) -> dict[str, dict[Method, SpaceScorer]]:
         return {f"{masks}, {noise} sensors": scorers for (masks, noise), scorers in self.scorers.items()}
@@ -184,7 +183,8 @@ def main() -> None:
     render = _renderer(args)
     predictor = Predictor(args.weights) if args.weights else None
     placement = PlacementSettings(outline_std=args.outline_std, hidden_std=args.hidden_std)
-    run = Run(BODIES if args.world == "robot" else FLAT, placement)
+    profiles = BODIES if args.world == "robot" else FLAT
+    run = Run(LocalizerSettings(placement=placement, profiles=profiles))
     for number in range(args.clips):
         start = time.monotonic()
         seed = clip_seed(args.seed, number)

@@ -6,7 +6,7 @@ import secrets
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -181,7 +181,7 @@ def _fingerprint(options: ReplayOptions, model: LoadedModel) -> str:
         "computed by": model.backend,
         "topic": options.topic,
         "storage": options.storage,
-        "profiles": options.profiles and file_hash(options.profiles),
+        "localizer": asdict(options.localizer),
     }
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 

@@ -4,7 +4,7 @@ import math
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,7 @@ from ..msg import ClassNames, TrackedInstanceArray
 from ..node.messages import class_names_message, new_session, tracks_message
 from ..space.camera import CameraError
 from ..space.ground import GroundError
-from ..space.localizer import FrameError
-from ..space.profiles import DEFAULT_PROFILES, ProfileError, read_profiles
+from ..space.localizer import FrameError, LocalizerSettings
 from ..space.transforms import TransformError
 from ..stream.frame_queue import Ledger, LedgerEntry
 from ..stream.image_decoding import ImageDecoder, ImageError
@@ -55,8 +54,8 @@ class ReplayOptions:
     """Format of the bag of results."""
     strict: bool = False
     """Whether an image that is damaged or cannot be used is an error."""
-    profiles: str | None = None
-    """File of the classes' profiles, for positions in space; None for the shipped ones."""
+    localizer: LocalizerSettings = field(default_factory=LocalizerSettings)
+    """What the localizer is told, for positions in space."""
 
 
 def image_topic(bag: BagReader, options: ReplayOptions) -> str:
@@ -108,7 +107,7 @@ def replay_bag(
     if not has_truth:
         return ""
     scores = scores_text(*score_bags(results, bag_files.TRACKS, results, output))
-    return scores + score_in_space(path, results, bag_files.TRACKS, options.profiles, output)
+    return scores + score_in_space(path, results, bag_files.TRACKS, options.localizer, output)
 
 
 def replay(
@@ -216,7 +215,7 @@ def score_bags(results: str | Path, topic: str, truth: str | Path, folder: Path)
 
 
 def score_in_space(
-    bag_path: str | Path, results: str | Path, topic: str, profiles_file: str | None, output: Path
+    bag_path: str | Path, results: str | Path, topic: str, localizer: LocalizerSettings, output: Path
 ) -> str:
     """Score how well objects are found in space, where the bag knows where they are.
 
@@ -224,7 +223,7 @@ def score_in_space(
         bag_path: path of the bag with the truth.
         results: path of the bag with the tracks.
         topic: topic of the tracks.
-        profiles_file: file of the classes' profiles; None for the shipped ones.
+        localizer: what the localizer is told.
         output: folder of the scores.
 
     Returns:
@@ -237,9 +236,8 @@ def score_in_space(
         if not bag.count(bag_files.GROUND_TRUTH_OBJECTS):
             return ""
     try:
-        profiles = read_profiles(profiles_file) if profiles_file else DEFAULT_PROFILES
-        return f"\n{score_space(bag_path, tracks_in(results, topic), profiles, output)}\n"
-    except (CameraError, FrameError, GroundError, ProfileError, TransformError) as error:
+        return f"\n{score_space(bag_path, tracks_in(results, topic), localizer, output)}\n"
+    except (CameraError, FrameError, GroundError, TransformError) as error:
         raise A2VISError(f"{bag_path}: positions in space cannot be scored: {error}") from error
 
 

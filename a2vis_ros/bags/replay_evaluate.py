@@ -16,6 +16,8 @@ from a2vis_model.commands.arguments import add_jobs_argument, add_ray_argument, 
 from a2vis_model.data.problems import add_strict_argument
 from a2vis_model.workers import LocalWorkers, Workers
 
+from ..space.localizer import LocalizerSettings
+from ..space.parameters import default_values, localizer_settings, read_values
 from ..stream.loading import load_model
 from ..stream.parameters import PARAMETERS, ParameterError, Settings
 from . import bag_files
@@ -50,7 +52,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="run nothing: score the results that were recorded here against the ground truth in the first bag",
     )
     parser.add_argument(
-        "--profiles", metavar="FILE", help="of the classes, for positions in space, as object_localizer takes them"
+        "--localizer-params",
+        metavar="FILE",
+        help="parameters of object_localizer, for positions in space: a ROS 2 parameter file",
+    )
+    parser.add_argument(
+        "--profiles", metavar="FILE", help="of the classes, in place of object_localizer's class_profiles"
     )
     parser.add_argument("--storage", choices=STORAGES, default="mcap", help="format of the result bag (%(default)s)")
     add_strict_argument(parser)
@@ -75,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     given: dict[str, Any] = {p.name: getattr(args, p.name) for p in PARAMETERS if hasattr(args, p.name)}
-    options = ReplayOptions(Settings.defaults(**given), args.topic, args.storage, args.strict, args.profiles)
+    options = ReplayOptions(Settings.defaults(**given), args.topic, args.storage, args.strict, _localizer(args))
     bags = bags_below(args.bag)
     if bags:
         return replay_fleet(args.bag, bags, Path(args.output), options, jobs=jobs_of(args), workers=_workers(args))
@@ -90,19 +97,26 @@ def _run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _localizer(args: argparse.Namespace) -> LocalizerSettings:
+    values = read_values(args.localizer_params) if args.localizer_params else default_values()
+    if args.profiles:
+        values["class_profiles"] = args.profiles
+    return localizer_settings(values)
+
+
 def _workers(args: argparse.Namespace) -> Workers:
     return LocalWorkers(jobs_of(args)) if args.ray is None else RayWorkers(args.ray, args.jobs, args.device == "cuda")
 
 
 def _score_recorded(args: argparse.Namespace) -> int:
-    topic = args.topic or bag_files.TRACKS
+    topic, localizer = args.topic or bag_files.TRACKS, _localizer(args)
     for path, needed in ((args.bag, bag_files.GROUND_TRUTH), (args.results, topic)):
         with BagReader(path) as bag:
             if not bag.count(needed):
                 there = ", ".join(sorted(bag.topics)) or "nothing"
                 raise BagError(f"{path}: nothing on {needed}; the bag has {there}")
     print(scores_text(*score_bags(args.results, topic, args.bag, Path(args.output))), end="")
-    print(score_in_space(args.bag, args.results, topic, args.profiles, Path(args.output)), end="")
+    print(score_in_space(args.bag, args.results, topic, localizer, Path(args.output)), end="")
     return 0
 
 

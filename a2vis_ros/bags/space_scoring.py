@@ -18,8 +18,7 @@ from ..planner.mask_messages import mask_from_message
 from ..space.camera import CameraModel
 from ..space.depth_surface import DepthMetres
 from ..space.evaluation import SpaceScorer
-from ..space.localizer import ImageTrack, State
-from ..space.profiles import ClassProfile
+from ..space.localizer import ImageTrack, LocalizerSettings, State
 from ..space.rehearsal import METHODS, Method, SpaceFrame, compare
 from ..space.report import Groups, claim, comparison, details, document
 from ..space.samples import read_samples, write_samples
@@ -104,7 +103,7 @@ class _Frame:
 def score_space(
     path: str | Path,
     results: Iterable[TrackedInstanceArray],
-    profiles: Mapping[str, ClassProfile],
+    localizer: LocalizerSettings,
     folder: Path,
 ) -> str:
     """Score positions by all methods, with the masks of the results and with the true ones.
@@ -112,7 +111,7 @@ def score_space(
     Args:
         path: path of a bag with truth in space.
         results: what was said of its images.
-        profiles: profiles of the classes, for the localizer.
+        localizer: what the localizer is told, see `compare`.
         folder: receives space_metrics.json, and the samples by which bags are scored together.
 
     Returns:
@@ -122,7 +121,7 @@ def score_space(
     groups: dict[str, dict[Method, SpaceScorer]] = {}
     for masks, frames in (("predicted", BagFrames(path, tracks)), ("true", BagFrames(path))):
         groups[masks] = {method: SpaceScorer() for method in METHODS}
-        compare(frames, groups[masks], profiles)
+        compare(frames, groups[masks], localizer)
     write_samples(folder / SPACE_SAMPLES, groups)
     return _summed_up(groups, folder)
 

@@ -1,13 +1,16 @@
 """The localizer's parameters: one table of names, defaults, ranges and meanings, and what is made of them. No ROS."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from ..programs.parameter_table import Parameter, ParameterError
 from .depth_surface import DepthNoise
 from .localizer import LocalizerSettings, Mounting
 from .placement import PlacementSettings
-from .profiles import DEFAULT_PROFILES, ProfileError, read_profiles
+from .profiles import DEFAULT_PROFILES, MAX_FILE_BYTES, ProfileError, read_profiles
 
 _PLACEMENT, _NOISE, _LOCALIZER = PlacementSettings(), DepthNoise(), LocalizerSettings()
 
@@ -60,6 +63,57 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter("age_warn_s", 0.5, "p95 of the results' age from which diagnostics warn", 0.0, 3600.0),
     Parameter("diagnostics_period_s", 1.0, "seconds between diagnostics", 0.05, 3600.0),
 )
+
+_SECTIONS = ("/**", "object_localizer", "/object_localizer", "/**/object_localizer")
+"""Names of a parameter file's sections that are for the node."""
+_VALUES = "ros__parameters"
+_OF_EVERY_NODE = ("use_sim_time",)
+"""Parameters that ROS declares itself; they change nothing of what is computed."""
+
+
+def default_values() -> dict[str, Any]:
+    """Return the value of every parameter that nobody sets."""
+    return {parameter.name: parameter.default for parameter in PARAMETERS}
+
+
+def read_values(path: str | Path) -> dict[str, Any]:
+    """Return the value of every parameter, as a node has it that is started with a ROS 2 parameter file.
+
+    Unlike a node this leaves nothing in the file unread: what it does not know is an error.
+
+    Args:
+        path: YAML file such as `config/object_localizer.yaml`. Of several sections a later one goes before.
+
+    Raises:
+        ParameterError: the file cannot be read, or what it says cannot be used.
+    """
+    try:
+        with open(path, "rb") as file:
+            text = file.read(MAX_FILE_BYTES + 1)
+        if len(text) > MAX_FILE_BYTES:
+            raise ParameterError(f"{path} has more than {MAX_FILE_BYTES} bytes; a file of parameters is a page")
+        content = yaml.safe_load(text)
+    except (OSError, yaml.YAMLError, RecursionError) as error:
+        raise ParameterError(f"the parameters in {path} cannot be read: {error!s:.300}") from error
+    if not isinstance(content, dict):
+        raise ParameterError(f"{path} holds no parameters; write them as config/object_localizer.yaml does")
+    values = default_values()
+    for section, held in content.items():
+        if section not in _SECTIONS:
+            raise ParameterError(f"{path}: {section!r:.60} is not for object_localizer; use /** or object_localizer")
+        found = held.get(_VALUES) if isinstance(held, dict) and len(held) == 1 else None
+        if not isinstance(found, dict):
+            raise ParameterError(f"{path}: {section} must hold the mapping {_VALUES} and nothing else")
+        for name, value in found.items():
+            if name in values:
+                values[name] = value
+            elif name not in _OF_EVERY_NODE:
+                raise ParameterError(f"{path}: object_localizer has no parameter {name!r:.60}; see docs/space.md")
+    try:
+        check_values(values)
+    except ParameterError as error:
+        raise ParameterError(f"{path}: {error}") from error
+    return values
 
 
 def check_values(values: Mapping[str, Any]) -> None:

@@ -7,14 +7,12 @@ from .camera import CameraModel
 from .depth_surface import DepthMetres
 from .evaluation import EvaluatedFrame, SpaceScorer, standing_still
 from .localizer import FrameError, ImageTrack, Localizer, LocalizerSettings, State, TrackFrame
-from .placement import PlacementSettings
-from .profiles import ClassProfile
 from .transforms import RigidTransform, TransformBuffer
 from .truth import TrackAssignment, TrueThing, evaluated_frame
 
 WORLD, CAMERA = "world", "camera"
 """The fixed frame, in which z = 0 is the ground, and the camera's optical frame."""
-DEFAULT_PLACEMENT = PlacementSettings()
+DEFAULT_LOCALIZER = LocalizerSettings()
 """That of the node, where its parameters say nothing else."""
 
 
@@ -60,45 +58,40 @@ class SpaceFrame:
 def compare(
     frames: Iterable[SpaceFrame],
     scorers: Mapping[Method, SpaceScorer],
-    profiles: Mapping[str, ClassProfile],
-    placement: PlacementSettings = DEFAULT_PLACEMENT,
+    localizer: LocalizerSettings = DEFAULT_LOCALIZER,
 ) -> None:
     """Let the scorer of each method take the frames of one clip; see `rehearse`.
 
     Args:
         frames: gone through several times.
         scorers: scorers of each method.
-        profiles: profiles of the classes.
-        placement: how sure the localizer takes masks and depth to be.
+        localizer: what the localizer is told, but for where camera and ground are, which the frames say.
     """
     predicted: dict[Method, list[EvaluatedFrame]] = {}
     for method, scorer in scorers.items():
         moving = replace(method, name="", still=False)
         if moving not in predicted:
-            predicted[moving] = rehearse(frames, moving, profiles, placement)
+            predicted[moving] = rehearse(frames, moving, localizer)
         scorer.add_clip(standing_still(predicted[moving]) if method.still else predicted[moving])
 
 
 def rehearse(
     frames: Iterable[SpaceFrame],
     method: Method,
-    profiles: Mapping[str, ClassProfile],
-    placement: PlacementSettings = DEFAULT_PLACEMENT,
+    localizer: LocalizerSettings = DEFAULT_LOCALIZER,
 ) -> list[EvaluatedFrame]:
     """Run the localizer over the frames of one clip.
 
     Args:
         frames: frames in the order of time.
         method: how; what is not seen is predicted.
-        profiles: profiles of the classes.
-        placement: how sure the localizer takes masks and depth to be.
+        localizer: what the localizer is told, but for where camera and ground are, which the frames say.
 
     Raises:
         FrameError: the frames are not in order, or a method with depth has none.
     """
     transforms = TransformBuffer()
-    settings = LocalizerSettings(fixed_frame=WORLD, ground_frame=WORLD, profiles=profiles, placement=placement)
-    localizer = Localizer(settings, transforms)
+    running = Localizer(replace(localizer, fixed_frame=WORLD, ground_frame=WORLD, mounting=None), transforms)
     assignment = TrackAssignment()
     evaluated = []
     for frame in frames:
@@ -114,7 +107,7 @@ def rehearse(
         tracks = frame.tracks if method.amodal else [_visible_only(track) for track in frame.tracks]
         transforms.add(WORLD, CAMERA, frame.world_from_camera, frame.stamp_ns)
         given = TrackFrame(frame.stamp_ns, CAMERA, height, width, session=1, epoch=0, tracks=tracks)
-        found = localizer.update(given, frame.camera, frame.depth if method.depth else None)
+        found = running.update(given, frame.camera, frame.depth if method.depth else None)
         thing_of = assignment.update(frame.things, tracks)
         evaluated.append(
             evaluated_frame(seconds, frame.things, tracks, found.objects, thing_of, height=height, width=width)

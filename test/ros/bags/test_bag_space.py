@@ -151,9 +151,31 @@ def test_profiles_that_cannot_be_read_are_said(tmp_path: Path, bag: Path) -> Non
         "--profiles", tmp_path / "profiles.yaml",
     )  # fmt: skip
     assert done.returncode == 2
-    assert "positions in space cannot be scored" in done.stderr
+    assert "class_profiles=" in done.stderr
     assert "height=-1" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_what_is_scored_is_what_the_localizer_does_with_its_parameters(tmp_path: Path, bag: Path) -> None:
+    file = tmp_path / "localizer.yaml"
+
+    def score(**parameters: object) -> Any:
+        file.write_text(json.dumps({"/**": {"ros__parameters": parameters}}))
+        options = ("--results", bag, "--topic", "/ground_truth", "--localizer-params", file)
+        done = call("bags.replay_evaluate", bag, tmp_path / "out", *options)
+        if done.returncode:
+            return done.stderr
+        return json.loads((tmp_path / "out" / "space_metrics.json").read_text())["true"]
+
+    sure = score()
+    # Where the camera is, the bag says.
+    unsure = score(outline_std=0.3, depth_std_m=1.0, fixed_frame="odom", ground_frame="base")
+    for method in ("depth, amodal", "ground, amodal"):
+        stds = [found[method]["views"]["in full view"]["position_std_median"] for found in (sure, unsure)]
+        assert stds[1] > 1.2 * stds[0]
+    said = score(outline_sdt=0.0)
+    assert f"{file}: object_localizer has no parameter 'outline_sdt'" in said
+    assert "Traceback" not in said
 
 
 def test_a_rate_against_the_times_of_the_clip_and_depth_that_is_missing_are_said(tmp_path: Path, clip: Path) -> None:

@@ -141,6 +141,11 @@ def test_what_is_done_is_kept(fleet: Path, alone: Path, tmp_path: Path) -> None:
     other = run(fleet, output, "--jobs", "1", "--stride", "2")
     assert other.returncode == 2
     assert f"{output / BAGS[0]} was written for another bag, or with other weights" in other.stderr
+    parameters = tmp_path / "localizer.yaml"
+    parameters.write_text("object_localizer: {ros__parameters: {outline_std: 0.0}}")
+    other = run(fleet, output, "--jobs", "1", "--localizer-params", str(parameters))
+    assert other.returncode == 2
+    assert f"{output / BAGS[0]} was written for another bag, or with other weights" in other.stderr
 
 
 def test_a_broken_bag_is_left_out(fleet: Path, alone: Path, tmp_path: Path) -> None:

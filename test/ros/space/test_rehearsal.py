@@ -13,7 +13,6 @@ from a2vis_ros.bags.rendered_clips import space_frames
 from a2vis_ros.planner.mask_codec import decode_image
 from a2vis_ros.space.evaluation import SpaceScorer, View
 from a2vis_ros.space.localizer import FrameError, State
-from a2vis_ros.space.profiles import DEFAULT_PROFILES
 from a2vis_ros.space.rehearsal import METHODS, Method, SpaceFrame, compare, rehearse, true_tracks
 from a2vis_ros.space.report import comparison, details
 from a2vis_ros.space.truth import TrueThing, width_across
@@ -43,7 +42,7 @@ def walk(occluder: Box) -> list[SpaceFrame]:
 
 def scored(frames: list[SpaceFrame]) -> dict[str, dict[View, object]]:
     scorers = {method: SpaceScorer() for method in METHODS}
-    compare(frames, scorers, DEFAULT_PROFILES)
+    compare(frames, scorers)
     assert all(method.name in comparison(scorers) for method in METHODS)
     found = {method.name: scorer.scores() for method, scorer in scorers.items()}
     check_details(details(scorers), found)
@@ -95,7 +94,7 @@ def test_the_filter_follows_what_walks_hidden_and_standing_still_does_not():
 
 def test_where_nothing_was_said_of_a_frame_nothing_is_said_of_its_objects():
     frames = [replace(frame, tracks=None) if t % 2 else frame for t, frame in enumerate(walk(LOW))]
-    evaluated = rehearse(frames, METHODS[0], DEFAULT_PROFILES)
+    evaluated = rehearse(frames, METHODS[0])
     assert [len(frame.estimates) for frame in evaluated] == [1 - t % 2 for t in range(41)]
     assert all(len(frame.truth) == 1 for frame in evaluated)
 
@@ -103,8 +102,8 @@ def test_where_nothing_was_said_of_a_frame_nothing_is_said_of_its_objects():
 def test_depth_that_is_missing_is_said():
     frames = [replace(frame, depth=None) for frame in walk(LOW)[:2]]
     with pytest.raises(FrameError, match=r"depth, amodal: the frame of 0\.000 s has no depth"):
-        rehearse(frames, METHODS[0], DEFAULT_PROFILES)
-    assert len(rehearse(frames, Method("ground", depth=False, amodal=True), DEFAULT_PROFILES)) == 2
+        rehearse(frames, METHODS[0])
+    assert len(rehearse(frames, Method("ground", depth=False, amodal=True))) == 2
 
 
 def test_a_perfect_tracker_knows_what_has_been_seen():
