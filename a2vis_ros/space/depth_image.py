@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .depth_surface import DepthMetres
+from .rvl import RvlError, decode_rvl
 
 _MILLIMETRES, _METRES = "16UC1", "32FC1"
 _ALIASES = {"mono16": _MILLIMETRES}
@@ -135,43 +136,12 @@ def _decode_png(body: memoryview, expected: tuple[int, int]) -> NDArray[np.uint1
 
 
 def _decode_rvl(body: memoryview, expected: tuple[int, int]) -> NDArray[np.uint16]:
-    """Wilson, "Fast Lossless Depth Image Compression", 2017, as image_transport writes it.
-
-    Pairs of run lengths, of zeros and of other pixels, the latter followed by as many differences to the pixel before.
-    Numbers are of groups of 3 bits, lowest first, each in 4 bits of which the highest says that another follows. Groups
-    fill words of 32 bits from the highest bit down.
-    """
     if len(body) < _RVL_SIZE.size:
         raise DepthError("the RVL depth image has no size; it was cut short")
     width, height = _RVL_SIZE.unpack_from(body)
     _check_size(height, width, expected)
     words = np.frombuffer(body[_RVL_SIZE.size : _RVL_SIZE.size + (len(body) - _RVL_SIZE.size) // 4 * 4], "<u4")
-    groups = ((words[:, None] >> np.arange(28, -1, -4, dtype=np.uint32)) & 15).astype(np.int64).ravel()
-    numbers = _rvl_numbers(groups)
-    samples = np.zeros(height * width, np.uint16)
-    pixel = at = last = 0
-    while pixel < len(samples):
-        if at + 1 >= len(numbers):
-            raise DepthError("the RVL depth image ends before its last pixel; it was cut short")
-        zeros, others = int(numbers[at]), int(numbers[at + 1])
-        pixel, at = pixel + zeros, at + 2
-        if pixel + others > len(samples) or at + others > len(numbers) or zeros + others == 0:
-            raise DepthError("the RVL depth image has runs that do not fit its size; it is broken")
-        coded = numbers[at : at + others]
-        values = last + np.cumsum((coded >> 1) ^ -(coded & 1))
-        if others:
-            last = int(values[-1])
-            samples[pixel : pixel + others] = values.astype(np.uint16)
-        pixel, at = pixel + others, at + others
-    return samples.reshape(height, width)
-
-
-def _rvl_numbers(groups: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The numbers that groups of 4 bits make up; one that does not end is left out."""
-    ends = np.flatnonzero(groups < 8)
-    starts = np.concatenate([[0], ends[:-1] + 1]).astype(np.int64) if len(ends) else ends
-    used = groups[: ends[-1] + 1] if len(ends) else groups[:0]
-    place = np.arange(len(used)) - np.repeat(starts, ends - starts + 1)
-    if len(place) and place.max() > 10:
-        raise DepthError("the RVL depth image holds a number of more than 32 bits; it is broken")
-    return np.asarray(np.add.reduceat((used & 7) << (3 * place), starts), np.int64) if len(used) else groups[:0]
+    try:
+        return decode_rvl(words, height * width).reshape(height, width)
+    except RvlError as error:
+        raise DepthError(f"the RVL depth image {error}") from error

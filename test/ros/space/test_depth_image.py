@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from rvl_helpers import rvl
 
 from a2vis_ros.space.depth_image import DepthError, compressed_depth, raw_depth
 
@@ -79,50 +80,6 @@ def test_compressed_metres_are_quantised_inverse_depth() -> None:
     assert np.allclose(found.ravel()[1:], depth.ravel()[1:], rtol=0.01)
 
 
-def rvl(samples: NDArray[np.uint16]) -> bytes:
-    """A plain encoder after the paper, one number at a time."""
-    groups: list[int] = []
-
-    def number(value: int) -> None:
-        while True:
-            value, low = value >> 3, value & 7
-            groups.append(low | (8 if value else 0))
-            if not value:
-                return
-
-    pixels, i, last = samples.ravel().tolist(), 0, 0
-    while i < len(pixels):
-        start = i
-        while i < len(pixels) and not pixels[i]:
-            i += 1
-        number(i - start)
-        start = i
-        while i < len(pixels) and pixels[i]:
-            i += 1
-        number(i - start)
-        for value in pixels[start:i]:
-            delta, last = value - last, value
-            number((delta << 1) ^ (delta >> 31))
-    groups += [0] * (-len(groups) % 8)
-    words = [sum(group << (28 - 4 * k) for k, group in enumerate(groups[j : j + 8])) for j in range(0, len(groups), 8)]
-    height, width = samples.shape
-    return struct.pack("<iff", 0, 0, 0) + struct.pack("<ii", width, height) + struct.pack(f"<{len(words)}I", *words)
-
-
-@pytest.mark.parametrize("kind", ["small", "noise", "holes", "empty"])
-def test_rvl(kind: str) -> None:
-    rng = np.random.default_rng(0)
-    noise = rng.integers(1, 65536, (48, 64)).astype(np.uint16)
-    samples = {
-        "small": MILLIMETRES,
-        "noise": noise,
-        "holes": np.where(rng.random((48, 64)) < 0.3, 0, noise).astype(np.uint16),
-        "empty": np.zeros((48, 64), np.uint16),
-    }[kind]
-    found = compressed_depth("16UC1; compressedDepth rvl", memoryview(rvl(samples)), samples.shape)
-    assert np.allclose(found, samples / 1000)
-
-
 @pytest.mark.parametrize(
     ("name", "data", "words"),
     [
@@ -135,25 +92,10 @@ def test_rvl(kind: str) -> None:
         ("16UC1; compressedDepth png", png(MILLIMETRES)[:60], "broken"),
         ("32FC1; compressedDepth png", png(MILLIMETRES, float("nan")), "quantised by nan"),
         ("16UC1; compressedDepth rvl", rvl(MILLIMETRES)[:16], "no size"),
-        ("16UC1; compressedDepth rvl", rvl(MILLIMETRES)[:-4], "cut short|broken"),
-        ("16UC1; compressedDepth rvl", rvl(MILLIMETRES)[:20] + b"\xff" * 40, "more than 32 bits|cut short"),
+        ("16UC1; compressedDepth rvl", rvl(MILLIMETRES)[:-4], "RVL depth image ends before|RVL depth image has runs"),
         ("16UC1; compressedDepth rvl", rvl(np.ones((1, 3), np.uint16)), "not registered"),
     ],
 )
 def test_compressed_images_that_cannot_be_used(name: str, data: bytes, words: str) -> None:
     with pytest.raises(DepthError, match=words):
         compressed_depth(name, memoryview(data), (2, 3))
-
-
-def test_damaged_rvl_never_ends_in_anything_but_words() -> None:
-    rng = np.random.default_rng(1)
-    good = rvl(rng.integers(0, 9, (20, 20)).astype(np.uint16))
-    for _ in range(300):
-        data = bytearray(good)
-        for at in rng.integers(20, len(data), 3):
-            data[at] = rng.integers(256)
-        try:
-            found = compressed_depth("16UC1; compressedDepth rvl", memoryview(data), (20, 20))
-        except DepthError:
-            continue
-        assert found.shape == (20, 20)
