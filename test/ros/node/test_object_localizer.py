@@ -1,5 +1,6 @@
 """The localizer's node, in this process, spoken to over DDS."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -129,6 +130,26 @@ def test_depth_that_comes_after_the_tracks(peer: Peer, monkeypatch: pytest.Monke
         (found,) = talk.localized(tracks(0.066)).objects
         assert found.source == found.DEPTH
         assert not stream._books.lacks
+
+
+def test_decoding_of_depth_is_work_and_no_waiting(peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+    from a2vis_ros.node import localizer_stream
+
+    def slow(*arguments: Any) -> Any:
+        time.sleep(0.3)
+        return raw_depth(*arguments)
+
+    raw_depth = localizer_stream.raw_depth
+    monkeypatch.setattr(localizer_stream, "raw_depth", slow)
+    with localizer(peer, depth="raw") as talk:
+        talk.say_camera()
+        peer.until(talk.depth.get_subscription_count)
+        talk.depth.publish(depth_image(0.0, 6.0))
+        peer.until(lambda: talk.has_depth(0.0))
+        start = time.monotonic()
+        message = talk.localized(tracks(0.0))
+        assert message.localize_ms >= 300
+        assert 0 < message.wait_ms < (time.monotonic() - start) * 1e3 - 300
 
 
 def test_compressed_depth_with_holes(peer: Peer) -> None:
