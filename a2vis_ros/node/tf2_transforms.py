@@ -35,11 +35,13 @@ class Tf2Transforms:
 
     def lookup(self, target: str, source: str, stamp_ns: int) -> RigidTransform:
         """Return the transform from source to target at a time; see `TransformSource.lookup`."""
-        names = _as_rclpy_reads(target), _as_rclpy_reads(source)
+        # tf2 takes the slash of ROS 1 off the names that it is told, and refuses it in those that it is asked for.
+        names = _as_rclpy_reads(target).removeprefix("/"), _as_rclpy_reads(source).removeprefix("/")
         try:
             found = self._buffer.lookup_transform(*names, Time(nanoseconds=stamp_ns)).transform
         except self._tf2.ExtrapolationException as error:
-            late = "future" in str(error)
+            # The words of tf2, which says the frames' names too.
+            late = "extrapolation into the future" in str(error)
             raise (TransformTooNewError if late else TransformError)(f"tf2: {error!s:.300}") from error
         except self._tf2.TransformException as error:
             raise TransformError(f"tf2: {error!s:.300}") from error

@@ -17,6 +17,7 @@ from paths import ROOT
 import a2vis_model
 from a2vis_model.compat import READ_IN
 from a2vis_model.extras import EXTRAS, MissingPackageError, optional_packages, remedy
+from a2vis_ros.programs import requirements as robot_requirements
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -153,6 +154,16 @@ def test_what_is_imported_is_asked_for() -> None:
             else:
                 name = canonicalize_name(DISTRIBUTIONS.get(module, module))
                 assert name in CORE, f"{file}: {module} is imported outside `with optional_packages()`"
+
+
+def test_optional_packages_of_ros_are_installed_by_rosdep_and_described() -> None:
+    keys = {element.text for element in PACKAGE if element.tag == "exec_depend"}
+    text = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    packages = [how.split()[-1] for how, _ in robot_requirements.OPTIONAL.values() if "ROS 2's" in how]
+    assert "foxglove_msgs" in packages
+    for package in packages:
+        assert package in keys
+        assert package == "launch_ros" or f"ros-jazzy-{package.replace('_', '-')}`" in text
 
 
 PRIVATE = re.compile(r"torch(?:\.\w+)*\._(?!_)\w+|rclpy\.impl|_MultiProcessing\w+|\._foreach\w+|_compute_track_ious")
