@@ -174,12 +174,14 @@ def _beside(
         condition=IfCondition(LaunchConfiguration("monitor")),
         output="screen",
     )
-    view = "a2vis_space.rviz" if value("localize") == "true" else "a2vis.rviz"
+    localize, frame = value("localize") == "true", value("fixed_frame")
+    view = "a2vis_space.rviz" if localize else "a2vis.rviz"
     rviz = Node(
         package="rviz2",
         executable="rviz2",
         namespace=namespace,
-        arguments=["-d", str(SHARE / "rviz" / view)],
+        # In another frame than that of the objects RViz shows none of them.
+        arguments=["-d", str(SHARE / "rviz" / view), *(["-f", frame] if localize and frame else [])],
         remappings=[
             ("image", image),
             ("overlay", [LaunchConfiguration("name"), "/overlay"]),

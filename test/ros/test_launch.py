@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,7 @@ class Described:
         context.launch_configurations.update(arguments)
         self.said: list[str] = []
         self.environments: dict[str, dict[str, str]] = {}
+        self.arguments: dict[str, list[str]] = {}
 
         def text(value: Any) -> str:
             return perform_substitutions(context, value)
@@ -111,6 +113,9 @@ class Described:
                     else:
                         extra = action.process_description.additional_env or []
                         self.environments[action.node_executable] = {text(k): text(v) for k, v in extra}
+                        # Between the program, which is not there everywhere, and what is worked out when it starts.
+                        parts = map(text, action.process_description.cmd[1:])
+                        self.arguments[action.node_executable] = list(iter(partial(next, parts), "--ros-args"))
 
 
 def test_a_profile_of_the_user_stays_and_ours_is_for_our_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,6 +134,12 @@ def test_a_profile_of_the_user_stays_and_ours_is_for_our_nodes(monkeypatch: pyte
         assert kept.environments["a2vis_node"] == {}
         assert [f"{name} is set and is left as it is" in words for words in kept.said] == [True]
         monkeypatch.delenv(name)
+
+
+def test_rviz_shows_the_frame_in_which_objects_are_placed() -> None:
+    for given, expected in (("map", ["-f", "map"]), ("", [])):
+        found = Described("a2vis.launch.py", localize="true", fixed_frame=given).arguments["rviz2"]
+        assert (found[0], found[2:]) == ("-d", expected)
 
 
 def in_a_group(folder: Path) -> Path:
