@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from localizer_helpers import HEIGHT, WIDTH, localizer, tracks
+from localizer_talk import HEIGHT, WIDTH, localizer, tracks
 from ros_helpers import Peer, needs_ros
 
 pytestmark = needs_ros
