@@ -4,6 +4,8 @@ import importlib
 import importlib.util
 from typing import Any
 
+from rclpy.clock import JumpThreshold
+from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.time import Time
 
@@ -14,6 +16,9 @@ from ..wire.cdr import bytes_of
 class Tf2Transforms:
     """Listens to /tf and /tf_static. A `TransformSource`. Make one only where `available()`.
 
+    Where the node's time jumps backwards, as in a bag that is played again, all transforms but static ones are
+    forgotten: tf2 would take new ones for too old to keep.
+
     Args:
         node: node that subscribes.
     """
@@ -23,6 +28,8 @@ class Tf2Transforms:
         # Without the node, of which it would make a service that nothing takes back.
         self._buffer = self._tf2.Buffer()
         self._listener = self._tf2.TransformListener(self._buffer, node)
+        backwards = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True)
+        self._jumps = node.get_clock().create_jump_callback(backwards, post_callback=lambda _: self._buffer.clear())
 
     @staticmethod
     def available() -> bool:
@@ -31,6 +38,7 @@ class Tf2Transforms:
 
     def close(self) -> None:
         """Stop listening."""
+        self._jumps.unregister()
         self._listener.unregister()
 
     def lookup(self, target: str, source: str, stamp_ns: int) -> RigidTransform:

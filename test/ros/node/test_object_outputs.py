@@ -183,6 +183,8 @@ def test_annotations_for_foxglove(stand_ins: None) -> None:
 
 def test_tf2_is_asked_for_the_time_of_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
     """Against a stand-in with what is used of tf2_ros, where that is not installed."""
+    from rclpy.time import Time
+
     from a2vis_ros.node.tf2_transforms import Tf2Transforms
     from a2vis_ros.space.transforms import TransformError, TransformTooNewError
 
@@ -197,6 +199,10 @@ def test_tf2_is_asked_for_the_time_of_the_image(monkeypatch: pytest.MonkeyPatch)
 
     class Buffer:
         said: Exception | None = None
+        cleared = 0
+
+        def clear(self) -> None:
+            self.cleared += 1
 
         def lookup_transform(self, target: str, source: str, time: Any) -> Any:
             if self.said is not None:
@@ -207,17 +213,20 @@ def test_tf2_is_asked_for_the_time_of_the_image(monkeypatch: pytest.MonkeyPatch)
 
     class TransformListener:
         def __init__(self, buffer: Buffer, node: Any) -> None:
-            self.node = node
+            self.buffer = buffer
+            listeners.append(self)
 
         def unregister(self) -> None:
-            self.node.clear()
+            listeners.remove(self)
 
     fake = types.ModuleType("tf2_ros")
     members = (TransformException, ExtrapolationException, Buffer, TransformListener)
     vars(fake).update({member.__name__: member for member in members})
     monkeypatch.setitem(sys.modules, "tf2_ros", fake)
-    node = ["listens"]
-    source = Tf2Transforms(node)  # type: ignore[arg-type]
+    listeners: list[TransformListener] = []
+    peer = Peer()
+    source = Tf2Transforms(peer.node)
+    (listener,) = listeners
     # It has names from rclpy, as that reads them.
     found = source.lookup("/odom", text_of(b"/camera\xff"), 123_000_000_456)
     assert found.apply(np.array([1.0, 0, 0])) == pytest.approx([0, 2, 3])
@@ -230,8 +239,17 @@ def test_tf2_is_asked_for_the_time_of_the_image(monkeypatch: pytest.MonkeyPatch)
         with pytest.raises(TransformError, match=re.escape(str(error))) as raised:
             source.lookup("odom", "camera", 0)
         assert not isinstance(raised.value, TransformTooNewError)
+    clock: Any = peer.node.get_clock()
+    clock._set_ros_time_is_active(True)
+    for seconds, cleared in ((100, 1), (200, 1), (150, 2), (300, 2)):
+        clock.set_ros_time_override(Time(seconds=seconds))
+        # The first is the change to simulated time.
+        assert listener.buffer.cleared == cleared
     source.close()
-    assert not node
+    assert not listeners
+    clock.set_ros_time_override(Time(seconds=1))
+    assert listener.buffer.cleared == 2
+    peer.close()
 
 
 def test_the_monitor_says_where_in_space_it_may_come_out() -> None:
