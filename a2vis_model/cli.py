@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from .errors import A2VISError
+from .errors import A2VISError, printable
 from .extras import MissingPackageError
 
 COMMANDS = {
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (A2VISError, OSError) as error:
-        print(f"a2vis {args.command}: {error}", file=sys.stderr)
+        print(f"a2vis {args.command}: {printable(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"a2vis {args.command}: interrupted", file=sys.stderr)

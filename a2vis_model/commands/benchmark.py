@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..backends import tensor_device
 from ..config import ModelConfig, parse_changes
 from ..devices import choose_device
-from ..errors import A2VISError
+from ..errors import A2VISError, printable
 from ..modeling import VideoNetwork, build_model, freeze
 from ..profiling import (
     EVERY_SLOT,
@@ -118,7 +118,7 @@ def _network(args: argparse.Namespace) -> tuple[VideoNetwork, ModelConfig, list[
 def _text(measured: dict[str, Any]) -> str:
     width, height = measured["size"]
     lines = [
-        f"{measured['preset']} {width}x{height}, {measured['backend']} {measured['precision']}, clip stride "
+        f"{printable(measured['preset'])} {width}x{height}, {measured['backend']} {measured['precision']}, clip stride "
         f"{measured['stride']}, {'every slot a track, ' if measured['every_slot'] else ''}{measured['device']}",
         f"{measured['fps']:.1f} frames per second over {measured['frames']}; a frame p50 {measured['p50_ms']:.2f} ms, "
         f"p95 {measured['p95_ms']:.2f} ms; memory {measured['memory_mib']:.0f} MiB",

@@ -15,9 +15,11 @@ from ..data.formats import FORMATS, open_dataset
 from ..data.labels import LABELS_HELP
 from ..data.problems import DataError, ProblemLog, add_strict_argument, quiet_loaders
 from ..data.statistics import survey
-from ..errors import A2VISError
+from ..errors import A2VISError, printable
 
 EVERY_CLASS = "all"
+_LONGEST_NAME = 60
+"""Most characters of the name of a class."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
         print("\n".join(_lines(report)))
     for problem in problems:
         print(f"problem: {problem}")
-    print(f"{len(problems)} problem{'' if len(problems) == 1 else 's'} in {args.path}")
+    print(f"{len(problems)} problem{'' if len(problems) == 1 else 's'} in {printable(args.path)}")
     if args.json:
         try:
             Path(args.json).write_text(json.dumps(report, indent=1) + "\n", "utf-8")
@@ -74,10 +76,13 @@ def run(args: argparse.Namespace) -> int:
 def _lines(report: dict[str, Any]) -> Iterator[str]:
     sizes = ", ".join(report["frame_sizes"])
     yield f"{report['format']}: {report['videos']} videos, {report['frames']} frames of {sizes}"
-    classes = (f"{name} {report['objects_by_class'].get(name, 0)}" for name in report["classes"])
+    classes = (
+        f"{printable(name, _LONGEST_NAME)} {report['objects_by_class'].get(name, 0)}" for name in report["classes"]
+    )
     yield f"objects: {report['objects']} ({', '.join(classes)})"
     for group in report["labelled"]:
-        named = "all classes" if len(group["classes"]) == len(report["classes"]) else ", ".join(group["classes"])
+        every = len(group["classes"]) == len(report["classes"])
+        named = "all classes" if every else ", ".join(printable(name, _LONGEST_NAME) for name in group["classes"])
         yield f"labelled in {group['videos']} videos: {named or 'no class'}"
     if unknown := report["amodal_unknown"]:
         yield f"amodal masks: unknown in {'all' if unknown == report['videos'] else unknown} videos"

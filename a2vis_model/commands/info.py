@@ -9,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ..compat import fake_tensors
 from ..config import ModelConfig
+from ..errors import printable
 from ..modeling import FrameFeatures, FrameQueryTracker, VideoNetwork, build_model
 from ..profiling import NETWORK_PARTS
 from .arguments import add_set_argument, network_config
@@ -104,7 +105,7 @@ def _text(description: dict[str, Any]) -> str:
     height, width = description["input"]
     parameters, gflop = description["parameters"], description["gflop"]
     lines = [
-        f"{description['name']}: input {width}x{height}, clips of {description['clip_length']} frames",
+        f"{printable(description['name'])}: input {width}x{height}, clips of {description['clip_length']} frames",
         f"parameters: {parameters['total']:,}",
         *(f"  {name:<28}{count:>14,}" for name, count in parameters["parts"].items()),
     ]

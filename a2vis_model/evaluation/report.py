@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from ..errors import printable
 from .id_survival import LENGTHS
 
 Row = Mapping[str, Any]
@@ -86,6 +87,8 @@ _TABLES = (
         ),
     ),
 )
+_LONGEST_NAME = 60
+"""Most characters of the name of a system or class."""
 _NEEDED = {"IDs↓", "parameters↓", "object-frames"}  # These numbers alone make no table.
 
 
@@ -108,7 +111,12 @@ def _by_class(row: Row) -> str:
     """Return the table of one system by class, one row per class."""
     names = dict.fromkeys(key.split(".")[1] for key in row if key.startswith("classes."))
     values = [{**_below(row, f"classes.{name}."), "name": name} for name in names]
-    return _render(_Table(f"By class: {row.get('name', '')}", _CLASS_COLUMNS), values, best=False)
+    return _render(_Table(f"By class: {_name(row)}", _CLASS_COLUMNS), values, best=False)
+
+
+def _name(row: Row) -> str:
+    """Return the name of a system or class, which may come from a file, fit for a terminal."""
+    return printable(str(row.get("name", "")), _LONGEST_NAME)
 
 
 def _below(row: Row, prefix: str) -> dict[str, Any]:
@@ -132,7 +140,7 @@ def _render(table: _Table, rows: Sequence[Row], *, best: bool = True) -> str:
                 best and len(rows) > 1 and column.title[-1] in "↑↓" and value is not None and value == winners[column]
             )
             cells.append(f"**{text}**" if wins else text)
-        lines.append(f"| {row.get('name', '')} | " + " | ".join(cells) + " |")
+        lines.append(f"| {_name(row)} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import VideoError
+from ..errors import VideoError, printable
 from ..extras import optional_packages
 from .atomic import replacing
 from .images import IMAGE_SUFFIXES, ImageFileError, frame_files, read_image
@@ -28,6 +28,8 @@ _TICKS = 90_000
 """Ticks per second of written videos: MPEG's clock, in which frame times at all usual rates are whole numbers."""
 _NAMED = 8
 """Number of damaged frames that a summary names; further ones are counted."""
+_LONGEST_NAMED = 300
+"""Most characters that a summary says of each; names of files have at most 255 bytes."""
 
 
 @dataclass
@@ -70,16 +72,19 @@ class DamageLog:
             raise VideoError(f"{self.source}: {what}; remove --strict to continue without it")
 
     def summary(self, total: int) -> str:
-        """Return one line that tells how many frames of which file are damaged, and which."""
+        """Return one line, safe for a log, that tells how many frames of which file are damaged, and which."""
         parts = []
         if self.frames:
-            named = ", ".join(f"{frame} {what}" for frame, what in list(self.frames.items())[:_NAMED])
+            first = list(self.frames.items())[:_NAMED]
+            named = ", ".join(f"{frame} {printable(what, _LONGEST_NAMED)}" for frame, what in first)
             more = f", and {len(self.frames) - _NAMED} more" if len(self.frames) > _NAMED else ""
             parts.append(f"{len(self.frames)} of {total} frames are damaged (frame {named}{more})")
         if self.lost:
             more = f", and {len(self.lost) - _NAMED} more" if len(self.lost) > _NAMED else ""
-            parts.append(f"left out: {', '.join(self.lost[:_NAMED])}{more}")
-        return f"{self.source}: {'; '.join(parts)}; tracks there may be wrong; --strict stops at the first"
+            named = ", ".join(printable(what, _LONGEST_NAMED) for what in self.lost[:_NAMED])
+            parts.append(f"left out: {named}{more}")
+        source = printable(self.source)
+        return f"{source}: {'; '.join(parts)}; tracks there may be wrong; --strict stops at the first"
 
 
 @dataclass(frozen=True)

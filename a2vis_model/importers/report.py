@@ -4,6 +4,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..errors import printable
+
 
 @dataclass(kw_only=True)
 class ImportReport:
@@ -28,7 +30,10 @@ class ImportReport:
     missing: list[str] = field(default_factory=list)
 
     def summary(self) -> str:
-        """Summarise the import in a few lines: counts, and names grouped where there are many."""
+        """Summarise the import in a few lines: counts, and names grouped where there are many.
+
+        The lines are safe for a log, whatever the names in the file.
+        """
         lines = [f"{self.path}: {self.format}", *(f"  {note}" for note in self.notes), f"  loaded {len(self.loaded)}"]
         for title, entries in (("adapted", self.adapted), ("skipped", self.skipped)):
             names_by_note = defaultdict(list)
@@ -41,7 +46,7 @@ class ImportReport:
             missing_by_part[".".join(name.split(".")[:2])].append(name)
         for part, names in missing_by_part.items():
             lines.append(f"  missing {len(names)}: {part}")
-        return "\n".join(lines)
+        return "\n".join(map(printable, lines))
 
 
 def _some(names: list[str]) -> str:

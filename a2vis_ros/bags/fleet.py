@@ -13,6 +13,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from a2vis_model import A2VISError
+from a2vis_model.errors import printable
 from a2vis_model.evaluation.provenance import data_hash
 from a2vis_model.files.atomic import write_text
 from a2vis_model.machine import code_hash, file_hash
@@ -137,7 +138,7 @@ def replay_fleet(
     options = replace(options, settings=type(settings).check({**settings.values, **threads}))
     # What is chosen here is used everywhere; and an engine is built once, and an obstacle told before any work is done.
     model = load_model(options.settings.model, print)
-    print(f"running {model.name} from {model.source} on {model.backend}")
+    print(printable(f"running {model.name} from {model.source} on {model.backend}"))
     backend, _, precision = model.backend.partition("/")[0].partition("-")
     chosen = {**options.settings.values, "backend": backend, "precision": precision or "fp32"}
     options = replace(options, settings=type(settings).check(chosen))
@@ -149,7 +150,7 @@ def replay_fleet(
         for bag, error in zip(missing, workers.run(fleet.prepare, missing), strict=True):
             if error:
                 failed.append(bag)
-                bar.write(f"{bag}: {error}; it is left out", file=sys.stderr)
+                bar.write(printable(f"{bag}: {error}; it is left out"), file=sys.stderr)
             elif not (fleet.folder(bag) / _DONE).is_file():
                 raise A2VISError(
                     f"{fleet.folder(bag)}: a worker on another machine has written it, but it is not here; choose an "
@@ -157,7 +158,7 @@ def replay_fleet(
                 )
             else:
                 for line in json.loads((fleet.folder(bag) / _DONE).read_bytes())["said"]:
-                    bar.write(f"{bag}: {line}", file=sys.stdout)
+                    bar.write(printable(f"{bag}: {line}"), file=sys.stdout)
             bar.update()
     for bag in missing:
         _remove_parts(fleet.folder(bag))  # Workers that were lost on the way left some.

@@ -14,6 +14,8 @@ from rclpy.node import Node
 from rclpy.subscription import Subscription
 from rclpy.utilities import remove_ros_args
 
+from a2vis_model.errors import printable
+
 from ..programs.lifecycle_client import LifecycleClient, LifecycleError
 from ..programs.processes import running
 from ..programs.spinning import begin, end, told_to_stop
@@ -74,7 +76,7 @@ class LiveReplay(Node):
         while (state := self._state()) != "active":
             if time.monotonic() - said > _PATIENCE_S:
                 said = time.monotonic()
-                print(f"live_replay: waiting for {self._target}, which is {state}", flush=True)
+                print(printable(f"live_replay: waiting for {self._target}, which is {state}"), flush=True)
             # The answer comes at once; asking more often would only burden the node.
             asked = time.monotonic()
             while time.monotonic() - asked < _POLL_S:
@@ -138,7 +140,8 @@ class LiveReplay(Node):
 
     def _hear(self, array: DiagnosticArray) -> None:
         for status in array.status:
-            values = {pair.key: pair.value for pair in status.values}
+            # Anybody may publish there, and these are printed.
+            values = {pair.key: printable(pair.value, 200) for pair in status.values}
             if status.name == f"{self._target[1:]}: tracking" and "received" in values:
                 self._statuses.append(values)
 

@@ -14,6 +14,7 @@ from a2vis_model import A2VISError
 from a2vis_model.cluster import RayWorkers
 from a2vis_model.commands.arguments import add_jobs_argument, add_ray_argument, jobs_of
 from a2vis_model.data.problems import add_strict_argument
+from a2vis_model.errors import printable
 from a2vis_model.workers import LocalWorkers, Workers
 
 from ..space.localizer import LocalizerSettings
@@ -92,7 +93,7 @@ def _run(args: argparse.Namespace) -> int:
     with BagReader(args.bag) as bag:
         image_topic(bag, options)  # What is wrong with a bag is said before the model is loaded.
     model = load_model(options.settings.model, print)
-    print(f"running {model.name} from {model.source} on {model.backend}")
+    print(printable(f"running {model.name} from {model.source} on {model.backend}"))
     print(replay_bag(args.bag, Path(args.output), options, model), end="")
     return 0
 

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from a2vis_model import A2VISError
+from a2vis_model.errors import printable
 
 from ..programs.spinning import begin, spin
 from ..stream.models import Loader, free_memory
@@ -18,6 +19,9 @@ from ..stream.worker import Worker
 from .image_stream import ImageStream
 from .managed_node import ManagedNode
 from .preparation import Preparation
+
+_LONGEST_NAME = 200
+"""Most characters of a network's name in the log; the weight file states it."""
 
 
 class A2visNode(ManagedNode[ImageStream]):
@@ -47,8 +51,9 @@ class A2visNode(ManagedNode[ImageStream]):
             self._preparing = None
             # Any exception is caught, because a signal ends it by KeyboardInterrupt.
             self.interrupted = not preparation.done
+        name = printable(model.name, _LONGEST_NAME)
         self.get_logger().info(
-            f"loaded {model.name} from {model.source}: {len(model.classes)} classes, {model.load_s:.1f} s to load, "
+            f"loaded {name} from {model.source}: {len(model.classes)} classes, {model.load_s:.1f} s to load, "
             f"{model.warmup_s:.1f} s to warm up; runs on {model.backend}: {model.reason}"
         )
         # Thresholds may have been changed in the meantime.

@@ -18,6 +18,8 @@ from rclpy.qos import (
     ReliabilityPolicy,
 )
 
+from a2vis_model.errors import printable
+
 from ..programs.parameter_table import ParameterError
 
 _OVERRIDES: dict[str, dict[str, Any]] = {
@@ -28,6 +30,8 @@ _OVERRIDES: dict[str, dict[str, Any]] = {
 }
 """Policies that may be overridden, and their values by name; a depth is a number."""
 _DEEPEST = 100_000
+_LONGEST_TYPE, _LONGEST_LIST = 100, 300
+"""Most characters of a type's name, and of a list of topics, that others publish."""
 
 # The strongest values that a subscription may request to match every publisher.
 _REMEDIES = {
@@ -147,13 +151,15 @@ def silence(topic: str, wanted: str, publishers: Sequence[str], others: Sequence
         seconds: seconds since the last image.
     """
     if not publishers:
-        listed = f"there are images on {', '.join(sorted(others))}" if others else "start the camera"
+        known = printable(", ".join(sorted(others)), _LONGEST_LIST)
+        listed = f"there are images on {known}" if others else "start the camera"
         return f"no publisher on {topic} for {seconds:.0f} s; {listed}, and see that names and ROS_DOMAIN_ID agree"
     if wanted not in publishers:
         remedies = {"sensor_msgs/msg/Image": "raw", "sensor_msgs/msg/CompressedImage": "compressed"}
         fitting = [remedies[kind] for kind in publishers if kind in remedies]
         remedy = f"set the parameter transport to {fitting[0]}" if fitting else "remap image to a topic of images"
-        return f"{topic} is of type {publishers[0]}, and {wanted} is what this node takes; {remedy}"
+        found = printable(publishers[0], _LONGEST_TYPE)
+        return f"{topic} is of type {found}, and {wanted} is what this node takes; {remedy}"
     return (
         f"{len(publishers)} publisher(s) on {topic}, but no image for {seconds:.0f} s; is the camera running, and do "
         "large images get through (config/fastdds_large_image.xml)?"
@@ -183,7 +189,7 @@ def clock_advice(age_s: float, sim_time: bool, clock_ns: int, clocks: int) -> st
 
 def mixed_sources(topic: str, publishers: int, frame_ids: Sequence[str]) -> str:
     """Explain that images of different frame_ids take turns, each time with a new epoch."""
-    names = " and ".join(repr(name) for name in frame_ids)
+    names = " and ".join(f"{name!r:.60}" for name in frame_ids)
     who = f"{publishers} publishers on {topic} send" if publishers > 1 else f"on {topic} there are"
     return f"{who} images with different frame_ids, {names}; give each camera a topic and a node of its own"
 

@@ -6,11 +6,16 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
+from a2vis_model.errors import printable
+
 from ..programs.reports import Report
+
+_LONGEST = 1000
+"""Most characters of a message, a key and a value: a net for texts from outside that nobody has cut before."""
 
 
 class StatusPublisher:
-    """Publishes until it is closed.
+    """Publishes until it is closed. Each text is one line of limited length, whatever the report holds.
 
     Args:
         node: node whose status is reported.
@@ -38,9 +43,11 @@ class StatusPublisher:
         status = DiagnosticStatus(
             level=bytes([report.level]),
             name=self._name,
-            message=report.message,
+            message=printable(report.message, _LONGEST),
             hardware_id=self._hardware_id,
-            values=[KeyValue(key=key, value=value) for key, value in report.values],
+            values=[
+                KeyValue(key=printable(key, _LONGEST), value=printable(value, _LONGEST)) for key, value in report.values
+            ],
         )
         message = DiagnosticArray(status=[status])
         message.header.stamp = self._node.get_clock().now().to_msg()

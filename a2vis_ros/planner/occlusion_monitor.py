@@ -12,6 +12,8 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import RegionOfInterest
 from std_msgs.msg import Header
 
+from a2vis_model.errors import printable
+
 from ..msg import (
     HiddenObject,
     HiddenObjectArray,
@@ -87,7 +89,7 @@ class OcclusionMonitor(Node):
             self._leave_out(str(error))
 
     def _leave_out(self, why: str) -> None:
-        self.get_logger().warning(f"message skipped: {why}", throttle_duration_sec=2.0)
+        self.get_logger().warning(printable(f"message skipped: {why}"), throttle_duration_sec=2.0)
 
     def _in_space(self, tracks: TrackedInstanceArray) -> dict[int, tuple[TrackedObject, str]]:
         """The localizer's last objects, with their frame, by track ID; none where these are of other tracks, or old."""

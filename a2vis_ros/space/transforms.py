@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation, Slerp
 
+from a2vis_model.errors import printable
+
 CACHE_S = 30.0
 """A buffer keeps transforms for so long, in seconds before the newest of the same frame."""
 
@@ -151,8 +153,8 @@ class TransformBuffer:
                 return to_target[frame].inverse() @ up_from_source
         for frame in (target, source):
             if frame not in self._names():
-                known = ", ".join(sorted(self._names())[:10]) or "none"
-                raise TransformError(f"no transform names the frame {frame!r:.60}; known frames: {known:.200}")
+                known = printable(", ".join(sorted(self._names())[:10]), 200) or "none"
+                raise TransformError(f"no transform names the frame {frame!r:.60}; known frames: {known}")
         raise TransformError(f"no transforms connect {source!r:.60} with {target!r:.60}; publish the one between them")
 
     def _names(self) -> set[str]:

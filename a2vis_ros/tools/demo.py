@@ -29,6 +29,7 @@ from sensor_msgs.msg import Image
 
 from a2vis_model import A2VISError, FrameResult, RegionMask, TrackState
 from a2vis_model import TrackedInstance as ModelInstance
+from a2vis_model.errors import printable
 from a2vis_model.files.atomic import write_bytes
 from a2vis_model.files.video_io import VideoWriter
 from a2vis_model.render import render_clip, write_clip
@@ -161,7 +162,8 @@ def _live(output: Path, weights: str, frames: int, speed: float) -> dict[str, st
 
         def hear(array: DiagnosticArray) -> None:
             for status in array.status:
-                values.update({pair.key: pair.value for pair in status.values}, message=status.message)
+                # Anybody may publish there.
+                values.update({pair.key: printable(pair.value, 200) for pair in status.values})
 
         peer.create_subscription(DiagnosticArray, "/diagnostics", hear, 10)
         life = LifecycleClient(peer, "/a2vis", executor)
@@ -231,7 +233,7 @@ def track_table(tracks: Sequence[TrackedInstanceArray]) -> str:
     lines = [f"{'ID':>5}  {'class':<14}{'visible':>9}{'occluded':>10}{'lost':>6}"]
     for track_id, counts in sorted(states.items()):
         if counts[TrackState.VISIBLE]:
-            name = classes[track_id].most_common(1)[0][0]
+            name = printable(classes[track_id].most_common(1)[0][0], 40)
             shown = [counts[TrackState.TENTATIVE] + counts[TrackState.VISIBLE], counts[TrackState.OCCLUDED]]
             lines.append(f"{track_id:>5}  {name:<14}{shown[0]:>9}{shown[1]:>10}{counts[TrackState.LOST]:>6}")
     if len(lines) == 1:

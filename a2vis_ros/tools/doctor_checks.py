@@ -23,6 +23,7 @@ from a2vis_model.backend_names import PRECISIONS
 from a2vis_model.backends.choice import backend_obstacle, precision_obstacle
 from a2vis_model.backends.engine_cache import EngineCache, Key, engine_key
 from a2vis_model.backends.engines import ENGINES, engines_for
+from a2vis_model.errors import printable
 from a2vis_model.shipped import check_intact, find_weights, shipped_weights
 from a2vis_model.weights import read_config
 
@@ -35,6 +36,8 @@ from .findings import Finding
 DEFAULT_SEGMENT = 512 * 1024
 """Size in bytes of Fast DDS' shared memory without a profile; larger images do not use it."""
 
+_LONGEST_KIND, _LONGEST_LIST = 60, 300
+"""Most characters of an image's encoding or format, and of a list of topics or types, that others publish."""
 _BUILD = "build it with `a2vis build-engine`; without, the node builds it while it is configured, for minutes"
 
 
@@ -146,9 +149,8 @@ def check_stream(arrivals: Sequence[Arrival], seconds: float) -> list[Finding]:
         height, width = image_size(image, max_side=65535)
     except ImageError as error:
         return [Finding("error", "images", str(error))]
-    findings = [
-        Finding("ok", "images", f"{width}x{height} {image_kind(image)}, {len(first.data) / 2**20:.2f} MiB each")
-    ]
+    kind = printable(image_kind(image), _LONGEST_KIND)
+    findings = [Finding("ok", "images", f"{width}x{height} {kind}, {len(first.data) / 2**20:.2f} MiB each")]
     span = arrivals[-1].at - arrivals[0].at
     stamps = [stamp_of(arrival.message.header) for arrival in arrivals]
     rate = (len(arrivals) - 1) / span if span > 0 else 0.0
@@ -193,9 +195,8 @@ def check_topic(topic: str, seconds: float) -> list[Finding]:
         types = {info.topic_type for info in publishers}
         kinds = {"sensor_msgs/msg/Image": Image, "sensor_msgs/msg/CompressedImage": CompressedImage}
         if len(types) > 1 or not types <= kinds.keys():
-            return [
-                Finding("error", "topic", f"{resolved} is {', '.join(sorted(types))}, not an image", _similar(node))
-            ]
+            found = printable(", ".join(sorted(types)), _LONGEST_LIST)
+            return [Finding("error", "topic", f"{resolved} is {found}, not an image", _similar(node))]
         kind = types.pop()
         offered = publishers[0].qos_profile
         reliable = all(info.qos_profile.reliability == ReliabilityPolicy.RELIABLE for info in publishers)
@@ -232,7 +233,8 @@ def check_topic(topic: str, seconds: float) -> list[Finding]:
 
 def _similar(node: Node) -> str:
     images = [name for name, types in node.get_topic_names_and_types() if "Image" in types[0]]
-    listed = f"there are images on {', '.join(sorted(images))}" if images else "start the camera"
+    known = printable(", ".join(sorted(images)), _LONGEST_LIST)
+    listed = f"there are images on {known}" if images else "start the camera"
     return f"{listed}; ROS_DOMAIN_ID is {os.environ.get('ROS_DOMAIN_ID', '0')}, the camera's must be the same"
 
 

@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from a2vis_model.errors import printable
+
 Verdict = Literal["ok", "note", "warning", "error"]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Result of one check, and the remedy."""
+    """Result of one check, and the remedy; as text, safe for a terminal: one line each."""
 
     verdict: Verdict
     about: str
@@ -16,5 +18,5 @@ class Finding:
     fix: str = ""
 
     def __str__(self) -> str:
-        fix = f"\n          -> {self.fix}" if self.fix else ""
-        return f"{self.verdict:>8}  {self.about}: {self.text}{fix}"
+        fix = f"\n          -> {printable(self.fix)}" if self.fix else ""
+        return f"{self.verdict:>8}  {printable(self.about)}: {printable(self.text)}{fix}"

@@ -151,17 +151,18 @@ def test_what_is_done_is_kept(fleet: Path, alone: Path, tmp_path: Path) -> None:
 def test_a_broken_bag_is_left_out(fleet: Path, alone: Path, tmp_path: Path) -> None:
     bags = tmp_path / "bags"
     shutil.copytree(fleet / "bags" / BAGS[0], bags / "a")
-    (bags / "broken").mkdir()
-    (bags / "broken" / "metadata.yaml").write_text("nonsense: [")
+    (bags / "broken\x1b[2J").mkdir()
+    (bags / "broken\x1b[2J" / "metadata.yaml").write_text("nonsense: [")
     done = run(fleet, tmp_path / "out", "--jobs", "1", bags=bags)
     assert done.returncode == 1
-    assert "broken: " in done.stderr
+    assert "broken\\x1b[2J: " in done.stderr
+    assert "\x1b[2J" not in done.stderr
     assert "it is left out" in done.stderr
     assert "1 bags run, 0 done before, 1 left out" in done.stdout
     assert json.loads((tmp_path / "out" / "metrics.json").read_text())["videos"] == 1
     strict = run(fleet, tmp_path / "strict", "--jobs", "1", "--strict", bags=bags)
     assert strict.returncode == 2
-    assert "broken: " in strict.stderr
+    assert "broken\\x1b[2J: " in strict.stderr
 
 
 @pytest.mark.parametrize(

@@ -138,3 +138,37 @@ def test_two_cameras_on_one_topic_are_named() -> None:
 
     said = mixed_sources("/image", 2, ("left", "right"))
     assert said.startswith("2 publishers on /image send images with different frame_ids, 'left' and 'right'; give each")
+
+
+def test_what_others_publish_is_quoted_and_cut() -> None:
+    from a2vis_ros.node.qos import mixed_sources, silence
+
+    hostile = "x\n[ERROR] all is lost\x1b[2J" * 100_000
+    image = "sensor_msgs/msg/Image"
+    for said in (
+        mixed_sources("/image", 2, (hostile, f"{hostile}y")),
+        silence("/image", image, [hostile], [], 3.0),
+        silence("/image", image, [], [hostile, f"{hostile}y"], 3.0),
+    ):
+        assert said.isprintable()
+        assert len(said) < 600
+
+
+def test_a_status_is_cut_whatever_the_report_holds(peer: Peer) -> None:
+    from diagnostic_msgs.msg import DiagnosticArray
+
+    from a2vis_ros.node.status_publisher import StatusPublisher
+    from a2vis_ros.programs.reports import Level, Report
+
+    hostile = "x\n\x1b[2J" * 1_000_000
+    heard = peer.listen(DiagnosticArray, "/diagnostics")
+    report = Report(Level.WARN, hostile, ((hostile, hostile), ("state", "active")))
+    status = StatusPublisher(peer.node, "a2vis: tracking", "/image", 0.05, lambda: report)
+    peer.until(lambda: heard)
+    status.close()
+    (found,) = heard[0].status
+    for text in (found.message, found.values[0].key, found.values[0].value):
+        assert text.isprintable()
+        assert text.startswith("x\\n")
+        assert len(text) < 1010
+    assert (found.values[1].key, found.values[1].value) == ("state", "active")

@@ -63,6 +63,11 @@ def test_frames_without_a_transform() -> None:
         buffer.lookup("odom", "camera", 0)
     buffer.add("odom", "base", moved(0.0), 0, static=True)
     buffer.add("rig", "camera", moved(0.0), 0, static=True)
+    buffer.add("a\n\x1b[2J" * 1000, "b", moved(0.0), 0, static=True)
+    with pytest.raises(TransformError, match="known frames: a") as unknown:
+        buffer.lookup("nowhere", "camera", 0)
+    assert str(unknown.value).isprintable()
+    assert len(str(unknown.value)) < 400
     with pytest.raises(TransformError, match="no transforms connect 'camera' with 'odom'"):
         buffer.lookup("odom", "camera", 0)
     with pytest.raises(TransformError, match="'kamera'"):

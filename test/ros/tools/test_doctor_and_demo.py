@@ -114,6 +114,25 @@ def test_the_doctor_judges_a_stream() -> None:
 
 
 @needs_ros
+def test_the_doctor_writes_out_what_an_image_says_of_itself() -> None:
+    import cv2
+    from sensor_msgs.msg import CompressedImage
+
+    from a2vis_ros.tools.doctor_checks import Arrival, check_stream
+    from a2vis_ros.tools.findings import Finding
+
+    hostile = "jpeg\x1b[2J\n      ok  images: all is well"
+    message = CompressedImage(format=hostile * 10_000, data=cv2.imencode(".jpg", np.zeros((8, 8, 3), np.uint8))[1])
+    for finding in check_stream([Arrival(float(i), 0.01, message) for i in range(3)], 1):
+        said = str(finding)
+        assert all(line.isprintable() for line in said.splitlines())
+        assert len(said) < 400
+    said = str(Finding("error", hostile, hostile * 1000, hostile))
+    assert [line.isprintable() for line in said.split("\n")] == [True, True]
+    assert len(said) < 3000
+
+
+@needs_ros
 def test_the_doctor_knows_the_transport(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from a2vis_ros.tools.doctor_checks import check_transport
 
@@ -265,3 +284,14 @@ def test_the_demo_counts_frames_by_track() -> None:
             arrays.append(TrackedInstanceArray(instances=[track]))
     lines = [line.split() for line in track_table(arrays).splitlines()[1:]]
     assert lines == [["3", "Ball", "3", "3", "1"], ["9", "Ball", "1", "0", "0"]]
+
+
+@needs_ros
+def test_the_demo_writes_out_the_names_of_classes() -> None:
+    from a2vis_ros.msg import TrackedInstance, TrackedInstanceArray
+
+    from a2vis_ros.tools.demo import track_table
+
+    track = TrackedInstance(track_id=1, state=1, class_name="Ball\n\x1b[2J" * 1000)
+    table = track_table([TrackedInstanceArray(instances=[track])])
+    assert all(line.isprintable() and len(line) < 100 for line in table.split("\n"))
