@@ -17,7 +17,7 @@ from ..errors import VideoError, printable
 from ..extras import optional_packages
 from .atomic import replacing
 from .images import IMAGE_SUFFIXES, ImageFileError, frame_files, read_image
-from .videos import decode_packets, is_packet_damaged, open_video, upright_pixels
+from .videos import create_mp4, decode_packets, is_packet_damaged, open_video, upright_pixels
 
 with optional_packages():
     import av
@@ -194,7 +194,7 @@ class VideoWriter:
         self._height, self._width = max(height // 2 * 2, 2), max(width // 2 * 2, 2)
         self._ticks_a_frame = max(round(_TICKS / rate), 1)
         self._last, self._next = -1, 0
-        self._container = av.open(str(self._open.enter_context(replacing(self._path))), "w", format="mp4")
+        self._container = create_mp4(self._open.enter_context(replacing(self._path)))
         self._open.callback(self._container.close)
         self._stream = self._container.add_stream("libx264", rate=Fraction(rate).limit_denominator(1001))
         self._stream.height, self._stream.width = self._height, self._width

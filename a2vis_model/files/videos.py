@@ -1,4 +1,4 @@
-"""Opening video files, the only place that does so: demuxers, orientation and damage."""
+"""Opening video files, the only place that does so, to read and to write: demuxers, orientation and damage."""
 
 import os
 import stat
@@ -16,7 +16,7 @@ from .jpeg import jpeg_damage
 
 with optional_packages():
     import av
-    from av.container import InputContainer
+    from av.container import InputContainer, OutputContainer
     from av.packet import Packet
     from av.sidedata.sidedata import SideData
     from av.stream import Disposition
@@ -51,7 +51,7 @@ def open_video(path: str | Path) -> Iterator[tuple[InputContainer, VideoStream]]
     if not stat.S_ISREG(status.st_mode):
         raise VideoError(f"{path}: cannot be read: it is not a regular file")
     try:
-        with av.open(f"file:{path}", options=_OPTIONS, metadata_errors="ignore") as container:
+        with av.open(_local(path), options=_OPTIONS, metadata_errors="ignore") as container:
             stream = _film(container)
             if stream is None:
                 raise VideoError(f"{path}: holds no video")
@@ -60,6 +60,16 @@ def open_video(path: str | Path) -> Iterator[tuple[InputContainer, VideoStream]]
             yield container, stream
     except av.FFmpegError as error:
         raise VideoError(f"{path}: cannot be read: not a readable video ({error.strerror}); convert to mp4") from error
+
+
+def create_mp4(path: str | Path) -> OutputContainer:
+    """Open a new MP4 file to write to; the name is always that of a local file, whatever stands before a colon."""
+    return av.open(_local(path), "w", format="mp4")
+
+
+def _local(path: str | Path) -> str:
+    """Return the name of a local file as FFmpeg takes it; it would read "12:30.mp4" as a protocol."""
+    return f"file:{path}"
 
 
 class Decoded(NamedTuple):

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from ..data.space_truth import write_space
 from ..errors import A2VISError
 from ..extras import optional_packages
+from ..files.videos import create_mp4
 from ..masks.coco import Rle
 from .clip import RenderedClip, RenderedObject
 
@@ -64,7 +65,7 @@ def remove_partial_clips(directory: Path) -> None:
 def _write_video(frames: NDArray[np.uint8], fps: int, path: Path) -> None:
     """Write H.264, 4:2:0, from RGB [T, H, W, 3]."""
     _, height, width, _ = frames.shape
-    with av.open(str(path), "w") as container:
+    with create_mp4(path) as container:
         stream = container.add_stream("libx264", rate=fps)
         stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
         # One thread is used, because the rendering processes already share the cores.

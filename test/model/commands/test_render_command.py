@@ -71,6 +71,12 @@ def test_unusable_arguments_are_named(change, message):
         render_clip(**{"world": "robot", "seed": 0, **SMALL, **change})
 
 
+def test_the_name_of_the_output_is_no_protocol(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert render_command.run(arguments(Path("12:30"), "--clips", "1")) == 0
+    assert (tmp_path / "12:30" / "00000" / "video.mp4").is_file()
+
+
 def test_size_is_parsed():
     assert parse_size("480x320") == (480, 320)
     for text in ("480", "480x", "0x320", "480x-1"):

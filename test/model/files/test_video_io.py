@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+from paths import ROOT
 
 from a2vis_model import VideoError
 from a2vis_model.files.video_io import VideoInput, VideoWriter
@@ -34,6 +35,22 @@ def test_an_odd_size_loses_its_last_row_and_column(tmp_path):
     write_video(tmp_path / "v.mp4", height=49, width=63)
     video = VideoInput.open(tmp_path / "v.mp4")
     assert (video.height, video.width) == (48, 62)
+
+
+@pytest.mark.parametrize("name", ["12:30/v.mp4", "http:x/overlay.mp4", "concat:a|b.mp4", "file:v.mp4", "%03d.mp4"])
+def test_a_name_is_no_protocol_to_a_writer(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    write_video(name)
+    assert (tmp_path / name).is_file()
+    assert VideoInput.open(name).length == 8
+
+
+def test_ffmpeg_is_given_names_in_one_place():
+    """That of a local file, for which `files/videos.py` sees."""
+    found = {file.name for file in (ROOT / "a2vis_model").rglob("*.py") if "av.open(" in file.read_text("utf-8")}
+    assert found == {"videos.py"}
+    for package in ("a2vis_ros", "tools", "benchmark", "science", "examples"):
+        assert not [file for file in (ROOT / package).rglob("*.py") if "av.open(" in file.read_text("utf-8")]
 
 
 def test_a_folder_is_read_by_name(tmp_path):
