@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
@@ -16,6 +15,7 @@ from ..data.labels import LABELS_HELP
 from ..data.problems import DataError, ProblemLog, add_strict_argument, quiet_loaders
 from ..data.statistics import survey
 from ..errors import A2VISError, printable
+from ..files.atomic import write_text
 
 EVERY_CLASS = "all"
 _LONGEST_NAME = 60
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     print(f"{len(problems)} problem{'' if len(problems) == 1 else 's'} in {printable(args.path)}")
     if args.json:
         try:
-            Path(args.json).write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+            write_text(args.json, json.dumps(report, indent=1) + "\n")
         except OSError as error:
             raise A2VISError(f"--json {args.json} cannot be written: {error.strerror}") from error
     return 1 if problems else 0

@@ -259,6 +259,9 @@ def reindex(path: str | Path) -> int:
     files = sorted((*bag.glob("*.mcap"), *bag.glob("*.db3")))
     if len(files) != 1:
         raise BagError(f"{bag}: has {len(files)} files of messages, expected one; try 'ros2 bag reindex {bag}'")
+    # What is written in its place must not be another's file.
+    if files[0].is_symlink() or not files[0].is_file():
+        raise BagError(f"{bag}: its recorder was killed, and {files[0].name} is a link or no file; put the file there")
     try:
         lock = _lock(bag)
     except BlockingIOError as error:

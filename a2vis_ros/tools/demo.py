@@ -150,7 +150,8 @@ def _live(output: Path, weights: str, frames: int, speed: float) -> dict[str, st
     rclpy.init(args=[])
     with ExitStack() as stack:
         stack.callback(end)
-        log = stack.enter_context(open(output / "log.txt", "wb"))
+        # It is read while it grows, so it is no file that appears when it is whole; but it follows no link either.
+        log = stack.enter_context(open(output / "log.txt", "xb"))
         peer = Node("demo")
         stack.callback(peer.destroy_node)
         executor = SingleThreadedExecutor()

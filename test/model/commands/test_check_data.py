@@ -86,7 +86,13 @@ def test_command_on_sound_data(
     for write, name in ((write_sailvos, "sailvos"), (write_ytvis, "ytvis"), (write_coco, "coco")):
         assert check(write(tmp_path / name, truth), "--format", name) == 0
     with pytest.raises(A2VISError, match="cannot be written"):
-        check(tmp_path / "train", "--json", tmp_path / "absent" / "report.json")
+        check(tmp_path / "train", "--json", tmp_path / "report.json" / "report.json")
+    # A link in the place of the output is replaced and not followed.
+    (tmp_path / "victim").write_text("mine")
+    (tmp_path / "link.json").symlink_to(tmp_path / "victim")
+    assert check(tmp_path / "train", "--json", tmp_path / "link.json") == 0
+    assert (tmp_path / "victim").read_text() == "mine"
+    assert (tmp_path / "link.json").read_bytes() == (tmp_path / "report.json").read_bytes()
 
 
 def test_command_on_broken_data(tmp_path: Path, truth: Truth, capsys: pytest.CaptureFixture[str]) -> None:

@@ -49,6 +49,20 @@ def test_what_was_flushed_is_read_after_a_kill(tmp_path: Path, storage: Any) -> 
     assert [path.name for path in tmp_path.iterdir()] == ["bag"]
 
 
+@STORAGES
+def test_a_repair_writes_through_no_link(tmp_path: Path, storage: Any) -> None:
+    from a2vis_ros.bags.bag_files import BagError, BagReader
+
+    write(tmp_path / "bag", storage, 3, "os.kill(os.getpid(), 9)")
+    (file,) = (path for path in (tmp_path / "bag").iterdir() if path.suffix in (".mcap", ".db3"))
+    victim = file.rename(tmp_path / "victim")
+    before = victim.read_bytes()
+    file.symlink_to(victim)
+    with pytest.raises(BagError, match="is a link or no file"):
+        BagReader(tmp_path / "bag").__enter__()
+    assert victim.read_bytes() == before
+
+
 def test_half_a_record_at_the_end_costs_no_other(tmp_path: Path) -> None:
     from a2vis_ros.bags.bag_files import BagReader, reindex
 

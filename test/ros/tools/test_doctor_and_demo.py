@@ -295,3 +295,17 @@ def test_the_demo_writes_out_the_names_of_classes() -> None:
     track = TrackedInstance(track_id=1, state=1, class_name="Ball\n\x1b[2J" * 1000)
     table = track_table([TrackedInstanceArray(instances=[track])])
     assert all(line.isprintable() and len(line) < 100 for line in table.split("\n"))
+
+
+@needs_ros
+def test_a_log_of_the_demo_follows_no_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from a2vis_ros.tools import demo
+
+    for name in ("ROS_AUTOMATIC_DISCOVERY_RANGE", "FASTRTPS_DEFAULT_PROFILES_FILE"):
+        monkeypatch.setenv(name, "")
+    (tmp_path / "log.txt").symlink_to(tmp_path / "victim")
+    monkeypatch.setattr(demo.rclpy, "init", lambda args: None)
+    monkeypatch.setattr(demo, "end", lambda: None)
+    with pytest.raises(FileExistsError):
+        demo._live(tmp_path, "onboard", 1, 1.0)
+    assert not (tmp_path / "victim").exists()
