@@ -215,8 +215,8 @@ def _declared_classes(clips: Path) -> tuple[str, ...]:
 
 def _named_classes(layout: Layout) -> Iterator[str]:
     """Yield the class of each object of the videos, reading one video at a time."""
-    for file in layout.clips.glob("*/objects.json"):
-        yield from _classes_in(file)
+    for clip in _folders(layout.clips):
+        yield from _classes_in(clip / "objects.json")
 
 
 def _classes_in(file: Path) -> list[str]:

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..files.regular import read_regular
+from ..files.images import ImageFileError, read_samples
 from .json_file import read_json, side, value_of
 from .problems import DataError, DataProblem, RecordError
 
@@ -104,13 +104,13 @@ def depth_file(directory: Path, index: int) -> Path:
 def read_depth(directory: Path, index: int, truth: SpaceTruth) -> NDArray[np.uint16]:
     """Millimetres along the optical axis `[H, W]`, 0 where unknown; raises DataError if there is no such picture."""
     path = depth_file(directory, index)
-    try:
-        picture = cv2.imdecode(np.frombuffer(read_regular(path), np.uint8), cv2.IMREAD_UNCHANGED)
-    except (OSError, cv2.error) as error:
-        raise DataError(DataProblem(str(path), "depth", f"cannot be read ({error}); render the clip again")) from error
     expected = (truth.height, truth.width)
-    if picture is None or picture.dtype != np.uint16 or picture.shape != expected:
-        what = "no picture" if picture is None else f"{picture.dtype} {picture.shape}"
+    try:
+        picture = read_samples(path, size=expected)
+    except ImageFileError as error:
+        raise DataError(DataProblem(str(path), "depth", f"{error}; render the clip again")) from error
+    if picture.dtype != np.uint16 or picture.shape != expected:
+        what = f"{picture.dtype} {picture.shape}"
         raise DataError(DataProblem(str(path), "depth", f"is {what}, not uint16 {expected}; render the clip again"))
     return np.asarray(picture, np.uint16)
 

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -30,6 +31,8 @@ _INVERSE = {6: 8, 8: 6}
 """Orientations whose inverse differs from them; the others are their own inverse."""
 _EXIF_WITHIN = 1 << 17
 """Number of bytes at the start of a file in which EXIF is looked for; a block of EXIF has up to 2^16."""
+
+_Sample = TypeVar("_Sample", bound=np.generic)
 
 
 class ImageFileError(ValueError):
@@ -133,7 +136,7 @@ def _orientation(exif: bytes) -> int:
     return found if isinstance(found, int) else 1
 
 
-def turn_upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+def turn_upright(pixels: NDArray[_Sample], orientation: int) -> NDArray[_Sample]:
     """Rotate and mirror stored pixels as the EXIF orientation, 1 to 8, tells a viewer."""
     if orientation >= 5:
         pixels = pixels.swapaxes(0, 1)
@@ -144,7 +147,13 @@ def turn_upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint
     return np.ascontiguousarray(pixels)
 
 
-def read_image(path: str | Path, flags: int = cv2.IMREAD_COLOR, *, size: tuple[int, int] | None = None) -> DecodedImage:
+def read_image(
+    path: str | Path,
+    flags: int = cv2.IMREAD_COLOR,
+    *,
+    size: tuple[int, int] | None = None,
+    most_pixels: int | None = None,
+) -> DecodedImage:
     """Decode an image file, upright as a viewer shows it.
 
     Args:
@@ -152,26 +161,43 @@ def read_image(path: str | Path, flags: int = cv2.IMREAD_COLOR, *, size: tuple[i
         flags: OpenCV's flags of `imread`.
         size: expected height and width; another size is refused before memory is allocated. Where the stored pixels
             have this size and the upright ones have not, they are left as stored.
+        most_pixels: an image of more is refused before memory is allocated.
 
     Raises:
         ImageFileError: it cannot be read, is no image, is of another size, too large or broken.
     """
+    pixels, damage = _decode(path, flags, size, most_pixels)
+    return DecodedImage(np.asarray(pixels, np.uint8), damage)
+
+
+def read_samples(
+    path: str | Path, *, size: tuple[int, int] | None = None, most_pixels: int | None = None
+) -> NDArray[Any]:
+    """Decode an image file with all channels, in OpenCV's order, and all bits of its samples (see `read_image`)."""
+    return _decode(path, cv2.IMREAD_UNCHANGED, size, most_pixels)[0]
+
+
+def _decode(
+    path: str | Path, flags: int, size: tuple[int, int] | None, most_pixels: int | None
+) -> tuple[NDArray[Any], str]:
+    """Return the upright pixels of a file, and what is missing in them."""
     try:
         data = read_regular(path)
     except (OSError, ValueError) as error:  # ValueError: no file can have such a name.
         raise ImageFileError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
     header = read_header(data)
-    stored = size == (header.height, header.width) != header.upright_size
-    if size is not None and size != header.upright_size and not stored:
-        height, width = header.upright_size
+    height, width = header.upright_size
+    stored = size == (header.height, header.width) != (height, width)
+    if size is not None and size != (height, width) and not stored:
         raise ImageFileError(f"wrong size: {width}x{height}, not {size[1]}x{size[0]}")
+    if most_pixels is not None and height * width > most_pixels:
+        raise ImageFileError(f"too large: {width}x{height} pixels where {most_pixels:,} are allowed; scale it down")
     if header.format == "JPEG":
         try:
             decoded = decode_jpeg(data, (header.height, header.width), flags)
         except JpegError as error:
             raise ImageFileError(str(error)) from error
-        upright = turn_upright(decoded.pixels, 1 if stored else header.orientation)
-        return DecodedImage(upright, decoded.damage)
+        return turn_upright(decoded.pixels, 1 if stored else header.orientation), decoded.damage
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as error:
@@ -183,4 +209,4 @@ def read_image(path: str | Path, flags: int = cv2.IMREAD_COLOR, *, size: tuple[i
         orientation = _INVERSE.get(orientation, orientation) if stored else 1
     elif stored:
         orientation = 1
-    return DecodedImage(turn_upright(np.asarray(pixels, np.uint8), orientation), "")
+    return turn_upright(np.asarray(pixels), orientation), ""

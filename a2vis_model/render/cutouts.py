@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 from ..data.json_file import read_json
 from ..data.problems import ProblemLog, RecordError
 from ..errors import A2VISError
-from ..files.images import ImageFileError, read_image
-from ..files.regular import read_regular
+from ..files.images import ImageFileError, read_image, read_samples, visible_files
 from .harmonise import matte
 from .traits import is_known
 
@@ -34,6 +33,8 @@ SIZES_FILE = "sizes.json"
 _LEAST_SIDE = 8
 _LONGEST_CUTOUT = 400  # Size in pixels to which larger pictures are shrunk, because no thing is drawn much larger.
 _LONGEST_BACKGROUND = 800
+_MOST_PIXELS = 1 << 26
+"""Pictures of more pixels, which take up to 8 bytes each, are not decoded."""
 _OPAQUE = 128
 
 
@@ -119,7 +120,7 @@ def _existing(folder: Path) -> Path:
 
 
 def _class_folders(cutouts: Path) -> list[Path]:
-    folders = sorted(path for path in _existing(cutouts).iterdir() if path.is_dir())
+    folders = [path for path in visible_files(_existing(cutouts)) if path.is_dir()]
     if not folders:
         raise A2VISError(f"{cutouts}: has no folders; put cut-outs there as CLASS/*.png, a folder for each class")
     return folders
@@ -129,7 +130,7 @@ def _read_all(
     folder: Path, suffixes: Sequence[str], problems: ProblemLog, decode: Callable[[Path], Pixels]
 ) -> Iterator[tuple[Path, Pixels]]:
     """Yield the pictures of a folder by name, without those that cannot be used."""
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes)
+    files = [path for path in visible_files(folder) if path.suffix.lower() in suffixes]
     if not files:
         with problems.skipping(str(folder), "folder"):
             raise RecordError(f"holds no {', '.join(suffixes)}; put pictures there, or remove it")
@@ -139,13 +140,11 @@ def _read_all(
 
 
 def _decode_cutout(file: Path) -> Pixels:
-    """Decode a picture with all its channels, in OpenCV's order."""
+    """Decode a picture with all its channels, in OpenCV's order, upright as a viewer shows it."""
     try:
-        pixels = cv2.imdecode(np.frombuffer(read_regular(file), np.uint8), cv2.IMREAD_UNCHANGED)
-    except (OSError, ValueError, cv2.error) as error:
-        raise RecordError("cannot be decoded; replace or remove it") from error
-    if pixels is None:
-        raise RecordError("cannot be decoded; replace or remove it")
+        pixels = read_samples(file, most_pixels=_MOST_PIXELS)
+    except ImageFileError as error:
+        raise RecordError(f"{error}; replace or remove it") from error
     if pixels.dtype == np.uint16:
         pixels = (pixels // 257).astype(np.uint8)
     if pixels.dtype != np.uint8:
@@ -156,7 +155,7 @@ def _decode_cutout(file: Path) -> Pixels:
 def _decode_background(file: Path) -> Pixels:
     """Decode a photograph to RGB, upright as a viewer shows it."""
     try:
-        decoded = read_image(file)
+        decoded = read_image(file, most_pixels=_MOST_PIXELS)
     except ImageFileError as error:
         raise RecordError(f"{error}; replace or remove it") from error
     if decoded.damage:

@@ -25,6 +25,7 @@ from a2vis_model.data import (
     open_fishbowl,
     survey,
 )
+from a2vis_model.data.fishbowl import FISHBOWL_CLASSES, found_classes
 from a2vis_model.data.frames import ImageFiles
 from a2vis_model.errors import A2VISError
 
@@ -111,6 +112,13 @@ def test_command_on_broken_data(tmp_path: Path, truth: Truth, capsys: pytest.Cap
     assert check(tmp_path) == 1
     assert check(tmp_path / "absent") == 1
     assert "absent: data set: does not exist" in capsys.readouterr().out
+
+
+def test_a_clip_that_is_being_rendered_lends_no_class(tmp_path: Path, truth: Truth) -> None:
+    write_fishbowl(tmp_path, truth)
+    (tmp_path / ".00013.123.partial").mkdir()
+    (tmp_path / ".00013.123.partial" / "objects.json").write_text('[{"type_name": "Ghost"}]')
+    assert found_classes(tmp_path) == FISHBOWL_CLASSES
 
 
 @pytest.mark.skipif(not FISHBOWL.is_dir(), reason=f"{FISHBOWL} is not there: clips rendered with FISHBOWL's own scene")

@@ -5,11 +5,11 @@ import io
 import os
 import struct
 import tracemalloc
-import zlib
 
 import cv2
 import numpy as np
 import pytest
+from image_files import huge_png
 from PIL import Image
 
 from a2vis_model import VideoError
@@ -42,16 +42,6 @@ def save(path, image, orientation=None, **options):
 def jpeg(height=64, width=64) -> bytes:
     image = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8), (3, 3), 0)
     return cv2.imencode(".jpg", image)[1].tobytes()
-
-
-def huge_png(side: int) -> bytes:
-    """A few kilobytes that decode to side² pixels."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(8))) + chunk(b"IEND", b"")
 
 
 def test_frames_come_in_the_order_of_their_numbers_without_hidden_files(tmp_path):

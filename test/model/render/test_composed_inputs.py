@@ -9,10 +9,13 @@ import cv2
 import numpy as np
 import pytest
 from composed_clips import folder, pictures
+from image_files import huge_png
 from pictures import cut_out, save, scenery
+from PIL import Image
 
 from a2vis_model.data.problems import ProblemLog
 from a2vis_model.errors import A2VISError
+from a2vis_model.files.images import turn_upright
 from a2vis_model.render.cutouts import load_pictures
 from a2vis_model.render.traits import traits_of
 
@@ -53,8 +56,8 @@ def test_what_cannot_be_used_is_left_out_and_named_with_its_remedy(tmp_path, fol
     assert found.classes == ("cat",)
     messages = {Path(problem.file).name: problem.message for problem in problems}
     remedies = {
-        "broken.webp": "cannot be decoded; replace",
-        "empty.png": "cannot be decoded; replace",
+        "broken.webp": "cannot be read: not an image (PNG, JPEG, BMP, TIFF, WEBP), or a broken one; replace",
+        "empty.png": "cannot be read: not an image (PNG, JPEG, BMP, TIFF, WEBP), or a broken one; replace",
         "opaque.png": "make its background transparent",
         "flat.png": "no alpha channel; save",
         "nothing.png": "give a larger one",
@@ -90,6 +93,50 @@ def test_sixteen_bits_and_grey_backgrounds_are_read(tmp_path):
     found = load_pictures(tmp_path / "cutouts", tmp_path / "backgrounds", ProblemLog(strict=True))
     assert found.cutouts["cat"][0].pixels[10, 10].tolist() == [200, 100, 0, 255]
     assert np.array_equal(found.backgrounds[0][..., 1], scenery(0)[..., 0])
+
+
+def test_huge_pictures_are_refused_before_they_are_decoded(tmp_path, folder, monkeypatch):
+    cutouts, backgrounds = tmp_path / "cutouts" / "cat", tmp_path / "backgrounds"
+    shutil.copytree(folder / "backgrounds", backgrounds)
+    save(cutouts / "good.png", cut_out(20, 20, (200, 0, 0)))
+    decoded = []
+    decode = cv2.imdecode
+    monkeypatch.setattr(cv2, "imdecode", lambda data, flags: decoded.append(len(data)) or decode(data, flags))
+    for path in (cutouts / "huge.png", backgrounds / "huge.png"):
+        path.write_bytes(huge_png(12288))
+    problems = ProblemLog()
+    found = load_pictures(tmp_path / "cutouts", backgrounds, problems)
+    assert (len(found.cutouts["cat"]), len(found.backgrounds)) == (1, 2)
+    assert ["too large: 12288x12288 pixels where 67,108,864" in problem.message for problem in problems] == [True, True]
+    assert len(huge_png(12288)) not in decoded
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_cutouts_are_read_upright_as_photographs_are(tmp_path, folder, orientation, suffix):
+    upright = cut_out(40, 16, (200, 100, 0))
+    upright[:20, :, 2] = 90
+    stored = turn_upright(upright, {6: 8, 8: 6}.get(orientation, orientation))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    (tmp_path / "cutouts" / "cat").mkdir(parents=True)
+    Image.fromarray(stored).save(tmp_path / "cutouts" / "cat" / f"a{suffix}", exif=exif, lossless=True)
+    (cutout,) = load_pictures(tmp_path / "cutouts", folder / "backgrounds", ProblemLog(strict=True)).cutouts["cat"]
+    assert cutout.pixels.shape == (40, 16, 4)
+    assert cutout.pixels[10, 8].tolist() == [200, 100, 90, 255]
+    assert cutout.pixels[30, 8].tolist() == [200, 100, 0, 255]
+
+
+def test_hidden_files_and_folders_are_passed_over(tmp_path, folder):
+    root = tmp_path / "pictures"
+    shutil.copytree(folder, root)
+    for hidden in ("cutouts/person/._0.png", "cutouts/.git/a.png", "backgrounds/._0.png"):
+        (root / hidden).parent.mkdir(exist_ok=True)
+        (root / hidden).write_bytes(b"a resource fork of macOS")
+    whole = load_pictures(folder / "cutouts", folder / "backgrounds", ProblemLog(strict=True))
+    found = load_pictures(root / "cutouts", root / "backgrounds", ProblemLog(strict=True))
+    assert found.digest == whole.digest
+    assert found.classes == whole.classes
 
 
 def test_large_pictures_are_shrunk(tmp_path):

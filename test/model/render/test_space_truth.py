@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from image_files import huge_png
 from pictures import make_pictures
 from scipy.spatial.transform import Rotation
 
@@ -285,6 +286,14 @@ def test_a_damaged_file_is_named_with_what_is_wrong(robot_clips, tmp_path, chang
     with pytest.raises(DataError, match=message) as caught:
         read_space(tmp_path / "00000")
     assert str(path) in str(caught.value)
+
+
+def test_a_depth_picture_of_another_size_is_not_decoded(robot_clips, tmp_path, monkeypatch):
+    write_clip(robot_clips[0], tmp_path / "00000")
+    depth_file(tmp_path / "00000", 1).write_bytes(huge_png(12288))
+    monkeypatch.setattr(cv2, "imdecode", None)
+    with pytest.raises(DataError, match=r"00001\.png: depth: wrong size: 12288x12288, not"):
+        read_depth(tmp_path / "00000", 1, robot_clips[0].space)
 
 
 @pytest.mark.parametrize("content", [b"", b"no picture", cv2.imencode(".png", np.zeros((4, 4), np.uint8))[1].tobytes()])
