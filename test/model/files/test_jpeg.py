@@ -70,6 +70,39 @@ def test_a_header_of_another_size_is_refused_before_memory_is_taken() -> None:
         decode_jpeg(jpeg(), (16, 16), cv2.IMREAD_COLOR)
 
 
+def sampled(factors: int) -> bytes:
+    """Return a JPEG whose header gives these factors, across (high 4 bits) and down, for the samples of brightness."""
+    content = bytearray(jpeg(subsampling="4:2:0"))
+    content[content.index(b"\xff\xc0") + 11] = factors
+    return bytes(content)
+
+
+def test_a_sampling_that_the_header_reader_does_not_know_hides_no_other_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = sampled(0x42)
+    assert decode_jpeg(content, (HEIGHT, WIDTH), cv2.IMREAD_COLOR).pixels.shape == (HEIGHT, WIDTH, 3)
+    # libjpeg passes over what stands between two segments, and over a thumbnail.
+    behind = content[:2] + b"\xff\xe1\0\x0b\xff\xc0\0\x11\x08\0\x10\0\x10" + b"\0\0" + content[2:]
+    assert decode_jpeg(behind, (HEIGHT, WIDTH), cv2.IMREAD_COLOR).pixels.shape == (HEIGHT, WIDTH, 3)
+    no_scan = content[: content.index(b"\xff\xc0")] + content[content.index(b"\xff\xda") :]
+    monkeypatch.setattr(cv2, "imdecode", lambda *given: pytest.fail("memory was taken"))
+    for picture_, held in ((content, "128x96"), (behind, "128x96"), (no_scan, "no size")):
+        with pytest.raises(JpegError, match=f"says 16x16 pixels and holds {held}"):
+            decode_jpeg(picture_, (16, 16), cv2.IMREAD_COLOR)
+
+
+def test_what_opencv_decodes_is_of_the_announced_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cv2, "imdecode", lambda *given: np.zeros((8, 8, 3), np.uint8))
+    with pytest.raises(JpegError, match="says 128x96 pixels and holds 8x8"):
+        decode_jpeg(sampled(0x42), (HEIGHT, WIDTH), cv2.IMREAD_COLOR)
+
+
+def test_damage_is_noticed_where_a_sampling_has_no_name() -> None:
+    content = cut_out(sampled(0x14))
+    decoded = decode_jpeg(content, (HEIGHT, WIDTH), cv2.IMREAD_COLOR)
+    assert decoded.damage.startswith("is damaged (")
+    assert decoded.damage == jpeg_damage(content)
+
+
 def folder_with_damage(folder: Path) -> Path:
     for number in range(3):
         content = jpeg()
