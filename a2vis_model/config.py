@@ -18,6 +18,7 @@ import yaml
 
 from .backbone_config import BACKBONES, BackboneConfig, SwinConfig
 from .errors import ConfigError
+from .files.regular import read_regular
 from .limits import CHANNELS, CLASSES, FRAMES, HIDDEN, LAYERS, PIXELS, QUERIES, STAGES, check_ranges
 
 Association = Literal["global", "memory", "offline", "joint", "cosine", "index"]
@@ -318,7 +319,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         ConfigError: the file is missing, broken or something else.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.safe_load(read_regular(path))
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; give an existing configuration file") from error
     except Exception as error:  # The parser of a number, date or tag can fail with any error.

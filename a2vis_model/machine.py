@@ -5,11 +5,13 @@ import os
 import platform
 from pathlib import Path
 
+from .files.regular import open_regular
+
 
 def file_hash(path: str | Path) -> str:
-    """Return the SHA-256 of a file's content."""
+    """Return the SHA-256 of a file's content; raises OSError if it is no regular file."""
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         while piece := file.read(1 << 20):
             digest.update(piece)
     return digest.hexdigest()

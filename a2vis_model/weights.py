@@ -67,6 +67,8 @@ def is_weight_file(path: str | Path) -> bool:
     """Return whether a file is one of ours, possibly a broken one, which `load_weights` then reports."""
     if Path(path).suffix != ".safetensors":
         return False
+    if not Path(path).is_file():  # which a pipe is not; to open one would wait for whoever writes into it
+        return True
     try:
         with safe_open(path, framework="pt") as file:
             return str((file.metadata() or {}).get("format", "")).startswith("a2vis/")

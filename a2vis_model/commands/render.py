@@ -18,6 +18,7 @@ from ..data.fishbowl import declare_classes
 from ..data.problems import ProblemLog, quiet_loaders
 from ..data.space_truth import SPACE_FILE
 from ..errors import A2VISError
+from ..files.regular import read_regular
 from ..machine import cores
 from ..render import composed_world
 from ..render.classes import WORLD_CLASSES
@@ -70,7 +71,7 @@ class _Job:
             return False
         recording = self.directory / "recording.json"
         try:
-            found = json.loads(recording.read_text(encoding="utf-8"))
+            found = json.loads(read_regular(recording))
             same = (found["seed"], len(found["frameTimes"]), found["ch"], found["cw"]) == (
                 self.seed,
                 self.frames,

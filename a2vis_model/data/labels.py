@@ -25,6 +25,7 @@ from typing import Any
 import yaml
 
 from ..config import config_directory
+from ..files.regular import read_regular
 from .problems import DataError, DataProblem, RecordError
 
 LABELS_FILE = "labels.yaml"
@@ -110,7 +111,7 @@ class LabelRules:
             return DataError(DataProblem(str(path), record, message))
 
         try:
-            document = yaml.safe_load(Path(path).read_text("utf-8"))
+            document = yaml.safe_load(read_regular(path))
         except (OSError, ValueError, RecursionError, yaml.YAMLError) as problem:
             reason = " ".join(str(problem).split())
             raise error("file", f"cannot be read as YAML: {reason}") from problem

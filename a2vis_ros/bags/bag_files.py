@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 
 from a2vis_model import A2VISError
 from a2vis_model.extras import optional_packages
+from a2vis_model.files.regular import read_regular
 
 from .. import msg as _messages
 from ..wire.exact_text import MessageError, received, serialized
@@ -166,6 +167,7 @@ class BagReader:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         try:
+            _check_regular(self.path)
             self._reader = Reader(self.path)
         except (ReaderError, OSError) as error:
             raise BagError(f"{self.path}: not a readable bag ({error}); {_remedy(self.path)}") from error
@@ -282,10 +284,21 @@ def reindex(path: str | Path) -> int:
             os.close(lock)
 
 
+def _check_regular(bag: Path) -> None:
+    """Check that whoever opens a bag's files does not wait for another program.
+
+    Raises:
+        OSError: one is a pipe or a device.
+    """
+    for file in bag.iterdir() if bag.is_dir() else (bag,):
+        if file.exists() and not file.is_file() and not file.is_dir():
+            raise OSError(f"{file.name} is not a regular file")
+
+
 def _is_unfinished(bag: Path) -> bool:
     """Return whether a bag is one of ours that has not been closed."""
     try:
-        return f"{_UNFINISHED}: unfinished" in (bag / "metadata.yaml").read_text(encoding="utf-8")
+        return f"{_UNFINISHED}: unfinished" in read_regular(bag / "metadata.yaml").decode("utf-8")
     except (OSError, ValueError):
         return False
 

@@ -12,6 +12,8 @@ import yaml
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
+from a2vis_model.files.regular import open_regular
+
 MAX_FILE_BYTES = 1 << 20
 """A file of profiles is a page."""
 
@@ -132,13 +134,13 @@ def read_profiles(path: str | Path) -> dict[str, ClassProfile]:
         ProfileError: the file cannot be read or used.
     """
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             text = file.read(MAX_FILE_BYTES + 1)
-        if len(text) > MAX_FILE_BYTES:
-            raise ProfileError(f"{path} has more than {MAX_FILE_BYTES} bytes; a file of class profiles is a page")
-        content = yaml.safe_load(text)
-    except (OSError, yaml.YAMLError, RecursionError) as error:
+        content = yaml.safe_load(text) if len(text) <= MAX_FILE_BYTES else None
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         raise ProfileError(f"the class profiles in {path} cannot be read: {error!s:.300}") from error
+    if len(text) > MAX_FILE_BYTES:
+        raise ProfileError(f"{path} has more than {MAX_FILE_BYTES} bytes; a file of class profiles is a page")
     if not isinstance(content, dict):
         raise ProfileError(f"{path} holds no mapping from class names to profiles; see docs/space.md")
     profiles = dict(DEFAULT_PROFILES)

@@ -1,6 +1,8 @@
 """Presets, variants and what is refused."""
 
 import dataclasses
+import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -179,3 +181,9 @@ def test_a_preset_may_be_a_file(tmp_path):
 def test_configurations_cannot_be_changed_in_place():
     with pytest.raises(dataclasses.FrozenInstanceError):
         load_config("onboard").dim = 3
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "mine.yaml")
+    with pytest.raises(ConfigError, match=r"mine\.yaml: is not a regular file; give an existing"):
+        load_config(str(tmp_path / "mine.yaml"))

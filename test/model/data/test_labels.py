@@ -1,6 +1,7 @@
 """What a picture labels, and what is not known of it."""
 
 import json
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,9 @@ def test_wrong_rules_are_one_line(tmp_path: Path, text: str, message: str) -> No
     assert "\n" not in str(error.value)
     with pytest.raises(DataError, match="cannot be read"):
         LabelRules.read(tmp_path / "absent.yaml")
+    os.mkfifo(tmp_path / "pipe.yaml")
+    with pytest.raises(DataError, match=r"cannot be read as YAML: .*is not a regular file"):
+        LabelRules.read(tmp_path / "pipe.yaml")
     with pytest.raises(DataError, match="robto: labels: is unknown; choose robot, or a YAML file"):
         LabelRules.read("robto")
 

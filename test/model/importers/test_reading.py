@@ -16,6 +16,8 @@ from published_names import State, save
 
 from a2vis_model.errors import CheckpointError
 from a2vis_model.importers import read_checkpoint
+from a2vis_model.machine import file_hash
+from a2vis_model.weights import is_weight_file
 
 # Networks this small are fastest on one thread, much so on a busy machine.
 torch.set_num_threads(1)
@@ -245,3 +247,14 @@ def test_a_file_that_contains_itself_is_refused(extension: str, tmp_path: Path) 
         torch.save(content, path)
     with pytest.raises(CheckpointError, match="model is not a tensor"):
         read_checkpoint(path)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth", ".pkl"])
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"weights{suffix}"
+    os.mkfifo(path)
+    assert is_weight_file(path) == (suffix == ".safetensors")
+    with pytest.raises(CheckpointError, match="there is no such file"):
+        read_checkpoint(path)
+    with pytest.raises(OSError, match="is not a regular file"):
+        file_hash(path)

@@ -1,5 +1,6 @@
 """Bags whose recorder was killed are read to the last flush, and none runs what it names."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -61,6 +62,19 @@ def test_a_repair_writes_through_no_link(tmp_path: Path, storage: Any) -> None:
     with pytest.raises(BagError, match="is a link or no file"):
         BagReader(tmp_path / "bag").__enter__()
     assert victim.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["metadata.yaml", "bag.mcap"])
+def test_a_pipe_in_a_bag_is_refused_and_not_waited_for(tmp_path: Path, name: str) -> None:
+    from a2vis_ros.bags.bag_files import BagError, BagReader, BagWriter
+
+    with BagWriter(tmp_path / "bag", "mcap") as writer:
+        writer.write("/image", image(0), 0)
+    (tmp_path / "bag" / name).unlink()
+    os.mkfifo(tmp_path / "bag" / name)
+    for path in (tmp_path / "bag", tmp_path / "bag" / name):
+        with pytest.raises(BagError, match=f"not a readable bag \\({name} is not a regular file\\)"):
+            BagReader(path)
 
 
 def test_half_a_record_at_the_end_costs_no_other(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Priors of classes, and files of them."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -67,3 +68,11 @@ def test_a_file_that_cannot_be_used(text: str, words: str, tmp_path: Path) -> No
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ProfileError, match="cannot be read"):
         read_profiles(tmp_path / "none.yaml")
+    with pytest.raises(ProfileError, match="cannot be read"):
+        read_profiles("a\0b.yaml")
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "classes.yaml")
+    with pytest.raises(ProfileError, match="is not a regular file"):
+        read_profiles(tmp_path / "classes.yaml")
