@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from .errors import A2VISError, printable
 from .extras import MissingPackageError
+from .files.home import arguments_at_home
 
 COMMANDS = {
     "predict": ("predict", "track the objects of a video file or a folder of frames"),
@@ -29,7 +30,7 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; a user's error is reported in one line on standard error, with status 2."""
-    arguments = [_at_home(argument) for argument in (sys.argv[1:] if argv is None else argv)]
+    arguments = arguments_at_home(argv)
     parser = argparse.ArgumentParser(prog="a2vis", description="Amodal-aware video instance segmentation.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (module, text) in COMMANDS.items():
@@ -56,12 +57,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"a2vis {args.command}: interrupted", file=sys.stderr)
         return 130
-
-
-def _at_home(argument: str) -> str:
-    """Expand a path that begins with "~", also after a "=", where shells do not: `--output=~/out`."""
-    name, equals, value = argument.rpartition("=")
-    return name + equals + os.path.expanduser(value) if value.startswith("~/") else argument
 
 
 if __name__ == "__main__":

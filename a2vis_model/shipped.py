@@ -1,6 +1,5 @@
 """Weights in the package: their names, their files and their measured quality."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -9,6 +8,7 @@ from pathlib import Path
 import yaml
 
 from .errors import CheckpointError
+from .files.home import at_home
 from .machine import file_hash
 
 DEFAULT_WEIGHTS = "onboard"
@@ -57,7 +57,7 @@ def find_weights(weights: str | Path) -> Path:
         CheckpointError: neither exists.
     """
     names = shipped_weights()
-    path = _FOLDER / f"{weights}.safetensors" if str(weights) in names else Path(os.path.expanduser(weights))
+    path = _FOLDER / f"{weights}.safetensors" if str(weights) in names else at_home(weights)
     if not path.is_file():
         if path.parent == _FOLDER:
             raise CheckpointError(f"{path}: missing from the package; reinstall it")

@@ -1,6 +1,5 @@
 """Reading videos and folders of frames, and writing videos."""
 
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from ..errors import VideoError, printable
 from ..extras import optional_packages
 from .atomic import replacing
+from .home import at_home
 from .images import IMAGE_SUFFIXES, ImageFileError, frame_files, read_image
 from .videos import create_mp4, decode_packets, is_packet_damaged, open_video, upright_pixels
 
@@ -107,7 +107,7 @@ class VideoInput:
         Raises:
             VideoError: there is nothing to read.
         """
-        path = Path(os.path.expanduser(path))
+        path = at_home(path)
         if path.is_dir():
             images = _images(path)
             first = _first_image(images)

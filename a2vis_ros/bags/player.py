@@ -22,6 +22,7 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPo
 from rosgraph_msgs.msg import Clock
 
 from a2vis_model import A2VISError
+from a2vis_model.files.home import arguments_at_home
 
 from .bag_files import LATCHED, BagError, BagReader
 
@@ -132,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--loops", type=int, default=1, help="number of times to play it (%(default)s)")
     parser.add_argument("--clock", action="store_true", help="publish /clock")
     parser.add_argument("--wait", type=float, default=30.0, help="seconds to wait for subscribers (%(default)s)")
-    args = parser.parse_args(arguments)
+    args = parser.parse_args(arguments_at_home(arguments))
     rclpy.init(args=[])
     node = Node("bag_player")
     try:

@@ -19,6 +19,8 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.signals import SignalHandlerOptions
 
+from a2vis_model.files.home import arguments_at_home
+
 from ..msg import ClassNames, HiddenObjectArray, TrackedInstanceArray
 from . import bag_files
 from .bag_files import STORAGES, BagError, BagWriter, Storage, type_name
@@ -128,7 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="bag_recorder", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("bag", help="the bag's folder, which must not exist yet")
     parser.add_argument("--storage", choices=STORAGES, default="mcap", help="format of the bag (%(default)s)")
-    args = parser.parse_args(arguments)
+    args = parser.parse_args(arguments_at_home(arguments))
     stop = threading.Event()
 
     def end(number: int, frame: FrameType | None) -> None:

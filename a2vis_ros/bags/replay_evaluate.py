@@ -15,6 +15,7 @@ from a2vis_model.cluster import RayWorkers
 from a2vis_model.commands.arguments import add_jobs_argument, add_ray_argument, jobs_of
 from a2vis_model.data.problems import add_strict_argument
 from a2vis_model.errors import printable
+from a2vis_model.files.home import arguments_at_home
 from a2vis_model.workers import LocalWorkers, Workers
 
 from ..space.localizer import LocalizerSettings
@@ -73,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 default=parameter.default,
                 help=f"{parameter.description} (%(default)s)",
             )
-    args = parser.parse_args(arguments)
+    args = parser.parse_args(arguments_at_home(arguments))
     try:
         return _run(args) if args.results is None else _score_recorded(args)
     except (A2VISError, ParameterError, OSError) as error:

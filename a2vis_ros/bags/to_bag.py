@@ -1,7 +1,6 @@
 """`to_bag`: converts a video file, a folder of images or a FISHBOWL video with its ground truth to a bag."""
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from std_msgs.msg import Header
 from a2vis_model import A2VISError
 from a2vis_model.data.problems import add_strict_argument
 from a2vis_model.data.space_truth import read_depth
+from a2vis_model.files.home import arguments_at_home, at_home
 from a2vis_model.files.video_io import DamageLog
 
 from ..node.messages import class_names_message, header_of, image_message, result_message
@@ -109,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rate", type=float, help="images per second (the video's own; 30 for images and FISHBOWL)")
     parser.add_argument("--start", type=float, default=1.0, help="stamp of the first image in seconds (%(default)s)")
     add_strict_argument(parser)
-    args = parser.parse_args(arguments)
+    args = parser.parse_args(arguments_at_home(arguments))
     damage = DamageLog(args.input, strict=args.strict)
     try:
         if args.rate is not None and not 0.001 <= args.rate <= 10000:
@@ -121,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         video = AnnotatedVideo.open(args.input, args.rate)
         count = write_bag(
             video,
-            os.path.expanduser(args.output),
+            at_home(args.output),
             storage=args.storage,
             topic=args.topic,
             frame_id=args.frame_id,

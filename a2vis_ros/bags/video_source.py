@@ -1,6 +1,5 @@
 """Sources of bags: a video file, a folder of images, or a FISHBOWL video with its ground truth."""
 
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from a2vis_model.data import VideoRecord, open_fishbowl
 from a2vis_model.data.fishbowl import found_classes
 from a2vis_model.data.problems import DataError, DataProblem
 from a2vis_model.data.space_truth import SPACE_FILE, SpaceTruth, read_space
+from a2vis_model.files.home import at_home
 from a2vis_model.files.video_io import DamageLog, VideoInput
 
 from ..stream.image_decoding import Pixels
@@ -61,7 +61,7 @@ class AnnotatedVideo:
         Raises:
             A2VISError: there is nothing to read, or a rate is given for a video that has times of its own.
         """
-        path = Path(os.path.expanduser(path))
+        path = at_home(path)
         if (path / "objects.json").is_file():
             folder = path.resolve().parent
             dataset = open_fishbowl(folder, found_classes(folder))

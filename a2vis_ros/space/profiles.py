@@ -12,6 +12,7 @@ import yaml
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
+from a2vis_model.files.home import at_home
 from a2vis_model.files.regular import open_regular
 
 MAX_FILE_BYTES = 1 << 20
@@ -128,13 +129,14 @@ def read_profiles(path: str | Path) -> dict[str, ClassProfile]:
     """The default profiles, with what a YAML file says of some classes in their place.
 
     Args:
-        path: YAML file that maps class names to mappings of fields; a field that is left out keeps its default.
+        path: YAML file, which may begin with "~", that maps class names to mappings of fields; a field that is left out
+            keeps its default.
 
     Raises:
         ProfileError: the file cannot be read or used.
     """
     try:
-        with open_regular(path) as file:
+        with open_regular(at_home(path)) as file:
             text = file.read(MAX_FILE_BYTES + 1)
         content = yaml.safe_load(text) if len(text) <= MAX_FILE_BYTES else None
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:

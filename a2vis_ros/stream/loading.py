@@ -3,9 +3,7 @@
 from a2vis_model import openmp as openmp  # This must precede the import of torch.
 
 # isort: split
-import os
 import time
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,6 +11,7 @@ import torch
 from a2vis_model import A2VISError, StreamingTracker, freeze, load_weights
 from a2vis_model.backends import Backend, default_cache, openvino_device, prepare_backend, tensor_device
 from a2vis_model.devices import choose_device
+from a2vis_model.files.home import at_home
 from a2vis_model.weights import read_recommended
 
 from .models import LoadedModel, ModelRequest, ReportProgress
@@ -39,7 +38,7 @@ def load_model(request: ModelRequest, progress: ReportProgress) -> LoadedModel:
         backend=request.backend,
         precision=request.precision,
         device=openvino_device(request.device),
-        cache=Path(os.path.expanduser(request.engine_cache)) if request.engine_cache else default_cache(),
+        cache=at_home(request.engine_cache) if request.engine_cache else default_cache(),
         progress=progress,
     )
     loaded = time.monotonic()

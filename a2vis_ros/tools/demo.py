@@ -31,6 +31,7 @@ from a2vis_model import A2VISError, FrameResult, RegionMask, TrackState
 from a2vis_model import TrackedInstance as ModelInstance
 from a2vis_model.errors import printable
 from a2vis_model.files.atomic import write_bytes
+from a2vis_model.files.home import arguments_at_home
 from a2vis_model.files.video_io import VideoWriter
 from a2vis_model.render import render_clip, write_clip
 from a2vis_model.shipped import DEFAULT_WEIGHTS, find_weights
@@ -77,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--frames", type=int, default=90, help="to render (%(default)s)")
     parser.add_argument("--speed", type=float, default=0.5, help="of the player, 1 is 30 images a second (%(default)s)")
-    args = parser.parse_args(arguments)
+    args = parser.parse_args(arguments_at_home(arguments))
     try:
         # This comes before rendering, to report missing weights early.
         find_weights(args.weights)

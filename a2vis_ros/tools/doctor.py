@@ -9,6 +9,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from a2vis_model.files.home import arguments_at_home
+
 from ..programs.requirements import OPTIONAL, REQUIRED, installed
 from .findings import Finding
 
@@ -39,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--weights", help="to check, by name or file (those that the node runs by default)")
     parser.add_argument("--engine-cache", default="", help="folder of engines (the user's)")
     parser.add_argument("--seconds", type=float, default=3.0, help="to listen (%(default)s)")
-    args = parser.parse_args(arguments)
+    args = parser.parse_args(arguments_at_home(arguments))
     findings = check_requirements()
     findings += _examine(args) if not findings else [Finding("note", "all else", "not checked without these packages")]
     findings += check_packages()

@@ -72,6 +72,12 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         read_profiles("a\0b.yaml")
 
 
+def test_the_home_folder_may_be_written_as_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "x.yaml").write_text("robot: {length: 2.5}")
+    assert read_profiles("~/x.yaml")["robot"].length == 2.5
+
+
 def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "classes.yaml")
     with pytest.raises(ProfileError, match="is not a regular file"):
