@@ -206,7 +206,7 @@ def _export(folder: Path, comparison: Comparison, kind: str) -> None:
         truth = [start_when_seen(track) for track in comparison.truth.read(video).tracks]
         found = comparison.tracked.read(video).tracks
         if kind == "mots":
-            write_mots(folder / "gt", video, truth, ground_truth=True)
+            write_mots(folder / "gt", video, truth, ground_truth=True, classes=comparison.categories)
             write_mots(folder / "predictions", video, found, ground_truth=False)
             continue
         which: Kind = "amodal" if "amodal" in comparison.scope.kinds else "visible"

@@ -102,6 +102,7 @@ def _open_text(
 ) -> Comparison:
     truth = TextTracks(truth_path, problems, masks=masks, ground_truth=True, benchmark=benchmark)
     results = TextTracks(predictions, problems, masks=masks, ground_truth=False, benchmark=benchmark)
+    results.match(truth)
     tracking = ("masks", "visible_boxes") if masks else ("boxes",)
     categories = truth.categories
     scope = Scope(tuple(categories), (), tracking, ranked=False)

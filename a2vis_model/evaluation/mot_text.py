@@ -6,7 +6,6 @@ MOTS: frame id class height width run-lengths                               clas
 
 from __future__ import annotations
 
-import configparser
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -18,12 +17,11 @@ import numpy as np
 from ..data.problems import DataError, DataProblem, ProblemLog, RecordError
 from ..files.atomic import write_text
 from ..files.images import MAX_SIDE, visible_files
-from ..files.regular import read_regular
 from ..masks import coco
 from ..masks.coco import Rle, RleMask
 from .instances import Kind, Role, TrackRecord, VideoInfo, VideoTracks, mask_areas, track_boxes
 from .occlusion import occlusion_of
-from .youtube_vis import MAX_LENGTH
+from .text_outline import SequenceInfo, TextOutline, read_text
 
 Benchmark = Literal["MOT15", "MOT16", "MOT17", "MOT20"]
 BENCHMARKS: tuple[Benchmark, ...] = get_args(Benchmark)
@@ -64,30 +62,102 @@ class TextTracks:
         self._masks = masks
         self._ground_truth = ground_truth
         self._files = _find_files(Path(path))
+        self._outlines = {name: TextOutline.of(file, masks=masks) for name, file in self._files.items()}
+        self._stated = {
+            name: SequenceInfo.beside(file, problems) if ground_truth else SequenceInfo()
+            for name, file in self._files.items()
+        }
 
     @property
     def categories(self) -> dict[int, str]:
-        """Return the classes in the files by category ID; MOT text has one class."""
+        """Return the classes in the files, and those that may be, by category ID; MOT text has one class."""
         if not self._masks:
             return {_PEDESTRIAN: "pedestrian"}
-        numbers = {line[2] for file in self._files.values() for line in _first_columns(file, 3) if len(line) == 3}
-        found = {int(number) for number in numbers if number.isdecimal() and len(number) < 8} - {_IGNORE_CLASS}
-        return {number: _MOTS_CLASSES.get(number, f"class {number}") for number in sorted(found | {*_MOTS_CLASSES})}
+        return {number: _class_name(number) for number in sorted(self._classes() | {*_MOTS_CLASSES})}
 
     def videos(self, others: TextTracks) -> list[VideoInfo]:
         """Return the videos.
 
-        A video ends with the last frame in seqinfo.ini or, without it, in these files or in `others`.
+        A video ends with the last frame in seqinfo.ini or, without it, in these files or in `others`; where it is in
+        `others`, that is reported.
         """
         videos = []
-        for number, (name, file) in enumerate(self._files.items(), 1):
-            length = _sequence_length(file, self.problems)
+        for number, name in enumerate(self._files, 1):
+            length = self._stated[name].length
             if length is None:
-                length = max(_last_frame(file), _last_frame(others._files.get(name)), 1)
-            videos.append(VideoInfo(number, name, length))
+                own, theirs = self._last_frame(name), others._last_frame(name)
+                length = max(own, theirs, 1)
+                if theirs > own:
+                    message = (
+                        f"frame is {theirs}, and the ground truth's last object is in frame {own}: it is not known "
+                        f"whether the video goes on; state seqLength in {name}/seqinfo.ini beside {name}/gt/gt.txt"
+                    )
+                    line = others._outlines[name].frames[theirs]
+                    others.problems.report(DataProblem(str(others._files[name]), f"line {line}", message))
+            videos.append(VideoInfo(number, name, length, *(self._size(name) or ())))
         for name in others._files.keys() - self._files.keys():
             others.problems.report(DataProblem(str(others._files[name]), "file", "is not in the ground truth"))
         return videos
+
+    def match(self, truth: TextTracks) -> None:
+        """Compare results with what the ground truth states as a whole.
+
+        Raises:
+            DataError: results are of no video of the ground truth, number frames from 0, have a class that the ground
+                truth does not have, or a file's masks all have another size than the ground truth's.
+        """
+        if self._files.keys().isdisjoint(truth._files):
+            there, here = (", ".join(sorted(names)[:5]) for names in (truth._files, self._files))
+            message = f"hold {here}, and the ground truth {there}; name each file after its video"
+            raise DataError(DataProblem(self.path, "files", message))
+        for name, file in self._files.items():
+            if name not in truth._files:
+                continue
+            outline = self._outlines[name]
+            length = truth._stated[name].length or truth._last_frame(name)
+            if 0 in outline.frames and 0 not in truth._outlines[name].frames and outline.last_frame < length:
+                message = "frame is 0, and the ground truth's first is 1; add 1 to every frame"
+                raise DataError(DataProblem(str(file), f"line {outline.frames[0]}", message))
+            size = truth._size(name)
+            if self._masks and size is not None and outline.size_lines and size not in outline.size_lines:
+                (height, width), line = next(iter(outline.size_lines.items()))
+                message = (
+                    f"a mask of {width}x{height} pixels, and the ground truth's are of {size[1]}x{size[0]}; write "
+                    "masks of this size, or score with the truth of the same frames"
+                )
+                raise DataError(DataProblem(str(file), f"line {line}", message))
+        if self._masks:
+            self._match_classes(truth)
+
+    def _match_classes(self, truth: TextTracks) -> None:
+        known, there = truth.categories, truth._classes()
+        found = self._classes()
+        foreign = found - known.keys() or (found if there and found.isdisjoint(there) else set())
+        names = ", ".join(f"{number} ({known[number]})" for number in sorted(there or known))
+        for name, outline in self._outlines.items():
+            for number, line in outline.classes.items():
+                where = str(self._files[name]), f"line {line}"
+                if number in foreign:
+                    message = (
+                        f"class {number} is not among the ground truth's, {names}; write these ids, and leave out "
+                        "objects of other classes"
+                    )
+                    raise DataError(DataProblem(*where, message))
+                if number == _IGNORE_CLASS:
+                    message = "class 10 is the ground truth's for regions to ignore: results of it are left out"
+                    self.problems.report(DataProblem(*where, message))
+
+    def _classes(self) -> set[int]:
+        """The classes that objects have in the files or may have by what is stated beside them."""
+        lines = {number for outline in self._outlines.values() for number in outline.classes}
+        return (lines | {number for stated in self._stated.values() for number in stated.classes}) - {_IGNORE_CLASS}
+
+    def _last_frame(self, name: str) -> int:
+        return self._outlines[name].last_frame if name in self._outlines else 0
+
+    def _size(self, name: str) -> tuple[int, int] | None:
+        """Height and width of a video's masks: that of most masks or, where there is none, of seqinfo.ini."""
+        return (self._outlines[name].size or self._stated[name].size) if self._masks else None
 
     def read(self, video: VideoInfo) -> VideoTracks:
         """Read the tracks of a video; broken lines are reported and left out."""
@@ -154,6 +224,9 @@ class TextTracks:
                 frame_number, number, class_id, height, width = _numbers(fields[:5])
                 frame = _frame(frame_number, video)
                 rle = _rle(fields[5], _whole(height, "height"), _whole(width, "width"))
+                if video.height and rle["size"] != [video.height, video.width]:
+                    whose = "the file's other masks" if self._ground_truth else "the ground truth's masks"
+                    raise RecordError(f"a mask of size {width:g}x{height:g}; {whose} have {video.width}x{video.height}")
                 _claim(covered, frame, rle)
                 if self._ground_truth and class_id == _IGNORE_CLASS:
                     regions[frame].append(rle)
@@ -172,7 +245,7 @@ class TextTracks:
     def _lines(self, file: Path, separator: str) -> Iterator[tuple[str, list[str]]]:
         """Yield each line of a file as a name for messages and its columns."""
         try:
-            text = _read_text(file)
+            text = read_text(file)
         except (OSError, UnicodeDecodeError) as error:
             problem = DataProblem(str(file), "file", f"cannot be read: {error}")
             if self._ground_truth:
@@ -206,11 +279,19 @@ def write_mot(
     _write(folder, video, "".join(row for _, _, row in sorted(rows)), ground_truth=ground_truth)
 
 
-def write_mots(folder: str | Path, video: VideoInfo, tracks: Iterable[TrackRecord], *, ground_truth: bool) -> None:
+def write_mots(
+    folder: str | Path,
+    video: VideoInfo,
+    tracks: Iterable[TrackRecord],
+    *,
+    ground_truth: bool,
+    classes: Iterable[int] = (),
+) -> None:
     """Write visible masks as MOTS text, in files named as those of `write_mot`.
 
     The format has no overlaps: where two masks meet, the pixels go to the track of the higher score. Its class 10 is
-    reserved, so that classes from 10 on are written as 11 and so on.
+    reserved, so that classes from 10 on are written as 11 and so on. `classes` are those that results may have, also
+    where the ground truth has no object of them; `seqinfo.ini` states them.
     """
     covered: dict[int, Rle] = {}
     rows = []
@@ -221,20 +302,24 @@ def write_mots(folder: str | Path, video: VideoInfo, tracks: Iterable[TrackRecor
                 continue
             covered[t] = coco.union([covered[t], free]) if t in covered else free
             height, width = mask["size"]
-            class_id = track.class_id + (track.class_id >= _IGNORE_CLASS)
-            text = f"{t + 1} {track.track_id} {class_id} {height} {width} {free['counts'].decode()}\n"
+            text = f"{t + 1} {track.track_id} {_written(track.class_id)} {height} {width} {free['counts'].decode()}\n"
             rows.append((t, track.track_id, text))
-    _write(folder, video, "".join(row for _, _, row in sorted(rows)), ground_truth=ground_truth)
+    stated = ",".join(str(_written(number)) for number in classes)
+    _write(folder, video, "".join(row for _, _, row in sorted(rows)), ground_truth=ground_truth, classes=stated)
 
 
-def _write(folder: str | Path, video: VideoInfo, text: str, *, ground_truth: bool) -> None:
+def _written(class_id: int) -> int:
+    return class_id + (class_id >= _IGNORE_CLASS)
+
+
+def _write(folder: str | Path, video: VideoInfo, text: str, *, ground_truth: bool, classes: str = "") -> None:
     root = Path(folder)
     file = root / video.name / "gt" / "gt.txt" if ground_truth else root / f"{video.name}.txt"
     write_text(file, text)
     if ground_truth:
         lines = ["[Sequence]", f"name={video.name}", f"seqLength={video.length}"]
-        lines += [f"imWidth={video.width}", f"imHeight={video.height}", ""]
-        write_text(root / video.name / "seqinfo.ini", "\n".join(lines))
+        lines += [f"imWidth={video.width}", f"imHeight={video.height}", *([f"classes={classes}"] if classes else [])]
+        write_text(root / video.name / "seqinfo.ini", "\n".join([*lines, ""]))
 
 
 def _without(mask: Rle, covered: Rle | None) -> Rle | None:
@@ -260,46 +345,6 @@ def _find_files(path: Path) -> dict[str, Path]:
     return found
 
 
-def _sequence_length(file: Path, problems: ProblemLog) -> int | None:
-    ini = file.parent.parent / "seqinfo.ini"
-    if file.name != "gt.txt" or not ini.is_file():
-        return None
-    parser = configparser.ConfigParser()
-    try:
-        parser.read_string(_read_text(ini))
-        length = parser.getint("Sequence", "seqLength")
-        if 1 <= length <= MAX_LENGTH:
-            return length
-        message = f"seqLength is {length}, not 1 to {MAX_LENGTH}"
-    except (OSError, ValueError, configparser.Error) as error:
-        message = f"seqLength cannot be read: {' '.join(str(error).split())}"
-    problems.report(DataProblem(str(ini), "Sequence", message))
-    return None
-
-
-def _read_text(file: Path) -> str:
-    """Read UTF-8 text, with or without a byte order mark."""
-    return read_regular(file).decode("utf-8-sig")
-
-
-def _last_frame(file: Path | None) -> int:
-    """Return the greatest frame number at the start of a line.
-
-    What is not a number is skipped here and reported when the file is read.
-    """
-    numbers = [line[0] for line in _first_columns(file, 1)] if file is not None else []
-    return min(max((int(n) for n in numbers if n.isdecimal() and len(n) < 8), default=0), MAX_LENGTH)
-
-
-def _first_columns(file: Path, count: int) -> list[list[str]]:
-    """Read the first columns of each line; an unreadable file gives none here and is reported when it is read."""
-    try:
-        lines = _read_text(file).splitlines()
-    except (OSError, UnicodeDecodeError):
-        return []
-    return [columns for line in lines if (columns := line.replace(",", " ").split(maxsplit=count)[:count])]
-
-
 def _numbers(fields: list[str]) -> list[float]:
     try:
         numbers = [float(field) for field in fields]
@@ -308,6 +353,10 @@ def _numbers(fields: list[str]) -> list[float]:
     if not np.isfinite(numbers).all():
         raise RecordError("holds a number that is not finite")
     return numbers
+
+
+def _class_name(number: int) -> str:
+    return _MOTS_CLASSES.get(number, f"class {number}")
 
 
 def _whole(value: float, name: str) -> int:

@@ -58,6 +58,8 @@ def test_the_truth_scores_full_marks(data: Path, weights: Path, tmp_path: Path, 
         arguments = ("--predictions", str(folder / "predictions"), "--ground-truth", str(folder / "gt"), "--quiet")
         assert run_command(score_command, *arguments, "--jobs", "1", "--output", str(folder / "scored")) == 0
         assert read_json(folder / "scored" / "results.json")[key] == pytest.approx(1)
+    stated = next((tmp_path / "out" / "mots").rglob("seqinfo.ini")).read_text()
+    assert "classes=" + ",".join(str(number) for number in range(1, len(FISHBOWL_CLASSES) + 1)) in stated
 
 
 @pytest.mark.parametrize(
