@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import reprlib
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -216,9 +216,7 @@ class YtvisResults(_TrackFile):
 
     def _match_videos(self, videos: Mapping[int, VideoInfo]) -> None:
         found = self._spans.keys()
-        # With videos numbered from 0 instead of 1, nearly all IDs would exist but belong to other videos.
-        shifted = len(found) > 1 and 0 not in videos and {number + 1 for number in found} == videos.keys()
-        if found and (shifted or found.isdisjoint(videos)):
+        if found and (found.isdisjoint(videos) or _is_shifted(found, videos.keys())):
             there, here = (", ".join(map(str, sorted(ids)[:5])) for ids in (videos, found))
             message = f"are {here}, ..., and {there}, ... in the ground truth; write the ground truth's"
             raise DataError(DataProblem(self.path, "video_ids", message))
@@ -252,6 +250,19 @@ class YtvisResults(_TrackFile):
             amodal=self._masks(record, "amodal", video),
         )
         return None if class_id is None else track
+
+
+def _is_shifted(found: Set[int], videos: Set[int]) -> bool:
+    """Whether videos are numbered by one less or one more than the ground truth's.
+
+    Nearly all IDs then exist and belong to other videos. It shows where every video has results, or where one side
+    numbers from 0 and the other does not; videos without results have no ID.
+    """
+    down, up = {number + 1 for number in found}, {number - 1 for number in found}
+    if len(found) > 1 and found != videos and (down == videos or up == videos):
+        return True
+    from_zero = 0 in found and 0 not in videos and down <= videos
+    return from_zero or (0 in videos and 0 not in found and not found <= videos and up <= videos)
 
 
 @dataclass(frozen=True)

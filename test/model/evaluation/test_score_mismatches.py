@@ -83,6 +83,46 @@ def test_videos_of_unknown_ids_are_refused(tmp_path: Path, step: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("first", "step", "empty"),
+    [
+        (1, -1, 2),
+        (1, -1, 3),
+        (1, -1, None),
+        (0, 1, 0),
+        (0, 1, 1),
+        (0, 1, None),
+        (5, -1, None),
+        (5, 1, None),
+    ],
+)
+def test_videos_numbered_by_one_less_or_more_are_refused(
+    tmp_path: Path, first: int, step: int, empty: int | None
+) -> None:
+    """Also where a video other than the one whose ID tells has no result."""
+    truth, results = perfect(tmp_path, 3)
+    document = read_json(truth)
+    for record in (*document["videos"], *document["annotations"]):
+        key = "video_id" if "video_id" in record else "id"
+        record[key] += first - 1
+    write(truth, document)
+    renumbered(results, "video_id", first - 1)
+    write(results, [result for result in read_json(results) if result["video_id"] != empty])
+    renumbered(results, "video_id", step)
+    with pytest.raises(DataError, match=r"video_ids: are .* in the ground truth"):
+        score(truth, results)
+
+
+def test_results_without_the_first_video_or_with_another_are_not_shifted(tmp_path: Path) -> None:
+    truth, results = perfect(tmp_path, 3)
+    whole = read_json(results)
+    write(results, [result for result in whole if result["video_id"] != 1])
+    assert score(truth, results)["visible.AP"] == pytest.approx(2 / 3, abs=0.01)
+    write(results, [*whole, {**whole[0], "video_id": 4}])
+    with pytest.raises(DataError, match="result 6: video_id 4 is not in the ground truth"):
+        score(truth, results)
+
+
+@pytest.mark.parametrize(
     ("change", "words"),
     [
         ({"length": LENGTH + 1}, f"have {LENGTH} frames"),
