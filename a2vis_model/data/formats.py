@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import multiprocessing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..errors import printable
+from ..files.deep_images import unused_bits
 from .amodal_coco import open_amodal_coco
 from .annotation_file import find_annotations
 from .dataset import Dataset
@@ -14,6 +19,10 @@ from .json_file import read_json
 from .problems import DataError, DataProblem, ProblemLog
 from .sailvos import open_sailvos, scene_folders
 from .ytvis import open_ytvis
+
+logger = logging.getLogger(__name__)
+_LOOKED_AT: set[str] = set()
+"""Paths of data sets whose pictures were looked at in this process."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +80,30 @@ def open_dataset(
             DataProblem(str(path), "data set", f"unknown format {format!r}; known are {', '.join(FORMATS)}")
         )
     if not found.lists:
-        return found.open(path, classes, problems=problems)
-    return found.open(path, classes, images=images, problems=problems, document=document, labels=labels)
+        dataset = found.open(path, classes, problems=problems)
+    else:
+        dataset = found.open(path, classes, images=images, problems=problems, document=document, labels=labels)
+    _say_of_unused_bits(dataset)
+    return dataset
+
+
+def _say_of_unused_bits(dataset: Dataset) -> None:
+    """Say once of a data set that its pictures are nearly black, by the first picture of a few videos.
+
+    Loader processes read the same pictures; there it would be said many times.
+    """
+    if not len(dataset) or dataset.path in _LOOKED_AT or multiprocessing.parent_process() is not None:
+        return
+    _LOOKED_AT.add(dataset.path)
+    deep: list[tuple[str, bool]] = []
+    for index in sorted({0, len(dataset) // 2, len(dataset) - 1}):
+        with contextlib.suppress(DataError):
+            name, unused = dataset[index].source.unused_bits()
+            if unused is None:
+                return
+            deep.append((name, unused))
+    if deep and all(unused for _, unused in deep):
+        logger.warning("%s", unused_bits(printable(deep[0][0])))
 
 
 def paths_beside(path: Path, format: str) -> list[Path]:

@@ -52,6 +52,10 @@ class FrameSource(ABC):
             frames[wanted == index] = frame
         return frames
 
+    def unused_bits(self) -> tuple[str, bool | None]:
+        """A picture's name, and whether it leaves its upper bits unused (see `deep_images`); None for 8 bits."""
+        return "", None
+
     @abstractmethod
     def problems(self) -> Iterator[DataProblem]:
         """Read every frame and yield a problem for each that cannot be used."""
@@ -76,6 +80,13 @@ class ImageFiles(FrameSource):
         """Open image files; the size is that of the first."""
         first = _read_frame(paths[0], 0, None)
         return cls(height=first.shape[0], width=first.shape[1], length=len(paths), paths=tuple(paths))
+
+    def unused_bits(self) -> tuple[str, bool | None]:
+        """Look at the first picture; one that cannot be read is reported by who reads it."""
+        try:
+            return self.paths[0], read_image(self.paths[0], size=(self.height, self.width)).unused_bits
+        except ImageFileError:
+            return self.paths[0], None
 
     def problems(self) -> Iterator[DataProblem]:
         """Decode every image and yield a problem for each that cannot be used."""

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..extras import optional_packages
+from .deep_images import TWELVE_BITS
 from .jpeg import JpegError, decode_jpeg
 from .regular import read_regular
 
@@ -27,6 +28,10 @@ MAX_SIDE = 16384
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 _ORIENTATION = 0x0112
 """EXIF tag of the camera's orientation, 1 (upright) to 8."""
+_BITS_PER_SAMPLE = 258
+"""TIFF's tag of the bits of each channel."""
+_PNG_DEPTH = 24
+"""Where the header of a PNG states the bits of a channel."""
 _INVERSE = {6: 8, 8: 6}
 """Orientations whose inverse differs from them; the others are their own inverse."""
 _EXIF_WITHIN = 1 << 17
@@ -49,6 +54,8 @@ class ImageHeader:
     width: int
     orientation: int
     """EXIF orientation, 1 to 8: how the stored pixels are rotated and mirrored."""
+    is_deep: bool = False
+    """Whether a channel has 16 bits."""
 
     @property
     def upright_size(self) -> tuple[int, int]:
@@ -64,6 +71,8 @@ class DecodedImage:
     """Pixels [H, W] or [H, W, channels], according to OpenCV's flags."""
     damage: str
     """What is missing; empty for an intact image."""
+    unused_bits: bool | None = None
+    """Whether no pixel of an image of 16 bits passed 12 of them (see `deep_images`); None for an image of 8 bits."""
 
 
 def frame_files(folder: str | Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> list[Path]:
@@ -100,7 +109,9 @@ def read_header(data: bytes) -> ImageHeader:
                 kind, (width, height) = str(image.format), image.size
                 if isinstance(image, TiffImageFile):  # Pillow states the upright size of a TIFF.
                     width, height, orientation = (image.tag_v2.get(tag) for tag in (256, 257, _ORIENTATION))
+                    deep = 16 in (image.tag_v2.get(_BITS_PER_SAMPLE) or ())
                 else:
+                    deep = kind == "PNG" and data[_PNG_DEPTH : _PNG_DEPTH + 1] == b"\x10"
                     orientation = _orientation(image.info.get("exif", b""))  # getexif() would decode all of a PNG.
     except Image.DecompressionBombError as error:
         raise ImageFileError(f"too large: {error}") from error
@@ -111,7 +122,7 @@ def read_header(data: bytes) -> ImageHeader:
     if max(height, width) > MAX_SIDE:
         raise ImageFileError(f"too large: {width}x{height} pixels where {MAX_SIDE} a side are allowed; scale it down")
     turned = orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
-    return ImageHeader(kind, height, width, turned)
+    return ImageHeader(kind, height, width, turned, deep)
 
 
 def exif_orientation(data: bytes | memoryview) -> int:
@@ -166,8 +177,8 @@ def read_image(
     Raises:
         ImageFileError: it cannot be read, is no image, is of another size, too large or broken.
     """
-    pixels, damage = _decode(path, flags, size, most_pixels)
-    return DecodedImage(np.asarray(pixels, np.uint8), damage)
+    pixels, damage, unused = _decode(path, flags, size, most_pixels)
+    return DecodedImage(np.asarray(pixels, np.uint8), damage, unused)
 
 
 def read_samples(
@@ -179,8 +190,8 @@ def read_samples(
 
 def _decode(
     path: str | Path, flags: int, size: tuple[int, int] | None, most_pixels: int | None
-) -> tuple[NDArray[Any], str]:
-    """Return the upright pixels of a file, and what is missing in them."""
+) -> tuple[NDArray[Any], str, bool | None]:
+    """Return the upright pixels of a file, what is missing in them, and `DecodedImage.unused_bits`."""
     try:
         data = read_regular(path)
     except (OSError, ValueError) as error:  # ValueError: no file can have such a name.
@@ -197,7 +208,7 @@ def _decode(
             decoded = decode_jpeg(data, (header.height, header.width), flags)
         except JpegError as error:
             raise ImageFileError(str(error)) from error
-        return turn_upright(decoded.pixels, 1 if stored else header.orientation), decoded.damage
+        return turn_upright(decoded.pixels, 1 if stored else header.orientation), decoded.damage, None
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as error:
@@ -209,4 +220,7 @@ def _decode(
         orientation = _INVERSE.get(orientation, orientation) if stored else 1
     elif stored:
         orientation = 1
-    return turn_upright(np.asarray(pixels), orientation), ""
+    unused = None
+    if header.is_deep and pixels.dtype == np.uint8:  # OpenCV keeps the upper 8 bits; libtiff rounds those of colours.
+        unused = bool(pixels.max() <= (TWELVE_BITS >> 8) + (header.format == "TIFF" and pixels.ndim == 3))
+    return turn_upright(np.asarray(pixels), orientation), "", unused

@@ -1,5 +1,6 @@
 """Reading videos and folders of frames, and writing videos."""
 
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
@@ -15,12 +16,15 @@ from numpy.typing import NDArray
 from ..errors import VideoError, printable
 from ..extras import optional_packages
 from .atomic import replacing
+from .deep_images import DeepImages, unused_bits
 from .home import at_home
 from .images import IMAGE_SUFFIXES, ImageFileError, frame_files, read_image
 from .videos import create_mp4, decode_packets, is_packet_damaged, open_video, upright_pixels
 
 with optional_packages():
     import av
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_RATE = 30.0
 """Frames per second assumed for a folder of images."""
@@ -164,6 +168,7 @@ class VideoInput:
 
     def _image_frames(self, damage: DamageLog) -> Iterator[tuple[float, NDArray[np.uint8]]]:
         index = 0
+        deep = DeepImages()
         for file in _images(self.path):
             try:
                 image = read_image(file)
@@ -172,6 +177,8 @@ class VideoInput:
                 continue
             if image.damage:
                 damage.add(index, f"{file.name} {image.damage}")
+            if deep.see(unused=image.unused_bits):
+                logger.warning("%s", unused_bits(printable(str(file))))
             yield index / self.rate, _rgb(image.pixels)
             index += 1
 

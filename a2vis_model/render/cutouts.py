@@ -8,6 +8,7 @@ left out.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +19,17 @@ from numpy.typing import NDArray
 
 from ..data.json_file import read_json
 from ..data.problems import ProblemLog, RecordError
-from ..errors import A2VISError
+from ..errors import A2VISError, printable
+from ..files.deep_images import TWELVE_BITS, DeepImages, unused_bits
 from ..files.images import ImageFileError, read_image, read_samples, visible_files
 from .harmonise import matte
 from .traits import is_known
 
+logger = logging.getLogger(__name__)
+
 Pixels = NDArray[np.uint8]
+Decoded = tuple[Pixels, bool | None]
+"""Pixels, and whether those of a 16-bit picture leave its upper bits unused (see `deep_images`)."""
 
 CUTOUT_SUFFIXES = (".png", ".webp")
 BACKGROUND_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
@@ -127,32 +133,38 @@ def _class_folders(cutouts: Path) -> list[Path]:
 
 
 def _read_all(
-    folder: Path, suffixes: Sequence[str], problems: ProblemLog, decode: Callable[[Path], Pixels]
+    folder: Path, suffixes: Sequence[str], problems: ProblemLog, decode: Callable[[Path], Decoded]
 ) -> Iterator[tuple[Path, Pixels]]:
     """Yield the pictures of a folder by name, without those that cannot be used."""
     files = [path for path in visible_files(folder) if path.suffix.lower() in suffixes]
     if not files:
         with problems.skipping(str(folder), "folder"):
             raise RecordError(f"holds no {', '.join(suffixes)}; put pictures there, or remove it")
+    deep = DeepImages()
     for file in files:
         with problems.skipping(str(file), "picture"):
-            yield file, _large_enough(decode(file))
+            pixels, unused = decode(file)
+            if deep.see(unused=unused):
+                logger.warning("%s", unused_bits(printable(str(file))))
+            yield file, _large_enough(pixels)
 
 
-def _decode_cutout(file: Path) -> Pixels:
+def _decode_cutout(file: Path) -> Decoded:
     """Decode a picture with all its channels, in OpenCV's order, upright as a viewer shows it."""
     try:
         pixels = read_samples(file, most_pixels=_MOST_PIXELS)
     except ImageFileError as error:
         raise RecordError(f"{error}; replace or remove it") from error
+    unused = None
     if pixels.dtype == np.uint16:
+        unused = bool(pixels[..., :3].max() <= TWELVE_BITS)  # The alpha channel is as deep as its tool makes it.
         pixels = (pixels // 257).astype(np.uint8)
     if pixels.dtype != np.uint8:
         raise RecordError(f"has pixels of type {pixels.dtype}; save it with 8 bits a channel")
-    return np.asarray(pixels, np.uint8)
+    return np.asarray(pixels, np.uint8), unused
 
 
-def _decode_background(file: Path) -> Pixels:
+def _decode_background(file: Path) -> Decoded:
     """Decode a photograph to RGB, upright as a viewer shows it."""
     try:
         decoded = read_image(file, most_pixels=_MOST_PIXELS)
@@ -160,7 +172,7 @@ def _decode_background(file: Path) -> Pixels:
         raise RecordError(f"{error}; replace or remove it") from error
     if decoded.damage:
         raise RecordError(f"is damaged ({decoded.damage}); replace or remove it")
-    return np.asarray(cv2.cvtColor(decoded.pixels, cv2.COLOR_BGR2RGB), np.uint8)
+    return np.asarray(cv2.cvtColor(decoded.pixels, cv2.COLOR_BGR2RGB), np.uint8), decoded.unused_bits
 
 
 def _large_enough(pixels: Pixels) -> Pixels:

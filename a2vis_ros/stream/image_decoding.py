@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from a2vis_model.files.deep_images import TWELVE_BITS, DeepImages
 from a2vis_model.files.images import exif_orientation, turn_upright
 from a2vis_model.files.jpeg import JpegError, decode_jpeg, jpeg_is_cut_short
 
@@ -123,8 +124,6 @@ _JPEG_START = b"\xff\xd8"
 _FLAGS = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
 _DEEP_IMAGES = 30
 """Number of 16-bit images after which a warning says that none of them used the upper bits."""
-_TWELVE_BITS = 4095
-"""Greatest value of a 12-bit pixel."""
 
 
 class ImageDecoder:
@@ -140,7 +139,7 @@ class ImageDecoder:
         self._bits = bits_per_sample
         self._say = say
         self._on_damage = on_damage
-        self._deep_images = 0
+        self._deep_images = DeepImages(_DEEP_IMAGES)
         self._order_reported = False
 
     def decode(self, image: Image) -> Pixels:
@@ -148,7 +147,7 @@ class ImageDecoder:
         samples, damage = _samples(image)
         if damage and isinstance(image, EncodedImage):
             self._on_damage(f"an image of format {image.format!r:.60} {damage}; some of its pixels are wrong")
-        if samples.dtype == np.uint16 and self._deep_images < _DEEP_IMAGES:
+        if samples.dtype == np.uint16 and self._deep_images.is_open:
             self._watch_depth(samples)
         if not self._order_reported and isinstance(image, EncodedImage) and _order_is_ambiguous(image.format):
             self._order_reported = True
@@ -160,13 +159,9 @@ class ImageDecoder:
         return _to_rgb(image, samples, self._bits)
 
     def _watch_depth(self, samples: Samples) -> None:
-        if samples.max() > _TWELVE_BITS:
-            self._deep_images = _DEEP_IMAGES
-            return
-        self._deep_images += 1
-        if self._deep_images == _DEEP_IMAGES and self._bits > 12:
+        if self._deep_images.see(unused=bool(samples.max() <= TWELVE_BITS)) and self._bits > 12:
             self._say(
-                f"no pixel of {_DEEP_IMAGES} 16-bit images passed {_TWELVE_BITS}, so they are nearly black with "
+                f"no pixel of {_DEEP_IMAGES} 16-bit images passed {TWELVE_BITS}, so they are nearly black with "
                 f"bits_per_sample={self._bits}; set it to the bits that the camera has, such as 12"
             )
 
