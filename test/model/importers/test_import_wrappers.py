@@ -10,7 +10,7 @@ import torch
 from published_names import RESNET_DETECTRON2, RESNET_TORCHVISION, SWIN, foreign, randomise, tiny_resnet, tiny_swin
 from torch import Tensor, nn
 
-from a2vis_model.importers import import_checkpoint
+from a2vis_model.importers import import_checkpoint, read_checkpoint
 from a2vis_model.preprocessing import PIXEL_MEAN, PIXEL_STD
 
 State = dict[str, Tensor]
@@ -18,6 +18,11 @@ State = dict[str, Tensor]
 
 def prefixed(state: State, prefix: str) -> State:
     return {prefix + name: value for name, value in state.items()}
+
+
+def underscored(state: State) -> State:
+    """Names as MMCV's EMAHook has them, which registers averages as buffers."""
+    return {f"ema_{name.replace('.', '_')}": value for name, value in state.items()}
 
 
 def pair(seed: int = 0) -> tuple[nn.Module, State]:
@@ -57,6 +62,26 @@ def test_the_mark_of_a_compiled_part_is_left_out_wherever_it_is(tmp_path: Path) 
     assert_same(model, source)
 
 
+@pytest.mark.parametrize("prefix", ["model.", "module.model."])
+def test_a_prefix_of_most_names_is_left_out_and_the_others_are_named(tmp_path: Path, prefix: str) -> None:
+    """As Lightning saves a network and a loss with weights of its own."""
+    source, state = pair()
+    content = {**prefixed(state, prefix), "criterion.empty_weight": torch.ones(3)}
+    model, said = imported({"state_dict": content}, tmp_path)
+    assert_same(model, source)
+    assert "most names begin with 'model.', which is removed; 1 do not (criterion.empty_weight)" in said
+    assert "skipped 1: no known part of the network (criterion.empty_weight)" in said
+
+
+def test_a_prefix_stays_where_names_would_meet(tmp_path: Path) -> None:
+    _, state = pair()
+    content = {**prefixed(state, "model."), "fc.weight": torch.ones(2), "model.fc.weight": torch.ones(2)}
+    torch.save(content, tmp_path / "w.pth")
+    notes: list[str] = []
+    assert read_checkpoint(tmp_path / "w.pth", notes).keys() == content.keys()
+    assert notes == ["most names begin with 'model.', which stays: some are also there without it"]
+
+
 def test_nothing_is_said_of_plain_weights(tmp_path: Path) -> None:
     source, state = pair()
     model, said = imported({"model": state}, tmp_path)
@@ -71,10 +96,14 @@ def test_nothing_is_said_of_plain_weights(tmp_path: Path) -> None:
         lambda raw, average: {"model": raw, "model_ema": average},
         lambda raw, average: {"state_dict": prefixed(raw, "module."), "state_dict_ema": prefixed(average, "module.")},
         lambda raw, average: {"model": raw, "ema": {"module": average, "updates": 7}},
+        lambda raw, average: {"state_dict": raw, "ema_state_dict": prefixed(average, "module.")},
+        # MMEngine, and MMCV 1 at the end of an epoch: the averages change places with the raw weights.
         lambda raw, average: {
-            "state_dict": raw,
-            "ema_state_dict": {"steps": torch.tensor(9), **prefixed(average, "module.")},
+            "state_dict": average,
+            "ema_state_dict": {"steps": torch.tensor(9), **prefixed(raw, "module.")},
         },
+        lambda raw, average: {"meta": {"epoch": 3}, "state_dict": {**average, **underscored(raw)}},
+        lambda raw, average: {"state_dict": {**prefixed(average, "module."), **underscored(raw)}},
         lambda raw, average: {"state_dict": {**prefixed(raw, "model."), **prefixed(average, "model_ema.")}},
         lambda raw, average: {**raw, **prefixed(average, "ema.")},
     ],
