@@ -13,10 +13,11 @@ from typing import Any, Literal
 import cv2
 
 from a2vis_model.data.problems import ProblemLog, quiet_loaders
+from a2vis_model.files.atomic import remove_abandoned_folders
 from a2vis_model.render.clip import RenderedClip
 from a2vis_model.render.composed_world import ComposedClip
 from a2vis_model.render.cutouts import load_pictures
-from a2vis_model.render.fishbowl_writer import remove_partial_clips, write_clip
+from a2vis_model.render.fishbowl_writer import write_clip
 from a2vis_model.render.worlds import clip_seed, render_clip
 
 from .context import Context
@@ -53,7 +54,7 @@ class ClipSet:
         """Return the folder of the set, in FISHBOWL's format, after rendering what is missing."""
         folder = context.scratch / "clips" / f"{self.name}-{self.frames}"
         folder.mkdir(parents=True, exist_ok=True)
-        remove_partial_clips(folder)
+        remove_abandoned_folders(folder)
         render = self._renderer(context)
         cv2.setNumThreads(1)
         for index in range(CLIPS):

@@ -18,10 +18,10 @@ from a2vis_model.evaluation.instances import TrackRecord, VideoTracks, mask_area
 from a2vis_model.evaluation.occlusion import occlusion_of
 from a2vis_model.evaluation.overlaps import compare_boxes
 from a2vis_model.evaluation.prediction import PredictionSettings
-from a2vis_model.files.atomic import write_text
+from a2vis_model.files.atomic import remove_abandoned_folders, write_text
 from a2vis_model.masks import coco
 from a2vis_model.masks.coco import Rle
-from a2vis_model.render.fishbowl_writer import remove_partial_clips, write_clip
+from a2vis_model.render.fishbowl_writer import write_clip
 from a2vis_model.render.worlds import clip_seed, render_clip
 from a2vis_model.tracking.association import shifted
 from a2vis_model.weights import read_track_settings
@@ -75,7 +75,7 @@ class Scene:
         if (folder / _DONE).exists():
             return folder
         folder.mkdir(parents=True, exist_ok=True)
-        remove_partial_clips(folder)
+        remove_abandoned_folders(folder)
         seed = clip_seed(_SEED, self.number)
         clip = render_clip(world="aquarium", seed=seed, frames=_FRAMES, height=FULL_HEIGHT, width=FULL_WIDTH)
         for frames in LENGTHS:

@@ -18,6 +18,7 @@ from ..data.fishbowl import declare_classes
 from ..data.problems import ProblemLog, quiet_loaders
 from ..data.space_truth import SPACE_FILE
 from ..errors import A2VISError
+from ..files.atomic import remove_abandoned_folders
 from ..files.regular import read_regular
 from ..machine import cores
 from ..render import composed_world
@@ -25,7 +26,7 @@ from ..render.classes import WORLD_CLASSES
 from ..render.clip import RenderedClip
 from ..render.composed_world import ComposedClip
 from ..render.cutouts import Pictures, load_pictures
-from ..render.fishbowl_writer import remove_partial_clips, write_clip
+from ..render.fishbowl_writer import write_clip
 from ..render.worlds import World, check_arguments, check_size, check_space, clip_seed, render_clip
 from ..workers import LocalWorkers
 from .sizes import parse_size
@@ -139,7 +140,7 @@ def run(args: argparse.Namespace) -> int:
         pictures = load_pictures(*folders, ProblemLog())
         digest, classes = pictures.digest, pictures.classes
     args.output.mkdir(parents=True, exist_ok=True)
-    remove_partial_clips(args.output)
+    remove_abandoned_folders(args.output)
     declare_classes(args.output, classes)
     jobs = [
         _Job(

@@ -8,8 +8,6 @@ with the amodal masks of its K-th object, and `recording.json`; where the clip h
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from numpy.typing import NDArray
 from ..data.space_truth import write_space
 from ..errors import A2VISError
 from ..extras import optional_packages
+from ..files.atomic import new_folder
 from ..files.videos import create_mp4
 from ..masks.coco import Rle
 from .clip import RenderedClip, RenderedObject
@@ -37,11 +36,7 @@ def write_clip(clip: RenderedClip, directory: Path | str) -> None:
     target = Path(directory)
     if target.exists():
         raise A2VISError(f"directory {target} exists already; name another, or remove it first")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        partial.mkdir()
+    with new_folder(target) as partial:
         _write_video(clip.frames, clip.fps, partial / "video.mp4")
         _write_json([_entry(o, o.visible_rles) for o in clip.objects], partial / "objects.json")
         for k, rendered in enumerate(clip.objects):
@@ -51,15 +46,6 @@ def write_clip(clip: RenderedClip, directory: Path | str) -> None:
         _write_json(_recording(clip, target.name), partial / "recording.json")
         if clip.space is not None and clip.depth is not None:
             write_space(clip.space, clip.depth, partial)
-        partial.rename(target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def remove_partial_clips(directory: Path) -> None:
-    """Remove what an interrupted run has left in `directory`."""
-    for partial in directory.glob(".*.partial"):
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _write_video(frames: NDArray[np.uint8], fps: int, path: Path) -> None:

@@ -11,7 +11,7 @@ import torch
 
 from a2vis_model import save_weights
 from a2vis_model.evaluation.youtube_vis import write_json
-from a2vis_model.files.atomic import replacing, write_bytes, write_text
+from a2vis_model.files.atomic import new_folder, remove_abandoned_folders, replacing, write_bytes, write_text
 from a2vis_model.files.video_io import VideoInput, VideoWriter
 from a2vis_model.training.checkpoint import Checkpoint
 
@@ -113,6 +113,46 @@ def test_what_a_killed_writer_left_goes_and_what_is_being_written_stays(tmp_path
     write_text(path, "again")
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["result", "tmp0000.part"]
     assert path.read_text() == "again"
+
+
+def test_folders_that_killed_programs_left_go_and_those_being_filled_stay(tmp_path: Path) -> None:
+    """By the kernel's lock: a number of a process may be another's in another container."""
+    code = (
+        "import sys; from pathlib import Path; from a2vis_model.files.atomic import new_folder\n"
+        "with new_folder(Path(sys.argv[1])) as folder:\n"
+        "    (folder / 'a').write_text('half'); print(folder, flush=True); sys.stdin.read()\n"
+    )
+    (tmp_path / ".00001.123.partial").mkdir()
+    (tmp_path / ".00002.123.partial").symlink_to(tmp_path)
+    command = [sys.executable, "-c", code, str(tmp_path / "clip")]
+    writer = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        half = Path(writer.stdout.readline().strip())
+        assert str(writer.pid) not in half.name.split(".")
+        remove_abandoned_folders(tmp_path)
+        assert (half / "a").read_text() == "half"
+        assert not (tmp_path / ".00001.123.partial").exists()
+    finally:
+        writer.kill()
+        writer.communicate()
+    remove_abandoned_folders(tmp_path)
+    assert [entry.name for entry in tmp_path.iterdir()] == [".00002.123.partial"]
+
+
+def test_a_new_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    with new_folder(tmp_path / "above" / "whole") as folder:
+        (folder / "a").write_text("text")
+        assert not (tmp_path / "above" / "whole").exists()
+    assert (tmp_path / "above" / "whole" / "a").read_text() == "text"
+
+    def fail() -> None:
+        with new_folder(tmp_path / "above" / "half") as folder:
+            (folder / "a").write_text("half")
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        fail()
+    assert [entry.name for entry in (tmp_path / "above").iterdir()] == ["whole"]
 
 
 def test_long_names_and_new_folders_are_no_obstacle(tmp_path: Path) -> None:
