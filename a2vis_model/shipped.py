@@ -43,7 +43,7 @@ def shipped_weights() -> dict[str, ShippedWeights]:
     try:
         content = yaml.safe_load(path.read_text("utf-8"))
         return {name: ShippedWeights(**entry) for name, entry in content.items()}
-    except (OSError, yaml.YAMLError, AttributeError, TypeError, UnicodeError) as error:
+    except Exception as error:  # The parser of a number, date or tag can fail with any error.
         reason = " ".join(str(error).split())
         raise CheckpointError(f"{path}: missing or broken ({reason}); reinstall the package") from error
 

@@ -30,7 +30,12 @@ def main() -> int:
     """The program; 1 where something was found, with the input that shows it."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=60.0, help="how long (%(default)s)")
-    names = [*TARGETS, *([_CALLBACK] if importlib.util.find_spec("rclpy") is not None else [])]
+    targets = dict(TARGETS)
+    if importlib.util.find_spec("rclpy") is not None:
+        from fuzz_bags import BAG_TARGETS
+
+        targets |= BAG_TARGETS
+    names = [*targets, *([_CALLBACK] if importlib.util.find_spec("rclpy") is not None else [])]
     parser.add_argument("--only", nargs="+", choices=sorted(names), default=names, help="targets (all)")
     parser.add_argument("--seed", type=int, default=0, help="another gives other inputs (%(default)s)")
     args = parser.parse_args()
@@ -40,7 +45,7 @@ def main() -> int:
     findings = 0
     end, turn = time.monotonic() + args.seconds, args.seed * 1_000_000
     with ExitStack() as stack:
-        targets = {name: TARGETS[name] for name in args.only if name != _CALLBACK}
+        targets = {name: targets[name] for name in args.only if name != _CALLBACK}
         if _CALLBACK in args.only:
             from image_callback import ImageCallback
 

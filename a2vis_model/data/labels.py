@@ -112,7 +112,7 @@ class LabelRules:
 
         try:
             document = yaml.safe_load(read_regular(path))
-        except (OSError, ValueError, RecursionError, yaml.YAMLError) as problem:
+        except Exception as problem:  # The parser of a number, date or tag can fail with any error.
             reason = " ".join(str(problem).split())
             raise error("file", f"cannot be read as YAML: {reason}") from problem
         if not isinstance(document, list):

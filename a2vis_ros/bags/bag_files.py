@@ -21,7 +21,7 @@ from ..wire.exact_text import MessageError, received, serialized
 
 with optional_packages():
     from rosbags.interfaces import Connection, Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
-    from rosbags.rosbag2 import Reader, ReaderError, StoragePlugin, Writer, WriterError
+    from rosbags.rosbag2 import Reader, StoragePlugin, Writer, WriterError
     from rosbags.rosbag2.storage_mcap import McapWriter
     from rosbags.typesys import Stores, get_types_from_msg, get_typestore
     from rosbags.typesys.store import Typestore
@@ -169,7 +169,7 @@ class BagReader:
         try:
             _check_regular(self.path)
             self._reader = Reader(self.path)
-        except (ReaderError, OSError) as error:
+        except Exception as error:  # Of a broken metadata.yaml rosbags' reader passes on whatever its parser raises.
             raise BagError(f"{self.path}: not a readable bag ({error}); {_remedy(self.path)}") from error
 
     def __enter__(self) -> "BagReader":
@@ -177,8 +177,18 @@ class BagReader:
             reindex(self.path)
         try:
             self._reader.open()
+            # rosbags takes these from metadata.yaml as they are.
+            odd = [
+                c for c in self._reader.connections if not _is_text(c.topic, c.msgtype) or type(c.msgcount) is not int
+            ]
         except Exception as error:
             raise BagError(f"{self.path}: not a readable bag ({error})") from error
+        if odd:
+            self._reader.close()
+            raise BagError(
+                f"{self.path}: metadata.yaml states no topic, type and count of messages for {odd[0].topic!r:.60}; "
+                f"'ros2 bag reindex {self.path}' writes it anew"
+            )
         return self
 
     def __exit__(
@@ -246,6 +256,10 @@ class BagReader:
             listed = ", ".join(found) or "none"
             raise BagError(f"{self.path}: topics of {' or '.join(kinds)}: {listed}; name one with --topic")
         return found[0]
+
+
+def _is_text(*values: object) -> bool:
+    return all(isinstance(value, str) for value in values)
 
 
 def reindex(path: str | Path) -> int:

@@ -12,10 +12,34 @@ _WORDS = [
 ]
 
 
+ODD_YAML = [
+    b" 2000-99-99",
+    b" !!int ''",
+    b" !!bool x",
+    b" !!timestamp x",
+    b" 0x_",
+    b" &a [*a]",
+    b" .nan",
+    b" !!set {a}",
+]
+"""Values on which PyYAML fails with errors that are not its own, and others that nobody expects."""
+
+
 @st.composite
-def damaged(draw: Any, samples: list[bytes]) -> bytes:
-    """A whole file with a few things changed: bytes, numbers, words, parts cut out, doubled and moved."""
+def damaged(draw: Any, samples: list[bytes], words: list[bytes] | None = None) -> bytes:
+    """A whole file with a few things changed: bytes, numbers, words, parts cut out, doubled and moved.
+
+    Args:
+        draw: given by hypothesis.
+        samples: whole files.
+        words: further words, each of which takes the place of what is behind a colon in its line.
+    """
     content = bytearray(draw(st.sampled_from(samples)))
+    colons = [place + 1 for place, byte in enumerate(content) if byte == ord(":")] if words else []
+    if words and colons and draw(st.booleans()):
+        at = draw(st.sampled_from(colons))
+        end = content.find(b"\n", at)
+        content[at : end if end >= 0 else len(content)] = draw(st.sampled_from(words))
     for _ in range(draw(st.integers(0, 5))):
         at = draw(st.integers(0, len(content)))
         end = min(at + draw(st.sampled_from([1, 2, 4, 8, 50, 1000])), len(content))

@@ -10,16 +10,25 @@ import struct
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from damage import NUMBERS, damaged
-from dataset_files import two_objects, write_fishbowl, write_sailvos_json, write_video, write_ytvis
+from damage import NUMBERS, ODD_YAML, damaged
+from dataset_files import (
+    two_objects,
+    write_coco,
+    write_fishbowl,
+    write_sailvos,
+    write_sailvos_json,
+    write_video,
+    write_ytvis,
+)
 from evaluation_data import HEIGHT, WIDTH
+from fuzz_files import FILE_TARGETS
+from fuzzing import Strategy, Target, file_target
 from hypothesis import strategies as st
 from image_bytes import compressed_image, raw_image
 from networks import tiny_config, tiny_model
@@ -44,33 +53,6 @@ from a2vis_ros.stream.intake import FrameIntake
 from a2vis_ros.stream.pipeline import FramePipeline
 from a2vis_ros.stream.turns import Turns
 from a2vis_ros.wire.cdr import bytes_of, text_of
-
-Strategy = st.SearchStrategy[Any]
-
-
-@dataclass(frozen=True)
-class Target:
-    """What is fed.
-
-    Args:
-        inputs: makes the strategy of its inputs; in a folder that it may use.
-        run: takes one input, in another folder.
-        errors: what it may raise.
-    """
-
-    inputs: Callable[[Path], Strategy]
-    run: Callable[[Any, Path], None]
-    errors: tuple[type[Exception], ...] = (A2VISError,)
-
-
-def _file(name: str, make: Callable[[Path], list[bytes]], read: Callable[[Path], object]) -> Target:
-    """A target that is one file."""
-
-    def run(content: bytes, folder: Path) -> None:
-        (folder / name).write_bytes(content)
-        read(folder / name)
-
-    return Target(lambda folder: damaged(make(folder)), run)
 
 
 def _weights(folder: Path) -> list[bytes]:
@@ -119,7 +101,7 @@ def _dataset(write: Callable[..., Path], changed: str) -> Target:
         if not root.exists():
             write(root, two_objects())
         next(root.glob(changed)).write_bytes(content)
-        path = root if write is write_fishbowl else next(root.glob(changed))
+        path = root if write in (write_fishbowl, write_sailvos) else next(root.glob(changed))
         problems = ProblemLog()
         dataset = open_dataset(path, problems=problems)
         for index in range(len(dataset)):
@@ -337,23 +319,27 @@ def _check_text(text: str) -> None:
 
 
 TARGETS: dict[str, Target] = {
-    "weight files": _file("w.safetensors", _weights, load_weights),
-    "foreign weights, safetensors": _file("w.safetensors", _weights, read_checkpoint),
-    "foreign weights, torch": _file("w.pth", _torch_files, read_checkpoint),
-    "foreign weights, pickle": _file("w.pkl", _pickles, read_checkpoint),
-    "training checkpoints": _file("last.pt", _checkpoints, Checkpoint.load),
-    "configurations": _file("c.yaml", _presets, lambda path: load_config(str(path))),
-    "engine manifests": _file("m.json", _manifests, _read_manifest),
+    "weight files": file_target("w.safetensors", _weights, load_weights),
+    "foreign weights, safetensors": file_target("w.safetensors", _weights, read_checkpoint),
+    "foreign weights, torch": file_target("w.pth", _torch_files, read_checkpoint),
+    "foreign weights, pickle": file_target("w.pkl", _pickles, read_checkpoint),
+    "training checkpoints": file_target("last.pt", _checkpoints, Checkpoint.load),
+    "configurations": file_target("c.yaml", _presets, lambda path: load_config(str(path)), words=ODD_YAML),
+    "engine manifests": file_target("m.json", _manifests, _read_manifest),
     "data sets, YouTube-VIS": _dataset(write_ytvis, "annotations/train.json"),
     "data sets, FISHBOWL": _dataset(write_fishbowl, "00012/objects.json"),
     "data sets, SAIL-VOS": _dataset(write_sailvos_json, "train.json"),
-    "tracks, ground truth": _file("truth.json", lambda folder: [_TRUTH], _read_truth),
-    "tracks, results": _file("results.json", _results, _read_results),
-    "tracks, MOT and MOTS text": _file("a.txt", lambda folder: [_MOT, _MOTS], _read_text),
-    "videos": _file("v.mp4", _videos, _read_video),
+    "data sets, SAIL-VOS folders, visible": _dataset(write_sailvos, "a_scene/visible/000003.npy"),
+    "data sets, SAIL-VOS folders, amodal": _dataset(write_sailvos, "a_scene/*_truck/000003.png"),
+    "data sets, amodal COCO": _dataset(write_coco, "kins.json"),
+    "tracks, ground truth": file_target("truth.json", lambda folder: [_TRUTH], _read_truth),
+    "tracks, results": file_target("results.json", _results, _read_results),
+    "tracks, MOT and MOTS text": file_target("a.txt", lambda folder: [_MOT, _MOTS], _read_text),
+    "videos": file_target("v.mp4", _videos, _read_video),
     "masks of messages": Target(_mask_inputs, _read_mask, (MaskError,)),
     "image messages": Target(image_messages, _take_images, ()),
     "image messages, serialised": Target(_serialised_images, _read_serialised, (ImageError,)),
+    **FILE_TARGETS,
 }
 
 

@@ -7,7 +7,15 @@ pytest.importorskip("hypothesis", reason="hypothesis is not installed; pip insta
 from fuzz_targets import TARGETS, feeding
 from hypothesis import HealthCheck, given, settings
 
-EXAMPLES = {"weight files": 15, "videos": 30, "image messages": 200, "masks of messages": 300}
+EXAMPLES = {
+    "weight files": 15,
+    "videos": 30,
+    "image messages": 200,
+    "masks of messages": 300,
+    "labels files": 20,
+    "data sets, SAIL-VOS folders, visible": 20,
+    "data sets, SAIL-VOS folders, amodal": 20,
+}
 """Inputs of a target, where it is not 60."""
 
 

@@ -109,6 +109,8 @@ def test_a_picture_with_wrong_values_is_left_out_and_named(tmp_path: Path) -> No
         ),
         ("- {files: '*', amodal: no}", "rule 1: amodal is False; choose known or unknown"),
         ("[", "cannot be read as YAML"),
+        ("- files: !!int ''", "cannot be read as YAML"),
+        ("- files: 2000-99-99", "cannot be read as YAML"),
     ],
 )
 def test_wrong_rules_are_one_line(tmp_path: Path, text: str, message: str) -> None:

@@ -55,6 +55,8 @@ def test_a_file_changes_what_it_names(tmp_path: Path) -> None:
         ("person: 3", "'person' is no mapping"),
         ("- person", "no mapping from class names"),
         ("person: [", "cannot be read"),
+        ("person: {height: 2000-99-99}", "cannot be read"),
+        ("person: {height: !!int ''}", "cannot be read"),
         ("", "no mapping"),
     ],
 )

@@ -1,0 +1,82 @@
+"""Targets of the fuzzer that are bags: a file of a whole one is damaged, or of a killed recorder. They need ROS."""
+
+import contextlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from damage import ODD_YAML, damaged
+from fuzzing import Strategy, Target
+from ros_helpers import image
+
+from a2vis_model.errors import A2VISError
+from a2vis_ros.bags.bag_files import BagReader, BagWriter, Storage, reindex
+
+_SUFFIX = {"mcap": ".mcap", "sqlite3": ".db3"}
+
+
+def write_bag(path: Path, storage: Any, *, closed: bool) -> None:
+    """A bag of four small images on two topics; not closed, as after a kill."""
+    shutil.rmtree(path, ignore_errors=True)
+    writer = BagWriter(path, storage)
+    with writer:
+        for index in range(4):
+            writer.write(f"/image_{index % 2}", image(index, seed=index), 100 - index)
+        writer.flush()
+        if not closed:
+            shutil.copytree(path, path.with_name("killed"), dirs_exist_ok=True)
+    if not closed:
+        shutil.rmtree(path)
+        path.with_name("killed").rename(path)
+
+
+def _target(storage: Storage, changed: str, read: Callable[[Path], None], *, closed: bool = True) -> Target:
+    whole: dict[str, bytes] = {}
+
+    def inputs(folder: Path) -> Strategy:
+        write_bag(folder / "bag", storage, closed=closed)
+        whole.update({file.name: file.read_bytes() for file in (folder / "bag").iterdir()})
+        return damaged([whole[changed]], ODD_YAML if changed.endswith(".yaml") else None)
+
+    def run(content: bytes, folder: Path) -> None:
+        bag = folder / "bag"
+        shutil.rmtree(bag, ignore_errors=True)
+        bag.mkdir()
+        for name, before in whole.items():
+            (bag / name).write_bytes(content if name == changed else before)
+        try:
+            read(bag)
+        finally:
+            assert [path.name for path in folder.iterdir()] == ["bag"]
+
+    return Target(inputs, run)
+
+
+def _read(path: Path) -> None:
+    from sensor_msgs.msg import Image
+
+    with BagReader(path) as bag:
+        assert all(isinstance(kind, str) for kind in bag.topics.values())
+        with contextlib.suppress(A2VISError):
+            bag.topic_of(Image)
+        for topic in bag.topics:
+            bag.count(topic)
+            with contextlib.suppress(A2VISError):
+                list(bag.messages(Image, topic))
+        list(bag.raw())
+
+
+def _repair(path: Path) -> None:
+    count = reindex(path)
+    with BagReader(path) as bag:
+        assert len(list(bag.raw())) == count
+
+
+BAG_TARGETS: dict[str, Target] = {
+    "bags, MCAP": _target("mcap", "bag.mcap", _read),
+    "bags, SQLite": _target("sqlite3", "bag.db3", _read),
+    "bags, metadata": _target("mcap", "metadata.yaml", _read),
+    "bags, reindex MCAP": _target("mcap", "bag.mcap", _repair, closed=False),
+    "bags, reindex SQLite": _target("sqlite3", "bag.db3", _repair, closed=False),
+}
