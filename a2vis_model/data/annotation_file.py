@@ -91,7 +91,9 @@ class AnnotationFile(Dataset):
             self._packed = _pack(self._grouped(self._checked(read_json(self.path))))
         entry: Entry = pickle.loads(self._packed[index])
         paths = tuple(str(path) for path in self._frame_paths(entry))
-        source = ImageFiles(height=entry.height, width=entry.width, length=len(paths), paths=paths)
+        source = ImageFiles(
+            height=entry.height, width=entry.width, length=len(paths), paths=paths, stored=entry.labels.stored
+        )
         tracks: dict[int, ObjectTrack] = {}
         for track in self._tracks(entry):
             if track.object_id in tracks:

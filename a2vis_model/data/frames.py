@@ -70,10 +70,12 @@ class ImageFiles(FrameSource):
     """One image file per frame, rotated as a viewer shows it.
 
     If the annotations declare the size of the stored pixels of an image that a viewer rotates by 90 degrees, they were
-    made on the stored pixels, and these are read.
+    made on the stored pixels, and these are read, unless `stored` says otherwise.
     """
 
     paths: tuple[str, ...]
+    stored: bool | None = None
+    """Whether the pixels are read as stored, whatever a viewer does with them; None where the size decides."""
 
     @classmethod
     def probe(cls, paths: Sequence[str]) -> ImageFiles:
@@ -83,10 +85,11 @@ class ImageFiles(FrameSource):
 
     def unused_bits(self) -> tuple[str, bool | None]:
         """Look at the first picture; one that cannot be read is reported by who reads it."""
+        path = self.paths[0]
         try:
-            return self.paths[0], read_image(self.paths[0], size=(self.height, self.width)).unused_bits
+            return path, read_image(path, size=(self.height, self.width), stored=self.stored).unused_bits
         except ImageFileError:
-            return self.paths[0], None
+            return path, None
 
     def problems(self) -> Iterator[DataProblem]:
         """Decode every image and yield a problem for each that cannot be used."""
@@ -95,7 +98,7 @@ class ImageFiles(FrameSource):
 
     def _decode(self, ascending: Sequence[int]) -> Iterator[tuple[int, Frames]]:
         for index in ascending:
-            yield index, _read_frame(self.paths[index], index, (self.height, self.width))
+            yield index, _read_frame(self.paths[index], index, (self.height, self.width), self.stored)
 
 
 @dataclass(frozen=True)
@@ -163,14 +166,16 @@ class VideoFile(FrameSource):
                 yield index, upright_pixels(following), damage
 
 
-def load_image(path: str, flags: int, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
-    """Read an image with OpenCV's flags (see `read_image`).
+def load_image(
+    path: str, flags: int, size: tuple[int, int] | None = None, *, stored: bool | None = None
+) -> NDArray[np.uint8]:
+    """Read an image with OpenCV's flags; see `read_image` for the arguments.
 
     Raises:
         RecordError: the image cannot be read or has another height and width than `size`.
     """
     try:
-        image = read_image(path, flags, size=size)
+        image = read_image(path, flags, size=size, stored=stored)
     except ImageFileError as error:
         raise RecordError(str(error)) from error
     if image.damage:
@@ -185,9 +190,9 @@ def _problems_in(frames: Iterator[object]) -> Iterator[DataProblem]:
         yield error.problem
 
 
-def _read_frame(path: str, index: int, size: tuple[int, int] | None) -> Frames:
+def _read_frame(path: str, index: int, size: tuple[int, int] | None, stored: bool | None = None) -> Frames:
     try:
-        image = load_image(path, cv2.IMREAD_COLOR, size)
+        image = load_image(path, cv2.IMREAD_COLOR, size, stored=stored)
     except RecordError as error:
         raise DataError(DataProblem(path, f"frame {index}", str(error))) from error
     return image[:, :, ::-1]

@@ -1,13 +1,16 @@
-"""What the annotations of a picture leave out: unlabelled classes, and the hidden shape of objects.
+"""What the annotations of a picture leave out: unlabelled classes, and the hidden shape of objects; and its pixels.
 
-Two keys state it, `labelled` (a list of class names: every object of these classes is annotated) and `amodal` ("known"
-or "unknown": masks cover visible parts only). They stand in a video or image of an annotation file, at its top level
-for all of them, or, where the file is not to be changed, in the rules of a labels file in YAML:
+Three keys state it: `labelled` (a list of class names: every object of these classes is annotated), `amodal` ("known"
+or "unknown": masks cover visible parts only), and `pixels` ("upright" or "stored": whether masks lie on the picture as
+a viewer shows it, or on the pixels before EXIF's orientation turns or mirrors them). They stand in a video or image of
+an annotation file, at its top level for all of them, or, where the file is not to be changed, in the rules of a labels
+file in YAML:
 
     - files: cocoperson_*       # a shell pattern of the name of a picture's, or a video's first, file
       labelled: [person]
     - files: "*"
       amodal: unknown
+      pixels: stored
 
 The first rule whose pattern fits takes precedence over the picture's record in the annotation file, which takes
 precedence over the file's top level.
@@ -33,6 +36,9 @@ LABELS_FILE = "labels.yaml"
 LABELS_HELP = "YAML file, or the name of one that comes with the package"
 """Description of what `--labels` takes."""
 _AMODAL = {"known": True, "unknown": False}
+_STORED = {"upright": False, "stored": True}
+_KEYS = ("labelled", "amodal", "pixels")
+_ANY_KEY = "'labelled', 'amodal' or 'pixels'"
 
 
 @dataclass(frozen=True)
@@ -43,10 +49,12 @@ class Labels:
     """Names of the classes of which every object is annotated."""
     amodal: bool | None = None
     """Whether there are amodal masks."""
+    stored: bool | None = None
+    """Whether masks lie on the stored pixels and not on the upright ones; None where the declared size decides."""
 
     @classmethod
     def parse(cls, record: Mapping[str, Any], classes: Sequence[str]) -> Labels:
-        """Read the two keys of a record.
+        """Read the three keys of a record.
 
         Args:
             record: the record, which may hold other keys too.
@@ -64,13 +72,21 @@ class Labels:
         amodal = record.get("amodal")
         if amodal is not None and (not isinstance(amodal, str) or amodal not in _AMODAL):
             raise RecordError(f"amodal is {reprlib.repr(amodal)}; choose {' or '.join(_AMODAL)}")
-        return cls(None if labelled is None else tuple(labelled), None if amodal is None else _AMODAL[amodal])
+        pixels = record.get("pixels")
+        if pixels is not None and (not isinstance(pixels, str) or pixels not in _STORED):
+            raise RecordError(f"pixels is {reprlib.repr(pixels)}; choose {' or '.join(_STORED)}")
+        return cls(
+            None if labelled is None else tuple(labelled),
+            None if amodal is None else _AMODAL[amodal],
+            None if pixels is None else _STORED[pixels],
+        )
 
     def over(self, other: Labels) -> Labels:
         """Return these labels, completed by those of another where nothing is stated here."""
         return Labels(
             other.labelled if self.labelled is None else self.labelled,
             other.amodal if self.amodal is None else self.amodal,
+            other.stored if self.stored is None else self.stored,
         )
 
 
@@ -116,15 +132,15 @@ class LabelRules:
             reason = " ".join(str(problem).split())
             raise error("file", f"cannot be read as YAML: {reason}") from problem
         if not isinstance(document, list):
-            raise error("file", "is not a list of rules, each with 'files' and 'labelled' or 'amodal'")
+            raise error("file", f"is not a list of rules, each with 'files' and {_ANY_KEY}")
         rules = []
         for number, rule in enumerate(document, 1):
             if not isinstance(rule, dict) or not isinstance(rule.get("files"), str):
                 raise error(f"rule {number}", "has no 'files', the pattern of file names that it is about")
-            if strange := sorted(map(str, rule.keys() - {"files", "labelled", "amodal"})):
-                raise error(f"rule {number}", f"unknown key {strange[0]!r}; known are files, labelled, amodal")
+            if strange := sorted(map(str, rule.keys() - {"files", *_KEYS})):
+                raise error(f"rule {number}", f"unknown key {strange[0]!r}; known are files, {', '.join(_KEYS)}")
             if len(rule) == 1:
-                raise error(f"rule {number}", "states nothing: give 'labelled' or 'amodal'")
+                raise error(f"rule {number}", f"states nothing: give {_ANY_KEY}")
             rules.append((rule["files"], rule))
         return cls(str(path), tuple(rules))
 

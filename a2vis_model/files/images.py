@@ -163,6 +163,7 @@ def read_image(
     flags: int = cv2.IMREAD_COLOR,
     *,
     size: tuple[int, int] | None = None,
+    stored: bool | None = None,
     most_pixels: int | None = None,
 ) -> DecodedImage:
     """Decode an image file, upright as a viewer shows it.
@@ -170,14 +171,15 @@ def read_image(
     Args:
         path: path of the file.
         flags: OpenCV's flags of `imread`.
-        size: expected height and width; another size is refused before memory is allocated. Where the stored pixels
-            have this size and the upright ones have not, they are left as stored.
+        size: expected height and width; another size is refused before memory is allocated.
+        stored: whether the pixels are left as stored. Without it, they are where the stored pixels have the expected
+            size and the upright ones have not.
         most_pixels: an image of more is refused before memory is allocated.
 
     Raises:
         ImageFileError: it cannot be read, is no image, is of another size, too large or broken.
     """
-    pixels, damage, unused = _decode(path, flags, size, most_pixels)
+    pixels, damage, unused = _decode(path, flags, size, stored, most_pixels)
     return DecodedImage(np.asarray(pixels, np.uint8), damage, unused)
 
 
@@ -185,11 +187,11 @@ def read_samples(
     path: str | Path, *, size: tuple[int, int] | None = None, most_pixels: int | None = None
 ) -> NDArray[Any]:
     """Decode an image file with all channels, in OpenCV's order, and all bits of its samples (see `read_image`)."""
-    return _decode(path, cv2.IMREAD_UNCHANGED, size, most_pixels)[0]
+    return _decode(path, cv2.IMREAD_UNCHANGED, size, None, most_pixels)[0]
 
 
 def _decode(
-    path: str | Path, flags: int, size: tuple[int, int] | None, most_pixels: int | None
+    path: str | Path, flags: int, size: tuple[int, int] | None, stored: bool | None, most_pixels: int | None
 ) -> tuple[NDArray[Any], str, bool | None]:
     """Return the upright pixels of a file, what is missing in them, and `DecodedImage.unused_bits`."""
     try:
@@ -197,9 +199,11 @@ def _decode(
     except (OSError, ValueError) as error:  # ValueError: no file can have such a name.
         raise ImageFileError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
     header = read_header(data)
-    height, width = header.upright_size
-    stored = size == (header.height, header.width) != (height, width)
-    if size is not None and size != (height, width) and not stored:
+    as_stored = (header.height, header.width)
+    if stored is None:
+        stored = size == as_stored != header.upright_size
+    height, width = as_stored if stored else header.upright_size
+    if size is not None and size != (height, width):
         raise ImageFileError(f"wrong size: {width}x{height}, not {size[1]}x{size[0]}")
     if most_pixels is not None and height * width > most_pixels:
         raise ImageFileError(f"too large: {width}x{height} pixels where {most_pixels:,} are allowed; scale it down")

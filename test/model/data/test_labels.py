@@ -101,8 +101,11 @@ def test_a_picture_with_wrong_values_is_left_out_and_named(tmp_path: Path) -> No
     [
         ("a: b", "is not a list of rules"),
         ("- labelled: [person]", "rule 1: has no 'files'"),
-        ("- files: '*'", "rule 1: states nothing: give 'labelled' or 'amodal'"),
-        ("- {files: '*', labeled: [person]}", "rule 1: unknown key 'labeled'; known are files, labelled, amodal"),
+        ("- files: '*'", "rule 1: states nothing: give 'labelled', 'amodal' or 'pixels'"),
+        (
+            "- {files: '*', labeled: [person]}",
+            "rule 1: unknown key 'labeled'; known are files, labelled, amodal, pixels",
+        ),
         (
             "- {files: '*', labelled: [cta]}",
             "labels.yaml: rule 1: labelled: unknown class 'cta'; the classes are person",
