@@ -219,12 +219,31 @@ def _decode(
         raise ImageFileError("cannot be decoded") from error
     if pixels is None:
         raise ImageFileError("cannot be decoded: it is broken or cut short")
-    orientation = header.orientation
+    orientation, damage = header.orientation, ""
     if header.format == "TIFF":  # OpenCV turns a TIFF upright whatever its flags are.
         orientation = _INVERSE.get(orientation, orientation) if stored else 1
+        damage = _tiff_damage(data)
     elif stored:
         orientation = 1
     unused = None
     if header.is_deep and pixels.dtype == np.uint8:  # OpenCV keeps the upper 8 bits; libtiff rounds those of colours.
         unused = bool(pixels.max() <= (TWELVE_BITS >> 8) + (header.format == "TIFF" and pixels.ndim == 3))
-    return turn_upright(np.asarray(pixels), orientation), "", unused
+    return turn_upright(np.asarray(pixels), orientation), damage, unused
+
+
+def _tiff_damage(data: bytes) -> str:
+    """Return what is wrong with the data of a TIFF, fit to stand behind its name; empty where nothing was noticed.
+
+    OpenCV goes on where libtiff says that data are broken, and keeps that to itself. Pillow stops there.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(data), formats=("TIFF",)) as image:
+                image.load()
+    except OSError as error:
+        if "decoder error" in str(error) or "truncated" in str(error):
+            return "is damaged: libtiff cannot decode all of it"
+    except Exception:  # A kind of TIFF that Pillow does not know and OpenCV does is not broken.
+        return ""
+    return ""

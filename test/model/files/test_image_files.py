@@ -165,3 +165,35 @@ def test_a_broken_file_is_read_or_refused_and_never_crashes(tmp_path, suffix):
         path.write_bytes(content)
         with contextlib.suppress(ImageFileError):
             assert read_image(path).pixels.size
+
+
+@pytest.mark.parametrize(("compression", "noticed"), [(5, 30), (8, 30), (1, 0)])
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_a_tiff_that_libtiff_calls_broken_is_damaged(tmp_path, compression, noticed, depth):
+    rng = np.random.default_rng(0)
+    image = cv2.GaussianBlur(rng.integers(0, 256, (120, 160, 3), dtype=np.uint8), (5, 5), 0).astype(depth)
+    whole = cv2.imencode(".tiff", image, [cv2.IMWRITE_TIFF_COMPRESSION, compression])[1].tobytes()
+    path = tmp_path / "0.tif"
+    path.write_bytes(whole)
+    assert not read_image(path).damage
+    damaged = 0
+    for _ in range(30):
+        content = bytearray(whole)
+        for place in rng.integers(8, len(whole) * 3 // 4, 16):
+            content[place] ^= 0xFF
+        path.write_bytes(content)
+        damaged += bool(read_image(path).damage)
+    assert damaged >= 0.9 * noticed
+    assert bool(damaged) == bool(noticed)
+
+
+def test_a_damaged_tiff_is_named_by_who_reads_folders_and_data_sets(tmp_path):
+    content = bytearray(cv2.imencode(".tiff", np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))[1])
+    content[4000:4100] = bytes(100)
+    (tmp_path / "0.tif").write_bytes(content)
+    damage = DamageLog(str(tmp_path))
+    assert len(list(VideoInput.open(tmp_path).frames(damage))) == 1
+    assert "frame 0 0.tif is damaged: libtiff" in damage.summary(1)
+    source = ImageFiles(height=64, width=64, length=1, paths=(str(tmp_path / "0.tif"),))
+    with pytest.raises(DataError, match="frame 0: is damaged: libtiff cannot decode all of it"):
+        source.read([0])
