@@ -1,5 +1,8 @@
 """The least time a network could take: FLOP and bytes of each operation against what the device can do."""
 
+from a2vis_model import openmp as openmp  # This must precede the import of torch.
+
+# isort: split
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager

@@ -15,6 +15,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "test" / "helpers")]
 
+from a2vis_model import openmp as openmp  # noqa: E402, and before the import of torch
+
+# isort: split
 from fuzz_targets import TARGETS, Target, feeding, image_messages  # noqa: E402
 from hypothesis import HealthCheck, Phase, given, seed, settings  # noqa: E402
 

@@ -17,6 +17,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "test" / "helpers")]
 
+from a2vis_model import openmp as openmp  # noqa: E402, and before the import of torch
+
+# isort: split
 import psutil  # noqa: E402
 import yaml  # noqa: E402
 from forked_programs import ForkedPrograms  # noqa: E402
