@@ -2,14 +2,15 @@
 
 A network learns on classes drawn in equal numbers and on pictures full of objects, and is too sure of what it sees
 elsewhere. One scale for all logits and one shift for each class correct that (bias-corrected temperature scaling:
-Alexandari, Kundaje and Shrikumar, ICML 2020). They become part of the last layer of the classification head, so that
-the network, its speed and its engines stay as they are.
+Alexandari, Kundaje and Shrikumar, ICML 2020), so that the probability of a class times the certainty of the mask is
+what it says. They become part of the last layer of the classification head: the network, its speed and its engines stay
+as they are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -28,6 +29,8 @@ _PRIOR = 1e-3
 So small that some hundred slots outweigh it; it decides for classes that are never seen, and which of the shifts that
 differ by a constant is taken.
 """
+_SURE = 1 - 1e-9
+"""Largest probability of an object, so that one that is not there costs no infinite amount."""
 _STEPS = 500
 _EDGES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
@@ -38,8 +41,26 @@ class SlotOutcomes:
 
     logits: NDArray[np.float32]
     """[N, K + 1] class logits, "no object" last."""
+    certainty: NDArray[np.float32]
+    """[N] of the masks, in [0, 1]; see `masks.certainty`."""
     shown: NDArray[np.int64]
     """[N] class of the object that the slot shows, K for none."""
+
+    @classmethod
+    def join(cls, parts: Sequence[SlotOutcomes], classes: int) -> SlotOutcomes:
+        """Return the slots of all parts, of a network of K classes; without parts there is none."""
+        nothing = cls(np.zeros((0, classes + 1), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
+        every = [nothing, *parts]
+        return cls(
+            np.concatenate([part.logits for part in every]),
+            np.concatenate([part.certainty for part in every]),
+            np.concatenate([part.shown for part in every]),
+        )
+
+    def scores(self) -> NDArray[np.float32]:
+        """Return the scores [N] that tracks take: the probability of the most probable class, times the certainty."""
+        best = torch.from_numpy(self.logits).softmax(dim=-1)[:, :-1].amax(dim=-1).numpy()
+        return np.asarray(best * self.certainty, np.float32)
 
 
 @dataclass(frozen=True)
@@ -50,9 +71,9 @@ class ScoreScaling:
     shifts: tuple[float, ...]
     """[K + 1] in logits, "no object" last."""
 
-    def logits(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Calibrate logits [N, K + 1]."""
-        return (self.scale * logits + np.array(self.shifts)).astype(np.float32)
+    def calibrated(self, outcomes: SlotOutcomes) -> SlotOutcomes:
+        """Return the same slots with calibrated logits."""
+        return replace(outcomes, logits=(self.scale * outcomes.logits + np.array(self.shifts)).astype(np.float32))
 
 
 class ScoreBin(NamedTuple):
@@ -74,9 +95,10 @@ def fit_scaling(data: Sequence[SlotOutcomes]) -> ScoreScaling:
     Raises:
         ConfigError: none of the slots shows an object, or all do.
     """
-    logits = torch.from_numpy(np.concatenate([part.logits for part in data])).double()
-    shown = torch.from_numpy(np.concatenate([part.shown for part in data]))
-    nothing = logits.shape[1] - 1
+    nothing = data[0].logits.shape[1] - 1
+    every = SlotOutcomes.join(data, nothing)
+    logits, shown = torch.from_numpy(every.logits).double(), torch.from_numpy(every.shown)
+    certainty = torch.from_numpy(every.certainty).double()
     empty = int((shown == nothing).sum())
     if empty in (0, len(shown)):
         raise ConfigError(
@@ -91,7 +113,11 @@ def fit_scaling(data: Sequence[SlotOutcomes]) -> ScoreScaling:
 
     def loss() -> Tensor:
         optimiser.zero_grad()
-        each = F.cross_entropy(log_scale.exp() * logits + shifts, shown, reduction="none")
+        chances = F.log_softmax(log_scale.exp() * logits + shifts, dim=-1)
+        # A mask that is not certain shows nothing of any class.
+        objects = certainty * -torch.expm1(chances[:, nothing])
+        right = chances.gather(1, shown[:, None])[:, 0]
+        each = -torch.where(shown == nothing, torch.log1p(-objects.clamp(max=_SURE)), right)
         total = (weight * each).sum() + _PRIOR * (log_scale.square() + shifts.square().sum())
         total.backward()
         return total
@@ -107,8 +133,8 @@ def matching_threshold(data: Sequence[SlotOutcomes], scaling: ScoreScaling, thre
     """
     filled = [part for part in data if len(part.shown)]
     weight = np.concatenate([np.full(len(part.shown), 1 / len(part.shown)) for part in filled])
-    before = np.concatenate([_best(part.logits) for part in filled])
-    after = np.concatenate([_best(scaling.logits(part.logits)) for part in filled])
+    before = np.concatenate([part.scores() for part in filled])
+    after = np.concatenate([scaling.calibrated(part).scores() for part in filled])
     order = np.argsort(-after)
     passed = weight[before >= threshold].sum()
     last = min(int(np.searchsorted(weight[order].cumsum(), passed - 1e-9)), len(order) - 1)
@@ -138,14 +164,9 @@ def apply_scaling(model: VideoNetwork, scaling: ScoreScaling) -> None:
     last.bias.mul_(scaling.scale).add_(last.bias.new_tensor(scaling.shifts))
 
 
-def reliability(logits: NDArray[np.float32], shown: NDArray[np.int64]) -> list[ScoreBin]:
-    """Compare scores with outcomes, in bins of a tenth; bins without a slot are left out.
-
-    Args:
-        logits: class logits [N, K + 1], "no object" last.
-        shown: class [N] of the object that each slot shows, K for none.
-    """
-    scores, right = _best(logits), logits[:, :-1].argmax(axis=-1) == shown
+def reliability(outcomes: SlotOutcomes) -> list[ScoreBin]:
+    """Compare scores with outcomes, in bins of a tenth; bins without a slot are left out."""
+    scores, right = outcomes.scores(), outcomes.logits[:, :-1].argmax(axis=-1) == outcomes.shown
     bins = []
     for lowest, highest in pairwise(_EDGES):
         chosen = (scores >= lowest) & ((scores < highest) | (highest == 1))
@@ -159,8 +180,3 @@ def calibration_error(bins: Sequence[ScoreBin]) -> float:
     """Return the mean distance between score and share of right slots (ECE), weighted by the slots of the bins."""
     slots = sum(one.slots for one in bins)
     return sum(one.slots * abs(one.score - one.right) for one in bins) / max(slots, 1)
-
-
-def _best(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the score [N] of each slot, the probability of its most probable class."""
-    return torch.from_numpy(logits).softmax(dim=-1)[:, :-1].amax(dim=-1).numpy()

@@ -25,7 +25,7 @@ FRAMES: dict[World, int] = {"aquarium": 96, "composed": 60}
 
 RULES: dict[str, tuple[dict[str, Any], int]] = {
     "the paper's clips": ({}, 3),
-    "weak slots too": ({"start_score": 0.3, "keep_score": 0.1}, 1),
+    "weak slots too": ({"start_score": 0.2, "keep_score": 0.1}, 1),
     "duplicates too": ({"duplicate_iou": 1.0, "duplicate_part": 1.0}, 1),
     "confirmed at once": ({"confirm_frames": 1}, 1),
     "specks too": ({"least_part": 0.0}, 1),

@@ -6,9 +6,6 @@ import argparse
 from copy import deepcopy
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ..calibration import (
     ScoreBin,
     SlotOutcomes,
@@ -80,14 +77,14 @@ def run(args: argparse.Namespace) -> int:
     print("tracks: " + ", ".join(f"{name} {value:g}" for name, value in recommended.items()))
     for path, part in zip(args.data, outcomes, strict=True):
         print(f"\n{printable(path)}: {len(part.shown)} slots with a mask")
-        print("\n".join(_reliability(part, scaling.logits(part.logits))))
+        print("\n".join(_reliability(part, scaling.calibrated(part))))
     print(f"wrote {args.output}")
     return 1 if problems else 0
 
 
-def _reliability(outcomes: SlotOutcomes, calibrated: NDArray[np.float32]) -> list[str]:
+def _reliability(outcomes: SlotOutcomes, calibrated: SlotOutcomes) -> list[str]:
     """Return lines that compare scores with the share of right slots, before and after calibration."""
-    before, after = (reliability(logits, outcomes.shown) for logits in (outcomes.logits, calibrated))
+    before, after = (reliability(part) for part in (outcomes, calibrated))
     lines = [f"  {'score':>9s}  {'before: slots':>14s} {'right':>6s}  {'after: slots':>14s} {'right':>6s}"]
     columns = [{one.lowest: one for one in bins} for bins in (before, after)]
     lines += [

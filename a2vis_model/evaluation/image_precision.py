@@ -17,6 +17,7 @@ from ..config import ModelConfig
 from ..data import Dataset
 from ..data.problems import DataError
 from ..extras import optional_packages
+from ..masks.certainty import certainty, loose_area
 from ..masks.coco import areas, boxes, encode
 from ..modeling import ClipPrediction, VideoNetwork
 from ..preprocessing import FrameTransform
@@ -99,7 +100,8 @@ def _detect(
 ) -> Iterator[dict[str, Any]]:
     """Detect objects in one image: the best (query, class) pairs with a score each.
 
-    As in Mask2Former, a score is the probability of the class times the mean probability inside the mask.
+    A score is the probability of the class times the certainty of the mask, as that of a track. (Mask2Former takes the
+    mean probability inside the mask for the latter.)
 
     Args:
         model: the network; only its detector runs.
@@ -113,9 +115,8 @@ def _detect(
     detections = model.detector.detections(model.detector(pixels[None]))
     prediction = ClipPrediction(detections.classes, detections.masks[:, None], None)
     frame = reader.read(prediction, 0, place, np.zeros(detections.masks.shape[1], np.float32))
-    probability = detections.masks[0].float().sigmoid()
-    inside = probability > 0.5
-    sure = (probability * inside).sum(dim=(1, 2)) / inside.sum(dim=(1, 2)).clamp(min=1)
+    logits = detections.masks[0].float()
+    sure = certainty((logits > 0).sum(dim=(1, 2)), loose_area(logits))
     classes = detections.classes[0].float().softmax(dim=-1)[:, :-1]
     scores = (classes * sure[:, None]).cpu().numpy()
     if labelled is not None:

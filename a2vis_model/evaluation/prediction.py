@@ -15,6 +15,7 @@ from torch import Tensor
 from ..config import ModelConfig
 from ..data import VideoRecord
 from ..errors import A2VISError
+from ..masks.certainty import loose_area
 from ..modeling import ClipPrediction, ClipWindow, FrameFeatures, StreamNetwork
 from ..placement import Placement
 from ..preprocessing import FrameTransform
@@ -152,10 +153,11 @@ class RankedSlots:
         self._seen = np.zeros(model.slots, np.bool_)
         self._probabilities: list[NDArray[np.float32]] = []
         self._masks: dict[Kind, list[dict[int, Record]]] = {"visible": [], "amodal": []}
-        self._confidence: dict[Kind, NDArray[np.float64]] = {
-            "visible": np.zeros((2, model.slots)),
-            "amodal": np.zeros((2, model.slots)),
+        self._areas: dict[Kind, NDArray[np.int64]] = {
+            "visible": np.zeros((2, model.slots), np.int64),
+            "amodal": np.zeros((2, model.slots), np.int64),
         }
+        """Pixels of each slot's masks so far, and at the lower threshold of `masks.certainty`."""
 
     def push(self, features: FrameFeatures, place: Placement) -> None:
         """Take the features of the next frame."""
@@ -176,7 +178,7 @@ class RankedSlots:
         order = np.argsort(-classes, axis=None, kind="stable")[: self._settings.top]
         records = []
         for position, (slot, class_id) in enumerate(np.stack(np.unravel_index(order, classes.shape), axis=1).tolist()):
-            scores = {kind: float(classes[slot, class_id]) * self._mean(kind, slot) for kind in self._confidence}
+            scores = {kind: float(classes[slot, class_id]) * self._certainty(kind, slot) for kind in self._areas}
             visible, amodal = self._masks["visible"], self._masks["amodal"]
             record: Record = {
                 "track_id": position + 1,
@@ -210,14 +212,13 @@ class RankedSlots:
             found = {slot: pair[column] for slot, pair in enumerate(masks) if self._seen[slot]}
             self._masks[kind].append({slot: mask.coco_rle() for slot, mask in found.items() if mask and mask.area})
             if logits is not None:
-                inside = logits > 0
-                sums = (logits.sigmoid() * inside).sum(dim=(1, 2)), inside.sum(dim=(1, 2))
-                self._confidence[kind] += torch.stack([part.double() for part in sums]).cpu().numpy() * self._seen
+                areas = torch.stack([(logits > 0).sum(dim=(1, 2)), loose_area(logits)])
+                self._areas[kind] += areas.cpu().numpy() * self._seen
 
-    def _mean(self, kind: Kind, slot: int) -> float:
-        """Return the mean probability inside a slot's masks of the whole video; 0 without any mask."""
-        total, count = self._confidence[kind][:, slot]
-        return float(total / max(count, 1))
+    def _certainty(self, kind: Kind, slot: int) -> float:
+        """Return the certainty of a slot's masks of the whole video; 0 without any mask."""
+        area, loose = self._areas[kind][:, slot]
+        return float(area / max(loose, 1))
 
 
 def _logits(prediction: ClipPrediction, t: int) -> dict[Kind, Tensor | None]:

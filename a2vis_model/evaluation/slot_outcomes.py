@@ -10,9 +10,10 @@ from ..calibration import SlotOutcomes
 from ..config import ModelConfig
 from ..data import Dataset, VideoRecord
 from ..masks import coco
+from ..masks.outlines import positive_cells
 from ..modeling import StreamNetwork
 from ..placement import Placement
-from ..tracking.observations import PredictionReader
+from ..tracking.observations import PredictionReader, frame_masks, slot_certainty
 from ..tracking.settings import TrackSettings
 from ..tracking.streaming import StreamingTracker
 from .network_tap import NetworkTap
@@ -48,9 +49,7 @@ def slot_outcomes(
     for video in tqdm(dataset.videos(), total=len(dataset), unit="video", desc=config.name, disable=quiet):
         with video.problems.skipping(dataset.path, video.name):
             parts += stream.watch(video)
-    if not parts:
-        return SlotOutcomes(np.zeros((0, len(config.classes) + 1), np.float32), np.zeros(0, np.int64))
-    return SlotOutcomes(np.concatenate([part.logits for part in parts]), np.concatenate([p.shown for p in parts]))
+    return SlotOutcomes.join(parts, len(config.classes))
 
 
 class _Stream:
@@ -105,4 +104,6 @@ class _Stream:
         area = frame.slots.amodal_area if frame.slots.visible_area is None else frame.slots.visible_area
         assert area is not None
         chosen = known & (area >= self._settings.min_area)
-        return SlotOutcomes(logits[chosen], shown[chosen])
+        kinds = frame_masks(prediction, -1)
+        certainty = slot_certainty(kinds, positive_cells(kinds).flatten(-2).sum(dim=-1)).cpu().numpy()
+        return SlotOutcomes(logits[chosen], certainty[chosen], shown[chosen])

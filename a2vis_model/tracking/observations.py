@@ -1,5 +1,6 @@
 """Frame of a clip prediction, copied from the device to the host at once."""
 
+from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..masks.certainty import certainty, loose_area
 from ..masks.components import large_parts
 from ..masks.outlines import OutlineCapacity, PixelGrid, positive_cells, trace
 from ..masks.region import LOGIT_STRIDE, RegionMask
@@ -88,6 +90,25 @@ class PredictionReader:
             self._limits = OutlineCapacity(*map(max, self._limits, needed))
 
 
+def frame_masks(prediction: ClipPrediction, frame: int) -> list[Tensor]:
+    """Return the mask logits [Q, h, w] of frame `frame` of a clip, of each kind that the network predicts."""
+    kinds = [masks[0, frame] for masks in (prediction.visible, prediction.amodal) if masks is not None]
+    if not kinds:
+        raise ValueError("the prediction holds no masks")
+    return kinds
+
+
+def slot_certainty(kinds: Sequence[Tensor], cells: Tensor) -> Tensor:
+    """Return how certain slots are of their visible masks, [Q]; of the amodal ones where nothing is visible.
+
+    Args:
+        kinds: what `frame_masks` returns, K of them.
+        cells: number of cells [K, Q] of the masks (see `positive_cells`).
+    """
+    sure = certainty(cells, torch.stack([loose_area(masks) for masks in kinds]))
+    return torch.where(cells[0] > 0, sure[0], sure[-1])
+
+
 def pack(
     prediction: ClipPrediction,
     frame: int,
@@ -102,22 +123,22 @@ def pack(
     """
     probability = prediction.classes[0].float().softmax(dim=-1)
     scores, classes = probability[:, :-1].max(dim=-1)
-    kinds = [masks[0, frame] for masks in (prediction.visible, prediction.amodal) if masks is not None]
-    if not kinds:
-        raise ValueError("the prediction holds no masks")
+    kinds = frame_masks(prediction, frame)
     # By definition an amodal mask contains the visible one: both functions see to that.
     positive = positive_cells(kinds)
     # Rows are counted in 16 bits, since PyTorch first converts all cells to the type of the sum.
-    area = positive.sum(dim=-1, dtype=torch.int16).sum(dim=-1, dtype=torch.int32) * LOGIT_STRIDE**2
+    cells = positive.sum(dim=-1, dtype=torch.int16).sum(dim=-1, dtype=torch.int32)
+    area = cells * LOGIT_STRIDE**2
+    sure = slot_certainty(kinds, cells)
+    scores, existence = scores * sure, (1 - probability[:, -1]) * sure
     grid = PixelGrid.of(positive.shape[-2], positive.shape[-1], place, positive.device)
     wanted = (scores >= least_scores).expand(len(kinds), -1)
     edges = trace(kinds, positive, wanted, grid, limits)
-    existence = 1 - probability[:, -1]
     if prototypes is None:
         prototypes = scores.new_zeros(len(scores), 0)
     prototypes = F.normalize(prototypes.float(), dim=-1)
-    cells = _pack_bits(_coarse(positive.flatten(0, 1)))
-    parts = (edges.found, classes, scores, existence, area, cells, prototypes, edges.mask, edges.position)
+    bits = _pack_bits(_coarse(positive.flatten(0, 1)))
+    parts = (edges.found, classes, scores, existence, area, bits, prototypes, edges.mask, edges.position)
     return torch.cat([_as_int32(part).flatten() for part in parts])
 
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class TrackSettings:
-    """Thresholds of a track's life cycle. Scores are probabilities, times are frames."""
+    """Thresholds of a track's life cycle. Scores are those of `SlotObservation`, times are frames."""
 
-    start_score: float = 0.8
+    start_score: float = 0.4
     """Lowest score at which a slot that shows no track's object starts a track."""
-    keep_score: float = 0.5
+    keep_score: float = 0.2
     """Lowest score at which a slot can continue a track in a frame."""
     min_area: int = 16
     """Smallest mask that counts, in input pixels."""

@@ -49,9 +49,9 @@ class SlotObservation:
     classes: NDArray[np.int64]
     """[Q] most probable class."""
     scores: NDArray[np.float32]
-    """[Q] probability of that class."""
+    """[Q] probability of that class, times the certainty of the mask (see `masks.certainty`)."""
     existence: NDArray[np.float32]
-    """[Q] probability that the slot holds any object."""
+    """[Q] probability that the slot holds any object, times the same."""
     visible_area: NDArray[np.int64] | None
     """[Q] area of the visible mask in input pixels; None where the network predicts none."""
     amodal_area: NDArray[np.int64] | None

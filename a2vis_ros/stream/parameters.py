@@ -79,8 +79,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
         "start_score",
         _OF_THE_WEIGHTS,
-        "class probability from which a track starts; below 0 for what the weights recommend, or else "
-        f"{_TRACKS.start_score:g}",
+        f"score from which a track starts; below 0 for what the weights recommend, or else {_TRACKS.start_score:g}",
         -1.0,
         1.0,
         dynamic=True,
@@ -88,8 +87,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
         "keep_score",
         _OF_THE_WEIGHTS,
-        "class probability from which a track is present; below 0 for what the weights recommend, or else "
-        f"{_TRACKS.keep_score:g}",
+        f"score from which a track is present; below 0 for what the weights recommend, or else {_TRACKS.keep_score:g}",
         -1.0,
         1.0,
         dynamic=True,

@@ -8,6 +8,7 @@ import torch
 from networks import tiny_config, tiny_model
 
 from a2vis_model import StreamingTracker, TrackSettings
+from a2vis_model.masks.certainty import certainty, loose_area
 from a2vis_model.masks.outlines import OutlineCapacity, PixelGrid, positive_cells, trace
 from a2vis_model.masks.region import RegionMask, logits_to_mask
 from a2vis_model.masks.run_lengths import MaskRuns, Segments
@@ -112,12 +113,14 @@ def test_the_numbers_of_a_frame_survive_the_copy():
     prototypes = torch.randn(8, 5, generator=torch.Generator().manual_seed(0))
     read = PredictionReader(None).read(given, 2, PLACE, np.full(8, 0.5, np.float32), prototypes=prototypes)
     probability = given.classes[0].softmax(-1)
-    np.testing.assert_array_equal(read.slots.scores, probability[:, :-1].amax(-1))
-    np.testing.assert_array_equal(read.slots.classes, probability[:, :-1].argmax(-1))
-    np.testing.assert_array_equal(read.slots.existence, 1 - probability[:, -1])
     assert given.visible is not None
     assert given.amodal is not None
     both = torch.maximum(given.visible, given.amodal)[0, 2]
+    shares = [certainty((m > 0).sum((-2, -1)), loose_area(m)) for m in (given.visible[0, 2], both)]
+    sure = torch.where((given.visible[0, 2] > 0).any(-1).any(-1), *shares)
+    np.testing.assert_array_equal(read.slots.scores, probability[:, :-1].amax(-1) * sure)
+    np.testing.assert_array_equal(read.slots.classes, probability[:, :-1].argmax(-1))
+    np.testing.assert_array_equal(read.slots.existence, (1 - probability[:, -1]) * sure)
     np.testing.assert_array_equal(read.slots.visible_area, (given.visible[0, 2] > 0).sum((-1, -2)) * 16)
     np.testing.assert_array_equal(read.slots.amodal_area, (both > 0).sum((-1, -2)) * 16)
     for cells, logits in ((read.slots.visible, given.visible[0, 2]), (read.slots.amodal, both)):

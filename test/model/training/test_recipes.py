@@ -89,7 +89,7 @@ def test_a_recipe_averages_and_calibrates_its_product_as_its_commands_do(
 ) -> None:
     """The slots' outcomes are made up, since a network that has hardly learned is on no object."""
     logits = np.random.default_rng(0).normal(size=(50, len(tiny_config().classes) + 1)).astype(np.float32)
-    outcomes = SlotOutcomes(logits, np.arange(50) % logits.shape[1])
+    outcomes = SlotOutcomes(logits, np.ones(50, np.float32), np.arange(50) % logits.shape[1])
     monkeypatch.setattr("a2vis_model.commands.calibrate.slot_outcomes", lambda *_, **__: outcomes)
     content = recipe(files)
     first = {**content["stages"][0], "steps": 1, "stop_at": 1}
