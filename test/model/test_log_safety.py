@@ -3,16 +3,11 @@
 import logging
 
 import pytest
+from hostile_text import HOSTILE, is_harmless
 
 from a2vis_model.cli import main
 from a2vis_model.data.problems import DataError, DataProblem, ProblemLog
 from a2vis_model.errors import A2VISError, CheckpointError, printable
-
-HOSTILE = "x\n[ERROR] all is lost\x1b[2J\x9b31m\r\u202e\udcff"
-
-
-def is_harmless(text: str) -> bool:
-    return text.isprintable() and len(text) < 2100
 
 
 def test_control_characters_are_written_out_and_the_rest_is_kept() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from test_log_safety import HOSTILE, is_harmless
+from hostile_text import HOSTILE, is_harmless
 
 from a2vis_model import ModelConfig, VideoNetwork, save_weights
 from a2vis_model.cli import main
