@@ -128,7 +128,9 @@ class LocalizerStream:
         self._active_since = time.monotonic()
         self._subscribe(TrackedInstanceArray, self._tracks_topic, self._take_tracks, qos.result_qos())
         sensor = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
-        self._subscribe(CameraInfo, self._node.resolve_topic_name("camera_info"), self._take_camera, sensor)
+        camera_info = self._node.resolve_topic_name("camera_info")
+        # One that is lost is made up for by the next.
+        self._subscribe(CameraInfo, camera_info, self._take_camera, sensor, heed_losses=False)
         if self._matcher is not None:
             kind = Image if self._values["depth"] == "raw" else CompressedImage
             self._subscribe(kind, self._depth_topic, self._take_depth, sensor)
@@ -187,9 +189,20 @@ class LocalizerStream:
                 kind, topic, profiles[topic], event_callbacks=events
             )
 
-    def _subscribe(self, kind: Any, topic: str, callback: Callable[[bytes], None], default: QoSProfile) -> None:
+    def _subscribe(
+        self,
+        kind: Any,
+        topic: str,
+        callback: Callable[[bytes], None],
+        default: QoSProfile,
+        *,
+        heed_losses: bool = True,
+    ) -> None:
         profile = qos.overridden(self._node, "subscription", topic, default)
-        events = SubscriptionEventCallbacks(incompatible_qos=partial(self._on_incompatible_publisher, topic))
+        events = SubscriptionEventCallbacks(
+            incompatible_qos=partial(self._on_incompatible_publisher, topic),
+            message_lost=partial(self._on_lost, topic) if heed_losses else None,
+        )
         self._subscriptions.append(
             self._node.create_subscription(kind, topic, callback, profile, event_callbacks=events, raw=True)
         )
@@ -422,6 +435,9 @@ class LocalizerStream:
         publishers = self._node.count_publishers(self._tracks_topic)
         remedy = "is a2vis active, and does it get images?" if publishers else "start a2vis_node, or remap a2vis/tracks"
         return f"no tracks on {self._tracks_topic} for {seconds:.0f} s ({publishers} publishers); {remedy}"
+
+    def _on_lost(self, topic: str, event: Any) -> None:
+        self._books.lose(topic, event.total_count_change, time.monotonic())
 
     def _on_incompatible_publisher(self, topic: str, event: Any) -> None:
         self._log.error(qos.mismatch_of_subscription(topic, event.last_policy_kind))

@@ -58,9 +58,12 @@ class Books:
         self.sources: Counter[Source] = Counter()
         """Number of objects of the last frame by the way in which they were found."""
         self.outliers = self.forgotten = 0
+        self.lost: Counter[str] = Counter()
+        """Number of messages that the transport lost, by topic."""
         self.last_problem = ""
         self.last_arrival: float | None = None
         self.results = RateMeter()
+        self._losses: dict[str, RecentCount] = {}
         self._problems: dict[Drop | Lack, RecentCount] = {}
         self._last: dict[Drop | Lack, str] = {}
         self._ages: deque[float] = deque(maxlen=_AGES_KEPT)
@@ -79,6 +82,23 @@ class Books:
         """A frame is localized without its depth image or without the ground, for this reason."""
         self.lacks[cause] += 1
         self._note(cause, words, now)
+
+    def lose(self, topic: str, count: int, now: float) -> None:
+        """Count messages of a topic that the transport reports as lost."""
+        self.lost[topic] += count
+        self._losses.setdefault(topic, RecentCount()).add(now, count)
+
+    def losses(self, now: float) -> str:
+        """Say what was lost within the last seconds, with the remedy; empty if nothing was."""
+        counts = {topic: recent.count(now) for topic, recent in self._losses.items()}
+        topic = max(counts, key=lambda one: counts[one], default="")
+        if not topic or not counts[topic]:
+            return ""
+        return (
+            f"{counts[topic]} messages on {topic} lost in transport in {ALARM_S:.0f} s; let it be published reliably, "
+            f"set the parameter qos_overrides.{topic}.subscription.reliability to reliable, and use "
+            "config/fastdds_large_image.xml for both processes"
+        )
 
     def publish(self, result: Localized, age_s: float, now: float) -> None:
         """Count a frame whose objects are published at an age in seconds; NaN where it is not known."""
@@ -156,6 +176,7 @@ def report(status: LocalizerStatus, books: Books) -> Report:
         *((f"without {cause.lacking}: {cause.value}", str(books.lacks[cause])) for cause in Lack),
         *((f"unplaced: {cause}", str(number)) for cause, number in sorted(books.unplaced.items())),
         *((f"objects: {source.name.lower()}", str(books.sources[source])) for source in Source),
+        ("lost_in_transport", str(books.lost.total())),
         ("outliers", str(books.outliers)),
         ("forgotten", str(books.forgotten)),
         ("memory_mib", f"{resident_mib():.0f}"),
@@ -173,6 +194,9 @@ def _judge(status: LocalizerStatus, books: Books, p95: float, now: float) -> tup
     problem = books.problem(now)
     if problem:
         return Level.WARN, problem
+    losses = books.losses(now)
+    if losses:
+        return Level.WARN, losses
     # A comparison with NaN, where there is no age, is false.
     if p95 >= status.age_warn_s:
         return Level.WARN, f"objects are {p95:.2f} s old (p95), age_warn_s is {status.age_warn_s:g}"
