@@ -59,7 +59,7 @@ def test_one_threshold_alone_leaves_the_other_at_its_default(tmp_path: Path) -> 
         ({"start_score": 1.5}, "start_score=1.5; expected a probability"),
         ({"start_score": True}, "start_score=True; expected a probability"),
         ({"keep_score": float("nan")}, "keep_score=nan; expected a probability"),
-        ({"start_score": 0.3}, "keep_score=0.5 is over start_score=0.3: a track would end as it starts"),
+        ({"start_score": 0.1}, "keep_score=0.2 is over start_score=0.1: a track would end as it starts"),
         ([0.6], "expected names and values of thresholds, found list"),
     ],
 )

