@@ -97,7 +97,7 @@ def test_a_clip_scores_the_same_directly_and_through_a_bag(tmp_path: Path) -> No
     """With trained weights: a random network finds nothing that average precision counts."""
     folder = tmp_path / "clips" / "00000"
     write_clip(render_clip(world="aquarium", seed=8, frames=24, height=128, width=192), folder)
-    thresholds = ("--start-score", "0.7", "--keep-score", "0.3")
+    thresholds = ("--start-score", "0.3", "--keep-score", "0.1")
     common = ("--weights", "onboard-fishbowl", "--device", "cpu", "--stride", "2", *thresholds)
     quietly = ("--output-mode", "stream", "--jobs", "1", "--quiet", "--no-plots")
     direct = ("--data", tmp_path / "clips", "--output", tmp_path / "direct")
