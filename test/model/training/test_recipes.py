@@ -269,6 +269,6 @@ def test_the_listing_can_be_run_by_a_shell(capsys: pytest.CaptureFixture[str]) -
     steps = [line.partition("--steps ")[2].partition(" ")[0] for line in lines]
     assert steps == ["2500", "1150", "1700", "900", "480", "480"]
     assert last == (
-        "a2vis import-weights runs/onboard-fishbowl/dwelling-longer/average.safetensors --half --output "
-        "runs/onboard-fishbowl/onboard-fishbowl.safetensors"
+        "a2vis import-weights runs/onboard-fishbowl/dwelling-longer/average.safetensors --half --start-score 0.6 "
+        "--keep-score 0.3 --output runs/onboard-fishbowl/onboard-fishbowl.safetensors"
     )
