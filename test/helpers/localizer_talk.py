@@ -123,13 +123,20 @@ class Talk:
         return str(books.last_problem)
 
     def diagnostics(self, level: int, words: str) -> dict[str, str]:
-        """The values of a status of this level that says so."""
+        """The values of a status of this level that says so, and that tells of all frames so far.
+
+        One that was sent before the last of them may come after it.
+        """
 
         def found() -> dict[str, str] | None:
+            books = self.node._streams[0]._books
+            counts = {"received": books.received, "localized": books.localized}
             for array in self.statuses:
                 for status in array.status:
-                    if status.level == bytes([level]) and words in status.message:
-                        return {value.key: value.value for value in status.values} | {"name": status.name}
+                    values = {value.key: value.value for value in status.values}
+                    whole = all(values.get(name) == str(count) for name, count in counts.items())
+                    if whole and status.level == bytes([level]) and words in status.message:
+                        return values | {"name": status.name}
             return None
 
         self.statuses.clear()
