@@ -9,7 +9,7 @@ import pytest
 from paths import ROOT
 
 FOLDERS = ("benchmark", "tools", "examples")
-"""Of programs that are files of their own."""
+"""Folders in which every file is a program of its own."""
 PROGRAMS = (
     *sorted(f"a2vis_model.commands.{file.stem}" for file in (ROOT / "a2vis_model" / "commands").glob("[a-z]*.py")),
     "science.__main__",

@@ -50,7 +50,7 @@ def scored(frames: list[SpaceFrame]) -> dict[str, dict[View, object]]:
 
 
 def check_details(text: str, found: dict[str, dict[View, object]]) -> None:
-    """Of depth and ground, with amodal masks and without, velocity, height, sigma and NEES are told."""
+    """The report gives velocity, height, sigma and NEES for depth and for the ground, with amodal and visible masks."""
     header, _, *lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()]
     told = {(row["method"], row["seen"]): row for row in (dict(zip(header, line, strict=True)) for line in lines)}
     methods = ("depth, amodal", "ground, amodal", "ground, visible")
