@@ -1,6 +1,8 @@
 """Errors of the package. Each message names the parameter or file, the value and the remedy."""
 
 _LONGEST = 2000
+LONGEST_NAME = 60
+"""Most characters that are printed of the name of a class or system."""
 
 
 def printable(text: str, longest: int = _LONGEST) -> str:

@@ -20,7 +20,7 @@ from ..data import open_dataset
 from ..data.labels import LABELS_HELP
 from ..data.problems import ProblemLog, add_strict_argument
 from ..devices import choose_device
-from ..errors import printable
+from ..errors import LONGEST_NAME, printable
 from ..evaluation.slot_outcomes import slot_outcomes
 from ..modeling import freeze
 from ..shipped import find_weights
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     save_weights(args.output, model, config, half=args.half, notes=notes, recommended=recommended)
     print(f"logits x {scaling.scale:.2f}, then plus")
     for name, shift in zip([*config.classes, "no object"], scaling.shifts, strict=True):
-        print(f"  {printable(name, 60):15s} {shift:+.2f}")
+        print(f"  {printable(name, LONGEST_NAME):15s} {shift:+.2f}")
     print("tracks: " + ", ".join(f"{name} {value:g}" for name, value in recommended.items()))
     for path, part in zip(args.data, outcomes, strict=True):
         print(f"\n{printable(path)}: {len(part.shown)} slots with a mask")

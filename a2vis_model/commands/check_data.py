@@ -14,12 +14,10 @@ from ..data.formats import FORMATS, open_dataset
 from ..data.labels import LABELS_HELP
 from ..data.problems import DataError, ProblemLog, add_strict_argument, quiet_loaders
 from ..data.statistics import survey
-from ..errors import A2VISError, printable
+from ..errors import LONGEST_NAME, A2VISError, printable
 from ..files.atomic import write_text
 
 EVERY_CLASS = "all"
-_LONGEST_NAME = 60
-"""Most characters of the name of a class."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,12 +75,12 @@ def _lines(report: dict[str, Any]) -> Iterator[str]:
     sizes = ", ".join(report["frame_sizes"])
     yield f"{report['format']}: {report['videos']} videos, {report['frames']} frames of {sizes}"
     classes = (
-        f"{printable(name, _LONGEST_NAME)} {report['objects_by_class'].get(name, 0)}" for name in report["classes"]
+        f"{printable(name, LONGEST_NAME)} {report['objects_by_class'].get(name, 0)}" for name in report["classes"]
     )
     yield f"objects: {report['objects']} ({', '.join(classes)})"
     for group in report["labelled"]:
         every = len(group["classes"]) == len(report["classes"])
-        named = "all classes" if every else ", ".join(printable(name, _LONGEST_NAME) for name in group["classes"])
+        named = "all classes" if every else ", ".join(printable(name, LONGEST_NAME) for name in group["classes"])
         yield f"labelled in {group['videos']} videos: {named or 'no class'}"
     if unknown := report["amodal_unknown"]:
         yield f"amodal masks: unknown in {'all' if unknown == report['videos'] else unknown} videos"

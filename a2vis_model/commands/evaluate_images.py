@@ -11,7 +11,7 @@ from ..config import parse_changes
 from ..data import open_dataset
 from ..data.problems import ProblemLog, add_strict_argument
 from ..devices import choose_device
-from ..errors import A2VISError, printable
+from ..errors import LONGEST_NAME, A2VISError, printable
 from ..evaluation.image_precision import ImagePrecision, image_precision
 from ..evaluation.provenance import data_hash, provenance
 from ..files.atomic import write_text
@@ -19,9 +19,6 @@ from ..machine import file_hash
 from ..shipped import find_weights
 from ..weights import load_weights
 from .arguments import add_set_argument, add_weights_argument
-
-_LONGEST_NAME = 60
-"""Most characters of the name of a class."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,7 +61,7 @@ def markdown(precision: ImagePrecision) -> str:
     """Return two tables in percent: all classes together, and each class."""
     lines = [f"COCO mask precision of single images: {precision.images} images, {precision.objects} objects", ""]
     for values in (precision.overall, precision.by_class):
-        lines.append(f"| {' | '.join(printable(name, _LONGEST_NAME) for name in values)} |")
+        lines.append(f"| {' | '.join(printable(name, LONGEST_NAME) for name in values)} |")
         lines.append("|" + "---:|" * len(values))
         lines.append(f"| {' | '.join('–' if v is None else f'{100 * v:.1f}' for v in values.values())} |")
         lines.append("")

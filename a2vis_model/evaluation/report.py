@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ..errors import printable
+from ..errors import LONGEST_NAME, printable
 from .id_survival import LENGTHS
 
 Row = Mapping[str, Any]
@@ -87,8 +87,6 @@ _TABLES = (
         ),
     ),
 )
-_LONGEST_NAME = 60
-"""Most characters of the name of a system or class."""
 _NEEDED = {"IDs↓", "parameters↓", "object-frames"}  # These numbers alone make no table.
 
 
@@ -116,7 +114,7 @@ def _by_class(row: Row) -> str:
 
 def _name(row: Row) -> str:
     """Return the name of a system or class, which may come from a file, fit for a terminal."""
-    return printable(str(row.get("name", "")), _LONGEST_NAME)
+    return printable(str(row.get("name", "")), LONGEST_NAME)
 
 
 def _below(row: Row, prefix: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ not, and decodes to the same pixels in the same time.
 """
 
 import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -114,31 +115,35 @@ def jpeg_is_cut_short(data: bytes | memoryview) -> bool:
 
 def _first_scan(content: bytes) -> int:
     """Find where the picture of a JPEG begins, behind a thumbnail, itself a JPEG; return the end if it has none."""
-    position = 2
-    while marker := _MARKER.match(content, position):
-        position = marker.end()
-        kind = content[position - 1]
-        if kind == _START_OF_SCAN:
-            return position
-        if kind != 0x01 and not 0xD0 <= kind <= 0xD8:  # all but these have a length
-            position += int.from_bytes(content[position : position + 2], "big")
-    return len(content)
+    scans = (position for kind, position in _markers(content, _MARKER.match) if kind == _START_OF_SCAN)
+    return next(scans, len(content))
 
 
 def _announced_size(content: bytes) -> tuple[int, int] | None:
     """Return height and width that a JPEG states before its picture; None if it states none."""
-    position = 2
-    while marker := _NEXT_MARKER.search(content, position):
-        position = marker.end()
-        kind = content[position - 1]
-        if kind == _START_OF_SCAN:
-            return None
+    for kind, position in _markers(content, _NEXT_MARKER.search):
         if kind in _FRAMES:  # length and bits of a sample come first
             height, width = (content[position + at : position + at + 2] for at in (3, 5))
             return int.from_bytes(height, "big"), int.from_bytes(width, "big")
+    return None
+
+
+def _markers(content: bytes, find: Callable[[bytes, int], re.Match[bytes] | None]) -> Iterator[tuple[int, int]]:
+    """Yield the kind of every marker of a JPEG up to its picture, and the position behind it.
+
+    Args:
+        content: the file.
+        find: finds the marker at a position, or the next one from there on.
+    """
+    position = 2
+    while marker := find(content, position):
+        position = marker.end()
+        kind = content[position - 1]
+        yield kind, position
+        if kind == _START_OF_SCAN:
+            return
         if kind != 0x01 and not 0xD0 <= kind <= 0xD8:  # all but these have a length
             position += int.from_bytes(content[position : position + 2], "big")
-    return None
 
 
 def _complaint(data: bytes | memoryview) -> str:

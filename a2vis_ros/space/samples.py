@@ -3,9 +3,9 @@
 import io
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from a2vis_model.files.atomic import write_bytes
 
@@ -23,7 +23,7 @@ def write_samples(path: Path, groups: Mapping[str, Mapping[Method, SpaceScorer]]
         path: the file, `.npz`.
         groups: scorers of every method, by the masks that these were given.
     """
-    arrays: dict[str, NDArray[np.float64]] = {}
+    arrays: dict[str, Any] = {}
     for group, scorers in groups.items():
         for method, scorer in scorers.items():
             rows = [(one.clip, _VIEWS.index(one.view), *one[2:]) for one in scorer.samples]
@@ -32,7 +32,7 @@ def write_samples(path: Path, groups: Mapping[str, Mapping[Method, SpaceScorer]]
                 [scorer.clips, scorer.frames, scorer.false_estimates], float
             )
     content = io.BytesIO()
-    np.savez_compressed(content, **arrays)  # type: ignore[arg-type]
+    np.savez_compressed(content, **arrays)
     write_bytes(path, content.getvalue())
 
 
