@@ -36,13 +36,14 @@ class ScriptedDetector(nn.Module):
         return next(self._answers)
 
     def detections(self, answer: list[tuple[int, float, np.ndarray]]) -> FrameDetections:
-        """Queries of class, probability and mask [H, W]; the masks have the resolution of logits."""
+        """Queries of class, probability and mask [H, W], or its logits; the masks have the resolution of logits."""
         classes = torch.full((1, len(answer), len(CLASSES) + 1), -20.0)
         masks = torch.zeros(1, len(answer), SIZE[0] // 4, SIZE[1] // 4)
         for query, (class_id, probability, mask) in enumerate(answer):
             classes[0, query, class_id] = float(np.log(probability))
             classes[0, query, -1] = float(np.log1p(-probability))
-            masks[0, query] = torch.from_numpy(np.where(mask[::4, ::4], 20.0, -20.0))
+            logits = mask if mask.dtype == np.float64 else np.where(mask, 20.0, -20.0)
+            masks[0, query] = torch.from_numpy(logits[::4, ::4])
         return FrameDetections(classes=classes, masks=masks)
 
 
@@ -72,6 +73,14 @@ def measure(file: Path, answers: list[list[tuple[int, float, np.ndarray]]]) -> A
     model.detector = ScriptedDetector(answers)  # type: ignore[assignment]
     dataset = open_dataset(file, classes=CLASSES)
     return image_precision(model, config, dataset, device=torch.device("cpu"))
+
+
+def test_a_blurred_mask_ranks_behind_a_sharp_one(tmp_path: Path) -> None:
+    thing, elsewhere = block(16, 16), block(32, 48)
+    blurred = np.where(elsewhere, 20.0, np.where(block(16, 32, 48, 64), -1.0, -20.0))
+    file = write_images(tmp_path, [[(0, thing)]])
+    assert measure(file, [[(0, 0.9, blurred), (0, 0.6, thing)]]).overall["AP"] == pytest.approx(1.0)
+    assert measure(file, [[(0, 0.9, elsewhere), (0, 0.6, thing)]]).overall["AP"] == pytest.approx(0.5, abs=0.01)
 
 
 def test_perfect_detections_have_a_precision_of_one(tmp_path: Path) -> None:

@@ -50,6 +50,8 @@ class Scripted:
         masks[:, -1, ON, 4:8, 4:8] = 5.0
         masks[:, -1, BESIDE, 4:8, 6:10] = 5.0
         masks[:, -1, OFF, 12:, 16:] = 5.0
+        # As large again at a probability of a tenth.
+        masks[:, -1, OFF, 8:12, 16:] = -1.0
         classes = torch.tensor([[[0.0, 3.0, 1.0], [0.0, 2.0, 1.0], [2.0, 0.0, 1.0], [0.0, 1.0, 1.0]]])
         return ClipPrediction(classes, masks, masks.clone()), state
 
@@ -79,6 +81,12 @@ def test_slots_on_an_object_and_on_nothing_count_and_those_half_on_it_do_not(tmp
     assert logits == [[0.0, 3.0, 1.0], [2.0, 0.0, 1.0]]
     # It is shown as a camera that stands still would show it.
     assert clips == 5
+
+
+def test_the_certainty_of_masks_is_that_of_the_frame_that_is_looked_at(tmp_path: Path) -> None:
+    dataset = open_dataset(photograph(tmp_path), classes=CLASSES)
+    found = slot_outcomes(Scripted(), tiny_config(classes=CLASSES), dataset, settings=TrackSettings())
+    assert found.certainty.tolist() == [1.0, 0.5]
 
 
 def test_what_may_be_an_object_of_a_class_that_is_not_labelled_is_left_out(tmp_path: Path) -> None:
