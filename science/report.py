@@ -18,6 +18,7 @@ from .context import ROOT, Context, Result, Unit, is_done, result_path
 from .figures import bars, lines
 from .measures import Weights
 from .oracles import RANKED, STREAM
+from .side_by_side import Lesson
 from .statistics import SAMPLES, Estimate, detectable, estimate, needed_clips, samples_of, share_interval
 from .tables import NOT_RUN, PAPER, change, interval, paper_table, table
 
@@ -363,8 +364,9 @@ All video parts are trained from scratch on the same frozen detector, that of th
 {_size(claims.SIZE)} pixels, for {claims.STEPS} steps; MinVIS-Amodal is the detector itself, trained on amodal masks for
 as many steps. The networks of a seed, of {len(claims.SEEDS)}, are trained side by side and see the same frames,
 {side_by_side.SEQUENCE_FRAMES} of a rendered video in each step: ten clips of one frame, three of three, or two of
-five. So little training cannot give the paper's numbers, and favours what learns nothing new, such as MinVIS-Amodal;
-what ships has a video part that was trained for thousands of steps, and a larger input. AP is of ranked slots, all else
+five. Each clip is run again up to {Lesson.dwell} times before the next, so that states get as old as in streams.
+So little training cannot give the paper's numbers, and favours what learns nothing new, such as MinVIS-Amodal; what
+ships has a video part that was trained for thousands of steps, and a larger input. AP is of ranked slots, all else
 of the stream with the paper's clips, on {claims.SETS * CLIPS} clips of {claims.FRAMES} frames a world, of which each
 row says how many are done; frames/s are those of one busy core. Bold cells differ from A2VIS by an interval that
 excludes zero."""

@@ -71,6 +71,12 @@ class Lesson:
     """Changes of the preset that set the size of the networks' input."""
     steps: int
     seed: int
+    dwell: int = 8
+    """Most times, drawn at random, that a clip is run again before the next, as in the training of what ships.
+
+    A sequence has three clips, and a clip that is measured has many: without it networks would meet states in
+    streams that are older than any they have learned from.
+    """
 
     def key(self) -> dict[str, Any]:
         """Return all values that determine what is learned, besides the videos and the starts."""
@@ -83,8 +89,9 @@ class Lesson:
             "frames": SEQUENCE_FRAMES,
             "detector frames": len(range(SEQUENCE_FRAMES)[DETECTOR_FRAMES]),
             "reach": REACH,
+            "dwell": self.dwell,
             "optimisers": [asdict(VIDEO), asdict(DETECTOR)],
-            "points": LOSSES.sampling.points,
+            "losses": asdict(LOSSES),
         }
 
 
@@ -114,7 +121,9 @@ class Learner:
             length = SEQUENCE_FRAMES if self.config.offline else self.config.clip_length
             clips = SEQUENCE_FRAMES // length
             self.frames = slice(clips * length)
-            self.objective = VideoObjective(self.model, kind, clips, LOSSES, nullcontext, train_detector=False)
+            self.objective = VideoObjective(
+                self.model, kind, clips, LOSSES, nullcontext, train_detector=False, dwell=lesson.dwell
+            )
         else:
             select_trainable(self.model, "frame")
             self.settings = DETECTOR

@@ -12,8 +12,9 @@ from safetensors.torch import load_file
 from training_runs import batch_of, moving_squares
 
 from a2vis_model.evaluation.runner import ModelSource
-from a2vis_model.modeling import VideoNetwork
+from a2vis_model.modeling import ClipState, FrameFeatures, VideoNetwork
 from a2vis_model.render import render_clip, write_clip
+from a2vis_model.training.losses import HiddenParts, PointSampling
 from a2vis_model.training.objectives import VideoObjective
 from a2vis_model.weights import save_weights
 from science import claims, side_by_side
@@ -115,6 +116,53 @@ def test_results_that_are_there_are_not_trained_again(
     # Another lesson is another run: what is there is not taken for it.
     with pytest.raises(TypeError, match="NoneType"):
         train_side_by_side(Context({}, scratch), "whole", data, replace(LESSON, steps=3), starts)
+
+
+def test_a_lesson_says_all_that_decides_what_is_learned(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = LESSON.key()
+    assert before["dwell"] == 8
+    for field, value in (
+        ("dwell", 0),
+        ("steps", 3),
+        ("seed", 1),
+        ("size", ("input_height=96",)),
+        ("classes", ("Fish",)),
+    ):
+        assert replace(LESSON, **{field: value}).key() != before, field
+    changed = replace(side_by_side.LOSSES, sampling=replace(side_by_side.LOSSES.sampling, hidden=0.0))
+    monkeypatch.setattr(side_by_side, "LOSSES", changed)
+    assert LESSON.key() != before
+
+
+def test_networks_learn_from_old_states_and_from_points_around_hidden_parts(
+    starts: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learner = Learner("a2vis", LESSON, starts["a2vis-no-samh"])
+    batch = batch_of([moving_squares(hidden=slice(3, 6))], range(SEQUENCE_FRAMES))
+    assert isinstance(learner.objective, VideoObjective)
+    with torch.no_grad():
+        detected = learner.objective.detector(batch.normalised().flatten(0, 1))
+    again: list[int] = []
+    around: list[int] = []
+    run_again, replace_points = learner.model.run_again, HiddenParts.replace
+
+    def counted(features: FrameFeatures, state: ClipState, times: int) -> ClipState:
+        again.append(times)
+        return run_again(features, state, times)
+
+    def drawn(parts: HiddenParts, points: torch.Tensor, item: torch.Tensor, of: torch.Tensor, n: int) -> torch.Tensor:
+        around.append(n)
+        return replace_points(parts, points, item, of, n)
+
+    monkeypatch.setattr(learner.model, "run_again", counted)
+    monkeypatch.setattr(HiddenParts, "replace", drawn)
+    torch.manual_seed(0)
+    learner.losses(batch, detected)
+    assert len(again) == 3
+    assert 0 < max(again) <= LESSON.dwell
+    assert again[-1] == 0  # nothing follows the last clip
+    default = PointSampling()
+    assert around == [round(side_by_side.LOSSES.sampling.points * default.hidden)]
 
 
 @pytest.mark.parametrize("variant", ["a2vis", "a2vis-clip-5", "vita-amodal"])
