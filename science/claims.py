@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from a2vis_model.weights import read_config, read_track_settings
 from .clips import ClipSet, World
 from .context import Context, Result
 from .counts import ClipCounts
-from .evaluating import answers, provenance, weights_hash
+from .evaluating import answers, detector_hash, provenance, weights_hash
 from .side_by_side import Lesson, train_side_by_side
 from .training import detector_of
 
@@ -84,12 +85,11 @@ class Claim:
 
     def key(self) -> Mapping[str, Any]:
         """Return what determines the result."""
-        same = {
-            "clips": self.clips.key(),
-            "detector": weights_hash(DETECTORS[self.clips.world]),
-            "row": self.row,
-        }
-        return same if ROWS[self.row].shipped else {**same, "lesson": self._lesson().key()}
+        source = DETECTORS[self.clips.world]
+        same = {"clips": self.clips.key(), "detector": detector_hash(source), "row": self.row}
+        if ROWS[self.row].shipped:
+            return {**same, "weights": weights_hash(source)}
+        return {**same, "lesson": self._lesson().key()}
 
     def run(self, context: Context) -> Result:
         """Train, if that is not done, and measure as the paper does: ranked slots for AP, the stream for the rest."""
@@ -146,3 +146,8 @@ def units() -> list[Claim]:
         for row in ROWS
         if seed == SEEDS[0] or not ROWS[row].shipped
     ]
+
+
+def current_keys() -> dict[str, Any]:
+    """Return what results of the units are of, by the units' names and in the form that results have."""
+    return {unit.name: json.loads(json.dumps(unit.key())) for unit in units()}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import hashlib
+import json
 import os
 import platform
 import time
@@ -12,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 
 from a2vis_model import __version__
+from a2vis_model.config import config_to_dict
 from a2vis_model.data.problems import DataError, ProblemLog, quiet_loaders
 from a2vis_model.evaluation import ScoreSettings, open_comparison
 from a2vis_model.evaluation.baselines import BOX_TRACKERS, System
@@ -24,12 +28,15 @@ from a2vis_model.evaluation.runner import RANKED, TRACKED, TRUTH, Evaluation, Mo
 from a2vis_model.evaluation.video_score import Scope, VideoScore, score_video
 from a2vis_model.machine import code_hash, file_hash, processor_name
 from a2vis_model.shipped import find_weights
+from a2vis_model.weights import read_config
 from a2vis_model.workers import LocalWorkers
 
 from .context import Context
 from .detections import DetectionMemory, RememberingSource
 
 SETTINGS = ScoreSettings()
+_DETECTOR_FIELDS = ("classes", "dim", "mask_dim", "heads", "backbone", "pixel_decoder", "frame_decoder")
+"""Fields of a network's configuration that its detector is built from."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +125,24 @@ def answers(
 def weights_hash(weights: str) -> str:
     """Return the SHA-256 of weights that are given by name or path, as they are when first asked for."""
     return file_hash(find_weights(weights))
+
+
+@functools.cache
+def detector_hash(weights: str) -> str:
+    """Return the SHA-256 of the detector in weights that are given by name or path, as it is when first asked for.
+
+    It is of the detector's tensors, in fp32, and of what configures them: what starts from a detector does not depend
+    on the video part beside it.
+    """
+    config = config_to_dict(read_config(weights))
+    digest = hashlib.sha256(json.dumps({name: config[name] for name in _DETECTOR_FIELDS}).encode())
+    with safe_open(find_weights(weights), framework="pt") as file:
+        for name in sorted(name for name in file.keys() if name.startswith("detector.")):  # noqa: SIM118
+            tensor = file.get_tensor(name)
+            values = tensor.float() if tensor.is_floating_point() else tensor
+            digest.update(f"{name} {list(values.shape)} {values.dtype}".encode())
+            digest.update(values.contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def provenance(began: float) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -356,7 +358,9 @@ def _known_lines(found: Sequence[Result]) -> dict[str, list[tuple[float, Estimat
 
 
 def _claims(results: Path) -> str:
-    found = list(results_of(results, claims.STUDY))
+    every, keys = list(results_of(results, claims.STUDY)), claims.current_keys()
+    shown = {world: shown_claims([r for r in every if r["world"] == world], keys) for world in _WORLDS}
+    found = [result for chosen in shown.values() for result in chosen]
     parts = [
         f"""## The paper's claims
 
@@ -377,6 +381,11 @@ excludes zero."""
     for world in worlds:
         title, systems = _WORLDS[world], claimed_systems(found, world)
         parts.append(f"### {title}")
+        if any(result["key"] != keys.get(result["unit"]) for result in shown[world]):
+            parts.append(
+                "**These results were obtained with other weights or settings** than those named above, all rows with "
+                "the same; they stand until the study is run again."
+            )
         if systems and max(len(system.seeds) for system in systems.values()) == 1:
             parts.append(
                 "**One seed was trained so far**, so that intervals are over clips alone: with another seed a "
@@ -389,6 +398,34 @@ excludes zero."""
 def _size(changes: Sequence[str]) -> str:
     values = dict(change.split("=") for change in changes)
     return f"{values['input_width']}x{values['input_height']}"
+
+
+def shown_claims(found: Sequence[Result], keys: Mapping[str, Any]) -> list[Result]:
+    """Return those results of a world that may stand side by side: of networks with the same detector and lesson.
+
+    These are the results of what is trained now or, where there is none, the largest group of others.
+
+    Args:
+        found: results of the world, of whatever they are.
+        keys: what results would be of now, by the names of their units.
+    """
+    current = [result for result in found if result["key"] == keys.get(result["unit"])]
+    if any("lesson" in result["key"] for result in current):
+        return current
+    groups: dict[str, list[Result]] = {}
+    for result in found:
+        if "lesson" in result["key"]:
+            groups.setdefault(_settings(result), []).append(result)
+    chosen = max(groups.values(), key=len, default=[])
+    # What ships was trained by no lesson; it stands beside networks that have its detector.
+    detectors = {result["key"]["detector"] for result in chosen}
+    return chosen + [r for r in found if "lesson" not in r["key"] and r["key"]["detector"] in detectors]
+
+
+def _settings(result: Result) -> str:
+    key = result["key"]
+    lesson = {name: value for name, value in key["lesson"].items() if name != "seed"}
+    return json.dumps([key["detector"], lesson], sort_keys=True)
 
 
 def claimed_systems(found: Sequence[Result], world: str) -> dict[str, System]:

@@ -23,7 +23,6 @@ from a2vis_model.config import ModelConfig, change_config, load_config, parse_ch
 from a2vis_model.errors import A2VISError
 from a2vis_model.files.atomic import replacing
 from a2vis_model.importers.torch_file import load_torch
-from a2vis_model.machine import file_hash
 from a2vis_model.modeling import Detector, DetectorOutput, build_model
 from a2vis_model.training.allocator import keep_memory
 from a2vis_model.training.augmentation import Augmentation
@@ -45,6 +44,7 @@ from a2vis_model.training.sources import open_source
 from a2vis_model.weights import save_weights
 
 from .context import Context, OutOfTime
+from .evaluating import detector_hash
 
 SEQUENCE_FRAMES = 10
 """Frames of a sequence: ten clips of one frame, three of three (the last frame is left out), or two of five."""
@@ -173,7 +173,7 @@ def train_side_by_side(
 
     Args:
         context: the circumstances.
-        name: name of the run, one for each kind of videos; a hash of lesson, variants and starts is added to it.
+        name: name of the run, one for each kind of videos; a hash of lesson, variants and detectors is added to it.
         data: source of rendered videos (see `open_source`).
         lesson: what the networks learn from.
         starts: weights with the detector, from which each variant starts; the detector is the same in all of them.
@@ -183,7 +183,7 @@ def train_side_by_side(
         A2VISError: no variant has a video part.
         RuntimeError: a gradient is not finite.
     """
-    made_of = [lesson.key(), {variant: file_hash(start) for variant, start in starts.items()}]
+    made_of = [lesson.key(), {variant: detector_hash(str(start)) for variant, start in starts.items()}]
     digest = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()
     folder = context.scratch / "runs" / f"{name}-{digest[:12]}"
     results = {variant: folder / f"{variant}.safetensors" for variant in starts}

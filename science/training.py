@@ -9,15 +9,14 @@ from pathlib import Path
 
 from a2vis_model.config import load_config
 from a2vis_model.errors import A2VISError
-from a2vis_model.machine import file_hash
 from a2vis_model.modeling import build_model
-from a2vis_model.shipped import find_weights
 from a2vis_model.training.initialisation import initialise
 from a2vis_model.training.loop import CHECKPOINT, LAST
 from a2vis_model.training.recipe import as_command
 from a2vis_model.weights import load_weights, save_weights
 
 from .context import Context, OutOfTime
+from .evaluating import detector_hash
 
 _UNFINISHED = 3
 """Exit status of `a2vis train` when it was stopped and can be resumed."""
@@ -59,7 +58,7 @@ def detector_of(context: Context, weights: str, *, amodal: bool) -> Path:
         weights: name or path of the weights.
         amodal: whether the network is for baselines whose only masks are amodal ones.
     """
-    name = f"{Path(weights).stem}-{file_hash(find_weights(weights))[:8]}{'-amodal' if amodal else ''}"
+    name = f"{Path(weights).stem}-{detector_hash(weights)[:8]}{'-amodal' if amodal else ''}"
     target = context.scratch / "detectors" / f"{name}.safetensors"
     if target.is_file():
         return target

@@ -144,7 +144,7 @@ def fill(folder: Path, counts: list[dict[str, Any]]) -> None:
             put(
                 "claims",
                 f"{ROWS[row].variant}-{seed}",
-                {"clips": clips},
+                {"clips": clips, "detector": "d", "lesson": {"steps": 5, "seed": seed}},
                 row=row,
                 seed=seed,
                 world="aquarium",
@@ -179,6 +179,7 @@ def test_the_page_holds_what_is_there_and_says_what_is_not(tmp_path: Path, count
     assert "| A2VIS | 50.0 [50.0, 50.0] of 4 |" in text  # two scenes of two occlusions each
     assert "| 50.0 [50.0, 50.0] of 4 | 2 |" in text
     assert "| GenVIS-Amodal | not run |" in text
+    assert text.count("obtained with other weights or settings") == 1
     tables = text.split("**Table 8")[1].split("**Table 9")[0]
     assert "| with SAMH |" in tables
     assert "| 2 x 4 |" in tables
@@ -201,6 +202,27 @@ def test_results_of_other_weights_are_counted_as_such(tmp_path: Path, counts: li
     report.write(tmp_path / "results", page)
     work = len(report.limits.units())
     assert f"| `limits` | {work} | 0 | 1 |" in page.read_text("utf-8")
+
+
+def claimed(unit: str, row: str, key: dict[str, Any]) -> Result:
+    clips = {"world": "aquarium", "set": 0}
+    return {"unit": unit, "row": row, "world": "aquarium", "key": {"clips": clips, **key}}
+
+
+def test_claims_of_other_settings_are_never_shown_beside_present_ones() -> None:
+    now = claimed("a", "A2VIS", {"detector": "d", "lesson": {"steps": 5, "seed": 0}})
+    shipped = claimed("s", "A2VIS, as it ships", {"detector": "d", "weights": "w"})
+    keys = {result["unit"]: result["key"] for result in (now, shipped)}
+    old = [
+        claimed(unit, "L = 1", {"detector": "d", "lesson": {"steps": 4, "seed": seed}})
+        for unit, seed in (("b", 0), ("c", 1))
+    ]
+    other = claimed("e", "L = 3", {"detector": "e", "lesson": {"steps": 4, "seed": 0}})
+    assert report.shown_claims([*old, now, other, shipped], keys) == [now, shipped]
+    # Where nothing was trained since: what has most results, all of one detector and lesson.
+    assert report.shown_claims([other, *old, shipped], keys) == [*old, shipped]
+    assert report.shown_claims([other], keys) == [other]
+    assert not report.shown_claims([], keys)
 
 
 def test_a_difference_is_taken_on_the_clips_that_both_have(counts: list[dict[str, Any]]) -> None:

@@ -1,8 +1,10 @@
 """Networks that learn side by side, and the memory of what their common detector saw."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from a2vis_model.weights import save_weights
 from science import claims, side_by_side
 from science.context import Context, OutOfTime
 from science.detections import DetectionMemory, RememberingSource
+from science.evaluating import detector_hash
 from science.side_by_side import SEQUENCE_FRAMES, Learner, Lesson, train_side_by_side
 from science.training import detector_of
 
@@ -199,6 +202,48 @@ def test_every_unit_of_the_claims_has_a_name_and_what_ships_depends_on_no_traini
     monkeypatch.setattr(claims, "STEPS", claims.STEPS + 1)
     changed = [unit for unit, key in zip(work, before, strict=True) if unit.key() != key]
     assert len(changed) == len(work) - len(shipped)
+
+
+def test_claims_grow_old_with_their_detector_and_not_with_the_video_part_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny_config()
+    model, other = tiny_model(config), tiny_model(config, seed=1)
+
+    def keys_of(name: str, **parts: VideoNetwork) -> dict[str, Mapping[str, Any]]:
+        """Keys of all units of a world with weights that are joined of the parts of networks."""
+        tensors = {
+            key: parts["detector" if key.startswith("detector.") else "video"].state_dict()[key]
+            for key in model.state_dict()
+        }
+        network = tiny_model(config)
+        network.load_state_dict(tensors)
+        path = tmp_path / f"{name}.safetensors"
+        save_weights(path, network, config)
+        monkeypatch.setitem(claims.DETECTORS, "aquarium", str(path))
+        return {unit.name: unit.key() for unit in claims.units() if unit.clips.world == "aquarium"}
+
+    first = keys_of("first", detector=model, video=model)
+    video = keys_of("video", detector=model, video=other)
+    shipped = {name for name in first if "-shipped-" in name}
+    assert {name for name in first if first[name] != video[name]} == shipped
+    detector = keys_of("detector", detector=other, video=model)
+    assert all(first[name] != detector[name] for name in first)
+
+
+def test_a_detector_is_the_same_in_any_precision_and_another_with_another_configuration(tmp_path: Path) -> None:
+    config = tiny_config()
+    model = tiny_model(config)
+    model.load_state_dict({name: x.half().to(x.dtype) for name, x in model.state_dict().items()})
+    hashes = []
+    for name, half, changed in (
+        ("a", False, config),
+        ("b", True, config),
+        ("c", False, replace(config, heads=config.heads // 2)),
+    ):
+        save_weights(tmp_path / f"{name}.safetensors", model, changed, half=half)
+        hashes.append(detector_hash(str(tmp_path / f"{name}.safetensors")))
+    assert hashes[0] == hashes[1] != hashes[2]
 
 
 @torch.inference_mode()
