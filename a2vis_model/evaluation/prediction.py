@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from ..config import ModelConfig
 from ..data import VideoRecord
 from ..errors import A2VISError
 from ..masks.certainty import loose_area
+from ..masks.region import RegionMask
 from ..modeling import ClipPrediction, ClipWindow, FrameFeatures, StreamNetwork
 from ..placement import Placement
 from ..preprocessing import FrameTransform
@@ -152,7 +154,8 @@ class RankedSlots:
         self._waiting: list[Placement] = []
         self._seen = np.zeros(model.slots, np.bool_)
         self._probabilities: list[NDArray[np.float32]] = []
-        self._masks: dict[Kind, list[dict[int, Record]]] = {"visible": [], "amodal": []}
+        self._masks: dict[Kind, list[dict[int, RegionMask]]] = {"visible": [], "amodal": []}
+        """Masks of each frame by slot. They are encoded for the file when it is known which slots are ranked."""
         self._areas: dict[Kind, NDArray[np.int64]] = {
             "visible": np.zeros((2, model.slots), np.int64),
             "amodal": np.zeros((2, model.slots), np.int64),
@@ -177,17 +180,18 @@ class RankedSlots:
         classes = reduced[self._settings.class_score]
         order = np.argsort(-classes, axis=None, kind="stable")[: self._settings.top]
         records = []
+        any_mask = {kind: any(frames) for kind, frames in self._masks.items()}
+        encoded = functools.cache(self._encode)  # A slot may be ranked with several classes.
         for position, (slot, class_id) in enumerate(np.stack(np.unravel_index(order, classes.shape), axis=1).tolist()):
             scores = {kind: float(classes[slot, class_id]) * self._certainty(kind, slot) for kind in self._areas}
-            visible, amodal = self._masks["visible"], self._masks["amodal"]
             record: Record = {
                 "track_id": position + 1,
                 "category_id": class_id + 1,
-                "score": scores["visible"] if any(visible) else scores["amodal"],
-                "segmentations": [frame.get(slot) for frame in visible],
-                "amodal_segmentations": [frame.get(slot) for frame in amodal],
+                "score": scores["visible"] if any_mask["visible"] else scores["amodal"],
+                "segmentations": encoded("visible", slot),
+                "amodal_segmentations": encoded("amodal", slot),
             }
-            if any(amodal):
+            if any_mask["amodal"]:
                 record["amodal_score"] = scores["amodal"]
             if any(record["segmentations"]) or any(record["amodal_segmentations"]):
                 records.append(record)
@@ -210,10 +214,15 @@ class RankedSlots:
         self._seen |= np.array([visible is None or visible.area > 0 for visible, _ in masks])
         for column, (kind, logits) in enumerate(_logits(prediction, t).items()):
             found = {slot: pair[column] for slot, pair in enumerate(masks) if self._seen[slot]}
-            self._masks[kind].append({slot: mask.coco_rle() for slot, mask in found.items() if mask and mask.area})
+            self._masks[kind].append({slot: mask for slot, mask in found.items() if mask is not None and mask.area})
             if logits is not None:
                 areas = torch.stack([(logits > 0).sum(dim=(1, 2)), loose_area(logits)])
                 self._areas[kind] += areas.cpu().numpy() * self._seen
+
+    def _encode(self, kind: Kind, slot: int) -> list[Record | None]:
+        """Return a slot's masks as the file holds them, and forget them: decoded pixels would stay with each."""
+        masks = [frame.pop(slot, None) for frame in self._masks[kind]]
+        return [None if mask is None else mask.coco_rle() for mask in masks]
 
     def _certainty(self, kind: Kind, slot: int) -> float:
         """Return the certainty of a slot's masks of the whole video; 0 without any mask."""
