@@ -20,12 +20,13 @@ from a2vis_model import __version__
 from a2vis_model.config import config_to_dict
 from a2vis_model.data.problems import DataError, ProblemLog, quiet_loaders
 from a2vis_model.evaluation import ScoreSettings, open_comparison
-from a2vis_model.evaluation.baselines import BOX_TRACKERS, System
+from a2vis_model.evaluation.baselines import BOX_TRACKERS, System, stand_still
 from a2vis_model.evaluation.files import Comparison
 from a2vis_model.evaluation.instances import VideoInfo, VideoTracks
 from a2vis_model.evaluation.prediction import PredictionSettings
 from a2vis_model.evaluation.runner import RANKED, TRACKED, TRUTH, Evaluation, ModelSource, run_evaluation
 from a2vis_model.evaluation.video_score import Scope, VideoScore, score_video
+from a2vis_model.evaluation.youtube_vis import write_json
 from a2vis_model.machine import code_hash, file_hash, processor_name
 from a2vis_model.shipped import find_weights
 from a2vis_model.weights import read_config
@@ -86,6 +87,8 @@ def answers(
 ) -> Answers:
     """Run a system over the clips in a folder, resuming what is there, and open its answers.
 
+    Where hidden objects stand still the network is run, and its answers are changed: `name` may be that of the network.
+
     Args:
         context: the circumstances.
         folder: clips in FISHBOWL's format.
@@ -103,7 +106,7 @@ def answers(
         format="fishbowl",
         images=None,
         source=ModelSource(weights) if memory is None else RememberingSource(weights, memory=memory),
-        system=system,
+        system="network" if system == "still" else system,
         prediction=prediction,
         device="cuda" if torch.cuda.is_available() else "cpu",
         output=str(output),
@@ -111,10 +114,22 @@ def answers(
         strict=True,
     )
     summary = run_evaluation(evaluation, LocalWorkers(1), problems, quiet=True)
+    predicted = output
+    if system == "still":
+        predicted = output / "still"
+        predicted.mkdir(exist_ok=True)
+        for file in (RANKED, TRACKED):
+            records = json.loads((output / file).read_text("utf-8"))
+            write_json(predicted / file, [stand_still(record) for record in records])
     same = prediction.output_mode != "both" or system in BOX_TRACKERS
     with quiet_loaders():
         comparison = open_comparison(
-            output / TRUTH, output / RANKED, None if same else output / TRACKED, SETTINGS, problems, format="ytvis"
+            output / TRUTH,
+            predicted / RANKED,
+            None if same else predicted / TRACKED,
+            SETTINGS,
+            problems,
+            format="ytvis",
         )
     if len(comparison.videos) != len([path for path in folder.iterdir() if path.is_dir()]):
         raise DataError(next(iter(problems)))
