@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -80,6 +80,8 @@ class Batch:
     """Whether the amodal masks are complete shapes (see `TrainingSample`): [B]."""
     labelled: NDArray[np.bool_] | None
     """Classes of which every object is annotated, [B, K]; None for all."""
+    _targets: dict[MaskKind, Targets] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """Targets that were asked for before: several losses of a step ask for the same, of one network or of many."""
 
     @classmethod
     def collate(cls, samples: Sequence[TrainingSample]) -> Batch:
@@ -149,10 +151,12 @@ class Batch:
         return covered.flatten(-2).float() / LOGIT_STRIDE**2
 
     def targets(self, kind: MaskKind) -> Targets:
-        """Return the objects with one kind of masks."""
-        pixels = self.masks(kind)
-        unknown = self._unknown() if kind == "amodal" else None
-        return Targets(self.classes, pixels, self.cells(kind), self.present[_KINDS.index(kind)], unknown, self.labelled)
+        """Return the objects with one kind of masks; the batch keeps them."""
+        if kind not in self._targets:
+            present, unknown = self.present[_KINDS.index(kind)], self._unknown() if kind == "amodal" else None
+            pixels, cells = self.masks(kind), self.cells(kind)
+            self._targets[kind] = Targets(self.classes, pixels, cells, present, unknown, self.labelled)
+        return self._targets[kind]
 
     def _unknown(self) -> Tensor | None:
         """Mark where incomplete shapes may extend behind other objects (see `Targets.unknown`)."""

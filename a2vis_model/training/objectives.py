@@ -52,6 +52,17 @@ class LossSettings:
     """Number of cells of a mask that matching compares; all, where a mask has no more."""
 
 
+class Seen(NamedTuple):
+    """What a frozen detector sees in the frames of a batch, for networks that share it."""
+
+    output: DetectorOutput
+    """Its output for B · F frames."""
+    frames: SetPrediction
+    """Its predictions for single frames, of the last layer."""
+    slots: NDArray[np.int64]
+    """Its query of each object, [B · F, n]."""
+
+
 class FrameObjective:
     """Mask2Former's loss on single frames, in every decoder layer.
 
@@ -110,15 +121,23 @@ class VideoObjective:
         # With norms folded and activations in place it takes four fifths of the time.
         self.detector = model.detector if train_detector else freeze(copy.deepcopy(model.detector))
 
-    def __call__(self, batch: Batch, detected: DetectorOutput | None = None) -> Losses:
+    def see(self, batch: Batch, output: DetectorOutput) -> Seen:
+        """Return what the frozen detector, whose output for a batch is given, sees in single frames."""
+        with torch.no_grad(), self.autocast():
+            frames = self.detector.supervised(output, last_only=True)
+        images = batch.targets(self.kind).split(1)
+        (cost,) = to_host([set_cost(frames, images, self.settings)])
+        return Seen(output, frames, assign(cost, _in_all_layers(images.present[:, 0], cost))[-1])
+
+    def __call__(self, batch: Batch, seen: Seen | None = None) -> Losses:
         """Compute the weighted losses of a batch by name; their sum is minimised.
 
         Args:
             batch: B sequences of F frames.
-            detected: what the frozen detector finds in the B · F frames, for networks that share one; None to run it.
+            seen: what the frozen detector sees in the B · F frames, for networks that share one; None to run it.
         """
         with self.autocast():
-            frames, unrolled = self._predict(batch, detected)
+            frames, unrolled = self._predict(batch, seen)
         sequences = batch.targets(self.kind)
         length = sequences.pixels.shape[1] // self.clips
         clips, images = sequences.split(length), sequences.split(1)
@@ -126,34 +145,40 @@ class VideoObjective:
         by_clip = present.reshape(-1, self.clips, present.shape[-1])
         amodal = batch.targets("amodal").split(length)
 
-        # All costs are computed first and copied to the host in one transfer; matching takes place there.
-        costs = [set_cost(unrolled.clips, clips, self.settings)]
-        if frames is not None:
-            costs.append(set_cost(frames, images, self.settings))
+        # All costs are computed first and copied to the host in one transfer; matching takes place there. Clips'
+        # prototypes that go on from tracks have the tracks' owners, whatever it would cost.
+        costs: dict[str, Tensor] = {}
+        if unrolled.owners != "tracks":
+            costs["clips"] = set_cost(unrolled.clips, clips, self.settings)
+        if frames is not None and seen is None:
+            costs["frames"] = set_cost(frames, images, self.settings)
         arrivals = np.flatnonzero(newcomers(by_clip).any(axis=2))
         if unrolled.tracks is not None:
-            costs.append(track_cost(unrolled.tracks, clips, amodal, arrivals, self.settings))
-        hosted = to_host(costs)
+            costs["tracks"] = track_cost(unrolled.tracks, clips, amodal, arrivals, self.settings)
+        hosted = dict(zip(costs, to_host(list(costs.values())), strict=True))
 
         losses: Losses = {}
         if unrolled.tracks is not None:
-            cost = np.zeros((len(present), *hosted[-1].shape[1:]), np.float32)
-            cost[arrivals] = hosted[-1]
+            cost = np.zeros((len(present), *hosted["tracks"].shape[1:]), np.float32)
+            cost[arrivals] = hosted["tracks"]
             owned = own(cost[None], by_clip)
             losses |= track_losses(unrolled.tracks, clips, amodal, owned, self.clips, self.settings)
         # Prototypes that go on from the last clip's answer for the same objects. As in GenVIS the slot of a hidden
         # object says "no object"; unlike there, it stays the object's.
         if unrolled.owners == "clips":
-            clip_slots = np.where(present, own(hosted[0], by_clip), NONE)
+            clip_slots = np.where(present, own(hosted["clips"], by_clip), NONE)
         elif unrolled.owners == "tracks":
-            clip_slots = np.where(present, np.broadcast_to(owned, (len(hosted[0]), *present.shape)), NONE)
+            clip_slots = np.where(present, np.broadcast_to(owned, (len(unrolled.clips.classes), *present.shape)), NONE)
         else:
-            clip_slots = assign(hosted[0], _in_all_layers(present, hosted[0]))
+            clip_slots = assign(hosted["clips"], _in_all_layers(present, hosted["clips"]))
         weight = 1.0 if unrolled.tracks is None else self.settings.auxiliary_weight
         clip_losses = set_losses("clip", unrolled.clips, clips, clip_slots, self.clips, self.settings)
         losses |= {name: weight * loss for name, loss in clip_losses.items()}
         if frames is not None:
-            frame_slots = assign(hosted[1], _in_all_layers(images.present[:, 0], hosted[1]))
+            if seen is None:
+                frame_slots = assign(hosted["frames"], _in_all_layers(images.present[:, 0], hosted["frames"]))
+            else:
+                frame_slots = seen.slots[None]
             if self.train_detector:
                 losses |= set_losses("frame", frames, images, frame_slots, 1, self.settings)
             if unrolled.prototypes is not None:
@@ -161,15 +186,18 @@ class VideoObjective:
                 losses["similarity"] = self._similarity(unrolled.prototypes, by_frame, clip_slots[-1])
         return losses
 
-    def _predict(self, batch: Batch, detected: DetectorOutput | None) -> tuple[SetPrediction | None, Unrolled]:
+    def _predict(self, batch: Batch, seen: Seen | None) -> tuple[SetPrediction | None, Unrolled]:
         """Run the detector on single frames (None where nothing needs it) and the network on clips."""
         if not self.model.frame_queries:
             return None, self.model.unroll(self.model.extract(batch.normalised()), self.clips)
         dwell = [*torch.randint(self.dwell + 1, (self.clips - 1,)).tolist(), 0] if self.dwell else []
-        detector = self.detector
-        with torch.set_grad_enabled(self.train_detector and torch.is_grad_enabled()):
-            output = detector(batch.normalised().flatten(0, 1)) if detected is None else detected
-            frames = detector.supervised(output, last_only=not self.train_detector)
+        if seen is not None:
+            output, frames = seen.output, seen.frames
+        else:
+            detector = self.detector
+            with torch.set_grad_enabled(self.train_detector and torch.is_grad_enabled()):
+                output = detector(batch.normalised().flatten(0, 1))
+                frames = detector.supervised(output, last_only=not self.train_detector)
         return frames, self.model.unroll(self.model.frame_features(output, len(batch.images)), self.clips, dwell)
 
     def _similarity(self, prototypes: Prototypes, by_frame: NDArray[np.int64], by_clip: NDArray[np.int64]) -> Tensor:

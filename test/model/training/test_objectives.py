@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from a2vis_model.modeling import split_clips
 from a2vis_model.training import (
     OptimiserSettings,
     make_objective,
+    objectives,
 )
 from a2vis_model.training.matching import NONE
 from a2vis_model.training.optimisation import build_optimiser, select_trainable, set_mode
@@ -222,3 +224,35 @@ def test_learning_rate_over_time() -> None:
     assert [step.factor(i, 100) for i in (0, 3, 4, 69, 70, 99)] == pytest.approx([0.2, 0.8, 1, 1, 0.1, 0.1])
     cosine = OptimiserSettings(schedule="cosine")
     assert [cosine.factor(i, 100) for i in (0, 50, 99)] == pytest.approx([1, 0.5, 0.000247], abs=1e-5)
+
+
+@pytest.mark.parametrize(("variant", "costs"), [("a2vis", 1), ("genvis-semi-online", 2)])
+def test_costs_of_clips_are_computed_only_where_clips_are_matched(
+    variant: str, costs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model_config = tiny_config(variant)
+    model = tiny_model(model_config)
+    select_trainable(model, "video")
+    objective = make_objective(model, model_config, training("video", clips=2), CPU)
+    batch = batch_of([moving_squares(hidden=slice(3, 6))], range(6))
+    computed, cost = [], objectives.set_cost
+
+    def counted(*arguments: Any) -> torch.Tensor:
+        computed.append(arguments)
+        return cost(*arguments)
+
+    monkeypatch.setattr(objectives, "set_cost", counted)
+    losses = objective(batch)
+    # One is of single frames. Prototypes that go on from tracks are their owners', and need none of their own.
+    assert len(computed) == costs
+    assert losses["clip_mask"] > 0
+
+
+def test_a_batch_keeps_its_targets_and_a_cut_of_it_has_its_own() -> None:
+    batch = batch_of([moving_squares(hidden=slice(3, 6))], range(6))
+    whole = batch.targets("amodal")
+    assert batch.targets("amodal") is whole
+    assert batch.targets("visible") is not whole
+    part = batch.cut(slice(2, 5)).targets("amodal")
+    assert torch.equal(part.pixels, whole.pixels[:, 2:5])
+    assert torch.equal(part.cells, whole.cells[:, 2:5])
