@@ -26,12 +26,12 @@ from a2vis_model.importers.torch_file import load_torch
 from a2vis_model.modeling import Detector, DetectorOutput, build_model
 from a2vis_model.training.allocator import keep_memory
 from a2vis_model.training.augmentation import Augmentation
-from a2vis_model.training.batch import Batch
+from a2vis_model.training.batch import Batch, MaskKind
 from a2vis_model.training.config import mask_kind
 from a2vis_model.training.initialisation import initialise, warm_start
 from a2vis_model.training.loop import put_channels_last, seed_step
 from a2vis_model.training.losses import PointSampling
-from a2vis_model.training.objectives import FrameObjective, Losses, LossSettings, VideoObjective
+from a2vis_model.training.objectives import FrameObjective, Losses, LossSettings, Seen, VideoObjective
 from a2vis_model.training.optimisation import (
     OptimiserSettings,
     build_optimiser,
@@ -95,6 +95,35 @@ class Lesson:
         }
 
 
+class Scene:
+    """What all networks learn from in a step. What some of them need alike is computed when the first one asks for it.
+
+    Args:
+        batch: B sequences of `SEQUENCE_FRAMES` frames.
+        detected: output of the frozen detector for all of them.
+    """
+
+    def __init__(self, batch: Batch, detected: DetectorOutput) -> None:
+        self._batch, self._detected = batch, detected
+        self._cut: dict[range, Batch] = {}
+        self._seen: dict[tuple[range, MaskKind], Seen] = {}
+
+    def batch(self, frames: slice) -> Batch:
+        """Return some frames of every sequence; the batch keeps their targets."""
+        which = range(SEQUENCE_FRAMES)[frames]
+        if which not in self._cut:
+            self._cut[which] = self._batch.cut(frames)
+        return self._cut[which]
+
+    def seen(self, objective: VideoObjective, frames: slice) -> Seen:
+        """Return what the detector, which is the same in all networks, sees in some frames of every sequence."""
+        which = range(SEQUENCE_FRAMES)[frames], objective.kind
+        if which not in self._seen:
+            output = _cut(self._detected, len(self._batch.images), frames)
+            self._seen[which] = objective.see(self.batch(frames), output)
+        return self._seen[which]
+
+
 class Learner:
     """A network in training.
 
@@ -132,26 +161,21 @@ class Learner:
         self.trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self.optimiser = build_optimiser(self.model, self.settings)
 
-    def losses(self, batch: Batch, detected: DetectorOutput) -> Losses:
-        """Compute the losses in the network's own frames of a batch, by name.
-
-        Args:
-            batch: B sequences of `SEQUENCE_FRAMES` frames.
-            detected: what the frozen detector finds in all of them.
-        """
-        own = batch.cut(self.frames)
+    def losses(self, scene: Scene) -> Losses:
+        """Compute the losses in the network's own frames of a scene, by name."""
+        own = scene.batch(self.frames)
         if isinstance(self.objective, FrameObjective):
             return self.objective(own)
-        return self.objective(own, _cut(detected, len(batch.images), self.frames))
+        return self.objective(own, scene.seen(self.objective, self.frames))
 
-    def learn(self, batch: Batch, detected: DetectorOutput, step: int) -> None:
-        """Take a step, whose number counts from 0; see `losses` for what it learns from."""
+    def learn(self, scene: Scene, step: int) -> None:
+        """Take a step, whose number counts from 0."""
         # All networks draw the same random numbers, whatever is trained beside them.
         seed_step(self.lesson.seed, step)
         set_mode(self.model)
         rate = self.settings.learning_rate * self.settings.factor(step, self.lesson.steps)
         set_learning_rate(self.optimiser, rate)
-        torch.stack(list(self.losses(batch, detected).values())).sum().backward()
+        torch.stack(list(self.losses(scene).values())).sum().backward()
         clip_grad_norm_(self.trained, self.settings.clip_norm, error_if_nonfinite=True)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
@@ -216,9 +240,9 @@ def train_side_by_side(
                 _save(checkpoint, step, learners)
                 raise OutOfTime
             with torch.no_grad():
-                detected = detector(batch.normalised().flatten(0, 1))
+                scene = Scene(batch, detector(batch.normalised().flatten(0, 1)))
             for learner in learners.values():
-                learner.learn(batch, detected, step)
+                learner.learn(scene, step)
             bar.update()
             if (step + 1) % _CHECKPOINT_STEPS == 0:
                 _save(checkpoint, step + 1, learners)

@@ -23,7 +23,7 @@ from science import claims, side_by_side
 from science.context import Context, OutOfTime
 from science.detections import DetectionMemory, RememberingSource
 from science.evaluating import detector_hash
-from science.side_by_side import SEQUENCE_FRAMES, Learner, Lesson, train_side_by_side
+from science.side_by_side import SEQUENCE_FRAMES, Learner, Lesson, Scene, train_side_by_side
 from science.training import detector_of
 
 FISH = ("SmallFishA", "MediumFishA", "MediumFishB", "BigFishA", "BigFishB")
@@ -160,7 +160,7 @@ def test_networks_learn_from_old_states_and_from_points_around_hidden_parts(
     monkeypatch.setattr(learner.model, "run_again", counted)
     monkeypatch.setattr(HiddenParts, "replace", drawn)
     torch.manual_seed(0)
-    learner.losses(batch, detected)
+    learner.losses(Scene(batch, detected))
     assert len(again) == 3
     assert 0 < max(again) <= LESSON.dwell
     assert again[-1] == 0  # nothing follows the last clip
@@ -183,12 +183,41 @@ def test_a_network_takes_from_the_common_detector_what_its_own_would_find(
     with torch.no_grad():
         detected = objective.detector(batch.normalised().flatten(0, 1))
     torch.manual_seed(0)
-    common = learner.losses(batch, detected)
+    common = learner.losses(Scene(batch, detected))
     torch.manual_seed(0)
     own = objective(batch.cut(learner.frames))
     assert common.keys() == own.keys()
     for name, loss in common.items():
         torch.testing.assert_close(loss, own[name], rtol=1e-3, atol=1e-4)
+
+
+def test_what_networks_need_alike_is_computed_once_and_is_what_each_would_compute(
+    starts: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, amodal = starts["a2vis-no-samh"], starts["minvis-amodal"]
+    learners = [Learner(variant, LESSON, plain) for variant in ("a2vis", "a2vis-no-samh", "a2vis-clip-5")]
+    learners.append(Learner("genvis-semi-online-amodal", LESSON, amodal))
+    batch = batch_of([moving_squares(hidden=slice(3, 6))], range(SEQUENCE_FRAMES))
+    with torch.no_grad():
+        detected = side_by_side._shared_detector(learners)(batch.normalised().flatten(0, 1))
+    seen, see = [], VideoObjective.see
+
+    def counted(objective: VideoObjective, *arguments: Any) -> Any:
+        seen.append(objective.kind)
+        return see(objective, *arguments)
+
+    monkeypatch.setattr(VideoObjective, "see", counted)
+    scene = Scene(batch, detected)
+    for learner in learners:
+        found = []
+        for shown in (scene, Scene(replace(batch), detected)):
+            torch.manual_seed(0)
+            found.append(learner.losses(shown))
+        assert found[0].keys() == found[1].keys()
+        assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
+        assert found[0]["similarity"] > 0
+    # Nine frames of the first two, ten of the third, and nine with amodal masks; and once more without sharing.
+    assert len(seen) == 3 + len(learners)
 
 
 def test_every_unit_of_the_claims_has_a_name_and_what_ships_depends_on_no_training(
