@@ -148,7 +148,8 @@ class HiddenParts:
     def __init__(self, visible: Tensor, amodal: Tensor) -> None:
         hidden = amodal & ~visible
         self.shape = hidden.shape[:3]
-        columns, rows = hidden.any(dim=-2).flatten(0, 2), hidden.any(dim=-1).flatten(0, 2)
+        # On a CPU the greatest byte is found several times as fast as any that is true.
+        columns, rows = (hidden.view(torch.uint8).amax(dim=side).ne(0).flatten(0, 2) for side in (-2, -1))
         self.found = rows.any(dim=-1)
         """Whether something is hidden, bool [I · T · n]."""
         first, last = zip(_extent(columns), _extent(rows), strict=True)
