@@ -55,15 +55,17 @@ class Unrolled(NamedTuple):
 def split_clips(features: FrameFeatures, clips: int) -> list[FrameFeatures]:
     """Return the features of each of `clips` equally long clips.
 
-    All are cut at once, because the gradient of each single cut would be as large as all of the features.
+    All are cut at once, because the gradient of each single cut would be as large as all of the features. The sequences
+    of a clip lie side by side in memory, because each product of their maps with prototypes would copy them otherwise.
     """
 
-    def cut(x: Tensor | None) -> Sequence[Tensor | None]:
-        return [None] * clips if x is None else x.unflatten(1, (clips, -1)).unbind(1)
+    def cut(x: Tensor) -> tuple[Tensor, ...]:
+        return x.unflatten(1, (clips, -1)).transpose(0, 1).contiguous().unbind()
 
-    maps = features.mask_features.unflatten(1, (clips, -1)).unbind(1)
-    parts = (cut(features.queries), maps, cut(features.amodal_attention), cut(features.amodal_features))
-    return [FrameFeatures(*clip) for clip in zip(*parts, strict=True)]
+    optional = (features.queries, features.amodal_attention, features.amodal_features)
+    queries, attention, amodal = ([None] * clips if x is None else cut(x) for x in optional)
+    parts = zip(queries, cut(features.mask_features), attention, amodal, strict=True)
+    return [FrameFeatures(*clip) for clip in parts]
 
 
 def clips_as_items(x: Tensor, clips: int) -> Tensor:

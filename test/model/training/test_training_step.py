@@ -120,10 +120,11 @@ def test_attention_under_autocast_is_computed_in_fp32(with_bias: bool, monkeypat
 
 def test_clips_are_cut_as_slices_are_and_so_are_their_gradients() -> None:
     model = tiny_model(tiny_config())
-    features = model.extract(batch_of([moving_squares()], range(6)).normalised())
+    features = model.extract(batch_of([moving_squares(), moving_squares()], range(6)).normalised())
     for k, clip in enumerate(split_clips(features, 2)):
         for part, whole in zip(clip[:4], features[:4], strict=True):
             assert torch.equal(part, whole[:, 3 * k : 3 * k + 3])
+            assert part.is_contiguous()
     maps = features.mask_features.detach().requires_grad_()
     second = split_clips(features._replace(mask_features=maps), 2)[1]
     (gradient,) = torch.autograd.grad(second.mask_features.sum(), maps)
