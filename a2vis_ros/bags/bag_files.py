@@ -236,13 +236,22 @@ class BagReader:
             BagError: the topic is of another type, or a message is damaged.
         """
         for time_ns, data in self.contents(message_type, topic):
-            yield time_ns, self._deserialized(topic, data, message_type)
+            yield time_ns, self.decoded(topic, data, message_type)
 
-    def _deserialized(self, topic: str, data: bytes, message_type: type) -> Any:
+    def decoded(self, topic: str, data: bytes, message_type: type) -> Any:
+        """Return a message that `raw` has yielded.
+
+        Raises:
+            BagError: it is damaged.
+        """
         try:
             return received(data, message_type)
         except MessageError as error:
-            raise BagError(f"{self.path}: a message on {topic} cannot be read ({error})") from error
+            raise self.damaged(topic, error) from error
+
+    def damaged(self, topic: str, error: Exception) -> BagError:
+        """The error that says that a message on a topic is damaged, and what to do."""
+        return BagError(f"{self.path}: a message on {topic} cannot be read ({error}); record or make the bag again")
 
     def topic_of(self, *message_types: type, other_than: str = "") -> str:
         """Return the only topic of these types whose last name is not `other_than`.

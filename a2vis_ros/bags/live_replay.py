@@ -19,6 +19,7 @@ from a2vis_model.errors import printable
 from ..programs.lifecycle_client import LifecycleClient, LifecycleError
 from ..programs.processes import running
 from ..programs.spinning import begin, end, told_to_stop
+from ..wire.exact_text import MessageError, received
 
 _POLL_S = 0.3
 """Seconds between two requests for the node's state."""
@@ -115,7 +116,7 @@ class LiveReplay(Node):
         """
         if self._subscription is not None:
             self.destroy_subscription(self._subscription)
-        self._subscription = self.create_subscription(DiagnosticArray, "/diagnostics", self._hear, 100)
+        self._subscription = self.create_subscription(DiagnosticArray, "/diagnostics", self._hear, 100, raw=True)
         # The first report may have been made before it found this subscription.
         self._next_status()
 
@@ -138,9 +139,14 @@ class LiveReplay(Node):
             raise KeyboardInterrupt
         self._executor.spin_once(timeout_sec=0.1)
 
-    def _hear(self, array: DiagnosticArray) -> None:
+    def _hear(self, content: bytes) -> None:
+        try:
+            array = received(content, DiagnosticArray)
+        except MessageError:
+            # Anybody may publish there; the node's own reports are another message.
+            return
         for status in array.status:
-            # Anybody may publish there, and these are printed.
+            # These are printed.
             values = {pair.key: printable(pair.value, 200) for pair in status.values}
             if status.name == f"{self._target[1:]}: tracking" and "received" in values:
                 self._statuses.append(values)

@@ -16,8 +16,11 @@ from a2vis_model.extras import optional_packages
 from ..msg import TrackedInstance, TrackedObject, TrackedObjectArray
 from ..node.messages import image_message
 from ..space.transforms import RigidTransform
+from ..wire.cdr import CdrReader
+from ..wire.counts import check_number
+from ..wire.exact_text import MessageError
 from . import bag_files
-from .bag_files import BagError, BagWriter
+from .bag_files import BagWriter
 
 with optional_packages():
     from rosbags.typesys import Stores, get_typestore
@@ -131,11 +134,16 @@ def transform_bytes(parent: str, header: Header, position: Sequence[float], orie
 
 
 def transforms_of(data: bytes) -> list[tuple[str, str, RigidTransform, int]]:
-    """(parent, child, transform, time in ns) of a serialised TFMessage; raises BagError if it is damaged."""
+    """(parent, child, transform, time in ns) of a serialised TFMessage.
+
+    Raises:
+        MessageError: it is damaged, or holds too many.
+    """
     try:
+        check_number(CdrReader(data).u32())
         message: Any = _store().deserialize_cdr(data, TRANSFORMS)
     except Exception as error:  # of many kinds, from struct's to UnicodeDecodeError
-        raise BagError(f"a message of transforms cannot be read ({error}); record the bag again") from error
+        raise MessageError(f"a message of {len(data)} bytes is no TFMessage: {error!s:.200}") from error
     found = []
     for stamped in message.transforms:
         place, turn = stamped.transform.translation, stamped.transform.rotation

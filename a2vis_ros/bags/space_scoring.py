@@ -24,7 +24,7 @@ from ..space.report import Groups, claim, comparison, details, document
 from ..space.samples import read_samples, write_samples
 from ..space.transforms import RigidTransform
 from ..space.truth import TrueThing, width_across
-from ..wire.exact_text import MessageError, received
+from ..wire.exact_text import MessageError
 from . import bag_files
 from .bag_files import BagError, BagReader
 from .space_messages import CAMERA_INFO, DEPTH, WORLD, transforms_of
@@ -55,18 +55,20 @@ class BagFrames:
             frame = _Frame(self._path)
             for topic, _, data in bag.raw(*wanted, *truth):
                 if topic == bag_files.TF:
-                    frame.transforms = {
-                        stamp: found for parent, _, found, stamp in transforms_of(data) if parent == WORLD
-                    }
+                    try:
+                        found = transforms_of(data)
+                    except MessageError as error:
+                        raise bag.damaged(topic, error) from error
+                    frame.transforms = {stamp: pose for parent, _, pose, stamp in found if parent == WORLD}
                 elif topic == bag_files.GROUND_TRUTH_OBJECTS:
-                    frame.objects = _read(data, TrackedObjectArray, topic)
+                    frame.objects = bag.decoded(topic, data, TrackedObjectArray)
                 elif kinds[topic] == CAMERA_INFO:
-                    frame.camera = _read(data, CameraInfo, topic)
+                    frame.camera = bag.decoded(topic, data, CameraInfo)
                 elif kinds[topic] == DEPTH:
-                    frame.depth = _read(data, Image, topic)
+                    frame.depth = bag.decoded(topic, data, Image)
                 else:
                     # Written last of what belongs to an image.
-                    yield frame.complete(_read(data, TrackedInstanceArray, topic), self._tracks)
+                    yield frame.complete(bag.decoded(topic, data, TrackedInstanceArray), self._tracks)
 
 
 class _Frame:
@@ -229,10 +231,3 @@ def _metres(message: Image, path: str | Path) -> DepthMetres:
         )
     pixels = np.frombuffer(message.data, "<u2").reshape(message.height, message.width)
     return (pixels / np.float32(1000)).astype(np.float32)
-
-
-def _read(data: bytes, kind: type, topic: str) -> Any:
-    try:
-        return received(data, kind)
-    except MessageError as error:
-        raise BagError(f"a message on {topic} cannot be read ({error}); make the bag anew with to_bag") from error

@@ -21,7 +21,7 @@ from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
 from ..msg import ClassNames, TrackedInstanceArray, TrackedObjectArray
-from ..planner.mask_codec import MAX_INSTANCES, MaskError
+from ..planner.mask_codec import MaskError
 from ..programs.reports import Report
 from ..space.books import Books, Drop, Lack, LocalizerStatus, report
 from ..space.camera import CameraError, CameraModel
@@ -245,7 +245,7 @@ class LocalizerStream:
         now = time.monotonic()
         self._books.receive(now)
         try:
-            message = received(content, TrackedInstanceArray, most=MAX_INSTANCES)
+            message = received(content, TrackedInstanceArray)
             frame = track_frame(message)
         except (MessageError, MaskError) as error:
             self._drop(Drop.DAMAGED, f"the message was damaged: {error}")

@@ -11,6 +11,8 @@ from a2vis_model.masks.box_runs import (
     encode_image,
 )
 
+from ..wire.counts import MAX_INSTANCES
+
 __all__ = [
     "MAX_INSTANCES",
     "MAX_PIXELS",
@@ -22,6 +24,3 @@ __all__ = [
     "encode_box",
     "encode_image",
 ]
-
-MAX_INSTANCES = 4096
-"""Largest number of instances of a message that is read; no network has more slots."""

@@ -25,7 +25,7 @@ from ..msg import (
 from ..programs.spinning import begin, spin
 from ..wire.exact_text import MessageError, publish, received
 from .emergence import image_emergence
-from .mask_codec import MAX_INSTANCES, MaskError, RunLengthMask, check_image
+from .mask_codec import MaskError, RunLengthMask, check_image
 from .mask_messages import mask_from_message, mask_to_message
 from .occlusion_memory import OcclusionMemory, Region, Sighting
 
@@ -74,7 +74,7 @@ class OcclusionMonitor(Node):
     def _take(self, content: bytes) -> None:
         # An error concerns this message only: the next one may be good.
         try:
-            message = self._hidden(received(content, TrackedInstanceArray, most=MAX_INSTANCES))
+            message = self._hidden(received(content, TrackedInstanceArray))
         except (MessageError, MaskError) as error:
             self._leave_out(str(error))
         except Exception as error:
@@ -84,7 +84,7 @@ class OcclusionMonitor(Node):
 
     def _take_objects(self, content: bytes) -> None:
         try:
-            self._objects = received(content, TrackedObjectArray, most=MAX_INSTANCES)
+            self._objects = received(content, TrackedObjectArray)
         except MessageError as error:
             self._leave_out(str(error))
 

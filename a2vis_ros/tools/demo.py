@@ -15,7 +15,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -50,6 +50,7 @@ from ..programs.lifecycle_client import LifecycleClient, LifecycleError
 from ..programs.processes import running
 from ..programs.spinning import end
 from ..stream.image_decoding import Pixels, decode_rgb
+from ..wire.exact_text import MessageError, received
 
 _PROFILE = Path("config") / "fastdds_large_image.xml"
 _WEIGHTS = "onboard-fishbowl"
@@ -162,12 +163,13 @@ def _live(output: Path, weights: str, frames: int, speed: float) -> dict[str, st
         stack.enter_context(_process(log, "bags.recorder", str(output / "recorded")))
         values: dict[str, str] = {}
 
-        def hear(array: DiagnosticArray) -> None:
-            for status in array.status:
-                # Anybody may publish there.
-                values.update({pair.key: printable(pair.value, 200) for pair in status.values})
+        def hear(content: bytes) -> None:
+            # Anybody may publish there; what cannot be read is none of the node's reports.
+            with suppress(MessageError):
+                for status in received(content, DiagnosticArray).status:
+                    values.update({pair.key: printable(pair.value, 200) for pair in status.values})
 
-        peer.create_subscription(DiagnosticArray, "/diagnostics", hear, 10)
+        peer.create_subscription(DiagnosticArray, "/diagnostics", hear, 10, raw=True)
         life = LifecycleClient(peer, "/a2vis", executor)
         life.change("configure", 300.0)
         life.change("activate")

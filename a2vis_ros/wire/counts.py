@@ -5,7 +5,7 @@ import re
 from functools import lru_cache
 from typing import Any
 
-from .cdr import CdrReader
+from .cdr import CdrError, CdrReader
 
 _NUMBERS = {
     "boolean": 1,
@@ -25,6 +25,36 @@ _NUMBERS = {
 _TEXT = 0
 """Stands for a text where the bytes of numbers stand."""
 _ARRAY_OF_MESSAGES = re.compile(r"sequence<\w+/\w+>")
+MAX_INSTANCES = 4096
+"""Largest number of messages in the last field of one that is read: no network has more slots, and what holds more was
+damaged. rclpy takes milliseconds for a hundred of them, and rosbags ten times as long."""
+
+
+def check_count(content: bytes, message_type: type) -> None:
+    """Refuse a message that is one long array of messages, by the number that it announces.
+
+    Args:
+        content: the serialised message.
+        message_type: its type. Of one whose last field is no array of messages there is nothing to check.
+
+    Raises:
+        CdrError: it announces more than `MAX_INSTANCES`, or ends before.
+    """
+    if ends_in_messages(message_type):
+        check_number(announced_messages(content, message_type))
+
+
+def check_number(count: int) -> None:
+    """Raise CdrError if a message holds so many in its last field that it was damaged."""
+    if count > MAX_INSTANCES:
+        raise CdrError(f"it holds {count}, more than {MAX_INSTANCES}, in its last field; it was damaged")
+
+
+@lru_cache(maxsize=64)
+def ends_in_messages(message_type: Any) -> bool:
+    """Whether the last field of a message is an array of messages."""
+    last = [*message_type.get_fields_and_field_types().values()][-1:]
+    return bool(last) and _ARRAY_OF_MESSAGES.fullmatch(last[0]) is not None
 
 
 def announced_messages(content: bytes, message_type: type) -> int:

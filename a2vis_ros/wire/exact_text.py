@@ -11,8 +11,8 @@ from typing import Any, Protocol, TypeVar
 
 from rclpy.serialization import deserialize_message, serialize_message
 
-from .cdr import CdrError, CdrReader, byte_order, bytes_of
-from .counts import announced_messages
+from .cdr import CdrReader, byte_order, bytes_of
+from .counts import check_count
 
 MessageT = TypeVar("MessageT")
 
@@ -25,24 +25,22 @@ class _Publisher(Protocol):
     def publish(self, msg: Any, /) -> None: ...
 
 
-def received(content: bytes, message_type: type[MessageT], *, most: int | None = None) -> MessageT:
+def received(content: bytes, message_type: type[MessageT]) -> MessageT:
     """Return the message that a subscription with `raw=True` or a bag has given.
+
+    What announces more than `counts.MAX_INSTANCES` messages in its last field is refused before it is decoded.
 
     Args:
         content: the serialised message.
         message_type: its type. If its first field is a header, the header's `frame_id` is exact (see `cdr.text_of`);
             rclpy decodes all other texts.
-        most: largest number of messages that its last field may hold, which is an array of them. What announces more
-            is refused before it is decoded, for rclpy takes milliseconds for a hundred of them.
 
     Raises:
         MessageError: it is damaged, or holds too many.
     """
     kind: Any = message_type
     try:
-        count = 0 if most is None else announced_messages(content, message_type)
-        if most is not None and count > most:
-            raise CdrError(f"it holds {count}, more than {most}, in its last field; it was damaged")
+        check_count(content, message_type)
         message: Any = deserialize_message(content, message_type)
         if next(iter(kind.get_fields_and_field_types().values()), "") == "std_msgs/Header":
             message.header.frame_id = CdrReader(content).header()[2]

@@ -154,6 +154,25 @@ def test_damaged_masks_in_a_bag_are_said(tmp_path: Path) -> None:
         score([message], [message], (), tmp_path / "scores")
 
 
+def test_messages_of_too_many_instances_are_refused_with_bag_topic_and_number(tmp_path: Path) -> None:
+    from a2vis_ros.msg import HiddenObject, HiddenObjectArray, TrackedInstance, TrackedInstanceArray
+
+    from a2vis_ros.bags.bag_files import GROUND_TRUTH, TRACKS, BagError, BagReader, BagWriter
+    from a2vis_ros.bags.replay import score_bags, tracks_in
+
+    with BagWriter(tmp_path / "bag", "mcap") as bag:
+        for topic in (TRACKS, GROUND_TRUTH):
+            bag.write(topic, TrackedInstanceArray(instances=[TrackedInstance()] * 5000), 1)
+        bag.write("/hidden", HiddenObjectArray(objects=[HiddenObject()] * 5000), 1)
+    words = r"/bag: a message on %s cannot be read \(.* it holds 5000, more than 4096, .*record or make the bag again$"
+    with pytest.raises(BagError, match=words % TRACKS):
+        tracks_in(tmp_path / "bag", TRACKS)
+    with pytest.raises(BagError, match=words % TRACKS):
+        score_bags(tmp_path / "bag", TRACKS, tmp_path / "bag", tmp_path / "scores")
+    with BagReader(tmp_path / "bag") as bag, pytest.raises(BagError, match=words % "/hidden"):
+        list(bag.messages(HiddenObjectArray, "/hidden"))
+
+
 @pytest.mark.parametrize(
     ("kind", "said"),
     [

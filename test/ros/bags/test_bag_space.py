@@ -193,20 +193,40 @@ def test_a_rate_against_the_times_of_the_clip_and_depth_that_is_missing_are_said
 
 
 def test_a_bag_whose_transforms_are_missing_or_damaged_is_said(tmp_path: Path, bag: Path) -> None:
-    from a2vis_ros.bags.bag_files import BagError, BagReader, BagWriter
+    from a2vis_ros.bags.bag_files import GROUND_TRUTH_OBJECTS, BagError, BagReader, BagWriter
     from a2vis_ros.bags.space_scoring import BagFrames
 
-    for name, change in (("missing", None), ("damaged", b"\x00\x01\x00\x00\xff\xff\xff\x7f")):
+    crowd = b"\x00\x01\x00\x00" + (5000).to_bytes(4, "little")
+    changes = {
+        "missing": ("/tf", None, r"transform .* not before its ground truth"),
+        "damaged": ("/tf", crowd[:4] + b"\x01\x00\x00\x00", r"/damaged: a message on /tf cannot be read .* again$"),
+        "crowd": (
+            "/tf",
+            crowd + bytes(5000),
+            r"/crowd: a message on /tf cannot .* holds 5000, more than 4096, .* again$",
+        ),
+        "things": (
+            GROUND_TRUTH_OBJECTS,
+            _many_objects(),
+            r"/things: a message on .* holds 5000, more than 4096, .* again$",
+        ),
+    }
+    for name, (changed, content, words) in changes.items():
         with BagReader(bag) as source, BagWriter(tmp_path / name, "mcap") as target:
             for topic, time_ns, data in source.raw():
-                if topic != "/tf":
+                if topic != changed:
                     target.write_raw(topic, source.topics[topic], data, time_ns)
-                elif change is not None:
-                    target.write_raw(topic, source.topics[topic], change, time_ns)
-    with pytest.raises(BagError, match=r"transform .* not before its ground truth"):
-        list(BagFrames(tmp_path / "missing"))
-    with pytest.raises(BagError, match="transforms cannot be read"):
-        list(BagFrames(tmp_path / "damaged"))
+                elif content is not None:
+                    target.write_raw(topic, source.topics[topic], content, time_ns)
+        with pytest.raises(BagError, match=words):
+            list(BagFrames(tmp_path / name))
+
+
+def _many_objects() -> bytes:
+    from a2vis_ros.msg import TrackedObject, TrackedObjectArray
+    from rclpy.serialization import serialize_message
+
+    return bytes(serialize_message(TrackedObjectArray(objects=[TrackedObject()] * 5000)))
 
 
 def test_a_track_with_a_state_that_there_is_not_is_said() -> None:

@@ -89,3 +89,27 @@ def test_a_player_that_fails_is_said(tmp_path: Path) -> None:
                 assert replay.wait(PATIENCE_S) == 1
             assert words in said.read_text()
     assert "Traceback" not in said.read_text()
+
+
+def test_reports_that_cannot_be_read_are_left_out() -> None:
+    import rclpy
+    from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+    from rclpy.serialization import serialize_message
+
+    from a2vis_ros.bags.live_replay import LiveReplay
+
+    def report(received: str) -> DiagnosticArray:
+        status = DiagnosticStatus(name="a2vis: tracking", values=[KeyValue(key="received", value=received)])
+        return DiagnosticArray(status=[status])
+
+    crowd = report("2")
+    crowd.status = crowd.status * 5000
+    rclpy.init(args=[])
+    try:
+        replay = LiveReplay("a2vis", ["true"])
+        for content in (b"", b"\x00\x01\x00\x00\xff", serialize_message(crowd), serialize_message(report("1"))):
+            replay._hear(bytes(content))
+        assert replay._statuses == [{"received": "1"}]
+        replay.close()
+    finally:
+        rclpy.try_shutdown()

@@ -47,6 +47,9 @@ def test_the_planner_of_the_tutorial_slows_down_for_what_is_hidden(tmp_path: Pat
             publisher.publish(tracks("OCCLUDED", box=(5, 4, 3, 3), session=2))
             peer.until(lambda: heard[-1].data)
             heard.clear()
+            crowd = tracks("VISIBLE", box=(4, 4, 3, 3))
+            crowd.instances = crowd.instances * 4097
+            publisher.publish(crowd)  # damaged, and nothing is said of it
             story = [
                 tracks("VISIBLE", box=(4, 4, 3, 3)),  # in the way, but seen: not this node's business
                 tracks("OCCLUDED", box=(5, 4, 3, 3)),
