@@ -18,7 +18,7 @@ from ..calibration import (
 )
 from ..data import open_dataset
 from ..data.labels import LABELS_HELP
-from ..data.problems import ProblemLog, add_strict_argument
+from ..data.problems import ProblemLog, add_strict_argument, named_at_an_error
 from ..devices import choose_device
 from ..errors import LONGEST_NAME, printable
 from ..evaluation.slot_outcomes import slot_outcomes
@@ -57,9 +57,10 @@ def run(args: argparse.Namespace) -> int:
     runner, settings = freeze(deepcopy(model).to(choose_device(args.device))), read_track_settings(args.weights)
     problems = ProblemLog(args.strict)
     outcomes = []
-    for path in args.data:
-        dataset = open_dataset(path, classes=config.classes, labels=args.labels, problems=problems)
-        outcomes.append(slot_outcomes(runner, config, dataset, settings=settings, quiet=args.quiet))
+    with named_at_an_error(problems):
+        for path in args.data:
+            dataset = open_dataset(path, classes=config.classes, labels=args.labels, problems=problems)
+            outcomes.append(slot_outcomes(runner, config, dataset, settings=settings, quiet=args.quiet))
     for problem in problems:
         print(f"problem: {problem}")
     scaling = fit_scaling(outcomes)

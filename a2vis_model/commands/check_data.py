@@ -12,7 +12,7 @@ from tqdm import tqdm
 from ..data.fishbowl import found_classes
 from ..data.formats import FORMATS, open_dataset
 from ..data.labels import LABELS_HELP
-from ..data.problems import DataError, ProblemLog, add_strict_argument, quiet_loaders
+from ..data.problems import DataError, ProblemLog, add_strict_argument, named_at_an_error, quiet_loaders
 from ..data.statistics import survey
 from ..errors import LONGEST_NAME, A2VISError, printable
 from ..files.atomic import write_text
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     """Print statistics and problems; return 1 when there are problems, 0 when there are none."""
     problems = ProblemLog(args.strict)
     report: dict[str, Any] = {"path": args.path}
-    with quiet_loaders():
+    with quiet_loaders(), named_at_an_error(problems):
         try:
             classes = found_classes(args.path) if args.classes == EVERY_CLASS else (args.classes or "").split(",")
             names = [name for name in classes if name]

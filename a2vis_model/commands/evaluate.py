@@ -9,7 +9,7 @@ from pathlib import Path
 from ..cluster import RayWorkers
 from ..data import FORMATS
 from ..data.labels import LABELS_HELP
-from ..data.problems import ProblemLog, quiet_loaders
+from ..data.problems import ProblemLog, named_at_an_error, quiet_loaders
 from ..devices import choose_device
 from ..errors import A2VISError
 from ..evaluation.baselines import BOX_TRACKERS, SYSTEMS, System
@@ -35,7 +35,7 @@ from .arguments import (
     engine_cache,
     jobs_of,
 )
-from .score import add_job_arguments, named_at_an_error, print_problems, write_results
+from .score import add_job_arguments, print_problems, write_results
 
 EXPORTS = ("mot", "mots")
 _THRESHOLDS = ("start_score", "keep_score", "idle_frames", "least_part", "max_predicted_s")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..config import parse_changes
 from ..data import open_dataset
-from ..data.problems import ProblemLog, add_strict_argument
+from ..data.problems import ProblemLog, add_strict_argument, named_at_an_error
 from ..devices import choose_device
 from ..errors import LONGEST_NAME, A2VISError, printable
 from ..evaluation.image_precision import ImagePrecision, image_precision
@@ -39,8 +39,11 @@ def run(args: argparse.Namespace) -> int:
     weights = find_weights(args.weights)
     model, config = load_weights(weights, parse_changes(args.set))
     problems = ProblemLog(args.strict)
-    dataset = open_dataset(args.data, classes=config.classes, images=args.images, labels=args.labels, problems=problems)
-    precision = image_precision(model, config, dataset, device=choose_device(args.device), quiet=args.quiet)
+    with named_at_an_error(problems):
+        dataset = open_dataset(
+            args.data, classes=config.classes, images=args.images, labels=args.labels, problems=problems
+        )
+        precision = image_precision(model, config, dataset, device=choose_device(args.device), quiet=args.quiet)
     for problem in problems:
         print(f"problem: {problem}")
     if not precision.objects:

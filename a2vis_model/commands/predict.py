@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import sys
 import time
 from collections import deque
 from collections.abc import Callable
@@ -67,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     damage = DamageLog(str(video.path), strict=args.strict)
     parts: list[_Part] = []
     start = time.perf_counter()
-    with ExitStack() as stack:
+    with damage.told("a2vis predict"), ExitStack() as stack:
         for seconds, image in tqdm(video.frames(damage), total=video.length, unit="frame", disable=args.quiet):
             if not parts or parts[-1].size != image.shape[:2]:
                 if parts:
@@ -78,12 +77,10 @@ def run(args: argparse.Namespace) -> int:
                     parts[-1].open_overlay(output, video.rate, stack.enter_context)
             parts[-1].push(tracker, image, seconds)
         parts[-1].take(tracker.flush())
-    seconds = time.perf_counter() - start
-    entries = [entry for part in parts for entry in part.collector.youtube_vis(part.number)]
-    write_text(output / "tracks.json", json.dumps(entries))
+        seconds = time.perf_counter() - start
+        entries = [entry for part in parts for entry in part.collector.youtube_vis(part.number)]
+        write_text(output / "tracks.json", json.dumps(entries))
     frames = sum(part.collector.frames for part in parts)
-    if damage:
-        print(f"a2vis predict: {damage.summary(frames)}", file=sys.stderr)
     if len(parts) > 1:
         print(f"the size changes: {', '.join(str(part) for part in parts)} (video_id in tracks.json), tracked alone")
     print(

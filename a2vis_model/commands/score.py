@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from ..data.problems import DataError, ProblemLog, add_strict_argument, quiet_loaders
+from ..data.problems import DataError, ProblemLog, add_strict_argument, named_at_an_error, quiet_loaders
 from ..errors import A2VISError
 from ..evaluation.files import TRACK_FORMATS, Comparison, open_comparison
 from ..evaluation.mot_text import BENCHMARKS
@@ -59,12 +57,12 @@ def run(args: argparse.Namespace) -> int:
             benchmark=args.mot_benchmark,
         )
         scores = score_videos(comparison, settings, problems, jobs=jobs, quiet=args.quiet)
-    results = {"name": args.name, **results_of(scores, comparison.scope, settings, comparison.categories)}
-    print(markdown([results]))
-    if args.output:
-        files = [path for path in (args.predictions, args.tracks) if path]
-        results["provenance"] = provenance(data=data_hash([args.ground_truth]), predictions=data_hash(files))
-        write_results(Path(args.output), results, scores, comparison, settings, plots=not args.no_plots)
+        results = {"name": args.name, **results_of(scores, comparison.scope, settings, comparison.categories)}
+        print(markdown([results]))
+        if args.output:
+            files = [path for path in (args.predictions, args.tracks) if path]
+            results["provenance"] = provenance(data=data_hash([args.ground_truth]), predictions=data_hash(files))
+            write_results(Path(args.output), results, scores, comparison, settings, plots=not args.no_plots)
     return print_problems(problems, scores)
 
 
@@ -98,16 +96,3 @@ def print_problems(problems: ProblemLog, scores: list[VideoScore]) -> int:
     if problems:
         print(f"{len(problems)} problem{'' if len(problems) == 1 else 's'}: the numbers leave out what is broken")
     return 1 if problems else 0
-
-
-@contextmanager
-def named_at_an_error(problems: ProblemLog) -> Iterator[None]:
-    """Name what was broken also when an error ends the command."""
-    try:
-        yield
-    except A2VISError as error:
-        own = error.problem if isinstance(error, DataError) else None
-        for problem in problems:
-            if problem != own:
-                print(f"problem: {problem}")
-        raise

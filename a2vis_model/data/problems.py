@@ -89,6 +89,22 @@ class ProblemLog:
 
 
 @contextmanager
+def named_at_an_error(problems: ProblemLog) -> Iterator[None]:
+    """Name what was broken also where an error of any kind, or the user, ends the block.
+
+    For programs that name all problems at the end.
+    """
+    try:
+        yield
+    except BaseException as error:
+        own = error.problem if isinstance(error, DataError) else None
+        for problem in problems:
+            if problem != own:
+                print(f"problem: {problem}")
+        raise
+
+
+@contextmanager
 def quiet_loaders() -> Iterator[None]:
     """Keep back the warnings that loaders log, for whoever names all problems at the end."""
     level = logger.level

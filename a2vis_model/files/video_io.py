@@ -3,7 +3,7 @@
 import logging
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -51,6 +51,8 @@ class DamageLog:
     """What is wrong, by frame number."""
     lost: list[str] = field(default_factory=list)
     """What could not be decoded at all and is left out."""
+    read: int = 0
+    """Number of frames that were read, damaged ones included."""
 
     def __bool__(self) -> bool:
         return bool(self.frames or self.lost)
@@ -75,14 +77,28 @@ class DamageLog:
         if self.strict:
             raise VideoError(f"{self.source}: {what}; remove --strict to continue without it")
 
-    def summary(self, total: int) -> str:
-        """Return one line, safe for a log, that tells how many frames of which file are damaged, and which."""
+    @contextmanager
+    def told(self, program: str) -> Iterator[None]:
+        """Tell on standard error at the end of the block what is damaged, also where an error ends it.
+
+        Args:
+            program: name of the program, for the line.
+        """
+        try:
+            yield
+        finally:
+            # A strict log has raised what it holds.
+            if self and not self.strict:
+                print(f"{program}: {self.summary()}", file=sys.stderr)
+
+    def summary(self) -> str:
+        """Return one line, safe for a log, that tells how many of the frames read are damaged, and which."""
         parts = []
         if self.frames:
             first = list(self.frames.items())[:_NAMED]
             named = ", ".join(f"{frame} {printable(what, _LONGEST_NAMED)}" for frame, what in first)
             more = f", and {len(self.frames) - _NAMED} more" if len(self.frames) > _NAMED else ""
-            parts.append(f"{len(self.frames)} of {total} frames are damaged (frame {named}{more})")
+            parts.append(f"{len(self.frames)} of {self.read} frames are damaged (frame {named}{more})")
         if self.lost:
             more = f", and {len(self.lost) - _NAMED} more" if len(self.lost) > _NAMED else ""
             named = ", ".join(printable(what, _LONGEST_NAMED) for what in self.lost[:_NAMED])
@@ -157,6 +173,7 @@ class VideoInput:
                         seconds = clock.step(frame.time)
                         if frame.is_corrupt or (frame.pts is not None and frame.pts in broken):
                             damage.add(index, f"at {seconds:.2f} s")
+                        damage.read += 1
                         yield seconds, upright_pixels(frame)
                         index += 1
             except av.FFmpegError as error:
@@ -179,6 +196,7 @@ class VideoInput:
                 damage.add(index, f"{file.name} {image.damage}")
             if deep.see(unused=image.unused_bits):
                 logger.warning("%s", unused_bits(printable(str(file))))
+            damage.read += 1
             yield index / self.rate, _rgb(image.pixels)
             index += 1
 

@@ -69,12 +69,12 @@ class _Fleet:
             )
         return True
 
-    def prepare(self) -> Callable[[str], str]:
+    def prepare(self) -> Callable[[str], tuple[str, list[str]]]:
         """Load the model of a worker and return what runs a bag."""
         return partial(self.run, load_model(self.options.settings.model, _ignore))
 
-    def run(self, model: LoadedModel, bag: str) -> str:
-        """Run a bag; return the error if that is impossible.
+    def run(self, model: LoadedModel, bag: str) -> tuple[str, list[str]]:
+        """Run a bag; return the error if that is impossible, and what was said before it.
 
         Raises:
             A2VISError: the bag has failed, in strict mode.
@@ -96,10 +96,10 @@ class _Fleet:
         except A2VISError as error:
             if self.options.strict:
                 raise A2VISError(f"{bag}: {error}") from error
-            return str(error)
+            return str(error), said
         finally:
             shutil.rmtree(part, ignore_errors=True)
-        return ""
+        return "", []
 
 
 def bags_below(path: str | Path) -> list[str]:
@@ -147,9 +147,11 @@ def replay_fleet(
     missing = [bag for bag in bags if not fleet.is_done(bag)]
     failed = []
     with tqdm(total=len(bags), initial=len(bags) - len(missing), unit="bag") as bar:
-        for bag, error in zip(missing, workers.run(fleet.prepare, missing), strict=True):
+        for bag, (error, said) in zip(missing, workers.run(fleet.prepare, missing), strict=True):
             if error:
                 failed.append(bag)
+                for line in said:
+                    bar.write(printable(f"{bag}: {line}"), file=sys.stdout)
                 bar.write(printable(f"{bag}: {error}; it is left out"), file=sys.stderr)
             elif not (fleet.folder(bag) / _DONE).is_file():
                 raise A2VISError(

@@ -173,24 +173,26 @@ def replay(
             message.timings.encode_ms, message.timings.age_ms = (time.monotonic() - start) * 1e3, math.nan
             target.write(bag_files.TRACKS, message, bag_time)
 
-    for count, (bag_time, content) in enumerate(source.contents(CompressedImage if compressed else Image, topic)):
-        if not count:
-            target.write(bag_files.CLASS_NAMES, class_names_message(model.name, model.classes), bag_time)
-        try:
-            image = read_image(content, compressed=compressed)
-        except ImageError as error:
-            intake.refuse(error)
-            name(f"dropped: {error}")
-            continue
-        try:
-            frame = intake.accept(image.stamp, image.frame_id, image.image)
-            write(pipeline.enter(frame))
-            write(pipeline.process(frame))
-        except ImageError as error:
-            name(f"dropped: {error}")
-    write(pipeline.flush())
-    if damaged:
-        warn(f"{damaged} of {count + 1} images are damaged; what is tracked there may be wrong")
+    try:
+        for count, (bag_time, content) in enumerate(source.contents(CompressedImage if compressed else Image, topic)):
+            if not count:
+                target.write(bag_files.CLASS_NAMES, class_names_message(model.name, model.classes), bag_time)
+            try:
+                image = read_image(content, compressed=compressed)
+            except ImageError as error:
+                intake.refuse(error)
+                name(f"dropped: {error}")
+                continue
+            try:
+                frame = intake.accept(image.stamp, image.frame_id, image.image)
+                write(pipeline.enter(frame))
+                write(pipeline.process(frame))
+            except ImageError as error:
+                name(f"dropped: {error}")
+        write(pipeline.flush())
+    finally:
+        if damaged and not strict:
+            warn(f"{damaged} of {count + 1} images are damaged; what is tracked there may be wrong")
     for copied in (bag_files.GROUND_TRUTH_CLASSES, bag_files.GROUND_TRUTH):
         for _, copy_time, data in source.raw(copied):
             target.write_raw(copied, source.topics[copied], data, copy_time)

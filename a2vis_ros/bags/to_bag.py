@@ -119,21 +119,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not args.frame_id.isprintable():
             raise A2VISError(f"--frame-id {args.frame_id}: choose a text in UTF-8 without control characters")
         video = AnnotatedVideo.open(args.input, args.rate)
-        count = write_bag(
-            video,
-            at_home(args.output),
-            storage=args.storage,
-            topic=args.topic,
-            frame_id=args.frame_id,
-            encoding=args.encoding,
-            start_s=args.start,
-            damage=damage,
-        )
+        with damage.told("to_bag"):
+            count = write_bag(
+                video,
+                at_home(args.output),
+                storage=args.storage,
+                topic=args.topic,
+                frame_id=args.frame_id,
+                encoding=args.encoding,
+                start_s=args.start,
+                damage=damage,
+            )
     except (A2VISError, OSError) as error:
         print(f"to_bag: {error}", file=sys.stderr)
         return 2
-    if damage:
-        print(f"to_bag: {damage.summary(count)}", file=sys.stderr)
     truth = f", ground truth of {len(video.classes)} classes" if video.classes else ""
     truth += ", camera_info, depth, transforms and true objects in space" if video.space else ""
     print(f"wrote {count} images{truth} to {args.output}")

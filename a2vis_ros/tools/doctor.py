@@ -6,7 +6,7 @@ ros2 run a2vis_ros doctor --topic /camera/image_raw
 import argparse
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from a2vis_model.files.home import arguments_at_home
@@ -42,29 +42,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--engine-cache", default="", help="folder of engines (the user's)")
     parser.add_argument("--seconds", type=float, default=3.0, help="to listen (%(default)s)")
     args = parser.parse_args(arguments_at_home(arguments))
-    findings = check_requirements()
-    findings += _examine(args) if not findings else [Finding("note", "all else", "not checked without these packages")]
-    findings += check_packages()
-    for finding in findings:
-        print(finding)
-    wrong = sum(finding.verdict in ("warning", "error") for finding in findings)
+    wrong = 0
+    # Each is printed when it is found: the next check may be ended by an error.
+    for finding in _findings(args):
+        print(finding, flush=True)
+        wrong += finding.verdict in ("warning", "error")
     print(f"\n{wrong} problem(s) found" if wrong else "\nno problems found")
     return 1 if wrong else 0
 
 
-def _examine(args: argparse.Namespace) -> list[Finding]:
+def _findings(args: argparse.Namespace) -> Iterator[Finding]:
+    """Run all checks."""
+    missing = check_requirements()
+    yield from missing
+    if missing:
+        yield Finding("note", "all else", "not checked without these packages")
+    else:
+        yield from _examine(args)
+    yield from check_packages()
+
+
+def _examine(args: argparse.Namespace) -> Iterator[Finding]:
     """Run the checks that need the required packages."""
     checks = importlib.import_module("a2vis_ros.tools.doctor_checks")
     default_cache = importlib.import_module("a2vis_model.backends").default_cache
     default_weights = importlib.import_module("a2vis_model.shipped").DEFAULT_WEIGHTS
     cache = Path(args.engine_cache) if args.engine_cache else default_cache()
     weights = args.weights or default_weights
-    return [
-        *checks.check_computer(),
-        *checks.check_weights(weights),
-        *checks.check_backends(weights, cache),
-        *(checks.check_topic(args.topic, args.seconds) if args.topic else checks.check_transport(None, reliable=False)),
-    ]
+    yield from checks.check_computer()
+    yield from checks.check_weights(weights)
+    yield from checks.check_backends(weights, cache)
+    yield from (
+        checks.check_topic(args.topic, args.seconds) if args.topic else checks.check_transport(None, reliable=False)
+    )
 
 
 if __name__ == "__main__":

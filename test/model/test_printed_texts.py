@@ -28,11 +28,11 @@ def test_a_summary_of_damage_is_one_line_whatever_the_files_are_called() -> None
     for frame in range(20):
         damage.add(frame, f"{HOSTILE}.jpg is cut short")
         damage.lose(f"{HOSTILE}.png, cannot be decoded")
-    said = damage.summary(20)
+    said = damage.summary()
     assert said.isprintable()
     assert said.endswith("--strict stops at the first")
     damage.lost[0] = damage.frames[0] = "x" * 2_000_000
-    assert len(damage.summary(20)) < 8000
+    assert len(damage.summary()) < 8000
 
 
 def test_predict_names_a_broken_picture_in_one_line(

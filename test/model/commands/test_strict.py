@@ -4,47 +4,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from dataset_files import rle, write_json
-from jpeg_files import HEIGHT, WIDTH, cut_out, jpeg
+from damaged_frames import LENGTH, write_data
+from dataset_files import write_json
+from jpeg_files import HEIGHT, WIDTH
 from networks import tiny_config, tiny_model
 
 from a2vis_model.cli import main
 from a2vis_model.weights import save_weights
-
-LENGTH = 3
-VIDEOS = ("a", "b")
-
-
-def write_data(root: Path, *, damaged: bool) -> Path:
-    """A data set of two videos; two of the frames of the second may be damaged."""
-    annotations = []
-    for number, name in enumerate(VIDEOS, 1):
-        folder = root / "images" / name
-        folder.mkdir(parents=True)
-        for t in range(LENGTH):
-            content = jpeg()
-            (folder / f"{t}.jpg").write_bytes(cut_out(content) if damaged and name == "b" and t else content)
-        masks = np.zeros((LENGTH, HEIGHT, WIDTH), bool)
-        masks[:, 20:60, 30:90] = True
-        segmentations = [rle(mask) for mask in masks]
-        annotations.append(
-            {
-                "id": number,
-                "video_id": number,
-                "category_id": 1,
-                "segmentations": segmentations,
-                "amodal_segmentations": segmentations,
-            }
-        )
-    size = {"width": WIDTH, "height": HEIGHT, "length": LENGTH}
-    videos = [
-        {"id": number, **size, "file_names": [f"{name}/{t}.jpg" for t in range(LENGTH)]}
-        for number, name in enumerate(VIDEOS, 1)
-    ]
-    document = {"videos": videos, "annotations": annotations, "categories": [{"id": 1, "name": "cat"}]}
-    return write_json(root / "truth.json", document)
 
 
 @pytest.fixture

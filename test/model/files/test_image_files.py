@@ -89,7 +89,7 @@ def test_half_a_jpeg_is_named_and_stops_where_asked(tmp_path):
     damage = DamageLog(str(tmp_path))
     frames = list(VideoInput.open(tmp_path).frames(damage))
     assert len(frames) == 3
-    assert "1 of 3 frames are damaged (frame 1 1.jpg is cut short" in damage.summary(3)
+    assert "1 of 3 frames are damaged (frame 1 1.jpg is cut short" in damage.summary()
     with pytest.raises(VideoError, match=r"frame 1 1\.jpg is cut short"):
         list(VideoInput.open(tmp_path).frames(DamageLog(str(tmp_path), strict=True)))
     source = ImageFiles(height=64, width=64, length=3, paths=tuple(str(tmp_path / f"{n}.jpg") for n in range(3)))
@@ -115,7 +115,7 @@ def test_an_image_that_cannot_be_decoded_is_left_out_by_name(tmp_path):
     (tmp_path / "0.png").write_bytes(content[: len(content) // 2])
     damage = DamageLog(str(tmp_path))
     assert [int(image[0, 0, 0]) for _, image in VideoInput.open(tmp_path).frames(damage)] == [1, 2]
-    assert "left out: 0.png" in damage.summary(2)
+    assert "left out: 0.png" in damage.summary()
     with pytest.raises(VideoError, match=r"0\.png"):
         list(VideoInput.open(tmp_path).frames())
 
@@ -193,7 +193,7 @@ def test_a_damaged_tiff_is_named_by_who_reads_folders_and_data_sets(tmp_path):
     (tmp_path / "0.tif").write_bytes(content)
     damage = DamageLog(str(tmp_path))
     assert len(list(VideoInput.open(tmp_path).frames(damage))) == 1
-    assert "frame 0 0.tif is damaged: libtiff" in damage.summary(1)
+    assert "frame 0 0.tif is damaged: libtiff" in damage.summary()
     source = ImageFiles(height=64, width=64, length=1, paths=(str(tmp_path / "0.tif"),))
     with pytest.raises(DataError, match="frame 0: is damaged: libtiff cannot decode all of it"):
         source.read([0])

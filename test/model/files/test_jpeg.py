@@ -114,7 +114,7 @@ def test_a_damaged_frame_of_a_folder_is_counted_and_stops_where_asked(tmp_path: 
     folder = folder_with_damage(tmp_path)
     damage = DamageLog(str(folder))
     assert len(list(VideoInput.open(folder).frames(damage))) == 3
-    assert "1 of 3 frames are damaged (frame 1 1.jpg is damaged (premature end of data segment)" in damage.summary(3)
+    assert "1 of 3 frames are damaged (frame 1 1.jpg is damaged (premature end of data segment)" in damage.summary()
     with pytest.raises(VideoError, match=r"frame 1 1\.jpg is damaged"):
         list(VideoInput.open(folder).frames(DamageLog(str(folder), strict=True)))
     assert not read_image(folder / "0.jpg").damage

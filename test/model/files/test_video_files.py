@@ -166,7 +166,7 @@ def test_damage_within_a_key_frame_is_named(tmp_path):
     frames = list(VideoInput.open(path).frames(damage))
     assert len(frames) == 8
     assert list(damage.frames) == [0]
-    assert f"{path}: 1 of 8 frames are damaged (frame 0 at 0.00 s)" in damage.summary(len(frames))
+    assert f"{path}: 1 of 8 frames are damaged (frame 0 at 0.00 s)" in damage.summary()
     with pytest.raises(VideoError, match=r"v\.mp4: frame 0 at 0\.00 s"):
         list(VideoInput.open(path).frames(DamageLog(str(path), strict=True)))
     with pytest.raises(VideoError, match="frame 0"):

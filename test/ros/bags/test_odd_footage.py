@@ -1,5 +1,6 @@
 """`to_bag` and the monitor on what users gave them."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -33,8 +34,13 @@ def test_stamps_count_from_the_first_frame_and_keep_a_changing_rate(tmp_path: Pa
     assert written(tmp_path / "v.mp4", "--start", "1") == [((16, 24), 1.0), ((16, 24), 1.04), ((16, 24), 2.0)]
 
 
-def test_damage_is_said_and_stops_where_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_damage_is_said_and_stops_where_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     import cv2
+
+    from a2vis_ros.bags.bag_files import BagError, BagWriter
+    from a2vis_ros.bags.to_bag import main
 
     folder = tmp_path / "frames"
     folder.mkdir()
@@ -44,10 +50,19 @@ def test_damage_is_said_and_stops_where_asked(tmp_path: Path, capsys: pytest.Cap
     (folder / "2.jpg").write_bytes(content[:-20])
     assert len(written(folder)) == 2
     assert "1 of 2 frames are damaged (frame 0 2.jpg is cut short" in capsys.readouterr().err
-    from a2vis_ros.bags.to_bag import main
-
     assert main([str(folder), str(tmp_path / "strict"), "--strict"]) == 2
-    assert "2.jpg is cut short" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "2.jpg is cut short" in said
+    assert "frames are damaged" not in said
+
+    def write(*_: object) -> None:
+        raise BagError("the disk is full")
+
+    monkeypatch.setattr(BagWriter, "write", write)
+    assert main([str(folder), str(tmp_path / "late")]) == 2
+    damage, error = capsys.readouterr().err.splitlines()
+    assert "1 of 1 frames are damaged (frame 0 2.jpg is cut short" in damage
+    assert error == "to_bag: the disk is full"
 
 
 def bag_with_damage(path: Path) -> Path:
@@ -70,8 +85,13 @@ def bag_with_damage(path: Path) -> Path:
 
 
 def test_replay_names_damaged_images_and_stops_where_asked(
-    tmp_path: Path, model: VideoNetwork, config: ModelConfig, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    model: VideoNetwork,
+    config: ModelConfig,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    from a2vis_ros.bags.bag_files import BagError, BagReader
     from a2vis_ros.bags.replay_evaluate import main
 
     save_weights(tmp_path / "tiny.safetensors", model, config)
@@ -84,7 +104,29 @@ def test_replay_names_damaged_images_and_stops_where_asked(
     assert "1 of 3 images are damaged" in said.err
     assert "3 received = 2 processed + 1 dropped" in said.out
     assert main([common[0], str(tmp_path / "strict"), *common[1:], "--strict"]) == 2
-    assert "replay_evaluate: image 1: an image of format 'jpeg' is damaged" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert "replay_evaluate: image 1: an image of format 'jpeg' is damaged" in said.err
+    assert "images are damaged" not in said.err
+
+    real = BagReader.contents
+
+    def contents(bag: BagReader, kind: type, topic: str) -> Iterator[tuple[int, bytes]]:
+        yield from real(bag, kind, topic)
+        raise BagError("broken at its end")
+
+    monkeypatch.setattr(BagReader, "contents", contents)
+    assert main([common[0], str(tmp_path / "late"), *common[1:]]) == 2
+    assert capsys.readouterr().err.splitlines()[-2:] == [
+        "1 of 3 images are damaged; what is tracked there may be wrong",
+        "replay_evaluate: broken at its end",
+    ]
+    # Of many bags, one that cannot be run to its end.
+    (tmp_path / "bags").mkdir()
+    (tmp_path / "bag").rename(tmp_path / "bags" / "one")
+    assert main([str(tmp_path / "bags"), str(tmp_path / "many"), *common[1:], "--jobs", "1"]) == 2
+    said = capsys.readouterr()
+    assert "one: 1 of 3 images are damaged" in said.out
+    assert "one: broken at its end; it is left out" in said.err
 
 
 def test_the_monitor_takes_a_whole_number_for_a_fraction(tmp_path: Path) -> None:

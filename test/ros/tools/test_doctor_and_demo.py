@@ -4,6 +4,7 @@ import importlib.util
 import subprocess
 import sys
 import types
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,23 @@ def test_the_setup_points_exported_files_at_this_interpreter(tmp_path: Path) -> 
     assert sysconfig.get_paths()["include"] in text
     assert np.get_include() in text
     assert setup.repair_exports(tmp_path) == 0
+
+
+def test_the_doctor_tells_what_it_has_found_before_an_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from a2vis_ros.tools import doctor
+    from a2vis_ros.tools.findings import Finding
+
+    def examine(_: object) -> Iterator[Finding]:
+        yield Finding("warning", "weights", "are missing", "fetch them")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(doctor, "check_requirements", list)
+    monkeypatch.setattr(doctor, "_examine", examine)
+    with pytest.raises(KeyboardInterrupt):
+        doctor.main([])
+    assert "are missing" in capsys.readouterr().out
 
 
 @needs_ros
