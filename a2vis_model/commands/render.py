@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
+import shutil
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from functools import lru_cache
 from pathlib import Path
 from typing import cast, get_args
@@ -16,20 +20,27 @@ from tqdm import tqdm
 
 from ..data.fishbowl import declare_classes
 from ..data.problems import ProblemLog, quiet_loaders
-from ..data.space_truth import SPACE_FILE
-from ..errors import A2VISError
+from ..errors import A2VISError, printable
 from ..files.atomic import remove_abandoned_folders
 from ..files.regular import read_regular
-from ..machine import cores
+from ..machine import code_hash, cores
 from ..render import composed_world
 from ..render.classes import WORLD_CLASSES
 from ..render.clip import RenderedClip
 from ..render.composed_world import ComposedClip
 from ..render.cutouts import Pictures, load_pictures
-from ..render.fishbowl_writer import write_clip
+from ..render.fishbowl_writer import MADE_BY_FILE, RECORDING_FILE, write_clip
 from ..render.worlds import World, check_arguments, check_size, check_space, clip_seed, render_clip
 from ..workers import LocalWorkers
 from .sizes import parse_size
+
+
+class _State(Enum):
+    """What there is of a video."""
+
+    MISSING = "nothing"
+    OTHER = "made by other code or with other settings"
+    DONE = "the video"
 
 
 @dataclass(frozen=True)
@@ -39,6 +50,7 @@ class _Job:
     Attributes:
         folders: folders of cut-outs and backgrounds; None for a procedural world.
         digest: digest of the pictures in `folders`.
+        code: hash of the code that renders.
     """
 
     directory: Path
@@ -47,6 +59,7 @@ class _Job:
     frames: int
     height: int
     width: int
+    code: str
     folders: tuple[Path, Path] | None = None
     digest: str | None = None
     space: bool = False
@@ -54,7 +67,11 @@ class _Job:
     def run(self) -> None:
         # OpenCV's own threads would only disturb the other processes.
         cv2.setNumThreads(1)
-        write_clip(self._render(), self.directory)
+        clip = self._render()
+        # What was there stays until what replaces it is rendered.
+        if self.state() is _State.OTHER:
+            shutil.rmtree(self.directory)
+        write_clip(clip, self.directory, made_by=self.fingerprint())
 
     def _render(self) -> RenderedClip:
         size = {"seed": self.seed, "frames": self.frames, "height": self.height, "width": self.width}
@@ -62,36 +79,33 @@ class _Job:
             return render_clip(world=cast(World, self.world), space=self.space, **size)
         return ComposedClip.sample(_pictures(*self.folders), **size).render(space=self.space)
 
-    def is_done(self) -> bool:
-        """Return whether the video exists.
+    def fingerprint(self) -> str:
+        """Return a hash that changes with the code and with every setting of the video."""
+        settings = {name: value for name, value in vars(self).items() if name not in ("directory", "folders")}
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+    def state(self) -> _State:
+        """Return whether the video exists, and is what this job would make.
 
         Raises:
-            A2VISError: its folder holds something else.
+            A2VISError: its folder holds something that this program has not written.
         """
         if not self.directory.exists():
-            return False
-        recording = self.directory / "recording.json"
+            return _State.MISSING
+        recording = self.directory / RECORDING_FILE
         try:
-            found = json.loads(read_regular(recording))
-            same = (found["seed"], len(found["frameTimes"]), found["ch"], found["cw"]) == (
-                self.seed,
-                self.frames,
-                self.height,
-                self.width,
-            ) and self.world in ("mixed", found["world"])
-            same = same and found.get("pictures") == self.digest
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            rendered = {"seed", "world", "frameTimes", "ch", "cw"} <= json.loads(read_regular(recording)).keys()
+        except (OSError, ValueError, AttributeError) as error:
             raise A2VISError(
                 f"{recording} was not written by this program ({error}); choose another --output"
             ) from error
-        if not same:
-            raise A2VISError(
-                f"{self.directory} holds a video of another seed, world, length or size, or of other pictures; choose "
-                "another --output"
-            )
-        if self.space and not (self.directory / SPACE_FILE).exists():
-            raise A2VISError(f"{self.directory} holds a video without {SPACE_FILE}; choose another --output")
-        return True
+        if not rendered:
+            raise A2VISError(f"{recording} was not written by this program; choose another --output")
+        try:
+            made_by = read_regular(self.directory / MADE_BY_FILE).decode("ascii", "replace").strip()
+        except FileNotFoundError:
+            made_by = ""
+        return _State.DONE if made_by == self.fingerprint() else _State.OTHER
 
 
 @lru_cache(maxsize=1)
@@ -124,7 +138,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Renders the clips that `args.output` does not hold yet; returns the exit status."""
+    """Render the clips that `args.output` does not hold yet, as this code and these settings make them.
+
+    Returns:
+        The exit status.
+    """
     width, height = parse_size(args.size)
     folders = _folders(args)
     if folders is None:
@@ -142,6 +160,7 @@ def run(args: argparse.Namespace) -> int:
     args.output.mkdir(parents=True, exist_ok=True)
     remove_abandoned_folders(args.output)
     declare_classes(args.output, classes)
+    code = code_hash()
     jobs = [
         _Job(
             directory=args.output / f"{i:05d}",
@@ -150,13 +169,24 @@ def run(args: argparse.Namespace) -> int:
             frames=args.frames,
             height=height,
             width=width,
+            code=code,
             folders=folders,
             digest=digest,
             space=args.space,
         )
         for i in range(args.clips)
     ]
-    missing = [job for job in jobs if not job.is_done()]
+    states = {job: job.state() for job in jobs}
+    other = sum(state is _State.OTHER for state in states.values())
+    if other:
+        print(
+            printable(
+                f"a2vis render: {other} of {len(jobs)} videos in {args.output} were made by other code or with other "
+                "settings; they are made again"
+            ),
+            file=sys.stderr,
+        )
+    missing = [job for job, state in states.items() if state is not _State.DONE]
     start = time.perf_counter()
     with tqdm(total=len(jobs), initial=len(jobs) - len(missing), unit="clip") as bar:
         for done, _ in enumerate(LocalWorkers(args.workers, preload=__name__).run(_renderer, missing), 1):

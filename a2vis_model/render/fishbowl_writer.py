@@ -2,7 +2,8 @@
 
 A clip's folder holds `video.mp4`, `objects.json` with the visible masks, `object<K:03d>/objects.json`
 with the amodal masks of its K-th object, and `recording.json`; where the clip has them, `space.json` and
-`depth/`, see `data.space_truth`. It appears under its name only when complete.
+`depth/`, see `data.space_truth`; and `made_by`, where the writer says what made it. It appears under its name only when
+complete.
 """
 
 from __future__ import annotations
@@ -26,13 +27,22 @@ from .clip import RenderedClip, RenderedObject
 with optional_packages():
     import av
 
+RECORDING_FILE = "recording.json"
+MADE_BY_FILE = "made_by"
+"""Hash of what made a clip. It has no suffix of data, so that the hash of a data set does not change with the code."""
 _CRF = "18"
 # The default preset takes three times as long for files that are a tenth smaller.
 _PRESET = "veryfast"
 
 
-def write_clip(clip: RenderedClip, directory: Path | str) -> None:
-    """Write a video to the folder `directory`, which must not exist yet; its parents are made."""
+def write_clip(clip: RenderedClip, directory: Path | str, *, made_by: str | None = None) -> None:
+    """Write a video to the folder `directory`, which must not exist yet; its parents are made.
+
+    Args:
+        clip: the video.
+        directory: the folder.
+        made_by: hash of the code and the settings that made it, to be kept beside it.
+    """
     target = Path(directory)
     if target.exists():
         raise A2VISError(f"directory {target} exists already; name another, or remove it first")
@@ -43,7 +53,9 @@ def write_clip(clip: RenderedClip, directory: Path | str) -> None:
             folder = partial / f"object{k:03d}"
             folder.mkdir()
             _write_json([_entry(rendered, rendered.amodal_rles)], folder / "objects.json")
-        _write_json(_recording(clip, target.name), partial / "recording.json")
+        _write_json(_recording(clip, target.name), partial / RECORDING_FILE)
+        if made_by is not None:
+            (partial / MADE_BY_FILE).write_text(f"{made_by}\n", "ascii")
         if clip.space is not None and clip.depth is not None:
             write_space(clip.space, clip.depth, partial)
 

@@ -10,6 +10,7 @@ from rendered_clips import SMALL, clips
 from a2vis_model.commands import render as render_command
 from a2vis_model.commands.sizes import parse_size
 from a2vis_model.errors import A2VISError
+from a2vis_model.evaluation.provenance import data_hash
 from a2vis_model.render import (
     render_clip,
 )
@@ -49,8 +50,59 @@ def test_command_resumes_and_workers_do_not_matter(tmp_path):
     assert (output / "00002").stat().st_mtime_ns == kept
     assert render_command.run(arguments(tmp_path / "parallel", "--workers", "2")) == 0
     assert contents(tmp_path / "parallel") == complete
-    with pytest.raises(A2VISError, match="choose another --output"):
-        render_command.run(arguments(output, "--seed", "1"))
+
+
+def test_clips_of_other_code_or_settings_are_made_again(tmp_path, monkeypatch, capsys):
+    output = tmp_path / "clips"
+    assert render_command.run(arguments(output)) == 0
+    complete, hashed = contents(output), data_hash([output])
+    (output / "00001" / "made_by").unlink()  # as earlier versions wrote it
+    (output / "00001" / "video.mp4").write_bytes(b"of an earlier version")
+    kept = (output / "00002").stat().st_mtime_ns
+    capsys.readouterr()
+    assert render_command.run(arguments(output)) == 0
+    said = f"1 of 3 videos in {output} were made by other code or with other settings; they are made again"
+    assert said in capsys.readouterr().err
+    assert contents(output) == complete
+    assert (output / "00002").stat().st_mtime_ns == kept
+    monkeypatch.setattr(render_command, "code_hash", lambda: "another")
+    for _ in range(2):
+        assert render_command.run(arguments(output)) == 0
+    assert capsys.readouterr().err.count("3 of 3 videos") == 1
+    assert {name for name, content in contents(output).items() if content != complete[name]} == {
+        f"{clip:05d}/made_by" for clip in range(3)
+    }
+    assert data_hash([output]) == hashed
+    for change in (["--seed", "1"], ["--frames", "3"], ["--world", "robot", "--space"], ["--world", "robot"]):
+        assert render_command.run(arguments(output, *change)) == 0
+        assert "3 of 3 videos" in capsys.readouterr().err
+        assert render_command.run(arguments(tmp_path / "".join(change), *change)) == 0
+        anew = contents(tmp_path / "".join(change))
+        # Classes that were declared stay so.
+        del anew["classes.json"]
+        assert {name: content for name, content in contents(output).items() if name != "classes.json"} == anew
+
+
+@pytest.mark.parametrize("content", [None, "{}", "[]", "nothing", '{"cw": 64, "ch": 48, "frameTimes": [0, 33]}'])
+def test_what_the_command_has_not_written_is_left_alone(tmp_path, content):
+    folder = tmp_path / "clips" / "00001"
+    folder.mkdir(parents=True)
+    (folder / "video.mp4").write_bytes(b"of somebody")
+    if content is not None:
+        (folder / "recording.json").write_text(content)
+    with pytest.raises(A2VISError, match=r"was not written by this program.*choose another --output"):
+        render_command.run(arguments(tmp_path / "clips"))
+    assert (folder / "video.mp4").read_bytes() == b"of somebody"
+
+
+def test_a_link_is_not_followed_to_what_is_made_again(tmp_path):
+    assert render_command.run(arguments(tmp_path / "elsewhere")) == 0
+    before = contents(tmp_path / "elsewhere")
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "00000").symlink_to(tmp_path / "elsewhere" / "00000")
+    with pytest.raises(OSError, match="symbolic link"):
+        render_command.run(arguments(tmp_path / "clips", "--seed", "1"))
+    assert contents(tmp_path / "elsewhere") == before
 
 
 # Arguments
