@@ -54,16 +54,22 @@ def main() -> int:
 
             callback = stack.enter_context(ImageCallback())
             targets[_CALLBACK] = Target(image_messages, callback.take, ())
+        # What was fed is told also where somebody ends it.
+        stack.callback(_tell, counts)
         while time.monotonic() < end:
             for name, target in targets.items():
                 findings += _feed(name, target, turn, counts)
                 turn += 1
                 if time.monotonic() >= end:
                     break
+    print(f"{findings} findings")
+    return 1 if findings else 0
+
+
+def _tell(counts: Counter[str]) -> None:
     for name, count in counts.items():
         print(f"{count:9,d}  {name}")
-    print(f"{sum(counts.values()):9,d}  inputs, {findings} findings")
-    return 1 if findings else 0
+    print(f"{sum(counts.values()):9,d}  inputs", flush=True)
 
 
 def _feed(name: str, target: Target, turn: int, counts: Counter[str]) -> int:

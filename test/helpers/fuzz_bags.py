@@ -1,4 +1,6 @@
-"""Targets of the fuzzer that are bags: a file of a whole one is damaged, or of a killed recorder. They need ROS."""
+"""Targets of the fuzzer that need ROS: bags, of which a file of a whole one or of a killed recorder is damaged, and the
+messages of planners.
+"""
 
 import contextlib
 import shutil
@@ -8,10 +10,13 @@ from typing import Any
 
 from damage import ODD_YAML, damaged
 from fuzzing import Strategy, Target
+from hypothesis import strategies as st
 from ros_helpers import image
 
 from a2vis_model.errors import A2VISError
 from a2vis_ros.bags.bag_files import BagReader, BagWriter, Storage, reindex
+from a2vis_ros.wire.counts import MAX_INSTANCES
+from a2vis_ros.wire.exact_text import MessageError, received, serialized
 
 _SUFFIX = {"mcap": ".mcap", "sqlite3": ".db3"}
 
@@ -73,10 +78,47 @@ def _repair(path: Path) -> None:
         assert len(list(bag.raw())) == count
 
 
+def _messages(folder: Path) -> Strategy:
+    """Serialised messages of tracks, objects, hidden objects and transforms, each with the name of its type."""
+    from a2vis_ros.msg import (
+        HiddenObject,
+        HiddenObjectArray,
+        TrackedInstance,
+        TrackedInstanceArray,
+        TrackedObject,
+        TrackedObjectArray,
+    )
+
+    from a2vis_ros.bags.space_messages import TRANSFORMS, transform_bytes
+
+    header = image(1.0).header
+    whole = [
+        TrackedInstanceArray(header=header, backend="eager", instances=[TrackedInstance(class_name="a")] * 3),
+        TrackedObjectArray(header=header, camera_frame_id="camera", objects=[TrackedObject(class_name="a")] * 3),
+        HiddenObjectArray(header=header, objects=[HiddenObject()] * 3),
+    ]
+    contents = [(type(message), serialized(message)) for message in whole]
+    contents.append((TRANSFORMS, transform_bytes("map", header, (0.0, 1.0, 2.0), (0.0, 0.0, 0.0, 1.0))))
+    return st.one_of(*(st.tuples(st.just(kind), damaged([content])) for kind, content in contents))
+
+
+def _read_message(values: tuple[Any, bytes], folder: Path) -> None:
+    from a2vis_ros.bags.space_messages import transforms_of
+
+    kind, content = values
+    if isinstance(kind, str):
+        assert len(transforms_of(content)) <= MAX_INSTANCES
+    else:
+        message = received(content, kind)
+        last = [*kind.get_fields_and_field_types()][-1]
+        assert len(getattr(message, last)) <= MAX_INSTANCES
+
+
 BAG_TARGETS: dict[str, Target] = {
     "bags, MCAP": _target("mcap", "bag.mcap", _read),
     "bags, SQLite": _target("sqlite3", "bag.db3", _read),
     "bags, metadata": _target("mcap", "metadata.yaml", _read),
     "bags, reindex MCAP": _target("mcap", "bag.mcap", _repair, closed=False),
     "bags, reindex SQLite": _target("sqlite3", "bag.db3", _repair, closed=False),
+    "planners' messages, serialised": Target(_messages, _read_message, (MessageError,)),
 }

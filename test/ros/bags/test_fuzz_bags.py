@@ -1,4 +1,4 @@
-"""Damaged bags are read or refused, and a repair leaves a bag that is whole, the same inputs every time."""
+"""Damaged bags and messages are read or refused, a repair leaves a bag that is whole, the same inputs every time."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -9,11 +9,12 @@ from ros_helpers import needs_ros
 pytest.importorskip("hypothesis", reason="hypothesis is not installed; pip install -e '.[test]'")
 pytestmark = needs_ros
 
-NAMES = ["bags, MCAP", "bags, SQLite", "bags, metadata", "bags, reindex MCAP", "bags, reindex SQLite"]
+BAGS = ["bags, MCAP", "bags, SQLite", "bags, metadata", "bags, reindex MCAP", "bags, reindex SQLite"]
+NAMES = [*BAGS, "planners' messages, serialised"]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_no_bag_is_worse_than_refused(name: str) -> None:
+def test_nothing_is_worse_than_refused(name: str) -> None:
     from fuzz_bags import BAG_TARGETS
     from fuzz_targets import feeding
     from hypothesis import HealthCheck, given, settings
