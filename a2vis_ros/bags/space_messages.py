@@ -15,7 +15,7 @@ from a2vis_model.extras import optional_packages
 
 from ..msg import TrackedInstance, TrackedObject, TrackedObjectArray
 from ..node.messages import image_message
-from ..space.transforms import RigidTransform
+from ..space.transforms import RigidTransform, TransformError
 from ..wire.cdr import CdrReader
 from ..wire.counts import check_number
 from ..wire.exact_text import MessageError
@@ -137,7 +137,7 @@ def transforms_of(data: bytes) -> list[tuple[str, str, RigidTransform, int]]:
     """(parent, child, transform, time in ns) of a serialised TFMessage.
 
     Raises:
-        MessageError: it is damaged, or holds too many.
+        MessageError: it is damaged, holds too many, or one that is no rigid transform.
     """
     try:
         check_number(CdrReader(data).u32())
@@ -147,7 +147,10 @@ def transforms_of(data: bytes) -> list[tuple[str, str, RigidTransform, int]]:
     found = []
     for stamped in message.transforms:
         place, turn = stamped.transform.translation, stamped.transform.rotation
-        transform = RigidTransform.from_quaternion((place.x, place.y, place.z), (turn.x, turn.y, turn.z, turn.w))
+        try:
+            transform = RigidTransform.from_quaternion((place.x, place.y, place.z), (turn.x, turn.y, turn.z, turn.w))
+        except TransformError as error:
+            raise MessageError(str(error)) from error
         stamp = stamped.header.stamp
         found.append((stamped.header.frame_id, stamped.child_frame_id, transform, stamp.sec * 10**9 + stamp.nanosec))
     return found

@@ -14,7 +14,17 @@ from hypothesis import strategies as st
 from ros_helpers import image
 
 from a2vis_model.errors import A2VISError
-from a2vis_ros.bags.bag_files import BagReader, BagWriter, Storage, reindex
+from a2vis_model.render import render_clip, write_clip
+from a2vis_ros.bags.bag_files import GROUND_TRUTH, BagReader, BagWriter, Storage, reindex
+from a2vis_ros.bags.replay import tracks_in
+from a2vis_ros.bags.scoring import score
+from a2vis_ros.bags.space_scoring import BagFrames
+from a2vis_ros.bags.to_bag import write_bag as write_video
+from a2vis_ros.bags.video_source import AnnotatedVideo
+from a2vis_ros.space.camera import CameraError
+from a2vis_ros.space.ground import GroundError
+from a2vis_ros.space.localizer import FrameError
+from a2vis_ros.space.transforms import TransformError
 from a2vis_ros.wire.counts import MAX_INSTANCES
 from a2vis_ros.wire.exact_text import MessageError, received, serialized
 
@@ -114,11 +124,45 @@ def _read_message(values: tuple[Any, bytes], folder: Path) -> None:
         assert len(getattr(message, last)) <= MAX_INSTANCES
 
 
+_SPACE = (A2VISError, CameraError, FrameError, GroundError, TransformError)
+"""What the scoring of positions in space raises for messages that it cannot use."""
+
+
+def _space_target() -> Target:
+    """A bag that knows where objects are, of which one message is damaged; everything that is scored is read."""
+    topics: dict[str, str] = {}
+    messages: list[tuple[str, int, bytes]] = []
+
+    def inputs(folder: Path) -> Strategy:
+        write_clip(render_clip(world="robot", seed=3, frames=2, height=32, width=48, space=True), folder / "clip")
+        write_video(AnnotatedVideo.open(folder / "clip"), folder / "bag")
+        with BagReader(folder / "bag") as bag:
+            topics.update(bag.topics)
+            messages.extend(bag.raw())
+        numbers = [index for index, (topic, _, _) in enumerate(messages) if topic != "/image"]
+        return st.one_of(*(st.tuples(st.just(index), damaged([messages[index][2]])) for index in numbers))
+
+    def run(values: tuple[int, bytes], folder: Path) -> None:
+        changed, content = values
+        shutil.rmtree(folder / "bag", ignore_errors=True)
+        with BagWriter(folder / "bag", "mcap") as bag:
+            for index, (topic, time_ns, before) in enumerate(messages):
+                bag.write_raw(topic, topics[topic], content if index == changed else before, time_ns)
+        for frame in BagFrames(folder / "bag"):
+            str(frame)
+        with contextlib.suppress(A2VISError):
+            tracks = tracks_in(folder / "bag", GROUND_TRUTH)
+            score(tracks, tracks, (), folder / "scores")
+
+    return Target(inputs, run, _SPACE)
+
+
 BAG_TARGETS: dict[str, Target] = {
     "bags, MCAP": _target("mcap", "bag.mcap", _read),
     "bags, SQLite": _target("sqlite3", "bag.db3", _read),
     "bags, metadata": _target("mcap", "metadata.yaml", _read),
     "bags, reindex MCAP": _target("mcap", "bag.mcap", _repair, closed=False),
     "bags, reindex SQLite": _target("sqlite3", "bag.db3", _repair, closed=False),
+    "bags, truth in space": _space_target(),
     "planners' messages, serialised": Target(_messages, _read_message, (MessageError,)),
 }

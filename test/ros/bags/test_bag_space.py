@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ros_helpers import call, needs_ros
+from ros_helpers import call, image, needs_ros
 from scipy.spatial.transform import Rotation
 
 from a2vis_model import ModelConfig, VideoNetwork, save_weights
@@ -205,6 +205,7 @@ def test_a_bag_whose_transforms_are_missing_or_damaged_is_said(tmp_path: Path, b
             crowd + bytes(5000),
             r"/crowd: a message on /tf cannot .* holds 5000, more than 4096, .* again$",
         ),
+        "turned": ("/tf", _no_rotation(), r"/turned: a message on /tf .*has the quaternion .*, of length 3; .* again$"),
         "things": (
             GROUND_TRUTH_OBJECTS,
             _many_objects(),
@@ -220,6 +221,12 @@ def test_a_bag_whose_transforms_are_missing_or_damaged_is_said(tmp_path: Path, b
                     target.write_raw(topic, source.topics[topic], content, time_ns)
         with pytest.raises(BagError, match=words):
             list(BagFrames(tmp_path / name))
+
+
+def _no_rotation() -> bytes:
+    from a2vis_ros.bags.space_messages import transform_bytes
+
+    return transform_bytes("world", image(1.0).header, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 3.0))
 
 
 def _many_objects() -> bytes:

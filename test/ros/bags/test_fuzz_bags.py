@@ -10,7 +10,7 @@ pytest.importorskip("hypothesis", reason="hypothesis is not installed; pip insta
 pytestmark = needs_ros
 
 BAGS = ["bags, MCAP", "bags, SQLite", "bags, metadata", "bags, reindex MCAP", "bags, reindex SQLite"]
-NAMES = [*BAGS, "planners' messages, serialised"]
+NAMES = [*BAGS, "bags, truth in space", "planners' messages, serialised"]
 
 
 @pytest.mark.parametrize("name", NAMES)
