@@ -1,6 +1,8 @@
 """A node of this process that is active, and its subscription's own callback, which takes what `fuzz_targets` makes."""
 
+import sys
 import time
+import traceback
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -13,6 +15,9 @@ from a2vis_ros.wire.cdr import text_of
 _EVERY = 3
 """So many messages come at once, of which the worker gets the last."""
 _PATIENCE_S = 60.0
+"""What waits and computes nothing for so long, though it could, is stuck."""
+_LONGEST_S = 1200.0
+"""Nothing takes so long, however busy the cores are."""
 
 
 class ImageCallback:
@@ -55,10 +60,22 @@ class ImageCallback:
         assert len(stream._last_error) <= 503
 
     def _wait_for_worker(self) -> None:
-        deadline = time.monotonic() + _PATIENCE_S
+        start = looked = time.monotonic()
+        spent = -1.0
         while len(self._stream._lane.queue):
-            assert time.monotonic() < deadline, "the worker takes no image any more"
             time.sleep(1e-4)
+            if (now := time.monotonic()) - looked < _PATIENCE_S:
+                continue
+            thread = self._stream._worker._thread
+            assert thread is not None
+            assert thread.is_alive(), "the worker has ended"
+            before, spent = spent, time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
+            # On busy cores it may be about to run all the time.
+            runs = _is_runnable(thread.native_id) or spent != before
+            if not runs or now - start > _LONGEST_S:
+                stack = traceback.format_stack(sys._current_frames()[thread.ident])
+                raise AssertionError("the worker takes no image any more:\n" + "".join(stack))
+            looked = now
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -76,6 +93,12 @@ class ImageCallback:
         assert books.balanced
         assert (books.received, books.in_flight) == (self.fed, 0)
         assert books.processed or self.fed < 100
+
+
+def _is_runnable(thread: int | None) -> bool:
+    """Whether a thread of this process is computing, or would if a core were free."""
+    status = Path(f"/proc/self/task/{thread}/stat").read_text("ascii", "replace")
+    return status.rpartition(")")[2].split()[0] == "R"
 
 
 def as_message(seconds: int, nanoseconds: int, frame_id: str, content: Any) -> Any:
