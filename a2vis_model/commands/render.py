@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from ..data.fishbowl import declare_classes
 from ..data.problems import ProblemLog, quiet_loaders
+from ..data.space_truth import SPACE_FILE
 from ..errors import A2VISError, printable
 from ..files.atomic import remove_abandoned_folders
 from ..files.regular import read_regular
@@ -39,7 +40,7 @@ class _State(Enum):
     """What there is of a video."""
 
     MISSING = "nothing"
-    OTHER = "made by other code or with other settings"
+    OTHER = "the video, made by other code"
     DONE = "the video"
 
 
@@ -85,22 +86,35 @@ class _Job:
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
     def state(self) -> _State:
-        """Return whether the video exists, and is what this job would make.
+        """Return whether the video exists, and whether this code has made it.
 
         Raises:
-            A2VISError: its folder holds something that this program has not written.
+            A2VISError: its folder holds something else, which nobody asked to have replaced.
         """
         if not self.directory.exists():
             return _State.MISSING
         recording = self.directory / RECORDING_FILE
         try:
-            rendered = {"seed", "world", "frameTimes", "ch", "cw"} <= json.loads(read_regular(recording)).keys()
-        except (OSError, ValueError, AttributeError) as error:
+            found = json.loads(read_regular(recording))
+            same = (found["seed"], len(found["frameTimes"]), found["ch"], found["cw"]) == (
+                self.seed,
+                self.frames,
+                self.height,
+                self.width,
+            ) and self.world in ("mixed", found["world"])
+            same = same and found.get("pictures") == self.digest
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise A2VISError(
                 f"{recording} was not written by this program ({error}); choose another --output"
             ) from error
-        if not rendered:
-            raise A2VISError(f"{recording} was not written by this program; choose another --output")
+        if not same:
+            raise A2VISError(
+                f"{self.directory} holds a video of another seed, world, length or size, or of other pictures; choose "
+                "another --output"
+            )
+        if self.space != (self.directory / SPACE_FILE).exists():
+            what = "without" if self.space else "with"
+            raise A2VISError(f"{self.directory} holds a video {what} {SPACE_FILE}; choose another --output")
         try:
             made_by = read_regular(self.directory / MADE_BY_FILE).decode("ascii", "replace").strip()
         except FileNotFoundError:
@@ -181,8 +195,8 @@ def run(args: argparse.Namespace) -> int:
     if other:
         print(
             printable(
-                f"a2vis render: {other} of {len(jobs)} videos in {args.output} were made by other code or with other "
-                "settings; they are made again"
+                f"a2vis render: {other} of {len(jobs)} videos in {args.output} were made by other code; they are made "
+                "again"
             ),
             file=sys.stderr,
         )

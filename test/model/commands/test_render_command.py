@@ -52,7 +52,7 @@ def test_command_resumes_and_workers_do_not_matter(tmp_path):
     assert contents(tmp_path / "parallel") == complete
 
 
-def test_clips_of_other_code_or_settings_are_made_again(tmp_path, monkeypatch, capsys):
+def test_clips_of_other_code_are_made_again(tmp_path, monkeypatch, capsys):
     output = tmp_path / "clips"
     assert render_command.run(arguments(output)) == 0
     complete, hashed = contents(output), data_hash([output])
@@ -61,7 +61,7 @@ def test_clips_of_other_code_or_settings_are_made_again(tmp_path, monkeypatch, c
     kept = (output / "00002").stat().st_mtime_ns
     capsys.readouterr()
     assert render_command.run(arguments(output)) == 0
-    said = f"1 of 3 videos in {output} were made by other code or with other settings; they are made again"
+    said = f"1 of 3 videos in {output} were made by other code; they are made again"
     assert said in capsys.readouterr().err
     assert contents(output) == complete
     assert (output / "00002").stat().st_mtime_ns == kept
@@ -73,14 +73,24 @@ def test_clips_of_other_code_or_settings_are_made_again(tmp_path, monkeypatch, c
         f"{clip:05d}/made_by" for clip in range(3)
     }
     assert data_hash([output]) == hashed
-    for change in (["--seed", "1"], ["--frames", "3"], ["--world", "robot", "--space"], ["--world", "robot"]):
-        assert render_command.run(arguments(output, *change)) == 0
-        assert "3 of 3 videos" in capsys.readouterr().err
-        assert render_command.run(arguments(tmp_path / "".join(change), *change)) == 0
-        anew = contents(tmp_path / "".join(change))
-        # Classes that were declared stay so.
-        del anew["classes.json"]
-        assert {name: content for name, content in contents(output).items() if name != "classes.json"} == anew
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        ([], ["--seed", "1"], "holds a video of another seed"),
+        ([], ["--frames", "3"], "holds a video of another seed, world, length"),
+        (["--world", "aquarium"], ["--world", "robot"], "holds a video of another seed, world"),
+        (["--world", "robot"], ["--world", "robot", "--space"], r"holds a video without space\.json"),
+        (["--world", "robot", "--space"], ["--world", "robot"], r"holds a video with space\.json"),
+    ],
+)
+def test_clips_of_other_settings_are_left_alone(tmp_path, first, second, message):
+    assert render_command.run(arguments(tmp_path / "clips", *first)) == 0
+    before = contents(tmp_path / "clips" / "00000")
+    with pytest.raises(A2VISError, match=f"{message}.*; choose another --output"):
+        render_command.run(arguments(tmp_path / "clips", *second))
+    assert contents(tmp_path / "clips" / "00000") == before
 
 
 @pytest.mark.parametrize("content", [None, "{}", "[]", "nothing", '{"cw": 64, "ch": 48, "frameTimes": [0, 33]}'])
@@ -95,13 +105,14 @@ def test_what_the_command_has_not_written_is_left_alone(tmp_path, content):
     assert (folder / "video.mp4").read_bytes() == b"of somebody"
 
 
-def test_a_link_is_not_followed_to_what_is_made_again(tmp_path):
+def test_a_link_is_not_followed_to_what_is_made_again(tmp_path, monkeypatch):
     assert render_command.run(arguments(tmp_path / "elsewhere")) == 0
     before = contents(tmp_path / "elsewhere")
     (tmp_path / "clips").mkdir()
     (tmp_path / "clips" / "00000").symlink_to(tmp_path / "elsewhere" / "00000")
+    monkeypatch.setattr(render_command, "code_hash", lambda: "another")
     with pytest.raises(OSError, match="symbolic link"):
-        render_command.run(arguments(tmp_path / "clips", "--seed", "1"))
+        render_command.run(arguments(tmp_path / "clips"))
     assert contents(tmp_path / "elsewhere") == before
 
 

@@ -327,8 +327,8 @@ def test_the_command_writes_space_when_asked(folder, tmp_path):
 
 def test_the_command_does_not_take_a_clip_without_space_for_one_with_it(tmp_path):
     assert render_command.run(arguments(tmp_path / "clips", "--world", "robot")) == 0
-    assert render_command.run(arguments(tmp_path / "clips", "--world", "robot", "--space")) == 0
-    assert read_space(tmp_path / "clips" / "00000") is not None
+    with pytest.raises(A2VISError, match=r"without space\.json; choose another --output"):
+        render_command.run(arguments(tmp_path / "clips", "--world", "robot", "--space"))
 
 
 @pytest.mark.parametrize("world", ["aquarium", "mixed"])
