@@ -188,7 +188,7 @@ def _code(file: Path) -> str:
 
 
 LOADED = "import sys; {code}; print(*sys.modules)"
-HEAVY = {"PIL", "av", "matplotlib", "pycocotools", "scipy.optimize", "tensorboard", "trackeval", "trackers"}
+HEAVY = {"PIL", "av", "matplotlib", "pycocotools", "scipy", "tensorboard", "trackeval", "trackers"}
 
 
 def loaded(code: str) -> set[str]:
@@ -204,10 +204,9 @@ def test_importing_the_package_costs_nothing() -> None:
 
 ON_A_ROBOT: dict[str, set[str]] = {
     "from a2vis_model import build_model, freeze, load_config, load_weights, shipped_weights": set(),
-    # Tracks are matched by the Hungarian algorithm.
-    "from a2vis_model import *": {"scipy.optimize"},
-    "import a2vis_model.profiling": {"scipy.optimize"},
-    "import a2vis_ros.stream.pipeline, a2vis_ros.stream.loading, a2vis_ros.stream.worker": {"PIL", "scipy.optimize"},
+    "from a2vis_model import *": set(),
+    "import a2vis_model.profiling": set(),
+    "import a2vis_ros.stream.pipeline, a2vis_ros.stream.loading, a2vis_ros.stream.worker": {"PIL"},
     # Images are turned as EXIF says.
     "import a2vis_ros.stream.image_decoding": {"PIL"},
 }

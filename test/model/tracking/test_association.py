@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.optimize import linear_sum_assignment
 
 from a2vis_model.tracking.association import Motion, centre, duplicates, mask_iou, match, shifted, suppress
 
@@ -45,6 +46,28 @@ def test_matching_is_best_in_all_and_never_below_the_least():
     # What is below the least must not keep a good pair apart for the sake of the sum.
     assert match(np.array([[0.5, 0.4], [0.3, 0.0]], np.float32), 0.45) == [(0, 0)]
     assert match(np.zeros((0, 3), np.float32), 0.1) == []
+
+
+@pytest.mark.parametrize("share", [0.05, 0.3, 1.0])
+def test_matching_is_that_of_scipy(share):
+    generator = np.random.default_rng(0)
+    for _ in range(200):
+        shape = generator.integers(1, 12, 2)
+        affinity = (generator.random(shape) * (generator.random(shape) < share)).astype(np.float32)
+        least = generator.uniform(0.01, 0.6)
+        rows, columns = linear_sum_assignment(np.where(affinity >= least, affinity, 0.0), maximize=True)
+        expected = [pair for pair in zip(rows.tolist(), columns.tolist(), strict=True) if affinity[pair] >= least]
+        assert sorted(match(affinity, least)) == expected
+
+
+def test_of_equally_good_matchings_one_is_found():
+    generator = np.random.default_rng(0)
+    for _ in range(200):
+        affinity = generator.integers(0, 4, generator.integers(1, 9, 2)).astype(np.float32)
+        found = match(affinity, 1.0)
+        rows, columns = linear_sum_assignment(affinity, maximize=True)
+        assert sum(affinity[pair] for pair in found) == affinity[rows, columns].sum()
+        assert len({row for row, _ in found}) == len({column for _, column in found}) == len(found)
 
 
 def test_masks_move_over_the_grid_and_off_it():
