@@ -25,6 +25,10 @@ from rclpy.node import Node
 from sensor_msgs.msg import Image
 
 ROOT = Path(__file__).resolve().parents[1]
+PROGRAM = (
+    "import sys; from a2vis_ros.programs.entry import run; sys.exit(run('a2vis_node', 'a2vis_ros.node.a2vis_node'))"
+)
+"""The installed program."""
 PATIENCE_S = 1800.0
 IDLE_S = 10.0
 
@@ -59,7 +63,7 @@ def start_once(code: Path, backend: str, args: argparse.Namespace) -> tuple[floa
     parameters = {"backend": backend, "precision": precision or "fp32", "threads": args.threads, "autostart": "true"}
     if args.engine_cache:
         parameters["engine_cache"] = f'"{args.engine_cache}"'
-    command = [sys.executable, "-m", "a2vis_ros.node.a2vis_node", "--ros-args"]
+    command = [sys.executable, "-c", PROGRAM, "--ros-args"]
     command += [part for name, value in parameters.items() for part in ("-p", f"{name}:={value}")]
     paths = [str(code), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}

@@ -12,6 +12,7 @@ from typing import Any
 from a2vis_model import A2VISError
 from a2vis_model.errors import printable
 
+from ..programs.collecting import uncollected
 from ..programs.spinning import begin, spin
 from ..stream.models import Loader, free_memory
 from ..stream.parameters import PARAMETERS, Settings
@@ -93,7 +94,8 @@ def run(load: Loader, arguments: Sequence[str] | None = None) -> int:
 def main() -> int:
     """Run the program `a2vis_node`."""
     # Imported here, since only this loader needs PyTorch.
-    from ..stream.loading import load_model
+    with uncollected():
+        from ..stream.loading import load_model
 
     return run(load_model)
 

@@ -6,13 +6,16 @@ A build by colcon installs the programs, but not torch and a few other packages.
 import importlib
 import sys
 
+from .collecting import uncollected
 from .requirements import remedy
 
 
 def run(program: str, module: str) -> int:
     """Run the `main()` of a module, such as "a2vis_ros.node.a2vis_node"; return the exit status."""
     try:
-        return int(importlib.import_module(module).main())
+        with uncollected():
+            main = importlib.import_module(module).main
+        return int(main())
     except ImportError as error:
         name = error.name or ""
         if name.startswith(("a2vis_ros", "a2vis_model")) and name != "a2vis_ros.msg":

@@ -64,6 +64,15 @@ def test_the_doctor_runs_without(tmp_path: Path, package: str, fix: str) -> None
     assert not done.stderr
 
 
+def test_the_collector_leaves_alone_what_a_program_imports(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(
+        "import gc\nimported_with = gc.isenabled()\ndef main():\n"
+        "    print(imported_with, gc.isenabled(), gc.get_freeze_count() > 1000)\n    return 0\n"
+    )
+    code = "from a2vis_ros.programs.entry import run; run('program', 'program')"
+    assert without("nothing", tmp_path, code).stdout == "False True True\n"
+
+
 def test_errors_of_our_own_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     from a2vis_ros.programs.entry import run
 
