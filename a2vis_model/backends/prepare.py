@@ -27,7 +27,7 @@ from .engine_cache import GRAPHS, EngineCache, Key, engine_key, fingerprint
 from .engines import Engines, engines_for
 from .network import GraphNetwork
 from .openvino import Calibration
-from .parity import TOLERANCES, GateResult, compare
+from .parity import CLIPS, CLIPS_AGAIN, TOLERANCES, GateResult, compare
 from .precision import prepared
 from .progress import Progress, ReportProgress
 
@@ -226,7 +226,8 @@ class _Job:
         """Build the engine for this process alone."""
         with tempfile.TemporaryDirectory() as folder:
             self._build(Path(folder))
-            return self._load(Path(folder))
+            network = self._load(Path(folder))
+            return network, self._compare(network, CLIPS)
 
     def with_cache(self, cache: EngineCache) -> tuple[GraphNetwork, GateResult]:
         """Load the engine from the cache, or build it into the cache."""
@@ -234,14 +235,18 @@ class _Job:
         if stored is not None:
             self.progress(f"loading the engine {stored}")
             try:
-                return self._load(stored)
+                network = self._load(stored)
+                return network, self._compare(network, CLIPS_AGAIN)
             except Exception as error:
                 raise BackendError(f"engine {stored}: {_error_line(error)}; delete it and build it again") from error
         for text in cache.near_misses(self.key):
             self.progress(f"not used: {text}")
         with cache.unfinished() as folder:
             self._build(folder)
-            network, gate = self._load(folder)
+            network = self._load(folder)
+            gate = self._compare(network, CLIPS)
+            # Nothing is kept that would be refused when it is loaded.
+            self._compare(network, CLIPS_AGAIN)
             cache.keep(folder, self.key, gate)
         return network, gate
 
@@ -258,15 +263,17 @@ class _Job:
             with progress.stage(stage):
                 self.engines.build(program, arguments, self._file(folder, graph))
 
-    def _load(self, folder: Path) -> tuple[GraphNetwork, GateResult]:
+    def _load(self, folder: Path) -> GraphNetwork:
         inputs: tuple[tuple[Tensor, ...], ...] = example_inputs(self.source, self.config)
         graphs = [
             self.engines.load(self._file(folder, graph), arguments)
             for graph, arguments in zip(GRAPHS, inputs, strict=True)
         ]
-        network = GraphNetwork(self.model, *graphs)
         self.progress("comparing with eager")
-        return network, _gate(self.model, network, self.config, self.name, self.precision)
+        return GraphNetwork(self.model, *graphs)
+
+    def _compare(self, network: GraphNetwork, clips: int) -> GateResult:
+        return _gate(self.model, network, self.config, self.name, self.precision, clips)
 
     def _file(self, folder: Path, graph: str) -> Path:
         return folder / f"{graph}{self.engines.suffix}"
@@ -279,9 +286,14 @@ def _error_line(error: Exception) -> str:
 
 
 def _gate(
-    model: VideoNetwork, network: StreamNetwork, config: ModelConfig, name: Name, precision: Precision
+    model: VideoNetwork,
+    network: StreamNetwork,
+    config: ModelConfig,
+    name: Name,
+    precision: Precision,
+    clips: int = CLIPS,
 ) -> GateResult:
-    result = compare(model.eval(), network, config, TOLERANCES[precision])
+    result = compare(model.eval(), network, config, TOLERANCES[precision], clips)
     if not result.passed:
         raise BackendError(
             f"backend={name}, precision={precision}: refused, it does not compute what eager does: {result}"

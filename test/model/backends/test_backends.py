@@ -19,6 +19,7 @@ from torch.utils import cpp_extension
 from a2vis_model import StreamingTracker, TrackSettings, freeze, load_config
 from a2vis_model.backends import choice, prepare, prepare_backend
 from a2vis_model.backends import engines as engines_module
+from a2vis_model.backends.parity import CLIPS, CLIPS_AGAIN, GateResult
 from a2vis_model.backends.progress import Progress, duration_text
 from a2vis_model.errors import BackendError
 
@@ -75,6 +76,17 @@ def test_an_engine_is_built_once(engines, tmp_path):
     assert "loading the engine" in said[4]
     assert second.fingerprint == first.fingerprint
     assert second.gate.passed, "a stored engine is compared again"
+    assert (first.gate.clips, second.gate.clips) == (CLIPS, CLIPS_AGAIN)
+
+
+def test_an_engine_that_would_be_refused_when_it_is_loaded_is_not_kept(engines, tmp_path, monkeypatch):
+    def outcome(*_, clips):
+        return GateResult(clips, 1.0, 1.0, 0.0, 0.0, 0.0, () if clips == CLIPS else ("logits 1, limit 0.02",))
+
+    monkeypatch.setattr(prepare, "compare", lambda *arguments: outcome(clips=arguments[-1]))
+    with pytest.raises(BackendError, match="logits 1, limit"):
+        prepare_backend(MODEL, CONFIG, backend="compile", cache=tmp_path / "engines")
+    assert not list((tmp_path / "engines").iterdir())
 
 
 def test_another_version_is_said_and_built_anew(engines, tmp_path):
