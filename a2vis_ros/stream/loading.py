@@ -47,6 +47,8 @@ def load_model(request: ModelRequest, progress: ReportProgress) -> LoadedModel:
     blank = np.zeros((config.input_height, config.input_width, 3), np.uint8)
     for _ in range(request.warmup_frames):
         warmup.push(blank, 0.0)
+    # A clip too, if there were fewer frames than a stride.
+    warmup.flush()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return LoadedModel(

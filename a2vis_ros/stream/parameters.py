@@ -42,7 +42,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     ),
     Parameter("input_height", 0, "height of the network's input in pixels, a multiple of 32; see input_width", 0, 8192),
     Parameter("stride", 1, "frames between clips; a clip decides this many frames at once", 1, 64),
-    Parameter("warmup_frames", 3, "frames run through the network while the node is configured", 0, 100),
+    Parameter("warmup_frames", 1, "frames run through the network while the node is configured", 0, 100),
     Parameter(
         "cameras",
         "",
