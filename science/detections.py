@@ -18,8 +18,8 @@ from a2vis_model.config import ModelConfig
 from a2vis_model.evaluation.runner import ModelSource
 from a2vis_model.modeling import ClipPrediction, ClipState, Detector, DetectorOutput, FrameFeatures, VideoNetwork
 
-REMEMBERED = 500
-"""Most frames that are remembered; one of 288x192 pixels takes 2 MB."""
+REMEMBERED = 700
+"""Most frames that are remembered: those of a scene of the study of occlusion. One of 384x256 pixels takes 3 MB."""
 
 
 class DetectionMemory:

@@ -111,7 +111,9 @@ class Survival:
         if any(path.is_dir() for path in folder.iterdir()):
             prediction = PredictionSettings(output_mode="stream", stride=1, tracks=read_track_settings(WEIGHTS))
             work = f"{self.scene.number:02d}-{self.scene.motion}-{SYSTEMS[self.system]}"
-            for _, truth, _, tracks in answers(context, folder, WEIGHTS, SYSTEMS[self.system], prediction, work):
+            # All systems of a scene have one detector, which sees each frame once.
+            system, memory = SYSTEMS[self.system], context.detections
+            for _, truth, _, tracks in answers(context, folder, WEIGHTS, system, prediction, work, memory):
                 found += hidden_episodes(truth, tracks)
         return {
             "weights": WEIGHTS,

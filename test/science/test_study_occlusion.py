@@ -1,12 +1,15 @@
 """Full occlusions: does the ID come back, and where was the object taken to be meanwhile?"""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from evaluation_data import HEIGHT, WIDTH, Box, track
 
 from a2vis_model.evaluation import TrackRecord, VideoInfo
 from a2vis_model.evaluation.instances import VideoTracks
-from science.occlusion import GUESSES, hidden_episodes
+from science.context import Context
+from science.occlusion import GUESSES, SYSTEMS, Scene, Survival, hidden_episodes
 
 LENGTH = 20
 START, STOP = 8, 12
@@ -77,3 +80,17 @@ def test_guesses_are_of_the_last_full_mask_not_of_a_sliver() -> None:
     assert episode["frames"] == STOP - START
     assert episode["iou"]["stands still"] == [1, 1, 1, 1]
     assert episode["iou"]["constant velocity"] == [1, 1, 1, 1]
+
+
+def test_all_trackers_of_a_scene_have_one_memory_of_what_the_detector_saw(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "003").mkdir()
+    asked = []
+    monkeypatch.setattr(Scene, "folder", lambda self, context: tmp_path)
+    monkeypatch.setattr("science.occlusion.answers", lambda *arguments: asked.append(arguments) or [])
+    context = Context(roots={}, scratch=tmp_path)
+    for system in SYSTEMS:
+        Survival(Scene(0, "still"), system).run(context)
+    assert [arguments[3] for arguments in asked] == list(SYSTEMS.values())
+    assert all(arguments[-1] is context.detections for arguments in asked)
