@@ -74,8 +74,8 @@ class Lesson:
     dwell: int = 8
     """Most times, drawn at random, that a clip is run again before the next, as in the training of what ships.
 
-    A sequence has three clips, and a clip that is measured has many: without it networks would meet states in
-    streams that are older than any they have learned from.
+    A sequence has ten clips of one frame, three of three or two of five, and a video that is measured has more: without
+    it networks would meet states in streams that are older than any they have learned from.
     """
 
     def key(self) -> dict[str, Any]:

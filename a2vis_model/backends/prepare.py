@@ -269,10 +269,10 @@ class _Job:
             self.engines.load(self._file(folder, graph), arguments)
             for graph, arguments in zip(GRAPHS, inputs, strict=True)
         ]
-        self.progress("comparing with eager")
         return GraphNetwork(self.model, *graphs)
 
     def _compare(self, network: GraphNetwork, clips: int) -> GateResult:
+        self.progress(f"comparing with eager over {clips} clips")
         return _gate(self.model, network, self.config, self.name, self.precision, clips)
 
     def _file(self, folder: Path, graph: str) -> Path:

@@ -39,9 +39,9 @@ from .sizes import parse_size
 class _State(Enum):
     """What there is of a video."""
 
-    MISSING = "nothing"
-    OTHER = "the video, made by other code"
-    DONE = "the video"
+    MISSING = "missing"
+    OTHER = "made by other code"
+    DONE = "done"
 
 
 @dataclass(frozen=True)

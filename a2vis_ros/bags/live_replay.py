@@ -143,10 +143,10 @@ class LiveReplay(Node):
         try:
             array = received(content, DiagnosticArray)
         except MessageError:
-            # Anybody may publish there; the node's own reports are another message.
+            # Anybody may publish there; what cannot be read is none of the node's reports.
             return
         for status in array.status:
-            # These are printed.
+            # The values are printed, and may be anybody's.
             values = {pair.key: printable(pair.value, 200) for pair in status.values}
             if status.name == f"{self._target[1:]}: tracking" and "received" in values:
                 self._statuses.append(values)

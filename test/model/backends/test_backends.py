@@ -69,11 +69,13 @@ def test_an_engine_is_built_once(engines, tmp_path):
         "exporting the graphs",
         "building the frame graph",
         "building the clip graph",
-        "comparing with eager",
+        "comparing with eager over 10 clips",
+        "comparing with eager over 3 clips",
     ]
     second = prepare_backend(MODEL, CONFIG, backend="compile", cache=tmp_path / "engines", progress=said.append)
     assert engines.built == ["frame", "clip"]
-    assert "loading the engine" in said[4]
+    assert "loading the engine" in said[5]
+    assert said[6:] == ["comparing with eager over 3 clips"]
     assert second.fingerprint == first.fingerprint
     assert second.gate.passed, "a stored engine is compared again"
     assert (first.gate.clips, second.gate.clips) == (CLIPS, CLIPS_AGAIN)

@@ -120,7 +120,7 @@ def test_replay_names_damaged_images_and_stops_where_asked(
         "1 of 3 images are damaged; what is tracked there may be wrong",
         "replay_evaluate: broken at its end",
     ]
-    # Of many bags, one that cannot be run to its end.
+    # In a folder of bags, a bag that ends in an error is left out, and its damage is named too.
     (tmp_path / "bags").mkdir()
     (tmp_path / "bag").rename(tmp_path / "bags" / "one")
     assert main([str(tmp_path / "bags"), str(tmp_path / "many"), *common[1:], "--jobs", "1"]) == 2

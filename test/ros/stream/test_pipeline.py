@@ -338,6 +338,17 @@ def test_a_loaded_model_answers_as_the_plain_tracker(tmp_path, model: VideoNetwo
         assert [t.track_id for t in ours.instances] == [t.track_id for t in theirs.instances]
 
 
+@pytest.mark.parametrize(("frames", "stride", "clips"), [(0, 1, 0), (1, 1, 1), (1, 3, 1), (4, 3, 2)])
+def test_a_model_is_warm_with_a_clip_whatever_the_stride(
+    tmp_path, monkeypatch, model: VideoNetwork, config: ModelConfig, frames: int, stride: int, clips: int
+) -> None:
+    save_weights(tmp_path / "w.safetensors", model, config)
+    run, step = [], type(model).step
+    monkeypatch.setattr(type(model), "step", lambda *given: run.append(given) or step(*given))
+    load_model(request(str(tmp_path / "w.safetensors"), warmup_frames=frames, stride=stride), lambda text: None)
+    assert len(run) == clips
+
+
 def test_trackers_of_one_model_know_nothing_of_each_other(tmp_path, model: VideoNetwork, config: ModelConfig) -> None:
     """Two streams in turns, of which one begins anew in between, are answered as one after the other."""
     save_weights(tmp_path / "w.safetensors", model, config)
