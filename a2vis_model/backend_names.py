@@ -16,8 +16,3 @@ OPENVINO_DEVICES: tuple[OpenVINODevice, ...] = get_args(OpenVINODevice)
 def openvino_device(name: str) -> OpenVINODevice:
     """What the backend openvino computes on for the name of a device: the CPU, unless one of Intel's is named."""
     return next((device for device in OPENVINO_DEVICES if device == name), "cpu")
-
-
-def tensor_device(name: str) -> str:
-    """The name of the device of a network's tensors: for Intel's devices the CPU, from which OpenVINO takes them."""
-    return "cpu" if name in OPENVINO_DEVICES else name

@@ -4,6 +4,7 @@ ros2 launch a2vis_ros a2vis.launch.py image:=/camera/image_raw
 ros2 launch a2vis_ros a2vis.launch.py cameras:="left right" images:="/left/image_raw /right/image_raw"
 """
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
 
+from a2vis_model.backend_names import BACKENDS, PRECISIONS
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 
 SHARE = Path(__file__).resolve().parent.parent
@@ -28,10 +30,12 @@ LOCALIZER_PARAMETERS = ("depth", "fixed_frame")
 def generate_launch_description() -> LaunchDescription:
     """Declare all arguments, and start the nodes once these have their values."""
 
-    def argument(name: str, default: str, description: str, choices: list[str] | None = None) -> DeclareLaunchArgument:
+    def argument(
+        name: str, default: str, description: str, choices: Sequence[str] | None = None
+    ) -> DeclareLaunchArgument:
         return DeclareLaunchArgument(name, default_value=default, description=description, choices=choices)
 
-    def parameter(name: str, description: str, choices: list[str] | None = None) -> DeclareLaunchArgument:
+    def parameter(name: str, description: str, choices: Sequence[str] | None = None) -> DeclareLaunchArgument:
         """Declare an argument that is empty by default; any other default would override the parameter file."""
         text = f"{description}; left out, as params_file says"
         return argument(name, "", text, ["", *choices] if choices else None)
@@ -45,9 +49,9 @@ def generate_launch_description() -> LaunchDescription:
             parameter("transport", "raw or compressed images", ["raw", "compressed"]),
             parameter("policy", "latest: bounded age; every_frame: nothing lost", ["latest", "every_frame"]),
             parameter("weights", "name of shipped weights (see `a2vis weights`), or path of a weight file"),
-            parameter("device", "auto, cpu, cuda or cuda:N"),
-            parameter("backend", "backend of the network", ["auto", "eager", "compile", "tensorrt"]),
-            parameter("precision", "precision of the network; fp16 needs a GPU", ["fp32", "fp16"]),
+            parameter("device", "auto, cpu, cuda, cuda:N, intel:gpu or intel:npu"),
+            parameter("backend", "backend of the network", BACKENDS),
+            parameter("precision", "of the network; fp16 needs a GPU, bf16 and int8 openvino", PRECISIONS),
             argument("namespace", "", "namespace of all nodes, one for each camera"),
             argument("name", "a2vis", "name of the node"),
             argument("params_file", str(SHARE / "config" / "a2vis.yaml"), "parameters of node and monitor"),

@@ -27,8 +27,8 @@ def generate_launch_description() -> LaunchDescription:
     ]
     both = {
         "weights": ("", "name of weights that ship, or path of a file; left out, as params_file says, as those below"),
-        "device": ("", "auto, cpu, cuda or cuda:N"),
-        "backend": ("", "backend of the network: auto, eager, compile or tensorrt"),
+        "device": ("", "auto, cpu, cuda, cuda:N, intel:gpu or intel:npu"),
+        "backend": ("", "backend of the network: auto, eager, compile, tensorrt or openvino"),
         "autostart": ("true", "configure and activate at once; false for a lifecycle manager"),
         "monitor": ("false", "start an occlusion monitor for each too"),
     }

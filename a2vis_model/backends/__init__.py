@@ -12,7 +12,6 @@ from ..backend_names import (
     OpenVINODevice,
     Precision,
     openvino_device,
-    tensor_device,
 )
 from .engine_cache import default_cache
 from .openvino import Calibration
@@ -32,5 +31,4 @@ __all__ = [
     "default_cache",
     "openvino_device",
     "prepare_backend",
-    "tensor_device",
 ]

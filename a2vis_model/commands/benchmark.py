@@ -12,9 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..backends import tensor_device
 from ..config import ModelConfig, parse_changes
-from ..devices import choose_device
+from ..devices import tensor_device
 from ..errors import A2VISError, printable
 from ..modeling import VideoNetwork, build_model, freeze
 from ..profiling import (
@@ -75,7 +74,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         if args.threads < 1:
             raise A2VISError(f"--threads {args.threads}: choose 1 or more")
         torch.set_num_threads(args.threads)
-    device = choose_device(tensor_device(args.device))
+    device = tensor_device(args.device)
     model, config, video = _network(args)
     if not 1 <= args.stride <= config.clip_length:
         raise A2VISError(f"--stride {args.stride}: choose 1 to {config.clip_length}, the clip length")

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from ..backends import Calibration, tensor_device
+from ..backends import Calibration
 from ..backends.progress import duration_text
 from ..config import ModelConfig, parse_changes
-from ..devices import choose_device
+from ..devices import tensor_device
 from ..errors import A2VISError
 from ..extras import optional_packages
 from ..modeling import freeze
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     model, config = load_weights(args.weights, parse_changes(args.set))
     if args.size:
         config = resize(model, config, args.size)
-    model = freeze(model.to(choose_device(tensor_device(args.device))))
+    model = freeze(model.to(tensor_device(args.device)))
     calibration: Calibration | None = None
     if args.calibrate:
         with optional_packages():

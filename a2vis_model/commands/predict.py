@@ -13,10 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ..backends import tensor_device
 from ..config import parse_changes
 from ..data.problems import add_strict_argument
-from ..devices import choose_device
+from ..devices import tensor_device
 from ..errors import A2VISError
 from ..files.atomic import write_text
 from ..files.video_io import DamageLog, VideoInput, VideoWriter
@@ -59,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     if args.size:
         config = resize(model, config, args.size)
     video = VideoInput.open(args.input)
-    backend = backend_from(args, freeze(model.to(choose_device(tensor_device(args.device)))), config, quiet=args.quiet)
+    backend = backend_from(args, freeze(model.to(tensor_device(args.device))), config, quiet=args.quiet)
     output = Path(args.output)
     output.mkdir(parents=True, exist_ok=True)
     tracker = StreamingTracker(backend.network, config, stride=args.stride, settings=read_track_settings(args.weights))

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from a2vis_model import A2VISError, StreamingTracker, freeze, load_weights
-from a2vis_model.backends import Backend, default_cache, openvino_device, prepare_backend, tensor_device
-from a2vis_model.devices import choose_device
+from a2vis_model.backends import Backend, default_cache, openvino_device, prepare_backend
+from a2vis_model.devices import tensor_device
 from a2vis_model.files.home import at_home
 from a2vis_model.weights import read_recommended
 
@@ -27,7 +27,7 @@ def load_model(request: ModelRequest, progress: ReportProgress) -> LoadedModel:
     if request.threads:
         # This applies to all threads that have not computed yet: the thread that runs the network is made later.
         torch.set_num_threads(request.threads)
-    device = choose_device(tensor_device(request.device), "device=")
+    device = tensor_device(request.device, "device=")
     progress(f"reading {request.weights}")
     model, config = load_weights(request.weights, request.changes)
     if request.stride > config.clip_length:

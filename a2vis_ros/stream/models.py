@@ -17,11 +17,11 @@ class ModelRequest:
     weights: str
     """Name of shipped weights, or path of a file."""
     device: str
-    """Device by torch's name: auto, cpu or cuda."""
+    """Device: auto, one by torch's name, intel:gpu or intel:npu."""
     backend: str
-    """Backend: auto, eager, compile or tensorrt."""
+    """Backend: one of `a2vis_model.backend_names.BACKENDS`."""
     precision: str
-    """Precision: fp32 or fp16."""
+    """Precision: one of `a2vis_model.backend_names.PRECISIONS`."""
     engine_cache: str
     """Folder of engines; empty for the user's default folder."""
     threads: int

@@ -205,7 +205,7 @@ def test_without_nncf_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPat
         (["--calibrate", "video.mp4"], "--calibrate goes with --precision int8, not with fp32"),
         (["--precision", "int8", "--calibrate", "nowhere"], "nowhere: no such file or folder"),
         (["--precision", "int8", "--calibration-frames", "0"], "--calibration-frames 0: choose 1 or more"),
-        (["--device", "tpu"], "--device tpu: choose auto, cpu or cuda"),
+        (["--device", "tpu"], "--device tpu: choose auto, cpu, cuda, intel:gpu or intel:npu"),
     ],
 )
 def test_arguments_of_build_engine(

@@ -384,8 +384,8 @@ def test_thresholds_change_between_frames(model: VideoNetwork, config: ModelConf
     ("changes", "words"),
     [
         ({"weights": "/nowhere.safetensors"}, "/nowhere.safetensors: no such file"),
-        ({"device": "potato"}, "device=potato: choose auto, cpu or cuda"),
-        ({"device": "meta"}, "device=meta: choose auto, cpu or cuda"),
+        ({"device": "potato"}, "device=potato: choose auto, cpu, cuda, intel:gpu or intel:npu"),
+        ({"device": "meta"}, "device=meta: choose auto, cpu, cuda, intel:gpu or intel:npu"),
         ({"stride": 99}, "stride=99"),
         ({"precision": "fp16"}, "precision=fp16: fp16 needs a GPU"),
         ({"backend": "tensorrt"}, "backend=tensorrt: "),
