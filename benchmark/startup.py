@@ -1,19 +1,25 @@
-"""Time the start of the node: from the program to its first result, and what it takes when it has nothing to do.
+"""Time the start of the node: from the command to its first result, and what it takes when it has nothing to do.
 
     python benchmark/startup.py --backend eager openvino --runs 3
 
 Backends take turns. An engine that is not in the cache is built at the first start, which is not counted. CPU time is
-that of the node's process, all threads together, which other programs disturb less than the clock on the wall; it runs
-with as many threads as `--threads` says. To compare two versions of the code, give both folders, each with the messages
-built: `--code OLD NEW`.
+that of all processes of the command, which other programs disturb less than the clock on the wall; the network has as
+many threads as `--threads` says. Memory and what is taken at rest are the node's own. To compare two versions of the
+code, give both folders, each with the messages built: `--code OLD NEW`.
+
+With `--launch` the command is `ros2 launch a2vis_ros a2vis.launch.py` of the installed package, whose environment must
+be sourced; without, it is the node's program alone, from a folder with the code.
 """
 
 import argparse
 import os
+import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +60,33 @@ class Camera(Node):
         self.results += 1
 
 
-def start_once(code: Path, backend: str, args: argparse.Namespace) -> tuple[float, float, float, float]:
+def node_command(parameters: Mapping[str, str], launch: bool, file: Path) -> list[str]:
+    """The command that starts the node with these parameters; `file` is where a parameter file may be written."""
+    if not launch:
+        return [
+            sys.executable,
+            "-c",
+            PROGRAM,
+            "--ros-args",
+            *(w for n, v in parameters.items() for w in ("-p", f"{n}:={v}")),
+        ]
+    lines = ["/**:", "  ros__parameters:", *(f"    {name}: {value}" for name, value in parameters.items())]
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return ["ros2", "launch", "a2vis_ros", "a2vis.launch.py", f"params_file:={file}"]
+
+
+def node_of(command: psutil.Process) -> psutil.Process:
+    """The node's process, which is the command's own or one that it has started."""
+    started = command.children(recursive=True)
+    return next((process for process in started if "a2vis_node" in " ".join(process.cmdline())), command)
+
+
+def cpu_s(*processes: psutil.Process) -> float:
+    """CPU time of these processes."""
+    return float(sum(sum(process.cpu_times()[:2]) for process in processes))
+
+
+def start_once(code: Path, backend: str, args: argparse.Namespace, folder: Path) -> tuple[float, float, float, float]:
     """Seconds on the wall and of the processor to the first result, MiB of memory, and percent of a core at rest."""
     camera = Camera(*map(int, args.size.split("x")))
     executor = SingleThreadedExecutor()
@@ -63,30 +95,34 @@ def start_once(code: Path, backend: str, args: argparse.Namespace) -> tuple[floa
     parameters = {"backend": backend, "precision": precision or "fp32", "threads": args.threads, "autostart": "true"}
     if args.engine_cache:
         parameters["engine_cache"] = f'"{args.engine_cache}"'
-    command = [sys.executable, "-c", PROGRAM, "--ros-args"]
-    command += [part for name, value in parameters.items() for part in ("-p", f"{name}:={value}")]
-    paths = [str(code), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    command = node_command(parameters, args.launch, folder / "parameters.yaml")
+    environment = dict(os.environ)
+    if not args.launch:
+        environment["PYTHONPATH"] = os.pathsep.join([str(code), *filter(None, [os.environ.get("PYTHONPATH")])])
+    log = folder / "log"
     began = time.monotonic()
-    with subprocess.Popen(command, cwd=code, env=environment, stderr=subprocess.DEVNULL) as node:
+    with (
+        log.open("wb") as said,
+        subprocess.Popen(command, cwd=code, env=environment, stdout=said, stderr=said) as started,
+    ):
         try:
-            process = psutil.Process(node.pid)
+            process = psutil.Process(started.pid)
             while not camera.results:
-                if node.poll() is not None:
-                    raise SystemExit(
-                        f"the node ended with status {node.returncode}; call {' '.join(command)} to see why"
-                    )
-                if time.monotonic() - began > PATIENCE_S:
-                    raise SystemExit(f"no result in {PATIENCE_S:.0f} s")
+                # A node that cannot be configured waits for whoever mends it.
+                failed = started.poll() is not None or b"ERROR" in log.read_bytes()
+                if failed or time.monotonic() - began > PATIENCE_S:
+                    raise SystemExit(f"no result of {' '.join(command)}:\n{log.read_text(encoding='utf-8')}")
                 executor.spin_once(timeout_sec=0.01)
-            wall, processor = time.monotonic() - began, sum(process.cpu_times()[:2])
-            memory = process.memory_info().rss / 2**20
+            wall = time.monotonic() - began
+            processor = cpu_s(process, *process.children(recursive=True))
+            node = node_of(process)
+            memory = node.memory_info().rss / 2**20
             time.sleep(2.0)  # What came meanwhile is still worked on.
-            before, rested = sum(process.cpu_times()[:2]), time.monotonic()
+            before, rested = cpu_s(node), time.monotonic()
             time.sleep(IDLE_S)
-            idle = (sum(process.cpu_times()[:2]) - before) / (time.monotonic() - rested) * 100
+            idle = (cpu_s(node) - before) / (time.monotonic() - rested) * 100
         finally:
-            node.terminate()
+            started.send_signal(signal.SIGINT)
     executor.shutdown()
     camera.destroy_node()
     return wall, processor, memory, idle
@@ -101,19 +137,21 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--size", default="640x480")
     parser.add_argument("--engine-cache")
+    parser.add_argument("--launch", action="store_true", help="by `ros2 launch`, as the package is installed")
     args = parser.parse_args()
     rclpy.init(args=[])
     cases = [(code, backend) for backend in args.backend for code in args.code]
     found: dict[tuple[Path, str], list[tuple[float, float, float, float]]] = {case: [] for case in cases}
-    for run in range(-1, args.runs):
-        for case in cases:
-            figures = start_once(*case, args)
-            print(f"run {run + 1}: {case[0].name} {case[1]} {figures[0]:.2f} s", flush=True)
-            if run >= 0:
-                found[case].append(figures)
+    with tempfile.TemporaryDirectory() as folder:
+        for run in range(-1, args.runs):
+            for case in cases:
+                figures = start_once(*case, args, Path(folder))
+                print(f"run {run + 1}: {case[0].name} {case[1]} {figures[0]:.2f} s", flush=True)
+                if run >= 0:
+                    found[case].append(figures)
     rclpy.try_shutdown()
-    for (code, backend), figures in found.items():
-        wall, processor, memory, idle = (statistics.median(column) for column in zip(*figures, strict=True))
+    for (code, backend), runs in found.items():
+        wall, processor, memory, idle = (statistics.median(column) for column in zip(*runs, strict=True))
         print(
             f"{code.name} {backend:<14} first result after {wall:6.2f} s, {processor:5.2f} s of CPU; "
             f"{memory:4.0f} MiB; at rest {idle:.1f} % of a core"
