@@ -36,6 +36,8 @@ from .findings import Finding
 DEFAULT_SEGMENT = 512 * 1024
 """Size in bytes of Fast DDS' shared memory without a profile; larger images do not use it."""
 
+_KINDS = {"sensor_msgs/msg/Image": Image, "sensor_msgs/msg/CompressedImage": CompressedImage}
+"""Types of images that the node takes."""
 _LONGEST_KIND, _LONGEST_LIST = 60, 300
 """Most characters of an image's encoding or format, and of a list of topics or types, that others publish."""
 _BUILD = "build it with `a2vis build-engine`; without, the node builds it while it is configured, for minutes"
@@ -193,8 +195,7 @@ def check_topic(topic: str, seconds: float) -> list[Finding]:
         if not publishers:
             return [Finding("error", "topic", f"no publisher on {resolved}", _similar(node))]
         types = {info.topic_type for info in publishers}
-        kinds = {"sensor_msgs/msg/Image": Image, "sensor_msgs/msg/CompressedImage": CompressedImage}
-        if len(types) > 1 or not types <= kinds.keys():
+        if len(types) > 1 or not types <= _KINDS.keys():
             found = printable(", ".join(sorted(types)), _LONGEST_LIST)
             return [Finding("error", "topic", f"{resolved} is {found}, not an image", _similar(node))]
         kind = types.pop()
@@ -218,7 +219,7 @@ def check_topic(topic: str, seconds: float) -> list[Finding]:
         # The subscription is like the node's default one, so that the same images are lost.
         profile = image_qos("latest", [info.qos_profile.reliability for info in publishers])
         profile.durability = offered.durability
-        node.create_subscription(kinds[kind], resolved, take, profile)
+        node.create_subscription(_KINDS[kind], resolved, take, profile)
         _spin(executor, lambda: False, seconds)
         if not arrivals:
             size = None if transport == "compressed" else DEFAULT_SEGMENT
@@ -232,7 +233,12 @@ def check_topic(topic: str, seconds: float) -> list[Finding]:
 
 
 def _similar(node: Node) -> str:
-    images = [name for name, types in node.get_topic_names_and_types() if "Image" in types[0]]
+    topics = node.get_topic_names_and_types()
+    # Our nodes publish images too, beside their tracks.
+    ours = tuple(name.removesuffix("tracks") for name, types in topics if "a2vis_ros/msg/TrackedInstanceArray" in types)
+    found = [name for name, types in topics if _KINDS.keys() & set(types) and not name.startswith(ours)]
+    # A topic that somebody only waits for is listed too.
+    images = [name for name in found if node.count_publishers(name)]
     known = printable(", ".join(sorted(images)), _LONGEST_LIST)
     listed = f"there are images on {known}" if images else "start the camera"
     return f"{listed}; ROS_DOMAIN_ID is {os.environ.get('ROS_DOMAIN_ID', '0')}, the camera's must be the same"

@@ -204,6 +204,7 @@ def test_the_doctor_looks_into_the_engine_cache(tmp_path: Path, model: VideoNetw
 
 @needs_ros
 def test_the_doctor_visits_a_topic(tmp_path: Path, model: VideoNetwork, config: ModelConfig) -> None:
+    from a2vis_ros.msg import TrackedInstanceArray
     from sensor_msgs.msg import Image
 
     save_weights(tmp_path / "w.safetensors", model, config)
@@ -214,6 +215,10 @@ def test_the_doctor_visits_a_topic(tmp_path: Path, model: VideoNetwork, config: 
     ]
     peer = Peer()
     camera = peer.node.create_publisher(Image, "/image", 10)
+    # What is not a camera: a topic on which somebody waits for images, and the pictures of a node of ours.
+    peer.listen(Image, "/no")
+    peer.node.create_publisher(TrackedInstanceArray, "/eyes/tracks", 10)
+    peer.node.create_publisher(Image, "/eyes/overlay", 10)
     i = 0
     while any(visit.poll() is None for visit in visits):
         now = peer.node.get_clock().now().nanoseconds * 1e-9
@@ -231,7 +236,7 @@ def test_the_doctor_visits_a_topic(tmp_path: Path, model: VideoNetwork, config: 
     assert "reliable" in said[0]
     assert visits[1].returncode == 1
     assert "no publisher on /no" in said[1]
-    assert "there are images on /image" in said[1]
+    assert "there are images on /image;" in said[1]
 
 
 @needs_ros
