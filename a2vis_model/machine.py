@@ -48,6 +48,12 @@ def processor_features() -> str:
     return hashlib.sha256(" ".join(sorted(features.split())).encode()).hexdigest()[:16]
 
 
+def lacks_bf16() -> bool:
+    """Whether the CPU is known to have no instructions for products of bf16 numbers, so that these are emulated."""
+    features = set(f"{_processor('flags')} {_processor('Features')}".split())
+    return bool(features) and not features & {"avx512_bf16", "amx_bf16", "bf16"}
+
+
 def _processor(field: str) -> str:
     """Return a field of the first processor, as Linux reports it; empty where it does not."""
     try:

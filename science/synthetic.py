@@ -57,7 +57,7 @@ class Synthetic:
         data = [f"{source}={share:g}" for source, share in zip(sources, MIXTURES[self.mixture], strict=True) if share]
         options = ["--preset", "onboard", "--stage", "frame", "--set", *SIZE, "--data", *data, "--labels", "robot"]
         options += ["--batch", "8", "--steps", str(STEPS), "--learning-rate", "1e-3", "--schedule", "cosine"]
-        options += ["--warmup", "50", "--points", "1024", "--precision", "bf16", "--seed", str(self.seed)]
+        options += ["--warmup", "50", "--points", "1024", "--precision", "fp32", "--seed", str(self.seed)]
         weights = train(context, f"synthetic-{self.name}", options)
         model, config = load_weights(weights)
         problems = ProblemLog(strict=True)

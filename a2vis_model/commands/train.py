@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -18,7 +19,7 @@ from ..data.labels import LABELS_HELP, LabelRules
 from ..data.problems import DataError
 from ..devices import choose_device
 from ..errors import A2VISError, ConfigError
-from ..machine import cores
+from ..machine import cores, lacks_bf16
 from ..modeling import VideoNetwork, build_model
 from ..shipped import find_weights
 from ..training import distributed
@@ -54,6 +55,10 @@ _OPTIMISER = OptimiserSettings()
 _AUGMENTATION = Augmentation()
 _VALIDATION_VIDEOS = 32
 _REQUIRED = ("preset", "data", "stage", "steps", "output")
+_SLOW_BF16 = (
+    "--precision bf16: this processor has no instructions for it, and steps can take ten times as long as with fp32; "
+    "choose that, or give --recipe a copy of the recipe in which stages do"
+)
 _MACHINE_OPTIONS = ("output", "resume", "max_minutes", "checkpoint_minutes", "device", "workers", "cache_gb")
 """Options that a recipe leaves to the command line; none of them changes the result of a run."""
 
@@ -205,6 +210,8 @@ def _train(args: argparse.Namespace, device: torch.device, began: float) -> bool
     config = training_config(args)
     if config.batch % distributed.world_size():
         raise ConfigError(f"--batch {config.batch}: choose a multiple of the {distributed.world_size()} processes")
+    if config.precision == "bf16" and device.type == "cpu" and lacks_bf16() and distributed.rank() == 0:
+        print(f"a2vis train: {_SLOW_BF16}", file=sys.stderr, flush=True)
     torch.manual_seed(config.seed)
     model = build_model(model_config)
     if not (args.resume and (args.output / CHECKPOINT).exists()):

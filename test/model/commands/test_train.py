@@ -39,6 +39,35 @@ def test_command_trains_both_stages(files: Path, tmp_path: Path, capsys: pytest.
     assert (video / BEST).is_file()
 
 
+@pytest.mark.parametrize(
+    ("flags", "precision", "slow"),
+    [
+        ({"flags": "sse2 avx2"}, "bf16", True),
+        ({"flags": "sse2 avx2"}, "fp32", False),
+        ({"flags": "avx2 avx512_bf16"}, "bf16", False),
+        ({"flags": "avx2 amx_bf16 amx_tile"}, "bf16", False),
+        ({"Features": "asimd i8mm"}, "bf16", True),
+        ({"Features": "asimd bf16"}, "bf16", False),
+        ({}, "bf16", False),
+    ],
+    ids=lambda value: str(value),
+)
+def test_a_processor_without_bf16_is_warned_of(
+    files: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    flags: dict[str, str],
+    precision: str,
+    slow: bool,
+) -> None:
+    monkeypatch.setattr("a2vis_model.machine._processor", lambda field: flags.get(field, ""))
+    options = ["--stage", "frame", "--steps", "1", "--precision", precision]
+    assert command(files, tmp_path / "run", *options) == 0
+    said = "--precision bf16: this processor has no instructions for it" in capsys.readouterr().err
+    assert said == slow
+
+
 def test_command_leaves_broken_videos_out_of_the_validation(
     files: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
