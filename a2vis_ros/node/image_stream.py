@@ -188,7 +188,7 @@ class ImageStream:
     def _adapts(self) -> bool:
         """Return whether the subscription's reliability follows that of the publishers."""
         override = self._node.get_parameter(f"qos_overrides.{self._topic}.subscription.reliability").value
-        return self._settings["policy"] == "latest" and override is None
+        return self._settings["policy"] == "latest" and not override
 
     def _adapt(self) -> None:
         """Subscribe again where publishers that appeared or left require another reliability."""

@@ -81,12 +81,14 @@ def overridden(node: Node, kind: Literal["publisher", "subscription"], topic: st
     for policy in _OVERRIDES:
         name = f"qos_overrides.{topic}.{kind}.{policy}"
         if not node.has_parameter(name):
-            # They are declared without a default value, so that an existing value is always the user's.
+            # A parameter without any value would be "null" in what `ros2 param dump` writes, a word like any other to
+            # the node that is started with it.
+            unset: str | int = 0 if policy == "depth" else ""
             descriptor = ParameterDescriptor(
-                description=f"{policy} of this {kind}, in place of the node's choice; read when it is made",
+                description=f"{policy} of this {kind}; {unset!r}: the node's choice; read when it is made",
                 dynamic_typing=True,
             )
-            node.declare_parameter(name, None, descriptor)
+            node.declare_parameter(name, unset, descriptor)
         value = override(name, node.get_parameter(name).value)
         if value is not None:
             given[policy] = value
@@ -97,7 +99,7 @@ def overridden(node: Node, kind: Literal["publisher", "subscription"], topic: st
 
 
 def override(name: str, value: Any) -> Any:
-    """Parse the value of an override parameter; None stands for no override.
+    """Parse the value of an override parameter: None for the node's choice, which is '', a depth of 0, or no value.
 
     Raises:
         ParameterError: the value is invalid.
@@ -107,10 +109,10 @@ def override(name: str, value: Any) -> Any:
     if values is None:
         raise ParameterError(f"{name}: {policy!r} cannot be set; there are {', '.join(_OVERRIDES)}")
     if policy == "depth":
-        if value is not None and (type(value) is not int or not 1 <= value <= _DEEPEST):
-            raise ParameterError(f"{name}={value!r} is no whole number from 1 to {_DEEPEST}")
-        return value
-    if value is not None and value not in values:
+        if value is not None and (type(value) is not int or not 0 <= value <= _DEEPEST):
+            raise ParameterError(f"{name}={value!r} is no whole number from 1 to {_DEEPEST}, or 0")
+        return value or None
+    if value not in (None, "") and value not in values:
         raise ParameterError(f"{name}={value!r} is none of {', '.join(values)}")
     return values.get(value)
 

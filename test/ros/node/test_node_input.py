@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ros_helpers import Peer, arguments, image, needs_ros, process
 from running_node import NODE, cost, peer, running
 
@@ -61,6 +62,29 @@ def test_a_misspelt_override_fails_the_configuration_in_words(peer: Peer, tmp_pa
         assert peer.set_parameter(NODE, **{name: "best_effort"})[0].successful
         node.lifecycle.change("configure")
         assert "there is no parameter 'strid', and it has no effect; is stride meant?" in node.log()
+
+
+def test_the_parameters_of_a_node_can_be_given_to_another(peer: Peer, tmp_path: Path) -> None:
+    """As `ros2 param dump` writes them, and a launch file gives them."""
+    from rcl_interfaces.srv import GetParameters, ListParameters
+    from rclpy.parameter import parameter_value_to_python
+
+    def dumped() -> dict[str, Any]:
+        names = peer.call(ListParameters, f"{NODE}/list_parameters", ListParameters.Request()).result.names
+        values = peer.call(GetParameters, f"{NODE}/get_parameters", GetParameters.Request(names=names)).values
+        return dict(zip(names, map(parameter_value_to_python, values), strict=True))
+
+    chosen = {f"qos_overrides.{NODE}/tracks.publisher.depth": 7}
+    with running(peer, tmp_path, **FAKE, min_area=5, **chosen) as node:
+        node.start()
+        before = dumped()
+    assert "qos_overrides./image.subscription.reliability" in before
+    file = tmp_path / "dump.yaml"
+    file.write_text(yaml.safe_dump({NODE: {"ros__parameters": before}}), encoding="utf-8")
+    with running(peer, tmp_path, "--params-file", str(file), module=FAKE["module"]) as node:
+        node.start()
+        assert dumped() == before
+        assert node.diagnostics()["input_qos"] == "reliable, keep all"
 
 
 def test_latest_takes_reliably_from_those_who_send_so(peer: Peer, tmp_path: Path) -> None:

@@ -61,7 +61,12 @@ def test_an_override_counts_and_a_default_is_that_of_now(peer: Peer) -> None:
     put("depth", None)
     with pytest.raises(ParameterError, match=r"history=keep_last needs subscription\.depth too"):
         now("every_frame")
-    put("history", None)
+    put("depth", 0)
+    with pytest.raises(ParameterError, match=r"history=keep_last needs subscription\.depth too"):
+        now("every_frame")
+    for nothing in ("", None):
+        put("history", nothing)
+        assert now("every_frame") == "reliable, keep all"
     put("reliability", "best_efort")
     with pytest.raises(ParameterError, match="reliability='best_efort' is none of reliable, best_effort"):
         now("every_frame")
@@ -74,7 +79,7 @@ def test_an_override_counts_and_a_default_is_that_of_now(peer: Peer) -> None:
         ("reliability", 1, "1 is none of"),
         ("history", "all", "none of keep_last, keep_all"),
         ("durability", "latched", "none of volatile, transient_local"),
-        ("depth", 0, "0 is no whole number from 1 to"),
+        ("depth", -1, "-1 is no whole number from 1 to 100000, or 0"),
         ("depth", True, "True is no whole number"),
         ("depth", "10", "'10' is no whole number"),
         ("deadline", 3, "'deadline' cannot be set; there are reliability, durability, history, depth"),
