@@ -56,8 +56,8 @@ _AUGMENTATION = Augmentation()
 _VALIDATION_VIDEOS = 32
 _REQUIRED = ("preset", "data", "stage", "steps", "output")
 _SLOW_BF16 = (
-    "--precision bf16: this processor has no instructions for it, and steps can take ten times as long as with fp32; "
-    "choose that, or give --recipe a copy of the recipe in which stages do"
+    "--precision bf16: this processor has no instructions for it, and steps can take ten times as long as with "
+    "--precision fp32, which may also be given for a recipe"
 )
 _MACHINE_OPTIONS = ("output", "resume", "max_minutes", "checkpoint_minutes", "device", "workers", "cache_gb")
 """Options that a recipe leaves to the command line; none of them changes the result of a run."""
@@ -154,7 +154,7 @@ def _add_stage_arguments(parser: argparse.ArgumentParser) -> None:
     add("--schedule", choices=get_args(Schedule), default=_OPTIMISER.schedule, help="(%(default)s)")
     add("--warmup", type=int, default=_OPTIMISER.warmup, help="steps in which the learning rate rises (%(default)s)")
     add("--points", type=int, default=PointSampling().points, help="points per mask and frame (%(default)s)")
-    add("--precision", choices=get_args(TrainingPrecision), default="fp32", help="(%(default)s)")
+    add("--precision", choices=get_args(TrainingPrecision), help="fp32; of a recipe, as its stages say")
     add("--average", type=float, default=0.0, help="decay of averaged weights, such as 0.998; 0 for none (%(default)s)")
     add("--seed", type=int, default=0, help="(%(default)s)")
     add = parser.add_argument_group("run").add_argument
@@ -177,6 +177,8 @@ def run(args: argparse.Namespace) -> int:
     began = time.monotonic()
     if args.recipe is not None:
         recipe = load_recipe(args.recipe)
+        if args.precision is not None:
+            recipe = recipe.changed(precision=args.precision)
         _check_machine_options(args)
         output = args.output or Path("runs") / recipe.name
         if args.list:
@@ -360,7 +362,7 @@ def _check_machine_options(args: argparse.Namespace) -> None:
     parser = argparse.ArgumentParser()
     _add_stage_arguments(parser)
     for name, default in vars(parser.parse_args([])).items():
-        if name not in _MACHINE_OPTIONS and getattr(args, name) != default:
+        if name not in (*_MACHINE_OPTIONS, "precision") and getattr(args, name) != default:
             raise ConfigError(f"--{name.replace('_', '-')}: recipes set it for each stage; copy one and change it")
 
 
@@ -407,7 +409,7 @@ def training_config(args: argparse.Namespace) -> TrainingConfig:
         reach=args.reach,
         even_draws=args.draws == "even",
         seed=args.seed,
-        precision=args.precision,
+        precision=args.precision or "fp32",
         average=args.average,
         optimiser=OptimiserSettings(
             learning_rate=rate,

@@ -6,7 +6,7 @@ import argparse
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from string import Template
 from typing import Any, NoReturn
@@ -72,6 +72,11 @@ class Recipe:
     """The data by which the scores of the product are calibrated; None for none."""
     tracks: Mapping[str, float] = field(default_factory=dict)
     """Thresholds of tracks that the product recommends (see `a2vis_model.weights.save_weights`)."""
+
+    def changed(self, **options: Any) -> Recipe:
+        """Return the recipe with these options of `a2vis train` in all stages, in place of what they say."""
+        stages = [replace(stage, options={**stage.options, **options}) for stage in self.stages]
+        return replace(self, stages=tuple(stages))
 
 
 class OptionParser(argparse.ArgumentParser):

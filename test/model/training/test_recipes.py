@@ -131,6 +131,17 @@ def test_a_changed_recipe_does_not_go_on_with_the_runs_of_another(
     assert "belongs to a run with another optimiser.learning_rate" in capsys.readouterr().err
 
 
+def test_another_precision_is_that_of_all_stages(
+    files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert follow(files, tmp_path / "run", "--precision", "bf16", "--list") == 0
+    stages = [shlex.split(line) for line in capsys.readouterr().out.splitlines()[:2]]
+    assert [stage[stage.index("--precision") + 1] for stage in stages] == ["bf16", "bf16"]
+    assert follow(files, tmp_path / "run", "--precision", "bf16", "--max-minutes", "0") == 3
+    assert follow(files, tmp_path / "run") == 2
+    assert "belongs to a run with another precision" in capsys.readouterr().err
+
+
 def drop(*path: str) -> Callable[[Any], None]:
     def change(content: Any) -> None:
         for key in path[:-1]:
