@@ -63,13 +63,8 @@ class Camera(Node):
 def node_command(parameters: Mapping[str, str], launch: bool, file: Path) -> list[str]:
     """The command that starts the node with these parameters; `file` is where a parameter file may be written."""
     if not launch:
-        return [
-            sys.executable,
-            "-c",
-            PROGRAM,
-            "--ros-args",
-            *(w for n, v in parameters.items() for w in ("-p", f"{n}:={v}")),
-        ]
+        given = [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
+        return [sys.executable, "-c", PROGRAM, "--ros-args", *given]
     lines = ["/**:", "  ros__parameters:", *(f"    {name}: {value}" for name, value in parameters.items())]
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return ["ros2", "launch", "a2vis_ros", "a2vis.launch.py", f"params_file:={file}"]
