@@ -9,6 +9,7 @@ from launch.actions import DeclareLaunchArgument, GroupAction, IncludeLaunchDesc
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 
+from a2vis_model.backend_names import BACKENDS
 from launch import LaunchDescription
 
 
@@ -28,7 +29,7 @@ def generate_launch_description() -> LaunchDescription:
     both = {
         "weights": ("", "name of weights that ship, or path of a file; left out, as params_file says, as those below"),
         "device": ("", "auto, cpu, cuda, cuda:N, intel:gpu or intel:npu"),
-        "backend": ("", "backend of the network: auto, eager, compile, tensorrt or openvino"),
+        "backend": ("", f"backend of the network: {', '.join(BACKENDS)}"),
         "autostart": ("true", "configure and activate at once; false for a lifecycle manager"),
         "monitor": ("false", "start an occlusion monitor for each too"),
     }

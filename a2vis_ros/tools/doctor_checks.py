@@ -234,11 +234,16 @@ def check_topic(topic: str, seconds: float) -> list[Finding]:
 
 def _similar(node: Node) -> str:
     topics = node.get_topic_names_and_types()
-    # Our nodes publish images too, beside their tracks.
-    ours = tuple(name.removesuffix("tracks") for name, types in topics if "a2vis_ros/msg/TrackedInstanceArray" in types)
-    found = [name for name, types in topics if _KINDS.keys() & set(types) and not name.startswith(ours)]
-    # A topic that somebody only waits for is listed too.
-    images = [name for name in found if node.count_publishers(name)]
+
+    def publishers(of: set[str]) -> dict[str, set[tuple[str, str]]]:
+        """Namespace and name of the nodes that publish these types, by topic."""
+        names = [name for name, types in topics if of & set(types)]
+        found = {name: node.get_publishers_info_by_topic(name) for name in names}
+        return {name: {(info.node_namespace, info.node_name) for info in infos} for name, infos in found.items()}
+
+    # Our nodes publish images too, beside their tracks; and a topic that somebody waits for has no publisher.
+    ours = set[tuple[str, str]]().union(*publishers({"a2vis_ros/msg/TrackedInstanceArray"}).values())
+    images = [name for name, nodes in publishers(set(_KINDS)).items() if nodes - ours]
     known = printable(", ".join(sorted(images)), _LONGEST_LIST)
     listed = f"there are images on {known}" if images else "start the camera"
     return f"{listed}; ROS_DOMAIN_ID is {os.environ.get('ROS_DOMAIN_ID', '0')}, the camera's must be the same"

@@ -217,8 +217,9 @@ def test_the_doctor_visits_a_topic(tmp_path: Path, model: VideoNetwork, config: 
     camera = peer.node.create_publisher(Image, "/image", 10)
     # What is not a camera: a topic on which somebody waits for images, and the pictures of a node of ours.
     peer.listen(Image, "/no")
-    peer.node.create_publisher(TrackedInstanceArray, "/eyes/tracks", 10)
-    peer.node.create_publisher(Image, "/eyes/overlay", 10)
+    eyes = Peer("eyes")
+    eyes.node.create_publisher(TrackedInstanceArray, "/tracks", 10)
+    eyes.node.create_publisher(Image, "/eyes/overlay", 10)
     i = 0
     while any(visit.poll() is None for visit in visits):
         now = peer.node.get_clock().now().nanoseconds * 1e-9
@@ -227,6 +228,7 @@ def test_the_doctor_visits_a_topic(tmp_path: Path, model: VideoNetwork, config: 
         i += 1
         assert i < 2000
     said = [visit.communicate()[0] for visit in visits]
+    eyes.close()
     peer.close()
     assert "ok  images: 64x48 rgb8" in said[0]
     assert "ok  backend eager: is available" in said[0]
